@@ -1,0 +1,33 @@
+"""Symbolic music generation: read music, train next-note models, continue unfinished pieces.
+
+The public names load on first use, so that `import musicgen` costs almost nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+__all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Track", "read", "render", "write"]
+
+_HOMES = {
+    "Composer": "musicgen.composer",
+    "Corpus": "musicgen.corpus.store",
+    "MusicgenError": "musicgen.errors",
+    "Piece": "musicgen.piece",
+    "Track": "musicgen.piece",
+    "read": "musicgen.io",
+    "render": "musicgen.render",
+    "write": "musicgen.io",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'musicgen' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,65 @@
+"""The errors a user can cause, in one place.
+
+Every error says what went wrong, where, and what to do about it, on one line. The command line prints
+that line and leaves with the class's `exit_code`; nothing else in the library decides exit codes.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = [
+    "CheckError",
+    "MusicgenError",
+    "ResourceError",
+    "UnreadableError",
+    "UsageError",
+    "printable",
+]
+
+
+def printable(text: object) -> str:
+    """`text` on one line and safe to show on a terminal: control characters and line breaks are escaped.
+
+    File names and MIDI texts come from strangers; an escape sequence in one must not reach the terminal.
+    """
+    string = os.fsdecode(text) if isinstance(text, (bytes, os.PathLike)) else str(text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in string)
+
+
+class MusicgenError(Exception):
+    """Something that the user can put right: `what` happened, `where`, and a `hint` of what to do."""
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: object | None = None, hint: str | None = None) -> None:
+        self.what, self.where, self.hint = what, where, hint
+        parts = [] if where is None else [f"{printable(where)}: "]
+        parts.append(printable(what))
+        if hint:
+            parts.append(f"; {printable(hint)}")
+        super().__init__("".join(parts))
+
+
+class UsageError(MusicgenError):
+    """The request itself doesn't fit: an option out of range, an output that exists."""
+
+    exit_code = 2
+
+
+class UnreadableError(MusicgenError):
+    """An input can't be read as what it should be."""
+
+    exit_code = 3
+
+
+class CheckError(MusicgenError):
+    """The result was made, but failed a check of the tool's own."""
+
+    exit_code = 4
+
+
+class ResourceError(MusicgenError):
+    """Disk, memory or a published limit ran out."""
+
+    exit_code = 5

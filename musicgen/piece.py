@@ -1,0 +1,219 @@
+"""A piece of music: tracks of notes in integer ticks, with tempo, meter and key maps.
+
+Conventions
+-----------
+Time is in ticks of the piece's own `ticks_per_quarter`; seconds are computed only for rendering.
+A note sounds in [start, start + duration). Pitch and velocity are MIDI numbers. Bars are counted from 0;
+a meter change always begins a new bar, even when the bar before it is cut short.
+Everything is a numpy array, never a Python object a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from musicgen.errors import MusicgenError
+
+__all__ = ["BEND", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Track", "notes_array"]
+
+NOTE = np.dtype([("start", "<i8"), ("duration", "<i8"), ("pitch", "u1"), ("velocity", "u1")])
+CONTROL = np.dtype([("tick", "<i8"), ("number", "u1"), ("value", "u1")])
+BEND = np.dtype([("tick", "<i8"), ("value", "<i2")])  # -8192..8191, 0 is the centre
+TEMPO = np.dtype([("tick", "<i8"), ("microseconds", "<i4")])  # microseconds a quarter
+METER = np.dtype([("tick", "<i8"), ("numerator", "u1"), ("denominator", "u1")])
+KEY = np.dtype([("tick", "<i8"), ("fifths", "i1"), ("minor", "?")])  # fifths: -7 (flats) .. 7 (sharps)
+
+DEFAULT_TEMPO = 500_000  # 120 quarters a minute, the default of the MIDI file specification
+MIN_MICROSECONDS, MAX_MICROSECONDS = 60_000, 15_000_000  # 1000 and 4 quarters a minute
+
+
+def notes_array(rows: Sequence[tuple[int, int, int, int]] | np.ndarray = ()) -> np.ndarray:
+    """Rows of (start, duration, pitch, velocity) as a `NOTE` array sorted by (start, pitch).
+
+    >>> notes_array([(480, 240, 64, 80), (0, 480, 60, 80)])["pitch"].tolist()
+    [60, 64]
+    """
+    notes = rows.copy() if isinstance(rows, np.ndarray) else np.array(list(rows), dtype=NOTE)
+    return notes[np.lexsort((notes["pitch"], notes["start"]))]
+
+
+def _empty(dtype: np.dtype) -> Any:
+    return field(default_factory=lambda: np.empty(0, dtype))
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One part: `notes` (NOTE, sorted by start then pitch), `controls` (CONTROL) and `bends` (BEND) by tick."""
+
+    name: str = ""
+    program: int = 0
+    is_drum: bool = False
+    notes: np.ndarray = _empty(NOTE)
+    controls: np.ndarray = _empty(CONTROL)
+    bends: np.ndarray = _empty(BEND)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Track):
+            return NotImplemented
+        return (self.name, self.program, self.is_drum) == (other.name, other.program, other.is_drum) and all(
+            np.array_equal(getattr(self, k), getattr(other, k)) for k in ("notes", "controls", "bends")
+        )
+
+    @property
+    def end(self) -> int:
+        """The tick at which the last note ends; 0 without notes."""
+        return int((self.notes["start"] + self.notes["duration"]).max()) if len(self.notes) else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Tracks and maps. `tempos`, `meters` and `keys` are sorted by tick and may be empty.
+
+    An empty tempo map means 120 quarters a minute, an empty meter map 4/4.
+    """
+
+    ticks_per_quarter: int = 480
+    tracks: tuple[Track, ...] = ()
+    tempos: np.ndarray = _empty(TEMPO)
+    meters: np.ndarray = _empty(METER)
+    keys: np.ndarray = _empty(KEY)
+    warnings: tuple[str, ...] = ()  # named warnings of the reader: "name: what was done"
+
+    def __eq__(self, other: object) -> bool:
+        """The same music: resolution, tracks and maps. Warnings don't count."""
+        if not isinstance(other, Piece):
+            return NotImplemented
+        return (
+            self.ticks_per_quarter == other.ticks_per_quarter
+            and self.tracks == other.tracks
+            and all(np.array_equal(getattr(self, k), getattr(other, k)) for k in ("tempos", "meters", "keys"))
+        )
+
+    # ---- pretty_midi objects, in and out -------------------------------------------------------
+
+    @classmethod
+    def from_pretty_midi(cls, midi: Any) -> Piece:
+        """A `pretty_midi.PrettyMIDI` object as a Piece, in that object's own ticks."""
+        from musicgen.io.interop import from_pretty_midi
+
+        return from_pretty_midi(midi)
+
+    def to_pretty_midi(self) -> Any:
+        """This piece as a `pretty_midi.PrettyMIDI` object."""
+        from musicgen.io.interop import to_pretty_midi
+
+        return to_pretty_midi(self)
+
+    # ---- sizes ---------------------------------------------------------------------------------
+
+    @property
+    def n_notes(self) -> int:
+        return sum(len(t.notes) for t in self.tracks)
+
+    @property
+    def end(self) -> int:
+        """The tick at which the last note ends; 0 without notes."""
+        return max((t.end for t in self.tracks), default=0)
+
+    @property
+    def seconds(self) -> float:
+        """Time from tick 0 to the end of the last note, in seconds."""
+        return float(self.to_seconds(self.end))
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    def to_seconds(self, ticks: Any) -> Any:
+        """Ticks (a number or an array) to seconds since tick 0, through the tempo map."""
+        starts, us = self._tempo_segments()
+        spans = np.diff(starts) * us[:-1]
+        at_start = np.concatenate([[0.0], np.cumsum(spans.astype(np.float64))])
+        ticks = np.asarray(ticks, dtype=np.int64)
+        i = np.clip(np.searchsorted(starts, ticks, side="right") - 1, 0, None)
+        return (at_start[i] + (ticks - starts[i]) * us[i].astype(np.float64)) / (1e6 * self.ticks_per_quarter)
+
+    def tempo_at(self, tick: int) -> int:
+        """Microseconds a quarter in force at `tick`."""
+        starts, us = self._tempo_segments()
+        return int(us[max(0, int(np.searchsorted(starts, tick, side="right")) - 1)])
+
+    def meter_at(self, tick: int) -> tuple[int, int]:
+        """(numerator, denominator) in force at `tick`."""
+        i = int(np.searchsorted(self.meters["tick"], tick, side="right")) - 1
+        return (int(self.meters["numerator"][i]), int(self.meters["denominator"][i])) if i >= 0 else (4, 4)
+
+    def _tempo_segments(self) -> tuple[np.ndarray, np.ndarray]:
+        ticks, us = self.tempos["tick"], self.tempos["microseconds"].astype(np.int64)
+        if not len(ticks) or ticks[0] > 0:
+            ticks, us = np.concatenate([[0], ticks]), np.concatenate([[DEFAULT_TEMPO], us])
+        return ticks, us
+
+    def bar_starts(self, until: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Where bars begin: (start of bar b in ticks as float64, its meter's row in `meter_segments`).
+
+        Covers tick 0 up to and with the bar that holds `until` (default: the end of the last note); at least
+        one bar. Starts are exact multiples of a 64th note, so they need not be whole ticks.
+        """
+        until = self.end if until is None else until
+        ticks, nums, dens = self.meter_segments()
+        starts, rows = [], []
+        for i in range(len(ticks)):
+            if ticks[i] > until and i > 0:
+                break
+            stop = min(int(ticks[i + 1]), until + 1) if i + 1 < len(ticks) else until + 1
+            length = 4 * self.ticks_per_quarter * int(nums[i]) / int(dens[i])
+            count = max(1, int(np.ceil((stop - ticks[i]) / length - 1e-9)))
+            starts.append(ticks[i] + np.arange(count) * length)
+            rows.append(np.full(count, i))
+        return np.concatenate(starts), np.concatenate(rows)
+
+    def meter_segments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(ticks, numerators, denominators) of the meter map, with 4/4 at tick 0 where the map is silent."""
+        m = self.meters
+        # Several changes on one tick: the last one holds.
+        last = np.append(m["tick"][1:] != m["tick"][:-1], True) if len(m) else np.zeros(0, bool)
+        ticks, nums, dens = (m[k][last].astype(np.int64) for k in ("tick", "numerator", "denominator"))
+        if not len(ticks) or ticks[0] > 0:
+            ticks, nums, dens = (np.concatenate([[d], a]) for d, a in ((0, ticks), (4, nums), (4, dens)))
+        return ticks, nums, dens
+
+    # ---- changes -------------------------------------------------------------------------------
+
+    def transposed(self, semitones: int) -> Piece:
+        """The same piece `semitones` higher; drums stay. Raises MusicgenError when a pitch leaves 0..127."""
+        tracks = []
+        for track in self.tracks:
+            notes = track.notes
+            if not track.is_drum and len(notes):
+                pitch = notes["pitch"].astype(np.int64) + semitones
+                if pitch.min() < 0 or pitch.max() > 127:
+                    raise MusicgenError(f"transposing by {semitones} semitones leaves the MIDI pitches 0..127")
+                notes = notes.copy()
+                notes["pitch"] = pitch
+            tracks.append(replace(track, notes=notes))
+        return replace(self, tracks=tuple(tracks))
+
+    def validate(self) -> None:
+        """Raise MusicgenError unless the invariants of the class hold (ranges, order, durations of 1 or more)."""
+        if self.ticks_per_quarter < 1:
+            raise MusicgenError(f"ticks_per_quarter is {self.ticks_per_quarter}, must be at least 1")
+        for n, track in enumerate(self.tracks):
+            notes = track.notes
+            if not len(notes):
+                continue
+            where = f"track {n}"
+            if notes["start"].min() < 0 or notes["duration"].min() < 1:
+                raise MusicgenError("a note starts before tick 0 or lasts less than one tick", where=where)
+            if notes["pitch"].max() > 127 or notes["velocity"].max() > 127:
+                raise MusicgenError("a pitch or velocity is above 127", where=where)
+            if not np.array_equal(np.lexsort((notes["pitch"], notes["start"])), np.arange(len(notes))):
+                raise MusicgenError("notes are not sorted by (start, pitch)", where=where)
+        us = self.tempos["microseconds"]
+        if len(us) and not (us.min() >= MIN_MICROSECONDS and us.max() <= MAX_MICROSECONDS):
+            raise MusicgenError("a tempo is outside 4..1000 quarters a minute")
+        for part in ("numerator", "denominator"):
+            if len(self.meters) and not (self.meters[part].min() >= 1 and self.meters[part].max() <= 64):
+                raise MusicgenError(f"a meter's {part} is outside 1..64")

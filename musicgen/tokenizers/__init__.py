@@ -1,0 +1,23 @@
+"""Tokenizers: pieces to ids and back."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from musicgen.errors import UsageError
+from musicgen.tokenizers.base import Grammar, Tokenizer
+from musicgen.tokenizers.remi import Remi
+
+__all__ = ["TOKENIZERS", "Grammar", "Remi", "Tokenizer", "load_tokenizer"]
+
+TOKENIZERS: dict[str, Any] = {"remi": Remi}
+
+
+def load_tokenizer(spec: dict[str, Any]) -> Any:
+    """The tokenizer that `spec` describes: its `name` and settings. Raises UsageError for an unknown one."""
+    name = spec.get("name")
+    if name not in TOKENIZERS:
+        near = difflib.get_close_matches(str(name), TOKENIZERS, n=1, cutoff=0)
+        raise UsageError(f"no tokenizer {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+    return TOKENIZERS[name].from_spec(spec)
