@@ -320,6 +320,26 @@ class Remi:
         out[is_pitch] = pitch + semitones + low
         return out
 
+    def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
+        """`ids` with every tempo moved by `steps` twelfths of an octave, within the range of tempi."""
+        is_tempo = self._vocabulary.is_kind(ids, "tempo")
+        out = ids.copy()
+        base = self._vocabulary.base["tempo"]
+        out[is_tempo] = (ids[is_tempo].astype(np.int64) - base + steps).clip(0, N_TEMPOS - 1) + base
+        return out
+
+    def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`ids` with other melodic programs drawn for those in it, in the same order, so that notes stay sorted."""
+        is_program = self._vocabulary.is_kind(ids, "program")
+        base = self._vocabulary.base["program"]
+        found = np.unique(ids[is_program].astype(np.int64) - base)
+        found = found[found != DRUMS]
+        others = np.arange(129)
+        others[found] = np.sort(rng.choice(128, len(found), replace=False))
+        out = ids.copy()
+        out[is_program] = others[ids[is_program].astype(np.int64) - base] + base
+        return out
+
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
         return np.flatnonzero(np.asarray(ids) == self._vocabulary.id("bar"))
 

@@ -1,0 +1,218 @@
+"""The run folder: a trained model with all that is needed to use it, audit it, or go on training.
+
+    recipe.toml  tokenizer.json  model.safetensors  card.json  log.csv  manifest.json
+    checkpoints/last/  checkpoints/best/      model, optimiser and state, to resume from
+
+Only safetensors, JSON, TOML and CSV: nothing in a run folder can run code. `manifest.json` holds the sha256 of
+the files a user of the model needs and is written after them. A checkpoint folder is written beside its place
+and renamed into it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from musicgen.errors import ResourceError, UnreadableError, UsageError
+from musicgen.io.atomic import atomic_path, write_text
+from musicgen.models import ModelSettings, SequenceModel, build_model
+from musicgen.recipe import Recipe, read_recipe, recipe_toml
+from musicgen.tokenizers import load_tokenizer
+
+__all__ = ["FORMAT", "Run", "bundled_models", "load_checkpoint", "load_run", "save_checkpoint", "save_run", "sha256"]
+
+FORMAT = 1  # of the run folder; a reader refuses what it doesn't know
+PARTS = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A loaded run: the model in float32 and evaluation mode, its tokenizer, recipe and card."""
+
+    model: SequenceModel
+    tokenizer: Any
+    recipe: Recipe
+    card: dict[str, Any]
+    name: str
+    sha256: str  # of model.safetensors
+
+
+def bundled_models() -> dict[str, Path]:
+    """The run folders that come with the package, by name."""
+    root = Path(str(files("musicgen"))) / "pretrained"
+    return {p.name: p for p in sorted(root.iterdir()) if (p / "manifest.json").is_file()} if root.is_dir() else {}
+
+
+def sha256(path: str | Path) -> str:
+    """Hex digest of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save_run(
+    folder: str | Path,
+    *,
+    model: SequenceModel,
+    tokenizer: Any,
+    recipe: Recipe,
+    card: dict[str, Any],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Write the four parts and their manifest into `folder`, replacing older ones. ResourceError on a full disk."""
+    folder = Path(folder)
+    _make_folder(folder)
+    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
+    with atomic_path(folder / "model.safetensors", overwrite=True) as path:
+        _save(state, path)
+    write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
+    write_text(folder / "tokenizer.json", _json(tokenizer.spec), overwrite=True)
+    write_text(folder / "card.json", _json({"format": FORMAT, **card}), overwrite=True)
+    digests = {part: sha256(folder / part) for part in PARTS}
+    write_text(folder / "manifest.json", _json({"format": FORMAT, "sha256": digests}), overwrite=True)
+
+
+def load_run(where: str | Path) -> Run:
+    """Load a run folder or, by name, a model that comes with the package.
+
+    Raises UnreadableError when it is missing, incomplete, altered, or of an unknown format.
+    """
+    bundled = bundled_models()
+    path = Path(where)
+    if not path.exists() and str(where) in bundled:
+        path = bundled[str(where)]
+    if not path.is_dir():
+        names = ", ".join(bundled) or "none"
+        raise UnreadableError("no such run folder or model", where=where, hint=f"models that come along: {names}")
+    for part in (*PARTS, "manifest.json"):
+        if not (path / part).is_file():
+            raise UnreadableError(
+                f"{part} is missing from this run folder",
+                where=path,
+                hint="train it again, or go on with `musicgen train --resume` where checkpoints are left",
+            )
+    manifest = _read_json(path / "manifest.json")
+    if manifest.get("format") != FORMAT:
+        raise UnreadableError(f"unknown run format {manifest.get('format')!r}", where=path, hint="update musicgen")
+    for part in PARTS:
+        if sha256(path / part) != manifest.get("sha256", {}).get(part):
+            raise UnreadableError(
+                f"{part} is not the file that its manifest names", where=path, hint="copy the run folder again"
+            )
+    tokenizer = load_tokenizer(_read_json(path / "tokenizer.json"))
+    recipe = read_recipe(path / "recipe.toml")
+    model = model_for(recipe, tokenizer)
+    weights = _load(path / "model.safetensors")
+    try:
+        model.load_state_dict({k: v.float() for k, v in weights.items()})
+    except RuntimeError:
+        raise UnreadableError("the weights don't fit the recipe", where=path, hint="copy the run folder again") from None
+    card = _read_json(path / "card.json")
+    return Run(model.eval(), tokenizer, recipe, card, path.resolve().name, manifest["sha256"]["model.safetensors"])
+
+
+def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
+    """A new model of the recipe's shape, initialised from the recipe's seed."""
+    settings = ModelSettings.from_dict({**recipe.model, "vocabulary_size": len(tokenizer.vocabulary)})
+    return build_model(settings, seed=recipe.train.seed)
+
+
+# ---- checkpoints ---------------------------------------------------------------------------------------
+
+
+def save_checkpoint(
+    folder: str | Path, *, model: SequenceModel, optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
+) -> None:
+    """Write one checkpoint folder whole, replacing the one that was there. `state` is JSON-able."""
+    folder = Path(folder)
+    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    _make_folder(new)
+    _save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, new / "model.safetensors")
+    if optimizer is not None:
+        tensors, plain = {}, {}
+        for number, values in optimizer.state_dict()["state"].items():
+            for key, value in values.items():
+                if isinstance(value, torch.Tensor):
+                    tensors[f"{number}.{key}"] = value.detach().cpu().contiguous()
+                else:
+                    plain[f"{number}.{key}"] = value
+        _save(tensors, new / "optimizer.safetensors")
+        state = {**state, "optimizer": plain}
+    write_text(new / "state.json", _json({"format": FORMAT, **state}))
+    if folder.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(folder, old)
+    os.rename(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_checkpoint(
+    folder: str | Path, *, model: SequenceModel, optimizer: torch.optim.Optimizer | None = None
+) -> dict[str, Any]:
+    """Fill `model` and `optimizer` from a checkpoint and return its state. UnreadableError when there is none."""
+    folder = Path(folder)
+    if not folder.is_dir() and folder.with_name(folder.name + ".old").is_dir():
+        folder = folder.with_name(folder.name + ".old")  # a kill between two renames
+    if not (folder / "state.json").is_file():
+        raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
+    state = _read_json(folder / "state.json")
+    model.load_state_dict(_load(folder / "model.safetensors"))
+    if optimizer is not None:
+        restored: dict[int, dict[str, Any]] = {}
+        flat = {**_load(folder / "optimizer.safetensors"), **state.get("optimizer", {})}
+        for name, value in flat.items():
+            number, key = name.split(".", 1)
+            restored.setdefault(int(number), {})[key] = value
+        optimizer.load_state_dict({"state": restored, "param_groups": optimizer.state_dict()["param_groups"]})
+    return state
+
+
+# ---- small things ----------------------------------------------------------------------------------------
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UsageError("is a file, not a folder", where=folder, hint="choose another name") from None
+    except OSError as error:
+        kind = ResourceError if error.errno == 28 else UsageError
+        raise kind(f"can't be created ({error.strerror})", where=folder, hint="choose another folder") from None
+
+
+def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except (OSError, SafetensorError) as error:
+        raise ResourceError(f"can't be written ({error})", where=path, hint="free some space") from None
+
+
+def _load(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UnreadableError(f"can't be read ({error})", where=path, hint="copy the run folder again") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"not a JSON file ({error})", where=path, hint="copy the run folder again") from None
+    if not isinstance(value, dict):
+        raise UnreadableError("not a JSON object", where=path, hint="copy the run folder again")
+    return value
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

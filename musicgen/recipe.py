@@ -1,0 +1,153 @@
+"""The settings of a training run, and `recipe.toml`, the file that holds them.
+
+A recipe is four flat tables: `[model]` (musicgen.models.ModelSettings without the vocabulary's size), `[train]`,
+`[augment]` and `[data]`. An unknown key is an error that offers the nearest.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from musicgen.errors import UnreadableError, UsageError
+
+__all__ = ["AugmentSettings", "DataSettings", "Recipe", "TrainSettings", "read_recipe", "recipe_toml"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train. The learning rate warms up over `warmup` of the run and falls along a cosine to a tenth.
+
+    `length` is in tokens; `evaluate_every` in steps; `precision` is auto, float32 or bfloat16.
+    """
+
+    steps: int = 3000
+    batch: int = 16
+    length: int = 256
+    learning_rate: float = 2e-3
+    warmup: float = 0.03
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    evaluate_every: int = 200
+    evaluate_tokens: int = 65_536
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "length", "evaluate_every", "evaluate_tokens"):
+            _require(getattr(self, name) >= 1, f"[train] {name} is {getattr(self, name)}", "give at least 1")
+        _require(self.learning_rate > 0, f"[train] learning_rate is {self.learning_rate}", "give a positive number")
+        _require(0 <= self.warmup < 1, f"[train] warmup is {self.warmup}", "give a share of the run, 0 to below 1")
+        _require(self.clip > 0, f"[train] clip is {self.clip}", "give a positive number")
+        kinds = ("auto", "float32", "bfloat16")
+        _require(self.precision in kinds, f"[train] precision is {self.precision!r}", f"choose from {', '.join(kinds)}")
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """How training windows are varied when they are drawn: semitones up and down, tempo steps either way (a
+    twelfth of an octave each), and the share of windows that get other instruments."""
+
+    transpose_low: int = -5
+    transpose_high: int = 6
+    tempo_steps: int = 2
+    programs: float = 0.0
+
+    def __post_init__(self) -> None:
+        _require(self.transpose_low <= self.transpose_high, "[augment] transpose_low is above transpose_high", "swap")
+        _require(0 <= self.programs <= 1, f"[augment] programs is {self.programs}", "give a share from 0 to 1")
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Where the tokens came from: the corpus folder as given and the digest of its tokens."""
+
+    corpus: str = ""
+    corpus_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All settings of a run. `model` holds the keys of ModelSettings but the vocabulary's size."""
+
+    model: dict[str, Any] = field(default_factory=dict)
+    train: TrainSettings = field(default_factory=TrainSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    data: DataSettings = field(default_factory=DataSettings)
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any], *, where: object = "recipe.toml") -> Recipe:
+        """A recipe from plain tables. Raises UsageError for an unknown table, key, or a value of the wrong kind."""
+        kinds = {"train": TrainSettings, "augment": AugmentSettings, "data": DataSettings}
+        unknown = set(tables) - {"model", *kinds}
+        if unknown:
+            name = sorted(unknown)[0]
+            raise UsageError(f"there is no table [{name}]", where=where, hint=_near(name, ["model", *kinds]))
+        parts = {name: _fill(kind, tables.get(name, {}), name, where) for name, kind in kinds.items()}
+        return cls(dict(tables.get("model", {})), **parts)
+
+    def with_train(self, **changes: Any) -> Recipe:
+        """The recipe with some of `[train]` changed; None means unchanged."""
+        return replace(self, train=replace(self.train, **{k: v for k, v in changes.items() if v is not None}))
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        return asdict(self)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe file. Raises UnreadableError when it is missing or not TOML, UsageError for wrong content."""
+    return Recipe.from_dict(_read_toml(path), where=path)
+
+
+def _read_toml(path: str | Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnreadableError("no such recipe", where=path, hint="check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UnreadableError(f"not a TOML file ({error})", where=path, hint="mend the line it names") from None
+    except OSError as error:
+        raise UnreadableError(f"can't be read ({error.strerror})", where=path, hint="check the path") from None
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """The recipe as TOML text; `read_recipe` takes it back unchanged."""
+    lines = []
+    for table, values in recipe.to_dict().items():
+        lines += [f"[{table}]", *(f"{key} = {_toml_value(value)}" for key, value in values.items()), ""]
+    return "\n".join(lines)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return repr(value)
+
+
+def _fill(kind: type[T], values: Mapping[str, Any], table: str, where: object) -> T:
+    known = {f.name: type(f.default) for f in fields(kind)}  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in known:
+            raise UsageError(f"[{table}] has no {key!r}", where=where, hint=_near(key, list(known)))
+        wanted = (int, float) if known[key] is float else known[key]
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise UsageError(f"[{table}] {key} is {value!r}", where=where, hint=f"give a {known[key].__name__}")
+    return kind(**values)
+
+
+def _near(name: str, names: list[str]) -> str:
+    return f"did you mean {difflib.get_close_matches(name, names, n=1, cutoff=0)[0]!r}?"
+
+
+def _require(holds: bool, what: str, hint: str) -> None:
+    if not holds:
+        raise UsageError(what, where="recipe", hint=hint)

@@ -1,0 +1,100 @@
+"""Windows of a corpus as training batches. Batch number `step` is a function of (seed, step) and nothing else.
+
+Shapes: B batch, T time. A batch is (inputs_BT, targets_BT), targets one ahead; `pad` is not scored.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from musicgen.errors import UnreadableError
+from musicgen.recipe import AugmentSettings
+
+__all__ = ["Batches", "TokenSource", "validation_windows"]
+
+FROM_THE_BEGINNING = 0.1  # share of windows that begin where their piece does: how music opens must be learned too
+
+
+class TokenSource(Protocol):
+    """What training needs of a corpus: all tokens in one array, and where the pieces of a split lie in it."""
+
+    tokens: np.ndarray
+
+    def spans(self, split: str) -> np.ndarray:
+        """(n, 2): offset and length of every piece of the split."""
+
+
+class Batches:
+    """Draws augmented windows from the pieces of the training split, longer pieces more often.
+
+    A window begins with its piece or at a bar line, and never crosses into another piece; what a short piece
+    leaves empty is padding.
+    """
+
+    def __init__(
+        self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
+    ) -> None:
+        self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
+        self.length, self.batch, self.seed = length, batch, seed
+        self.spans = source.spans("train")
+        if not len(self.spans):
+            raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
+        self.ends = np.cumsum(self.spans[:, 1])
+        self.pad = tokenizer.vocabulary.id("pad")
+
+    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Batch number `step`: int64 inputs_BT and targets_BT on the CPU."""
+        rng = np.random.default_rng((self.seed, step))
+        rows = np.full((self.batch, self.length + 1), self.pad, np.int64)
+        for row in rows:
+            window = self._augmented(self._window(rng), rng)
+            row[: len(window)] = window
+        ids = torch.from_numpy(rows)
+        return ids[:, :-1], ids[:, 1:]
+
+    def _window(self, rng: np.random.Generator) -> np.ndarray:
+        where = int(rng.integers(self.ends[-1]))
+        piece = int(np.searchsorted(self.ends, where, side="right"))
+        offset, size = self.spans[piece].tolist()
+        latest = max(0, size - self.length - 1)
+        begin = 0 if rng.random() < FROM_THE_BEGINNING else int(rng.integers(latest + 1))
+        if begin:
+            # Back to the bar line, if one lies within half a window.
+            back = np.asarray(self.tokens[offset + max(0, begin - self.length // 2) : offset + begin + 1])
+            bars = self.tokenizer.bar_positions(back)
+            begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
+        return np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
+
+    def _augmented(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        a = self.augment
+        # Always the same draws, so that one setting doesn't change what the others do.
+        semitones, tempo = rng.integers(a.transpose_low, a.transpose_high + 1), rng.integers(-a.tempo_steps, a.tempo_steps + 1)
+        others = rng.random() < a.programs
+        ids = self.tokenizer.transposed(ids, int(semitones))
+        if tempo:
+            ids = self.tokenizer.with_tempo(ids, int(tempo))
+        return self.tokenizer.with_programs(ids, rng) if others else ids
+
+
+def validation_windows(
+    source: TokenSource, *, split: str, length: int, batch: int, max_tokens: int, pad: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Fixed, unaugmented windows of a split, spread evenly over its pieces, at most about `max_tokens` tokens."""
+    windows = []
+    for offset, size in source.spans(split).tolist():
+        for begin in range(0, max(1, size - 1), length):
+            windows.append((offset + begin, min(length + 1, size - begin)))
+    wanted = max(1, max_tokens // length)
+    if len(windows) > wanted:
+        windows = [windows[i] for i in np.linspace(0, len(windows) - 1, wanted).round().astype(int)]
+    batches = []
+    for i in range(0, len(windows), batch):
+        rows = np.full((len(windows[i : i + batch]), length + 1), pad, np.int64)
+        for row, (begin, size) in zip(rows, windows[i : i + batch], strict=True):
+            row[:size] = source.tokens[begin : begin + size]
+        ids = torch.from_numpy(rows)
+        batches.append((ids[:, :-1], ids[:, 1:]))
+    return batches

@@ -1,0 +1,266 @@
+"""The one training loop: next-token prediction with AdamW, for every model and tokenizer.
+
+Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it, so
+a resumed run equals one that was never interrupted, as long as no time limit shapes the learning rate.
+
+Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from musicgen.checkpoint import load_checkpoint, model_for, save_checkpoint, save_run
+from musicgen.errors import CheckError, UsageError
+from musicgen.models import SequenceModel
+from musicgen.recipe import Recipe
+from musicgen.training.batches import Batches, TokenSource, validation_windows
+from musicgen.training.schedule import learning_rate
+
+__all__ = ["Progress", "choose_device", "train"]
+
+LOG_COLUMNS = ("step", "seconds", "train_nats_per_token", "valid_nats_per_token", "learning_rate", "gradient_norm")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the loop tells after each step. `valid` (nats a token) is None where it was not measured."""
+
+    step: int
+    steps: int
+    loss: float
+    valid: float | None
+    best: float | None
+    tokens_per_second: float
+    seconds: float
+    seconds_left: float
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU; any other name is taken as it is. UsageError if it isn't there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UsageError(f"no device {name!r} on this machine", hint="use --device auto") from None
+    return device
+
+
+def train(
+    source: TokenSource,
+    tokenizer: Any,
+    *,
+    recipe: Recipe,
+    folder: str | Path,
+    card: dict[str, Any] | None = None,
+    resume: bool = False,
+    max_seconds: float | None = None,
+    device: str = "auto",
+    report: Callable[[Progress], None] = lambda progress: None,
+    checkpoint_seconds: float = 120.0,
+) -> dict[str, Any]:
+    """Train a model into the run folder and return the card that lies there.
+
+    Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
+    is nearer its end. On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
+    Raises UsageError when the folder holds a run and `resume` is False, CheckError when the loss is not a number.
+    """
+    folder, settings = Path(folder), recipe.train
+    last, best_folder = folder / "checkpoints" / "last", folder / "checkpoints" / "best"
+    if not resume and (folder / "checkpoints").exists():
+        raise UsageError("already holds a run", where=folder, hint="pass --resume to go on, or choose another folder")
+    target = choose_device(device)
+    model = model_for(recipe, tokenizer)
+    model.to(target)
+    optimizer = _optimizer(model, settings.weight_decay, fused=target.type in ("cuda", "cpu"))
+    begin, before, best = 0, 0.0, None
+    if resume:
+        state = load_checkpoint(last, model=model, optimizer=optimizer)
+        begin, before, best = state["step"], state["seconds"], state["best"]
+
+    autocast = _autocast(target, settings.precision, model.settings.family)
+    batches = Batches(
+        source, tokenizer, length=settings.length, batch=settings.batch, seed=settings.seed, augment=recipe.augment
+    )
+    pad = batches.pad
+    windows = validation_windows(
+        source, split="valid", length=settings.length, batch=settings.batch, max_tokens=settings.evaluate_tokens, pad=pad
+    )
+    log = _Log(folder, resume_at=begin if resume else None)
+    started = saved = time.monotonic()
+    budget = None if max_seconds is None else before + max_seconds
+    window_tokens, window_start = 0, started
+    recent: list[float] = []
+    step, seconds, speed = begin, before, 0.0
+
+    def keep_last() -> None:
+        state = {"step": step, "seconds": seconds, "best": best}
+        save_checkpoint(last, model=model, optimizer=optimizer, state=state)
+
+    def keep_best(valid: float) -> None:
+        save_checkpoint(best_folder, model=model, optimizer=None, state={"step": step, "valid_nats_per_token": valid})
+
+    try:
+        while step < settings.steps:
+            share = step / settings.steps
+            if budget is not None:
+                share = max(share, (before + time.monotonic() - started) / budget)
+            rate = learning_rate(share, peak=settings.learning_rate, warmup=settings.warmup)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            inputs_BT, targets_BT = (ids.to(target, non_blocking=True) for ids in batches(step))
+            model.train()
+            with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+                torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
+                with autocast():
+                    logits_BTV, _ = model(inputs_BT)
+                loss = F.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten(), ignore_index=pad)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            optimizer.step()
+            step += 1
+            value = loss.item()
+            if not math.isfinite(value):
+                raise CheckError(
+                    f"the loss is {value} at step {step}", where=folder, hint="lower learning_rate in the recipe"
+                )
+            recent.append(value)
+            now = time.monotonic()
+            seconds = before + now - started
+            window_tokens += targets_BT.numel()
+            speed = window_tokens / max(now - window_start, 1e-9)
+            over = budget is not None and seconds >= budget
+            valid = None
+            if step % settings.evaluate_every == 0 or step == settings.steps or over:
+                valid = _validate(model, windows, target, autocast, pad)
+                log.write(step, seconds, sum(recent) / len(recent), valid, rate, norm.item())
+                recent = []
+                if valid is not None and (best is None or valid < best):
+                    best = valid
+                    keep_best(valid)
+                window_tokens, window_start = 0, time.monotonic()  # validation is not training speed
+            left = (settings.steps - step) * (seconds - before) / (step - begin)
+            if budget is not None:
+                left = min(left, budget - seconds)
+            report(Progress(step, settings.steps, value, valid, best, speed, seconds, max(0.0, left)))
+            if over:
+                break
+            if now - saved > checkpoint_seconds:
+                keep_last()
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        # A second Ctrl-C while saving is the user's right; the checkpoint before it is still whole.
+        keep_last()
+        _export(model, folder, tokenizer, recipe, card, step, seconds, best, windows)
+        raise
+    if not best_folder.exists():
+        keep_best(float("nan") if best is None else best)
+    keep_last()
+    return _export(model, folder, tokenizer, recipe, card, step, seconds, best, windows)
+
+
+def _export(
+    model: SequenceModel,
+    folder: Path,
+    tokenizer: Any,
+    recipe: Recipe,
+    card: dict[str, Any] | None,
+    step: int,
+    seconds: float,
+    best: float | None,
+    windows: list,
+) -> dict[str, Any]:
+    """Put the best weights so far where users of the model look."""
+    if (folder / "checkpoints" / "best").exists():
+        state = load_checkpoint(folder / "checkpoints" / "best", model=model)
+    else:
+        state = {"step": step}
+    full = {
+        **(card or {}),
+        "family": model.settings.family,
+        "parameters": model.n_parameters,
+        "steps": step,
+        "best_step": state["step"],
+        "seconds": round(seconds, 1),
+        "tokens_seen": step * recipe.train.batch * recipe.train.length,
+        "valid_nats_per_token": best,
+        "valid_tokens": int(sum((t != 0).sum() for _, t in windows)),
+    }
+    save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
+    return full
+
+
+def _optimizer(model: SequenceModel, weight_decay: float, *, fused: bool) -> torch.optim.Optimizer:
+    # Matrices decay; norms, biases and the embedding don't.
+    matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=fused)
+
+
+def _autocast(device: torch.device, precision: str, family: str) -> Callable[[], Any]:
+    """bfloat16 where it helps: on CUDA, and for Transformers on CPUs that have the instructions."""
+    if precision == "auto":
+        native = torch.backends.cpu.get_cpu_capability() in ("AVX512", "DEFAULT") and _cpu_has_bfloat16()
+        helps = device.type == "cuda" or (device.type == "cpu" and native and family == "transformer")
+        precision = "bfloat16" if helps else "float32"
+    if precision == "float32":
+        return contextlib.nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in text or "amx_bf16" in text
+
+
+@torch.no_grad()
+def _validate(
+    model: SequenceModel, windows: list, device: torch.device, autocast: Callable[[], Any], pad: int
+) -> float | None:
+    """Mean nats a token over the validation windows; None without any."""
+    model.eval()
+    total, count = 0.0, 0
+    for inputs_BT, targets_BT in windows:
+        with autocast():
+            logits_BTV, _ = model(inputs_BT.to(device))
+        targets = targets_BT.to(device).flatten()
+        total += F.cross_entropy(logits_BTV.float().flatten(0, 1), targets, ignore_index=pad, reduction="sum").item()
+        count += int((targets != pad).sum())
+    return total / count if count else None
+
+
+class _Log:
+    """log.csv, one row an evaluation; rows past the step that a run resumes at are dropped."""
+
+    def __init__(self, folder: Path, *, resume_at: int | None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / "log.csv"
+        rows: list[list[str]] = []
+        if resume_at is not None and self.path.is_file():
+            with open(self.path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= resume_at]
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([LOG_COLUMNS, *rows])
+
+    def write(self, step: int, seconds: float, loss: float, valid: float | None, rate: float, norm: float) -> None:
+        values = [step, f"{seconds:.1f}", f"{loss:.5f}", "" if valid is None else f"{valid:.5f}", f"{rate:.3e}", f"{norm:.3f}"]
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(values)

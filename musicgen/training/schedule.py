@@ -1,0 +1,24 @@
+"""The learning rate over a run: a linear warm-up, then a cosine down to a tenth.
+
+Source: Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts; the warm-up from Vaswani et al. 2017.
+"""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["learning_rate"]
+
+FLOOR = 0.1
+
+
+def learning_rate(progress: float, *, peak: float, warmup: float) -> float:
+    """The rate when the share `progress` (0..1) of the run is done.
+
+    >>> [round(learning_rate(p, peak=1.0, warmup=0.1), 3) for p in (0.05, 0.1, 1.0)]
+    [0.5, 1.0, 0.1]
+    """
+    if progress < warmup:
+        return peak * max(progress, 0.01 * warmup) / warmup
+    rest = min(1.0, (progress - warmup) / (1 - warmup))
+    return peak * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * rest)) / 2)
