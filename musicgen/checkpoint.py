@@ -29,7 +29,17 @@ from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.recipe import Recipe, read_recipe, recipe_toml
 from musicgen.tokenizers import load_tokenizer
 
-__all__ = ["FORMAT", "Run", "bundled_models", "load_checkpoint", "load_run", "save_checkpoint", "save_run", "sha256"]
+__all__ = [
+    "FORMAT",
+    "Run",
+    "bundled_models",
+    "load_checkpoint",
+    "load_run",
+    "model_for",
+    "save_checkpoint",
+    "save_run",
+    "sha256",
+]
 
 FORMAT = 1  # of the run folder; a reader refuses what it doesn't know
 PARTS = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json")

@@ -1,0 +1,44 @@
+"""Files in and out: MIDI, scores, audio.
+
+`read` and `write` choose by the suffix.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from musicgen.errors import UsageError
+from musicgen.piece import Piece
+
+__all__ = ["MIDI_SUFFIXES", "SCORE_SUFFIXES", "read", "read_score", "write"]
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".smf")
+SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".abc")
+
+
+def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
+    """The piece in a MIDI file or a score. Raises UnreadableError (what, where, what to do)."""
+    if Path(path).suffix.lower() in SCORE_SUFFIXES:
+        return read_score(path)
+    from musicgen.io.midi import read_midi
+
+    return read_midi(path, limits=limits)
+
+
+def read_score(path: str | os.PathLike[str]) -> Piece:
+    """The first piece of a MusicXML, kern or ABC file."""
+    from musicgen.io.score import read_score as read_with_music21
+
+    return read_with_music21(Path(path))
+
+
+def write(piece: Piece, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Write a piece as a MIDI file. Raises UsageError where the file exists or the suffix is another kind's."""
+    from musicgen.io.atomic import write_bytes
+    from musicgen.io.midi import midi_bytes
+
+    if Path(path).suffix.lower() not in MIDI_SUFFIXES:
+        raise UsageError("only MIDI files are written here", where=path, hint="end the name in .mid")
+    write_bytes(Path(path), midi_bytes(piece), overwrite=overwrite)

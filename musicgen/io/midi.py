@@ -33,7 +33,7 @@ from musicgen.piece import (
     Track,
 )
 
-__all__ = ["Limits", "midi_bytes", "midi_from_piece", "piece_from_midi", "read_bytes", "read_midi", "read_midi_file"]
+__all__ = ["Limits", "midi_bytes", "midi_from_piece", "part_homes", "piece_from_midi", "read_bytes", "read_midi", "read_midi_file"]
 
 DRUM_CHANNEL = 9
 TRACK_NAME, SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x03, 0x51, 0x58, 0x59
@@ -112,7 +112,7 @@ def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limi
             warnings.append("timecode: the file counts in seconds; its tempo changes have no meaning and are ignored")
         tempos = np.array([(0, fixed)], TEMPO) if fixed != DEFAULT_TEMPO else np.empty(0, TEMPO)
     elsewhere = _program_changes([t.rows for t in midi.tracks])
-    tracks = [part for t in midi.tracks for part in _parts(t, elsewhere, warnings)]
+    tracks = [part for t in midi.tracks for _, part in _parts(t, elsewhere, warnings)]
     piece = Piece(resolution, tuple(tracks), tempos, meters, keys, tuple(dict.fromkeys(warnings)))
     if piece.seconds > limits.hours * 3600:
         raise UnreadableError(
@@ -121,6 +121,12 @@ def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limi
             hint="raise the limit with --max-hours",
         )
     return piece
+
+
+def part_homes(midi: MidiFile) -> list[tuple[int, int]]:
+    """(track number, channel) of every part that `piece_from_midi` finds, in its order."""
+    elsewhere = _program_changes([t.rows for t in midi.tracks])
+    return [(i, channel) for i, t in enumerate(midi.tracks) for channel, _ in _parts(t, elsewhere, [])]
 
 
 def _resolution(division: int) -> tuple[int, int | None]:
@@ -174,7 +180,8 @@ def _program_changes(all_rows: list[np.ndarray]) -> dict[int, np.ndarray]:
     return {int(c): rows[rows["status"] & 15 == c] for c in np.unique(rows["status"] & 15)}
 
 
-def _parts(track: Events, elsewhere: dict[int, np.ndarray], warnings: list[str]) -> list[Track]:
+def _parts(track: Events, elsewhere: dict[int, np.ndarray], warnings: list[str]) -> list[tuple[int, Track]]:
+    """(channel, part) of everything that one track plays."""
     rows = track.rows
     kind, channel = rows["status"] & 0xF0, rows["status"] & 0x0F
     is_note = (kind == 0x90) | (kind == 0x80)
@@ -209,7 +216,7 @@ def _parts(track: Events, elsewhere: dict[int, np.ndarray], warnings: list[str])
         for program in programs[np.sort(first)].tolist():
             chosen = notes[programs == program]
             chosen = chosen[np.lexsort((chosen["pitch"], chosen["start"]))]
-            parts.append(Track(name, int(program), c == DRUM_CHANNEL, chosen, controls, bends))
+            parts.append((c, Track(name, int(program), c == DRUM_CHANNEL, chosen, controls, bends)))
     return parts
 
 

@@ -1,0 +1,50 @@
+"""Networks that read ids and score the next one. They never see a note.
+
+The names load on first use: the presets are plain data, and listing them shouldn't import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from musicgen.models.base import ModelSettings, SequenceModel, State, select_state
+    from musicgen.models.presets import PRESETS, SIZES, preset
+    from musicgen.models.registry import FAMILIES, build_model, count_parameters
+
+__all__ = [
+    "FAMILIES",
+    "ModelSettings",
+    "PRESETS",
+    "SIZES",
+    "SequenceModel",
+    "State",
+    "build_model",
+    "count_parameters",
+    "preset",
+    "select_state",
+]
+
+_HOMES = {
+    "FAMILIES": "registry",
+    "ModelSettings": "base",
+    "PRESETS": "presets",
+    "SIZES": "presets",
+    "SequenceModel": "base",
+    "State": "base",
+    "build_model": "registry",
+    "count_parameters": "registry",
+    "preset": "presets",
+    "select_state": "base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

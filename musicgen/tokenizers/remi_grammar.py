@@ -25,7 +25,8 @@ class Constraints:
     `meter`: (numerator, denominator) of every new bar. `programs`: allowed program values, 128 for drums.
     `bars`: stop (only EOS may follow) once this many bar tokens were taken. `max_polyphony`: notes sounding at
     once. `pitch_classes`: allowed pitch classes 0..11 of melodic parts. `max_empty_bars`: bars without an onset
-    in a row. `max_notes_a_bar` bounds the work.
+    in a row. `max_notes_a_bar` bounds the work. `chord_sizes`: (program, most notes on one onset), so that a
+    melody instrument stays one.
     """
 
     meter: tuple[int, int] | None = None
@@ -39,6 +40,7 @@ class Constraints:
     max_polyphony: int = 0
     max_notes_a_bar: int = 0
     max_empty_bars: int | None = None
+    chord_sizes: tuple[tuple[int, int], ...] = ()
 
 
 class RemiGrammar:
@@ -62,6 +64,7 @@ class RemiGrammar:
         self.empty_bars = 0
         self.time = 0  # steps from the first bar to the start of this one
         self.sounding: list[int] = []  # ends of notes, for polyphony
+        self.chord = 0  # notes of the running program on this onset
         self.constrain(constraints or Constraints())
 
     def constrain(self, constraints: Constraints, *, from_position: int | None = None) -> None:
@@ -72,6 +75,7 @@ class RemiGrammar:
             self.position = max(self.position, from_position - 1)
             self.fresh = True
         c, v = constraints, self.v
+        self._chord_sizes = dict(c.chord_sizes)
         self._pitches = np.zeros(128, bool)
         self._pitches[c.pitch_low : c.pitch_high + 1] = True
         if c.pitch_classes is not None:
@@ -112,11 +116,12 @@ class RemiGrammar:
             self.window += 1
         elif kind == "position":
             self.position = self.window * 8 * self.steps + value
-            self.pitch, self.fresh = -1, True
+            self.pitch, self.fresh, self.chord = -1, True, 0
         elif kind == "program":
-            self.program, self.pitch = value, -1
+            self.program, self.pitch, self.chord = value, -1, 0
         elif kind in ("pitch", "drum"):
             self.pitch, self.fresh = value, False
+            self.chord += 1
             self.notes_in_bar += 1
             if self.program is None:  # a window that begins in mid-bar
                 self.program = DRUMS if kind == "drum" else 0
@@ -148,9 +153,7 @@ class RemiGrammar:
                 mask[v.slice("tempo")] = True
             if state != "meter" and self._room_for_note():
                 self._allow_notes(mask)
-            if state != "position":
-                self._allow_onwards(mask)
-            elif not mask.any():  # nothing may sound here: go on
+            if state != "position" or not mask.any():
                 self._allow_onwards(mask)
         return mask
 
@@ -167,7 +170,8 @@ class RemiGrammar:
     def _allow_notes(self, mask: np.ndarray) -> None:
         """A note on this onset: of the running program, above the last one, or of another program."""
         v = self.v
-        if self.program is not None and self._programs[self.program]:
+        running = self.program
+        if running is not None and self._programs[running] and self.chord < self._chord_sizes.get(running, 128):
             self._allow_pitches(mask)
         programs = v.slice("program")
         mask[programs] = self._programs

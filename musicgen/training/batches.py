@@ -71,7 +71,10 @@ class Batches:
     def _augmented(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         a = self.augment
         # Always the same draws, so that one setting doesn't change what the others do.
-        semitones, tempo = rng.integers(a.transpose_low, a.transpose_high + 1), rng.integers(-a.tempo_steps, a.tempo_steps + 1)
+        semitones, tempo = (
+            rng.integers(a.transpose_low, a.transpose_high + 1),
+            rng.integers(-a.tempo_steps, a.tempo_steps + 1),
+        )
         others = rng.random() < a.programs
         ids = self.tokenizer.transposed(ids, int(semitones))
         if tempo:

@@ -96,7 +96,12 @@ def train(
     )
     pad = batches.pad
     windows = validation_windows(
-        source, split="valid", length=settings.length, batch=settings.batch, max_tokens=settings.evaluate_tokens, pad=pad
+        source,
+        split="valid",
+        length=settings.length,
+        batch=settings.batch,
+        max_tokens=settings.evaluate_tokens,
+        pad=pad,
     )
     log = _Log(folder, resume_at=begin if resume else None)
     started = saved = time.monotonic()
@@ -261,6 +266,13 @@ class _Log:
             csv.writer(file).writerows([LOG_COLUMNS, *rows])
 
     def write(self, step: int, seconds: float, loss: float, valid: float | None, rate: float, norm: float) -> None:
-        values = [step, f"{seconds:.1f}", f"{loss:.5f}", "" if valid is None else f"{valid:.5f}", f"{rate:.3e}", f"{norm:.3f}"]
+        values = [
+            step,
+            f"{seconds:.1f}",
+            f"{loss:.5f}",
+            "" if valid is None else f"{valid:.5f}",
+            f"{rate:.3e}",
+            f"{norm:.3f}",
+        ]
         with open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(values)

@@ -1,0 +1,44 @@
+"""Four sizes of each family, as plain data: this file imports no torch, so that `--help` can list them.
+
+Parameters are counted with a vocabulary of 1,200 and the learned embedding.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from musicgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from musicgen.models.base import ModelSettings
+
+__all__ = ["PRESETS", "SIZES", "preset"]
+
+SIZES = ("tiny", "small", "medium", "large")
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    # `context` is the length of the excerpts an LSTM is trained on; its memory has no such limit.
+    "lstm": {
+        "tiny": {"width": 224, "layers": 2, "context": 512, "dropout": 0.1},  # 1.1 M
+        "small": {"width": 512, "layers": 2, "context": 512, "dropout": 0.1},  # 4.8 M
+        "medium": {"width": 768, "layers": 3, "context": 1024, "dropout": 0.2},  # 15 M
+        "large": {"width": 1536, "layers": 3, "context": 1024, "dropout": 0.2},  # 59 M
+    },
+    "transformer": {
+        "tiny": {"width": 128, "layers": 4, "heads": 4, "context": 512, "dropout": 0.1},  # 0.9 M
+        "small": {"width": 256, "layers": 5, "heads": 4, "context": 1024, "dropout": 0.1},  # 4.2 M
+        "medium": {"width": 512, "layers": 6, "heads": 8, "context": 2048, "dropout": 0.1},  # 19 M
+        "large": {"width": 768, "layers": 12, "heads": 12, "context": 2048, "dropout": 0.1},  # 86 M
+    },
+}
+
+
+def preset(family: str, size: str, *, vocabulary_size: int, embedding: str = "learned") -> ModelSettings:
+    """The settings of a family's size. Raises UsageError for a name that doesn't exist, offering the nearest."""
+    from musicgen.models.base import ModelSettings, nearest
+
+    if family not in PRESETS:
+        raise UsageError(f"there is no model family {family!r}", where="model", hint=nearest(family, PRESETS))
+    if size not in PRESETS[family]:
+        raise UsageError(f"there is no preset {size!r}", where=family, hint=nearest(size, SIZES))
+    return ModelSettings(family=family, vocabulary_size=vocabulary_size, embedding=embedding, **PRESETS[family][size])

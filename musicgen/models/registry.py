@@ -1,0 +1,39 @@
+"""The families of models by name. A new family is a class and a line here."""
+
+from __future__ import annotations
+
+import torch
+
+from musicgen.errors import UsageError
+from musicgen.models.base import ModelSettings, SequenceModel, nearest
+from musicgen.models.rnn import LSTM
+from musicgen.models.transformer import Transformer
+
+__all__ = ["FAMILIES", "build_model", "count_parameters"]
+
+FAMILIES: dict[str, type[SequenceModel]] = {"lstm": LSTM, "transformer": Transformer}
+
+
+def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
+    """A new model on the CPU, in training mode; its first weights depend on the settings and the seed alone.
+
+    The global random state stays as it was. Raises UsageError for a family that doesn't exist or a width that
+    the family can't have.
+    """
+    family = _family(settings)
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        return family(settings)
+
+
+def count_parameters(settings: ModelSettings) -> int:
+    """How many numbers such a model learns, without the memory to hold them."""
+    with torch.device("meta"):
+        return _family(settings)(settings).n_parameters
+
+
+def _family(settings: ModelSettings) -> type[SequenceModel]:
+    if settings.family not in FAMILIES:
+        hint = nearest(str(settings.family), FAMILIES)
+        raise UsageError(f"there is no model family {settings.family!r}", where="model", hint=hint)
+    return FAMILIES[settings.family]

@@ -1,0 +1,316 @@
+"""From a piece to a prompt, and from sampled ids back to notes on the piece's own parts.
+
+Ticks are the piece's own. Bars count from 0 here; the command line counts from 1 as musicians do. This file sees
+notes but no tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from musicgen.errors import UsageError
+from musicgen.gm import find_program, key_pitch_classes, program_name
+from musicgen.piece import NOTE, Piece, Track
+from musicgen.tokenizers.remi import DRUMS
+from musicgen.tokenizers.remi_grammar import Constraints
+
+__all__ = ["Plan", "Request", "assign_parts", "faults", "make_plan", "new_notes", "plain_cut"]
+
+RECENT_BARS = 16  # a part that has been silent for longer doesn't come back by itself
+TOKENS_A_NOTE = 4
+MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
+FEWEST_NOTES_A_BAR = 24
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a continuation is asked for.
+
+    `bars` counts whole new bars after the bar that the cut stands in; `seconds` (in place of bars) counts new
+    music. `start` is None for the end, or a bar counted from 0. `tracks` are part numbers counted from 1, track
+    names, or instruments. `max_polyphony` 0 means no limit.
+    """
+
+    bars: int = 8
+    seconds: float | None = None
+    start: int | None = None
+    tracks: tuple[str, ...] = ()
+    key: str | None = None
+    pitch_low: int = 0
+    pitch_high: int = 127
+    max_polyphony: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bars <= 1000:
+            raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
+        if self.seconds is not None and not 0 < self.seconds <= 3600:
+            raise UsageError(f"seconds is {self.seconds:g}", hint="ask for up to 3600 seconds")
+        if not 0 <= self.pitch_low <= self.pitch_high <= 127:
+            raise UsageError(
+                f"the pitch range is {self.pitch_low}-{self.pitch_high}", hint="give LO-HI within 0-127, as in 48-84"
+            )
+        if self.max_polyphony < 0:
+            raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where and how to continue: the cut, the bars to fill, the prompt, and what sampling is held to."""
+
+    cut: int
+    bar_start: float  # of the bar that the cut stands in, or that begins at the cut; ticks
+    bar_length: float  # of every new bar; ticks
+    bars: int  # whole new bars
+    fills: bool  # whether the cut stands in mid-bar, so that this bar is filled first
+    end: int  # tick at which the new music ends
+    prompt: np.ndarray
+    from_position: int | None  # grid position from which the open bar is filled
+    constraints: Constraints
+    melodic: frozenset[int]  # programs that play one note at a time
+    max_tokens: int
+    warnings: tuple[str, ...]
+
+
+def plain_cut(piece: Piece) -> int:
+    """The tick where the music stops: the end of the last sounding note, or the bar line next to it.
+
+    A bar line counts when it lies within a sixteenth note and no note begins at it or later.
+    """
+    end = piece.end
+    if not end:
+        return 0
+    starts, _ = piece.bar_starts(end + piece.ticks_per_quarter)
+    near = int(np.rint(starts[np.argmin(np.abs(starts - end))]))
+    last_onset = max(int(t.notes["start"].max()) for t in piece.tracks if len(t.notes))
+    return near if abs(near - end) <= piece.ticks_per_quarter / 4 and near > last_onset else end
+
+
+def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | None) -> Plan:
+    """Decide cut, prompt and constraints. Raises UsageError for a bar, track or key that isn't there."""
+    warnings: list[str] = []
+    cut = plain_cut(piece) if request.start is None else _bar_tick(piece, request.start)
+    numerator, denominator = piece.meter_at(cut)
+    bar_length = 4 * piece.ticks_per_quarter * numerator / denominator
+    starts, _ = piece.bar_starts(max(cut, 0))
+    at = max(0, int(np.searchsorted(starts, cut + 0.5, side="right")) - 1)
+    bar_start = float(starts[at])
+    fills = cut - bar_start > piece.ticks_per_quarter / (2 * tokenizer.steps)
+    if not fills and at > 0:
+        at -= 1  # the prompt's last bar is the one before the cut
+
+    us = piece.tempo_at(cut)
+    bars = request.bars
+    first_bar = bar_start if fills else cut
+    if request.seconds is not None:
+        ticks = request.seconds * 1e6 / us * piece.ticks_per_quarter
+        bars = max(0 if fills else 1, math.ceil((cut + ticks - first_bar) / bar_length) - int(fills))
+        if bars > 1000:
+            raise UsageError("that is more than 1000 bars at this tempo", hint="ask for fewer seconds")
+        end = cut + round(ticks)
+    else:
+        end = round(first_bar + (bars + int(fills)) * bar_length)
+
+    before = _until(piece, cut)
+    programs = _programs(piece, before, request, cut, bar_length, warnings)
+    ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None)[:-1].astype(np.int64)
+    if not before.n_notes:
+        warnings.append("empty: no notes before the cut; the music begins from nothing")
+    position = round((cut - bar_start) * tokenizer.steps / piece.ticks_per_quarter) if fills else None
+    prompt = ids[:1] if not cut else _tail(ids, tokenizer, None if context is None else context * 3 // 4)
+
+    polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+    total = bars + int(fills)
+    cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
+    constraints = Constraints(
+        meter=(numerator, denominator),
+        programs=programs,
+        pitch_low=request.pitch_low,
+        pitch_high=request.pitch_high,
+        pitch_classes=key_pitch_classes(request.key) if request.key else None,
+        tempo_changes=False,
+        bars=bars,
+        may_end=False,
+        max_polyphony=request.max_polyphony,
+        max_notes_a_bar=cap,
+        max_empty_bars=1,
+        chord_sizes=tuple(sorted(polyphony.items())),
+    )
+    return Plan(
+        cut=cut,
+        bar_start=float(first_bar),
+        bar_length=bar_length,
+        bars=bars,
+        fills=fills,
+        end=end,
+        prompt=prompt,
+        from_position=position if fills else round(bar_length * tokenizer.steps / piece.ticks_per_quarter) + 1,
+        constraints=constraints,
+        melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
+        max_tokens=total * (cap * (TOKENS_A_NOTE + 1) + 8) + 64,
+        warnings=tuple(warnings),
+    )
+
+
+def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any, *, ticks_per_quarter: int) -> tuple[np.ndarray, np.ndarray]:
+    """(NOTE array in the piece's ticks, program value of each) of the ids drawn after the plan's prompt.
+
+    Notes are clipped to the plan's end, so that the new music is exactly as long as was asked; a melody
+    instrument's note ends where its next one begins.
+    """
+    # The open bar is spelled again from its bar token, so that positions count from its start.
+    opening = (
+        plan.prompt[int(np.flatnonzero(plan.prompt == tokenizer.vocabulary.id("bar"))[-1]) :] if plan.fills else []
+    )
+    whole = np.concatenate([np.asarray(opening, np.int64), ids])
+    n = tokenizer.notes(whole)
+    new = n.index >= len(opening)
+    start = plan.bar_start + n.bar[new] * plan.bar_length + n.position[new] * ticks_per_quarter / tokenizer.steps
+    notes = np.zeros(int(new.sum()), NOTE)
+    notes["start"] = np.maximum(np.rint(start), plan.cut)
+    notes["duration"] = np.maximum(1, np.rint(n.duration[new] * ticks_per_quarter / tokenizer.steps))
+    notes["duration"] = np.minimum(notes["duration"], plan.end - notes["start"])
+    notes["pitch"], notes["velocity"] = n.pitch[new], np.maximum(1, n.velocity[new])
+    program = n.program[new]
+    for value in plan.melodic:
+        line = np.flatnonzero(program == value)
+        gap = notes["start"][line[1:]] - notes["start"][line[:-1]]
+        notes["duration"][line[:-1]] = np.minimum(notes["duration"][line[:-1]], gap)
+    keep = notes["duration"] > 0
+    return notes[keep], program[keep]
+
+
+def assign_parts(
+    tracks: Sequence[Track], allowed: Sequence[int], notes: np.ndarray, program: np.ndarray, *, cut: int
+) -> np.ndarray:
+    """For each new note the number of the part it goes to, -1 where no part of its program is among `allowed`.
+
+    Several parts of one program (two hands, two violins) share its notes by pitch: a note goes to the part whose
+    recent pitches lie nearest.
+    """
+    home = np.full(len(notes), -1)
+    for value in np.unique(program).tolist():
+        mine = [i for i in allowed if (DRUMS if tracks[i].is_drum else tracks[i].program) == value]
+        if not mine:
+            continue
+        centre = np.array([_recent_pitch(tracks[i].notes, cut) for i in mine])
+        for k in np.flatnonzero(program == value).tolist():
+            pitch = float(notes["pitch"][k])
+            nearest = int(np.argmin(np.abs(centre - pitch)))
+            home[k] = mine[nearest]
+            centre[nearest] += 0.1 * (pitch - centre[nearest])  # a part may wander, slowly
+    return home
+
+
+def faults(notes: np.ndarray, *, cut: int, end: int, bar_length: float) -> list[str]:
+    """What a listener would call broken in new music between two ticks: silence for bars, or one note for ever."""
+    if not len(notes):
+        return ["no notes"]
+    found = []
+    edges = np.sort(np.concatenate([[cut], notes["start"], [end]]))
+    reach = np.maximum.accumulate(
+        np.concatenate([[cut], (notes["start"] + notes["duration"])[np.argsort(notes["start"])], [cut]])
+    )
+    gap = (edges[1:] - np.minimum(reach[:-1], edges[1:])).max()
+    if gap >= 2 * bar_length and end - cut > 2 * bar_length:
+        found.append("silence for two bars")
+    if len(notes) >= 8 and len(np.unique(notes["pitch"])) == 1:
+        found.append("one note over and over")
+    return found
+
+
+# ---- small steps ---------------------------------------------------------------------------------------
+
+
+def _bar_tick(piece: Piece, bar: int) -> int:
+    starts, _ = piece.bar_starts()
+    if not 0 <= bar <= len(starts):
+        raise UsageError(f"there is no bar {bar + 1}", hint=f"the piece has {len(starts)} bars")
+    if bar == len(starts):  # right after the last bar
+        more, _ = piece.bar_starts(int(np.ceil(starts[-1])) + 4 * 64 * piece.ticks_per_quarter)
+        return int(np.rint(more[bar]))
+    return int(np.rint(starts[bar]))
+
+
+def _until(piece: Piece, cut: int) -> Piece:
+    """The piece's notes before `cut`, ended there."""
+    tracks = []
+    for track in piece.tracks:
+        notes = track.notes[track.notes["start"] < cut].copy()
+        notes["duration"] = np.minimum(notes["duration"], cut - notes["start"])
+        tracks.append(replace(track, notes=notes))
+    return replace(piece, tracks=tuple(tracks))
+
+
+def _tail(ids: np.ndarray, tokenizer: Any, room: int | None) -> np.ndarray:
+    """The last bars that fit into `room` ids; of a single bar that doesn't fit, its head and its last onsets."""
+    if room is None:
+        room = 2048  # a recurrent model could read it all, but the seconds count
+    if len(ids) <= room:
+        return ids
+    bars = tokenizer.bar_positions(ids)
+    fitting = bars[bars >= len(ids) - room]
+    if len(fitting):
+        return ids[fitting[0] :]
+    head = ids[bars[-1] : bars[-1] + 2]
+    onsets = np.flatnonzero(tokenizer.vocabulary.is_kind(ids, "position"))
+    onsets = onsets[onsets >= len(ids) - room + 2]
+    return np.concatenate([head, ids[onsets[0] :]]) if len(onsets) else ids[bars[-1] :]
+
+
+def _programs(
+    piece: Piece, before: Piece, request: Request, cut: int, bar_length: float, warnings: list[str]
+) -> frozenset[int]:
+    """The program values that may play on."""
+    if request.tracks:
+        return frozenset(_program_of(name, piece) for name in request.tracks)
+    recent = cut - RECENT_BARS * bar_length
+    playing = [t for t in before.tracks if len(t.notes) and t.end >= recent]
+    playing = playing or [t for t in before.tracks if len(t.notes)]
+    if not playing:
+        playing = [t for t in piece.tracks if len(t.notes)]
+    chosen = frozenset(DRUMS if t.is_drum else t.program for t in playing)
+    silent = frozenset(DRUMS if t.is_drum else t.program for t in before.tracks if len(t.notes)) - chosen
+    if silent:
+        names = ", ".join(program_name(p) for p in sorted(silent))
+        warnings.append(f"silent_parts: not continued, silent for {RECENT_BARS} bars: {names}")
+    return chosen or frozenset({0})
+
+
+def _polyphony(piece: Piece) -> dict[int, int]:
+    """The most notes that sound at once, by program. Overlaps of up to an eighth of a quarter are legato, not chords."""
+    most: dict[int, int] = {}
+    slack = piece.ticks_per_quarter // 8
+    for value in {DRUMS if t.is_drum else t.program for t in piece.tracks if len(t.notes)}:
+        mine = [t.notes for t in piece.tracks if (DRUMS if t.is_drum else t.program) == value]
+        notes = np.concatenate(mine)
+        ends = notes["start"] + np.maximum(1, notes["duration"] - slack)
+        edges = np.concatenate([notes["start"], ends])
+        steps = np.repeat([1, -1], len(notes))
+        order = np.lexsort((steps, edges))  # ends before starts
+        most[value] = int(np.cumsum(steps[order]).max(initial=1))
+    return most
+
+
+def _program_of(name: str, piece: Piece) -> int:
+    if name.isdigit():
+        if not 1 <= int(name) <= len(piece.tracks):
+            raise UsageError(
+                f"there is no part {name}", hint=f"parts are 1 to {len(piece.tracks)}; see `musicgen inspect`"
+            )
+        track = piece.tracks[int(name) - 1]
+        return DRUMS if track.is_drum else track.program
+    for track in piece.tracks:
+        if track.name and track.name.lower() == name.lower():
+            return DRUMS if track.is_drum else track.program
+    return find_program(name)
+
+
+def _recent_pitch(notes: np.ndarray, cut: int) -> float:
+    """Mean pitch of the last notes before the cut; middle C for a part without any."""
+    notes = notes[notes["start"] < cut]
+    return float(notes["pitch"][-16:].mean()) if len(notes) else 60.0
