@@ -105,7 +105,7 @@ class LSTM(SequenceModel):
         if state is not None and not isinstance(state, LSTMState):
             raise TypeError(f"an LSTM can't go on from a {type(state).__name__}")
         T = ids_BT.shape[1]
-        # The fused kernel takes some ten times as long for a single step as the step written out.
+        # The fused kernel takes three to nine times as long for a single step as the step written out.
         if T == 1 and not self.training:
             hidden_BTC, state = self._step(ids_BT[:, 0], state or self._silence(ids_BT))
         else:

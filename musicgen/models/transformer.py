@@ -60,7 +60,8 @@ class Rotary(nn.Module):
         first, cos_TD, sin_TD = self._later
         inside = first <= start and start + length <= first + len(cos_TD)
         if not inside or cos_TD.device != self.cos.device or cos_TD.dtype != self.cos.dtype:
-            cos_TD, sin_TD = (table.to(self.cos) for table in rotary_table(start, length + context, width))
+            with torch.inference_mode(False):  # the chunk may outlive the sampling that asked for it
+                cos_TD, sin_TD = (table.to(self.cos) for table in rotary_table(start, length + context, width))
             self._later, first = (start, cos_TD, sin_TD), start
         return cos_TD[start - first : start - first + length], sin_TD[start - first : start - first + length]
 

@@ -1,0 +1,31 @@
+"""Pieces to sound."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from musicgen.piece import Piece
+
+__all__ = ["render"]
+
+
+def render(
+    piece: Piece,
+    path: str | os.PathLike[str],
+    *,
+    soundfont: str | Path | None = None,
+    rate: int = 44100,
+    engine: str = "auto",
+    overwrite: bool = False,
+) -> float:
+    """Write a piece as WAV, FLAC or OGG, by the suffix of `path`, and return its length in seconds.
+
+    Memory is bounded whatever the length. Raises UsageError for a suffix or rate that can't be written and an
+    output that exists, UnreadableError for a SoundFont that isn't one, ResourceError on a full disk.
+    """
+    from musicgen.io.audio import write_audio
+    from musicgen.render.synth import synthesize
+
+    blocks = synthesize(piece, soundfont=soundfont, rate=rate, engine=engine)
+    return write_audio(Path(path), blocks, rate=rate, overwrite=overwrite) / rate

@@ -180,8 +180,8 @@ def _temperature(logits_BV: Tensor, value: float) -> Tensor:
     if value == 0:
         best_B1 = logits_BV.argmax(dim=-1, keepdim=True)
         return torch.full_like(logits_BV, _NEVER).scatter(1, best_B1, 0.0)
-    # In float32 a smaller divisor would round to 0, and the best logit to 0 / 0.
-    return (logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / max(value, 1e-30)
+    # In float32 a divisor past these would round to 0 or infinity, and a quotient to NaN.
+    return (logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / min(max(value, 1e-30), 1e30)
 
 
 def _repetition_penalty(logits_BV: Tensor, history_BT: Tensor, penalty: float) -> Tensor:

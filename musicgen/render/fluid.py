@@ -1,0 +1,121 @@
+"""Pieces played by FluidSynth, where pyfluidsynth and its library are installed.
+
+Each track has a MIDI channel of its own, so programs and controllers never meet. Blocks are float32 (2, n) at
+`rate` frames a second. FluidSynth hands out 16-bit samples, so the piece is played twice: once to find its
+peak, once at the gain which brings that to the level asked for. Its reverberation and chorus stay on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen.errors import UnreadableError
+from musicgen.piece import Piece
+from musicgen.render.schedule import TAIL_S
+
+__all__ = ["CHANNELS", "play", "works"]
+
+CHANNELS = 256  # the most that FluidSynth has
+BLOCK_S = 2.0
+RINGING_S = 3.0  # played on after the last note
+GAIN = 0.2  # FluidSynth's own default
+LOUDEST_GAIN = 10.0  # the most it accepts
+
+# kind of event, in the order in which those of one frame are sent
+_OFF, _CONTROL, _BEND, _ON = range(4)
+_EVENT = np.dtype([("frame", "<i8"), ("kind", "u1"), ("channel", "<i2"), ("a", "<i4"), ("b", "<i4")])
+
+
+@cache
+def works() -> bool:
+    """Whether FluidSynth can be used here: the module, the library behind it, and a synthesiser made with them."""
+    try:
+        import fluidsynth
+
+        fluidsynth.Synth(samplerate=44100.0).delete()
+    except Exception:  # a missing module, a missing library or another module of that name: all mean no
+        return False
+    return True
+
+
+def play(piece: Piece, soundfont: Path, *, rate: int, peak: float) -> tuple[Iterator[np.ndarray], int]:
+    """(blocks, frames in all) of `piece`, its highest sample at `peak`; raises UnreadableError for a bad font."""
+    frames = int(np.ceil(piece.seconds * rate)) + int(min(RINGING_S, TAIL_S) * rate)
+    events = _events(piece, rate)
+    gain, high = GAIN, _peak(piece, soundfont, events, frames, rate=rate, gain=GAIN)
+    if not 0.01 < high < 0.99:  # too quiet to measure well, or clipped
+        gain = LOUDEST_GAIN if high <= 0.01 else GAIN / 20
+        high = _peak(piece, soundfont, events, frames, rate=rate, gain=gain)
+    wanted = gain * peak / high if high > 0 else gain
+    rest = np.float32(max(wanted / LOUDEST_GAIN, 1.0))  # what FluidSynth's own gain can't give
+    blocks = _blocks(piece, soundfont, events, frames, rate=rate, gain=min(wanted, LOUDEST_GAIN))
+    return (block * rest for block in blocks), frames
+
+
+def _peak(piece: Piece, soundfont: Path, events: np.ndarray, frames: int, *, rate: int, gain: float) -> float:
+    blocks = _blocks(piece, soundfont, events, frames, rate=rate, gain=gain)
+    return max((float(np.abs(block).max()) for block in blocks), default=0.0)
+
+
+def _blocks(
+    piece: Piece, soundfont: Path, events: np.ndarray, frames: int, *, rate: int, gain: float
+) -> Iterator[np.ndarray]:
+    import fluidsynth
+
+    synth: Any = fluidsynth.Synth(gain=gain, samplerate=float(rate), channels=CHANNELS)
+    try:
+        font = synth.sfload(str(soundfont))
+        if font < 0:
+            raise UnreadableError("FluidSynth can't read the SoundFont", where=soundfont, hint="try another .sf2 file")
+        for channel, track in enumerate(t for t in piece.tracks if len(t.notes)):
+            for program in (track.program, 0):
+                if synth.program_select(channel, font, 128 if track.is_drum else 0, program) == 0:
+                    break
+        size, sent = int(BLOCK_S * rate), 0
+        for start in range(0, frames, size):
+            stop, parts, at = min(start + size, frames), [], start
+            while sent < len(events) and events["frame"][sent] < stop:
+                if events["frame"][sent] > at:
+                    parts.append(synth.get_samples(int(events["frame"][sent]) - at))
+                    at = int(events["frame"][sent])
+                _send(synth, *events[sent].tolist()[1:])
+                sent += 1
+            parts.append(synth.get_samples(stop - at))
+            yield (np.concatenate(parts).reshape(-1, 2).T / np.float32(32768)).astype(np.float32, copy=False)
+    finally:
+        synth.delete()
+
+
+def _send(synth: Any, kind: int, channel: int, a: int, b: int) -> None:
+    if kind == _OFF:
+        synth.noteoff(channel, a)
+    elif kind == _CONTROL:
+        synth.cc(channel, a, b)
+    elif kind == _BEND:
+        synth.pitch_bend(channel, a)
+    else:
+        synth.noteon(channel, a, b)
+
+
+def _events(piece: Piece, rate: int) -> np.ndarray:
+    """All events in playing order; channel n is the n-th track with notes."""
+    tables = []
+    for channel, track in enumerate(t for t in piece.tracks if len(t.notes)):
+        notes, controls, bends = track.notes, track.controls, track.bends
+        for kind, ticks, a, b in (
+            (_OFF, notes["start"] + notes["duration"], notes["pitch"], 0),
+            (_CONTROL, controls["tick"], controls["number"], controls["value"]),
+            (_BEND, bends["tick"], bends["value"], 0),
+            (_ON, notes["start"], notes["pitch"], np.maximum(notes["velocity"], 1)),
+        ):
+            table = np.zeros(len(ticks), _EVENT)
+            table["frame"] = np.rint(piece.to_seconds(ticks) * rate)
+            table["kind"], table["channel"], table["a"], table["b"] = kind, channel, a, b
+            tables.append(table)
+    events = np.concatenate(tables)
+    return events[np.lexsort((events["kind"], events["frame"]))]
