@@ -21,6 +21,7 @@ import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.piece import METER, NOTE, TEMPO, Piece, Track
+from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
 from musicgen.tokenizers.remi_grammar import Constraints, RemiGrammar
 from musicgen.tokenizers.vocabulary import Vocabulary
 
@@ -31,7 +32,6 @@ DRUMS = 128  # the program value that stands for the drum channel
 SPAN_QUARTERS = 8
 VELOCITY_STEP = 4
 TEMPO_LOWEST, TEMPOS_PER_OCTAVE, N_TEMPOS = 20.0, 12, 49
-DENOMINATORS = (1, 2, 4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Remi:
         v, r = self._vocabulary, self.steps
         notes, program = _all_notes(piece)
         last = max(int(notes["start"].max()) if len(notes) else 0, (until or 1) - 1)
-        bars = _Bars(piece, last + 1, r)
+        bars = BarGrid(piece, last + 1, r)
         note_bar, note_position = bars.place(notes["start"])
         tempo_bar, tempo_position, tempo_value = self._tempos(piece, bars, last)
         count = max(bars.of_tick(until - 1) + 1 if until else 0, int(note_bar.max()) + 1 if len(notes) else 0, 1)
@@ -179,7 +179,7 @@ class Remi:
         ids[cursor + 2] = v.base["duration"] + duration[order]
         return ids
 
-    def _tempos(self, piece: Piece, bars: _Bars, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _tempos(self, piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(bar, position, value) of the tempo tokens: at the first bar, then wherever the value changes."""
         ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
         if not len(ticks) or ticks[0] > 0:
@@ -200,7 +200,7 @@ class Remi:
 
     def report(self, piece: Piece) -> list[str]:
         """What `on_grid` clamps or merges, beside timing."""
-        notes, program = _all_notes(piece)
+        notes, _ = _all_notes(piece)
         lines = []
         long = int((notes["duration"] > 16 * piece.ticks_per_quarter).sum())
         if long:
@@ -211,7 +211,7 @@ class Remi:
         bpm = 60e6 / piece.tempos["microseconds"]
         if ((bpm < TEMPO_LOWEST / 1.03) | (bpm > 320 * 1.03)).any():
             lines.append("tempi: values outside 20..320 were clamped")
-        bars = _Bars(piece, int(notes["start"].max(initial=0)) + 1, self.steps)
+        bars = BarGrid(piece, int(notes["start"].max(initial=0)) + 1, self.steps)
         if bars.moved:
             lines.append(f"bars: {bars.moved} bars cut short off the 64th-note grid were adjusted")
         return lines
@@ -345,45 +345,7 @@ class Remi:
 
     def grammar(self, constraints: Constraints | None = None) -> RemiGrammar:
         """A walker before BOS that follows the grammar and, when given, the constraints of a request."""
-        return RemiGrammar(self._vocabulary, self.steps, constraints)
-
-
-class _Bars:
-    """Bars of a piece in fine units, 16 * steps to a tick, in which bar lines and grid steps are whole numbers."""
-
-    def __init__(self, piece: Piece, until: int, steps: int) -> None:
-        self.fine_per_tick = 16 * steps
-        self.step = 16 * piece.ticks_per_quarter  # fine units of one grid step
-        sixty_fourth = steps * piece.ticks_per_quarter
-        starts, rows = piece.bar_starts(until)
-        _, numerators, denominators = piece.meter_segments()
-        self.starts = np.rint(starts * self.fine_per_tick).astype(np.int64)
-        numerator, denominator = numerators[rows], denominators[rows]
-        nominal = numerator * (64 // denominator)  # in 64ths
-        real = np.append(np.diff(self.starts), nominal[-1] * sixty_fourth)
-        short = real != nominal * sixty_fourth
-        self.moved = 0
-        for b in np.flatnonzero(short).tolist():  # a meter change in mid-bar; few
-            sixty_fourths = max(1, round(int(real[b]) / sixty_fourth))
-            self.moved += sixty_fourths * sixty_fourth != real[b]
-            d = next((d for d in DENOMINATORS if sixty_fourths * d % 64 == 0), 64)
-            numerator[b], denominator[b] = min(64, sixty_fourths * d // 64), d
-        self.meter_value = (numerator - 1) * len(DENOMINATORS) + np.log2(denominator).astype(np.int64)
-        self.length = numerator * (64 // denominator) * sixty_fourth
-
-    def of_tick(self, tick: int) -> int:
-        return int(np.searchsorted(self.starts, tick * self.fine_per_tick, side="right")) - 1
-
-    def place(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(bar, grid position) of each tick, rounded to the nearest step; the end of a bar is the next bar's start."""
-        fine = ticks.astype(np.int64) * self.fine_per_tick
-        bar = np.maximum(np.searchsorted(self.starts, fine, side="right") - 1, 0)
-        position = (2 * (fine - self.starts[bar]) + self.step) // (2 * self.step)
-        over = position * self.step >= self.length[bar]
-        last = over & (bar + 1 >= len(self.starts))
-        position[last] = (self.length[bar[last]] - 1) // self.step
-        over &= ~last
-        return bar + over, np.where(over, 0, position)
+        return RemiGrammar(self._vocabulary, self.steps, self.durations, constraints)
 
 
 def _all_notes(piece: Piece) -> tuple[np.ndarray, np.ndarray]:

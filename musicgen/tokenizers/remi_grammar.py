@@ -49,8 +49,11 @@ class RemiGrammar:
     Constraints hold from the beginning, or from `constrain` on when a prompt is walked first.
     """
 
-    def __init__(self, vocabulary: Vocabulary, steps: int, constraints: Constraints | None = None) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, steps: int, durations: np.ndarray, constraints: Constraints | None = None
+    ) -> None:
         self.v, self.steps = vocabulary, steps
+        self.durations = durations.tolist()  # in grid steps, by duration value
         self.v_kinds = list(vocabulary.sizes)
         self.state = "start"
         self.bar_steps = 4 * steps
@@ -126,7 +129,7 @@ class RemiGrammar:
             if self.program is None:  # a window that begins in mid-bar
                 self.program = DRUMS if kind == "drum" else 0
         elif kind == "duration" and self.constraints.max_polyphony:
-            self.sounding.append(self.time + self.position + value + 1)
+            self.sounding.append(self.time + self.position + self.durations[value])
         self.state = kind
 
     def allowed(self) -> np.ndarray:

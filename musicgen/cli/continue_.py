@@ -1,0 +1,62 @@
+"""`musicgen continue`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicgen.cli.options import device_option, json_option, limit_options, limits_from, overwrite_option, sampling_options
+from musicgen.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("continue")
+@click.argument("piece", type=click.Path())
+@click.option("--from", "start", default="end", show_default=True, metavar="end|BAR", help="Where new music begins; bars count from 1.")
+@sampling_options
+@device_option
+@limit_options
+@json_option
+@overwrite_option
+def command(piece: str, start: str, **options: Any) -> None:
+    """Continue PIECE (MIDI, MusicXML, kern or ABC) and keep everything before the cut as it is.
+
+    Writes PIECE.continued.mid and a .json with the facts beside it, in the current folder. PIECE may also be the
+    name of the example that comes along, schubert-unfinished.
+    """
+    from musicgen.cli.takes import plan_outputs, run_takes, split_request
+
+    path = _example(piece) or Path(piece)
+    request, sampling = split_request(options, start=_bar(start))
+    outputs = plan_outputs(
+        f"{path.stem}.continued",
+        output=options["output"],
+        formats=options["formats"],
+        takes=options["takes"],
+        overwrite=options["overwrite"],
+    )
+    limits = limits_from(options)
+    from musicgen.composer import read_source
+
+    run_takes(read_source(path, limits=limits), outputs, options, request=request, sampling=sampling)
+
+
+def _bar(start: str) -> int | None:
+    """None for the end, or a bar from 0."""
+    if start.lower() == "end":
+        return None
+    if not start.isdigit() or int(start) < 1:
+        raise UsageError(f"--from {start!r} is neither 'end' nor a bar", hint="bars count from 1, as in --from 17")
+    return int(start) - 1
+
+
+def _example(piece: str) -> Path | None:
+    if Path(piece).exists() or "/" in piece or "." in piece:
+        return None
+    from musicgen.resources import resource
+
+    path = resource("examples", f"{piece}.mid")
+    return path if path.is_file() else None

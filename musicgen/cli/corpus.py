@@ -1,0 +1,138 @@
+"""`musicgen corpus`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicgen.cli.options import json_option, overwrite_option, print_json, progress_bar, say, warn
+
+__all__ = ["command", "open_or_build", "show_corpus"]
+
+MOST_REJECTED = 20  # rows of the table of rejected files; all are in corpus.json
+
+
+@click.group("corpus")
+def command() -> None:
+    """List, fetch, build and inspect corpora."""
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """The catalogue: name, pieces, licence, how it is obtained."""
+    from dataclasses import asdict
+
+    from musicgen.corpus.catalog import catalogue
+
+    entries = catalogue()
+    if as_json:
+        print_json([{**asdict(e), "how": e.how} for e in entries])
+        return
+    say(f"{'name':<26}{'pieces':>7}  {'licence':<34}{'for shipped models':<20}how")
+    for e in entries:
+        say(f"{e.name:<26}{e.pieces:>7}  {e.licence:<34}{'yes' if e.shippable else 'no':<20}{e.how}")
+
+
+@command.command("fetch")
+@click.argument("name")
+@click.option("-o", "--output", type=click.Path(), default=None, help="The folder to make; default: NAME.")
+def fetch(name: str, output: str | None) -> None:
+    """Download the corpus NAME of the catalogue with git, verified by its commit."""
+    from musicgen.corpus.catalog import fetch as download
+    from musicgen.corpus.catalog import find_entry
+
+    entry = find_entry(name)
+    folder = download(entry, output or name)
+    say(f"{folder}: {entry.title}, {entry.licence}")
+    say(f"build it: musicgen corpus build {folder} -o {name}-corpus --licence '{entry.licence}'")
+
+
+@command.command("build")
+@click.argument("sources", nargs=-1, required=True)
+@click.option("-o", "--output", required=True, type=click.Path(), help="The corpus folder to make.")
+@click.option("--tokenizer", default="remi", show_default=True, help="How music becomes tokens.")
+@click.option("--positions", type=click.Choice(["24", "48"]), default="24", show_default=True, help="Grid positions a quarter note.")
+@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [one a core]")
+@click.option("--valid", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for validation.")
+@click.option("--test", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for testing.")
+@click.option("--works-by", type=click.Choice(["file", "folder"]), default="file", show_default=True, help="What one work is.")
+@click.option("--licence", default="unknown", show_default=True, help="Licence of files that aren't from the catalogue.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which works fall into which split.")
+@json_option
+@overwrite_option
+def build(sources: tuple[str, ...], output: str, tokenizer: str, positions: str, jobs: int | None, valid: float, test: float,
+          works_by: str, licence: str, seed: int, as_json: bool, overwrite: bool) -> None:  # fmt: skip
+    """Build a corpus from SOURCES: folders, files, or names of the catalogue."""
+    from musicgen.corpus.build import BuildSettings, build_corpus
+    from musicgen.tokenizers import load_tokenizer
+
+    settings = BuildSettings(valid=valid, test=test, works_by=works_by, licence=licence, seed=seed)
+    made = load_tokenizer({"name": tokenizer, "positions_per_quarter": int(positions)})
+    with progress_bar() as bar:
+        task = bar.add_task("files", total=None)
+        build_corpus(
+            sources,
+            output,
+            tokenizer=made,
+            settings=settings,
+            jobs=jobs,
+            overwrite=overwrite,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    show_corpus(Path(output), as_json=as_json)
+
+
+@command.command("info")
+@click.argument("folder", type=click.Path())
+@json_option
+def info(folder: str, as_json: bool) -> None:
+    """Counts, splits, licences and rejected files of a built corpus."""
+    show_corpus(Path(folder), as_json=as_json)
+
+
+def show_corpus(folder: Path, *, as_json: bool) -> None:
+    """Print a corpus's summary."""
+    from musicgen.corpus.store import Corpus
+
+    facts: dict[str, Any] = Corpus.open(folder).info()
+    if as_json:
+        print_json({"corpus": str(folder), **facts})
+        return
+    say(f"{folder}: {facts['pieces']:,} pieces, {facts['notes']:,} notes, {facts['tokens']:,} tokens")
+    for name, counts in facts["splits"].items():
+        say(f"  {name:<6}{counts['pieces']:>7,} pieces {counts['notes']:>12,} notes {counts['tokens']:>13,} tokens")
+    say(f"  tokenizer {', '.join(str(v) for v in facts['tokenizer'].values())}")
+    say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
+    if facts["duplicates"]:
+        say(f"  {len(facts['duplicates'])} duplicates left out")
+    if facts["rejected"]:
+        say(f"  {len(facts['rejected'])} files rejected:")
+        for row in facts["rejected"][:MOST_REJECTED]:
+            say(f"    {row['source']}: {row['reason']}")
+        if len(facts["rejected"]) > MOST_REJECTED:
+            say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
+
+
+def open_or_build(corpus: str, place: Path) -> Any:
+    """A corpus from a built folder; from music or a catalogue name it is built at `place` first, once."""
+    from musicgen.corpus.store import Corpus
+
+    if (Path(corpus) / "corpus.json").is_file():
+        return Corpus.open(corpus)
+    if (place / "corpus.json").is_file():
+        return Corpus.open(place)
+    from musicgen.corpus.build import build_corpus
+    from musicgen.tokenizers import load_tokenizer
+
+    warn(f"building a corpus from {corpus} at {place}")
+    with progress_bar() as bar:
+        task = bar.add_task("files", total=None)
+        return build_corpus(
+            [corpus],
+            place,
+            tokenizer=load_tokenizer({"name": "remi"}),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )

@@ -1,0 +1,80 @@
+"""`musicgen evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicgen.cli.options import device_option, json_option, print_json, progress_bar, say
+from musicgen.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("evaluate")
+@click.argument("run", type=click.Path())
+@click.argument("corpus", type=click.Path(), required=False)
+@click.option("--split", default="valid", show_default=True, help="train, valid or test.")
+@click.option("--max-tokens", type=click.IntRange(min=1), default=None, help="Score about this many tokens, spread over the split.")
+@click.option("--baseline", is_flag=True, help="Score a back-off n-gram model of the same tokens beside it.")
+@device_option
+@json_option
+def command(run: str, corpus: str | None, split: str, max_tokens: int | None, baseline: bool, device: str, as_json: bool) -> None:
+    """Measure how well RUN predicts a split of CORPUS (default: the corpus it was trained on).
+
+    Prints nats a token, perplexity and nats a note, each with its count.
+    """
+    from musicgen.checkpoint import load_run
+    from musicgen.corpus.store import Corpus
+    from musicgen.evaluation.likelihood import evaluate
+    from musicgen.evaluation.ngram import evaluate_ngram
+    from musicgen.training.loop import choose_device
+
+    loaded = load_run(run)
+    folder = Path(corpus) if corpus else _own_corpus(Path(run), loaded.recipe.data.corpus)
+    source = Corpus.open(folder)
+    if source.tokenizer_spec != loaded.tokenizer.spec:
+        raise UsageError(
+            f"this corpus was built with the tokenizer {source.tokenizer_spec}, the run uses {loaded.tokenizer.spec}",
+            where=folder,
+            hint="build the corpus again with the run's tokenizer",
+        )
+    model = loaded.model.to(choose_device(device))
+    with progress_bar() as bar:
+        task = bar.add_task("pieces", total=None)
+        result: dict[str, Any] = evaluate(
+            model,
+            source,
+            loaded.tokenizer,
+            split=split,
+            max_tokens=max_tokens,
+            on_piece=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if baseline:
+        result["baseline"] = evaluate_ngram(source, loaded.tokenizer, split=split)
+    if as_json:
+        print_json({"run": run, "corpus": str(folder), **result})
+        return
+    say(_lines(result))
+    if baseline:
+        say(f"n-gram baseline (order {result['baseline']['order']}):")
+        say(_lines(result["baseline"]))
+
+
+def _own_corpus(run: Path, recorded: str) -> Path:
+    for folder in (run / "corpus", Path(recorded)):
+        if (folder / "corpus.json").is_file():
+            return folder
+    raise UsageError("the corpus of this run is not here", where=run, hint="name a corpus folder after the run")
+
+
+def _lines(result: dict[str, Any]) -> str:
+    lines = [
+        f"{result['split']}: {result['tokens']:,} tokens, {result['notes']:,} notes",
+        f"  {result['nats_per_token']:.4f} nats a token ({result['bits_per_token']:.4f} bits), perplexity {result['perplexity']:.3f}",
+    ]
+    if result["nats_per_note"] is not None:
+        lines.append(f"  {result['nats_per_note']:.4f} nats a note")
+    return "\n".join(lines)

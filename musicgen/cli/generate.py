@@ -1,0 +1,50 @@
+"""`musicgen generate`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from musicgen.cli.options import device_option, json_option, overwrite_option, sampling_options
+from musicgen.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("generate")
+@click.option("--tempo", type=click.FloatRange(4, 1000), default=120.0, show_default=True, help="Quarters a minute.")
+@click.option("--meter", default="4/4", show_default=True, help="Such as 3/4 or 6/8.")
+@sampling_options
+@device_option
+@json_option
+@overwrite_option
+def command(tempo: float, meter: str, **options: Any) -> None:
+    """Make new music from nothing, for the instruments that --tracks names (default: piano)."""
+    import numpy as np
+
+    from musicgen.cli.takes import plan_outputs, run_takes, split_request
+    from musicgen.composer import Source
+    from musicgen.io.midi import midi_from_piece
+    from musicgen.piece import METER, TEMPO, Piece
+
+    match = re.fullmatch(r"(\d{1,2})/(\d{1,2})", meter)
+    numerator, denominator = (int(part) for part in match.groups()) if match else (0, 0)
+    if not 1 <= numerator <= 64 or denominator not in (1, 2, 4, 8, 16, 32, 64):
+        raise UsageError(f"{meter!r} is not a meter", hint="write it like 4/4, 3/4 or 6/8")
+    request, sampling = split_request(options, start=None)
+    if any(name.isdigit() for name in request.tracks):
+        raise UsageError("there are no parts to number yet", hint="name instruments, as in --tracks piano,violin")
+    outputs = plan_outputs(
+        "generated",
+        output=options["output"],
+        formats=options["formats"],
+        takes=options["takes"],
+        overwrite=options["overwrite"],
+    )
+    piece = Piece(
+        480, (), np.array([(0, round(60e6 / tempo))], TEMPO), np.array([(0, numerator, denominator)], METER)
+    )
+    source = Source(midi_from_piece(piece), piece, "(nothing)", "")
+    run_takes(source, outputs, options, request=request, sampling=sampling)

@@ -1,0 +1,104 @@
+"""`musicgen inspect`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicgen.cli.options import json_option, limit_options, limits_from, print_json, say, warn
+from musicgen.errors import UnreadableError
+
+__all__ = ["command"]
+
+
+@click.command("inspect")
+@click.argument("path", type=click.Path())
+@limit_options
+@json_option
+def command(path: str, as_json: bool, **options: Any) -> None:
+    """Tell what is in PATH: a MIDI file or score, a corpus folder, or a run folder."""
+    folder = Path(path)
+    if folder.is_dir():
+        if (folder / "corpus.json").is_file():
+            from musicgen.cli.corpus import show_corpus
+
+            show_corpus(folder, as_json=as_json)
+        elif (folder / "recipe.toml").is_file():
+            _run(folder, as_json=as_json)
+        else:
+            raise UnreadableError("neither a corpus nor a run folder", where=path, hint="name one file in it")
+        return
+    facts = _facts(path, limits_from(options))
+    if as_json:
+        print_json(facts)
+        return
+    for line in facts["warnings"]:
+        warn(f"{path}: {line}")
+    drums = f", {facts['drum_notes']:,} of them drums" if facts["drum_notes"] else ""
+    say(f"{path}: {facts['notes']:,} notes{drums}, {facts['bars']} bars, {facts['seconds']:.1f} s")
+    say(f"  {facts['ticks_per_quarter']} ticks a quarter, music ends at tick {facts['end_tick']}")
+    say(f"  meter {_changes(facts['meters'], '4/4')}, tempo {_changes(facts['tempos'], '120')}")
+    for number, track in enumerate(facts["tracks"], 1):
+        name = f" “{track['name']}”" if track["name"] else ""
+        low, high = track["pitch_range"]
+        say(f"  part {number}: {track['instrument']}{name}, {track['notes']:,} notes, pitches {low}-{high}")
+
+
+def _facts(path: str, limits: Any) -> dict[str, Any]:
+    """What scripts rely on: the keys of the architecture page."""
+    from musicgen.gm import program_name
+    from musicgen.io import read
+
+    piece = read(path, limits=limits)
+    tracks = [
+        {
+            "name": t.name,
+            "program": t.program,
+            "is_drum": t.is_drum,
+            "instrument": program_name(t.program, is_drum=t.is_drum),
+            "notes": len(t.notes),
+            "pitch_range": [int(t.notes["pitch"].min()), int(t.notes["pitch"].max())] if len(t.notes) else [0, 0],
+        }
+        for t in piece.tracks
+    ]
+    starts, _ = piece.bar_starts(max(0, piece.end - 1))
+    return {
+        "file": path,
+        "notes": piece.n_notes,
+        "drum_notes": sum(len(t.notes) for t in piece.tracks if t.is_drum),
+        "tracks": tracks,
+        "programs": sorted({t.program for t in piece.tracks if not t.is_drum}),
+        "ticks_per_quarter": piece.ticks_per_quarter,
+        "end_tick": piece.end,
+        "bars": len(starts) if piece.end else 0,
+        "seconds": round(piece.seconds, 3),
+        "tempos": [[int(t["tick"]), round(60e6 / int(t["microseconds"]), 3)] for t in piece.tempos],
+        "meters": [[int(m["tick"]), f"{m['numerator']}/{m['denominator']}"] for m in piece.meters],
+        "keys": [[int(k["tick"]), int(k["fifths"]), "minor" if k["minor"] else "major"] for k in piece.keys],
+        "warnings": list(piece.warnings),
+    }
+
+
+def _changes(changes: list[list[Any]], default: str) -> str:
+    if not changes:
+        return f"{default} (by default)"
+    first = f"{changes[0][1]:g}" if isinstance(changes[0][1], float) else str(changes[0][1])
+    return first if len(changes) == 1 else f"{first} at first, {len(changes) - 1} changes"
+
+
+def _run(folder: Path, *, as_json: bool) -> None:
+    from musicgen.checkpoint import load_run
+
+    run = load_run(folder)
+    facts = {"run": str(folder), "sha256": run.sha256, "tokenizer": run.tokenizer.spec, "recipe": run.recipe.to_dict(), "card": run.card}
+    if as_json:
+        print_json(facts)
+        return
+    card = run.card
+    say(f"{folder}: {run.model.settings.family}, {run.model.n_parameters:,} parameters, tokenizer {run.tokenizer.name}")
+    say("  model: " + ", ".join(f"{k} {v}" for k, v in run.recipe.model.items()))
+    if card.get("valid_nats_per_token") is not None:
+        say(f"  {card['steps']} steps, validation loss {card['valid_nats_per_token']:.4f} nats a token")
+    say(f"  licence of the data: {card.get('licence', 'unknown')}")

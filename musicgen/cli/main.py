@@ -1,0 +1,76 @@
+"""The command line: arguments in, lines out, exit codes.
+
+Exit codes: 0 done, 1 some of a batch failed, 2 usage, 3 unreadable input, 4 made but failed a check, 5 out of
+resources. A command's module is imported when it is called or listed; torch and music21 only when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from musicgen import __version__
+from musicgen.cli.options import reported
+
+__all__ = ["cli", "main"]
+
+# Command name -> (module, what the overview says). Texts stand here, so that `--help` imports no command.
+COMMANDS = {
+    "continue": ("continue_", "Continue an unfinished piece."),
+    "generate": ("generate", "Make new music from nothing."),
+    "train": ("train", "Train a next-note model on a corpus."),
+    "corpus": ("corpus", "List, fetch, build and inspect corpora."),
+    "evaluate": ("evaluate", "Measure how well a model predicts a split."),
+    "render": ("render", "Turn a piece into WAV, FLAC or OGG."),
+    "inspect": ("inspect", "Tell what is in a file, a corpus or a run."),
+    "models": ("models", "List the models that come along, or show one."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"musicgen.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            raise click.UsageError(f"no command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        with reported():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="musicgen")
+def cli() -> None:
+    """Continue unfinished pieces and train next-note models on MIDI and scores.
+
+    musicgen continue piece.mid   writes piece.continued.mid, with eight new bars.
+    """
+
+
+def main() -> None:
+    """Entry point of the `musicgen` command."""
+    try:
+        cli(prog_name="musicgen")
+    except BrokenPipeError:  # `musicgen inspect ... | head`
+        sys.stderr.close()
+        sys.exit(0)

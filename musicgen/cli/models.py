@@ -1,0 +1,56 @@
+"""`musicgen models`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from musicgen.cli.options import json_option, print_json, say
+
+__all__ = ["command"]
+
+
+@click.group("models")
+def command() -> None:
+    """List the models that come along, or show one."""
+
+
+@command.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """Names, sizes and licences."""
+    import json
+
+    from musicgen.checkpoint import bundled_models
+
+    cards: list[dict[str, Any]] = []
+    for name, folder in bundled_models().items():
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        cards.append({"name": name, "megabytes": round((folder / "model.safetensors").stat().st_size / 1e6, 1), **card})
+    if as_json:
+        print_json(cards)
+        return
+    for card in cards:
+        say(f"{card['name']}  {card.get('family', '?')}, {card['megabytes']} MB  {card.get('title', '')}")
+
+
+@command.command("show")
+@click.argument("name")
+@json_option
+def show(name: str, as_json: bool) -> None:
+    """The card of NAME (a model that comes along, or a run folder): data, licences, figures."""
+    from musicgen.checkpoint import load_run
+
+    run = load_run(name)
+    card = {"name": run.name, "sha256": run.sha256, **run.card}
+    if as_json:
+        print_json(card)
+        return
+    for key, value in card.items():
+        if isinstance(value, list):
+            say(f"{key}:")
+            for item in value:
+                say("  " + (", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item)))
+        else:
+            say(f"{key}: {value}")

@@ -1,0 +1,160 @@
+"""What the commands share: options, the error that ends them, and printing.
+
+Results go to stdout, progress and warnings to stderr. Nothing here imports torch, numpy or music21.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+
+from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+__all__ = [
+    "Failure",
+    "device_option",
+    "duration",
+    "json_option",
+    "limit_options",
+    "limits_from",
+    "overwrite_option",
+    "print_json",
+    "progress_bar",
+    "reported",
+    "sampling_options",
+    "say",
+    "warn",
+]
+
+
+class Failure(click.ClickException):
+    """A MusicgenError on its way to the terminal: one line on stderr, and the error's exit code."""
+
+    def __init__(self, error: MusicgenError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"musicgen: {self.message}", err=True)
+
+
+@contextlib.contextmanager
+def reported() -> Iterator[None]:
+    """Turn the library's errors, and the machine's, into one line and the documented exit code."""
+    try:
+        yield
+    except MusicgenError as error:
+        raise Failure(error) from None
+    except MemoryError:
+        raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        kind = ResourceError if error.errno in (28, 122) else UsageError
+        raise Failure(kind(error.strerror or str(error), where=error.filename)) from None
+
+
+def say(text: str) -> None:
+    """A result line, on stdout, safe to print."""
+    click.echo("\n".join(printable(line) for line in text.split("\n")))
+
+
+def warn(text: str) -> None:
+    """A line on stderr, safe to print."""
+    click.echo(printable(text), err=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=True))
+
+
+def progress_bar(*columns: str) -> Any:
+    """A rich progress bar on stderr with extra `columns` (field names); silent where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        *(TextColumn(f"{{task.fields[{name}]}}") for name in columns),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def duration(text: str | None) -> float | None:
+    """Seconds of a duration such as 90, 90s, 10m, 1h30m. Raises UsageError for anything else."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
+    if not match or not text.strip() or not any(match.groups()):
+        raise UsageError(f"{text!r} is not a duration", hint="write it like 90s, 10m or 1h30m")
+    hours, minutes, seconds = (float(part) if part else 0.0 for part in match.groups())
+    total = 3600 * hours + 60 * minutes + seconds
+    if total <= 0:
+        raise UsageError("the duration is zero", hint="write it like 90s, 10m or 1h30m")
+    return total
+
+
+def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps; auto takes a GPU where it helps."
+)
+
+limit_options = _all(
+    click.option("--max-megabytes", type=click.FloatRange(min=0), default=10.0, help="Largest input file.  [10]"),
+    click.option("--max-notes", type=click.IntRange(min=1), default=200_000, help="Most notes in a file.  [200000]"),
+    click.option("--max-tracks", type=click.IntRange(min=1), default=256, help="Most tracks in a file.  [256]"),
+    click.option("--max-hours", type=click.FloatRange(min=0), default=3.0, help="Longest piece.  [3]"),
+)
+
+
+def limits_from(options: dict[str, Any]) -> Any:
+    """Take the four limits out of a command's options."""
+    from musicgen.io.midi import Limits
+
+    names = {"max_megabytes": "megabytes", "max_notes": "notes", "max_tracks": "tracks", "max_hours": "hours"}
+    return Limits(**{ours: options.pop(theirs) for theirs, ours in names.items()})
+
+
+sampling_options = _all(
+    click.option("-m", "--model", default="default", show_default=True, help="A run folder, or a model that comes along."),
+    click.option("-o", "--output", default=None, help="Output file, stem or folder."),
+    click.option("--bars", type=click.IntRange(1, 1000), default=8, show_default=True, help="Whole new bars."),
+    click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=None, help="New music in seconds, in place of --bars."),
+    click.option("-n", "--takes", type=click.IntRange(1, 10_000), default=1, show_default=True, help="How many takes; take k has seed SEED + k - 1."),
+    click.option("-t", "--temperature", type=float, default=1.0, show_default=True, help="Below 1 safer, above 1 bolder; 0 always takes the likeliest."),
+    click.option("--top-k", type=int, default=0, show_default=True, help="Choose among the k likeliest; 0: all."),
+    click.option("--top-p", type=float, default=0.95, show_default=True, help="Choose among the likeliest that sum to p."),
+    click.option("--min-p", type=float, default=0.0, show_default=True, help="Drop what is less likely than p times the likeliest."),
+    click.option("--repetition-penalty", type=float, default=1.0, show_default=True, help="Above 1 makes recent tokens less likely."),
+    click.option("--seed", type=click.IntRange(0, 2**62), default=None, help="Makes a take repeatable; default: drawn and printed."),
+    click.option("--tracks", default=None, help="Parts to play on: numbers from `inspect`, names or instruments, by commas."),
+    click.option("--key", default=None, help="Keep melodic parts in a key, such as G, Bb or F#m."),
+    click.option("--pitch-range", default=None, metavar="LO-HI", help="Keep melodic parts within MIDI pitches, as in 48-84."),
+    click.option("--max-polyphony", type=click.IntRange(min=0), default=0, help="Most notes that sound at once; 0: no limit."),
+    click.option("-f", "--formats", default=None, help="mid, wav, flac, ogg, by commas; default: mid."),
+    click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2) for audio."),
+    click.option("--only-new", is_flag=True, help="Write the new music alone."),
+)  # fmt: skip

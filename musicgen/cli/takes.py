@@ -1,0 +1,140 @@
+"""Writing takes: where they go, in which formats, whole or not at all. Used by `continue` and `generate`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from musicgen.cli.options import print_json, progress_bar, say, warn
+from musicgen.errors import CheckError, UsageError
+
+__all__ = ["Outputs", "plan_outputs", "run_takes", "split_request"]
+
+FORMATS = ("mid", "wav", "flac", "ogg")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The output paths of each take: `files[k][format]`, and `sidecars[k]`."""
+
+    files: tuple[dict[str, Path], ...]
+    sidecars: tuple[Path, ...]
+
+
+def plan_outputs(stem: str, *, output: str | None, formats: str | None, takes: int, overwrite: bool) -> Outputs:
+    """Decide every output path, and refuse before any work is done where one exists.
+
+    `output` is a folder (existing, or with a slash at its end), or a file whose suffix, if it is a format, is
+    taken off. Raises UsageError for an unknown format or an existing output.
+    """
+    folder = Path()
+    chosen = [f.strip().lower().lstrip(".") for f in formats.split(",")] if formats else []
+    if output is not None:
+        path = Path(output)
+        if output.endswith(("/", "\\")) or path.is_dir():
+            folder = path
+        else:
+            folder, stem = path.parent, path.name
+            suffix = path.suffix.lower().lstrip(".").replace("midi", "mid")
+            if suffix in FORMATS:
+                stem = path.name[: -len(path.suffix)]
+                chosen = chosen if suffix in chosen else [suffix, *chosen]
+    chosen = list(dict.fromkeys(chosen)) or ["mid"]
+    for name in chosen:
+        if name not in FORMATS:
+            raise UsageError(f"unknown format {name!r}", hint=f"choose from {', '.join(FORMATS)}")
+    if not folder.is_dir():
+        raise UsageError("no such folder", where=folder, hint="create it first")
+    files, sidecars = [], []
+    for k in range(takes):
+        name = stem if takes == 1 else f"{stem}.{k + 1}"
+        files.append({f: folder / f"{name}.{f}" for f in chosen})
+        sidecars.append(folder / f"{name}.json")
+    if not overwrite:
+        for path in [p for f in files for p in f.values()] + sidecars:
+            if path.exists():
+                raise UsageError("already exists", where=path, hint="pass --overwrite to replace it")
+    return Outputs(tuple(files), tuple(sidecars))
+
+
+def split_request(options: dict[str, Any], *, start: int | None) -> tuple[Any, Any]:
+    """(Request, SamplingSettings) out of a command's options."""
+    from musicgen.sampling.continuation import Request
+    from musicgen.sampling.filters import SamplingSettings
+
+    low, high = 0, 127
+    if options["pitch_range"]:
+        try:
+            low, high = (int(part) for part in options["pitch_range"].split("-"))
+        except ValueError:
+            raise UsageError(f"{options['pitch_range']!r} is not a pitch range", hint="write it like 48-84") from None
+    tracks = tuple(part.strip() for part in options["tracks"].split(",") if part.strip()) if options["tracks"] else ()
+    request = Request(
+        bars=options["bars"],
+        seconds=options["seconds"],
+        start=start,
+        tracks=tracks,
+        key=options["key"],
+        pitch_low=low,
+        pitch_high=high,
+        max_polyphony=options["max_polyphony"],
+    )
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    return request, SamplingSettings(**{name: options[name] for name in names}).validate()
+
+
+def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request: Any, sampling: Any) -> None:
+    """Draw the takes and write their files. Raises CheckError when one still failed its check after all retries."""
+    import torch
+
+    from musicgen.composer import Composer
+    from musicgen.io.midi import piece_from_midi
+    from musicgen.io.atomic import write_bytes, write_text
+    from musicgen.io.smf import smf_bytes
+    from musicgen.render import render
+
+    torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
+    seed = options["seed"] if options["seed"] is not None else secrets.randbelow(2**31)
+    composer = Composer.load(options["model"], device=options["device"])
+    takes, overwrite = options["takes"], options["overwrite"]
+    printed, broken = [], 0
+    with progress_bar("notes") as bar:
+        task = bar.add_task("takes", total=takes, notes="")
+        tokens = 0
+
+        def on_token(_: int) -> None:
+            nonlocal tokens
+            tokens += 1
+            if tokens % 50 == 0:
+                bar.update(task, notes=f"{tokens} steps")
+
+        drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_token=on_token)
+        for k, take in enumerate(drawn):
+            midi = take.only_new if options["only_new"] else take.midi
+            for name, path in outputs.files[k].items():
+                if name == "mid":
+                    write_bytes(path, smf_bytes(midi), overwrite=overwrite)
+                else:
+                    render(piece_from_midi(midi), path, soundfont=options["soundfont"], overwrite=overwrite)
+            write_text(
+                outputs.sidecars[k], json.dumps(take.facts, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite
+            )
+            broken += bool(take.faults)
+            printed.append(take.facts)
+            for line in take.facts["warnings"]:
+                warn(f"{source.name}: {line}")
+            if not options["as_json"]:
+                names = ", ".join(str(p) for p in outputs.files[k].values())
+                bars = take.facts["bars_added"]
+                say(
+                    f"{names}: {take.facts['notes_added']} new notes in {bars} bars "
+                    f"({take.facts['seconds_added']:.1f} s), seed {take.facts['seed']}"
+                )
+            bar.advance(task)
+    if options["as_json"]:
+        print_json(printed)
+    if broken:
+        raise CheckError(f"{broken} of {takes} takes failed the check for silence and repetition", hint="try other seeds")

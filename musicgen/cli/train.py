@@ -1,0 +1,179 @@
+"""`musicgen train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from musicgen.cli.options import device_option, duration, json_option, overwrite_option, print_json, say, warn
+from musicgen.errors import UsageError
+
+__all__ = ["command"]
+
+
+@click.command("train")
+@click.argument("corpus", type=click.Path())
+@click.option("-o", "--output", "run", required=True, type=click.Path(), help="The run folder to write.")
+@click.option("--model", "family", default=None, help="lstm or transformer.  [transformer]")
+@click.option("--preset", "size", default=None, help="tiny, small, medium or large.  [tiny]")
+@click.option("--recipe", "recipe_file", type=click.Path(), default=None, help="A recipe.toml with all settings.")
+@click.option("--embedding", type=click.Choice(["learned", "one-hot"]), default=None, help="How tokens enter the model.  [learned]")
+@click.option("--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.")
+@click.option("--max-time", default=None, help="Stop after this long, such as 10m; the learning rate plans for it.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None, help="Weights, data order and dropout.  [0]")
+@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default=None, help="[auto]: bfloat16 where it helps.")
+@device_option
+@json_option
+@overwrite_option
+def command(corpus: str, run: str, resume: bool, max_time: str | None, device: str, as_json: bool, overwrite: bool, **options: Any) -> None:
+    """Train a next-note model on CORPUS: a built corpus folder, a folder of music, or a catalogue name.
+
+    Ctrl-C saves; `--resume` goes on. The best weights so far are always in RUN/model.safetensors.
+    """
+    from musicgen.cli.corpus import open_or_build
+
+    seconds = duration(max_time)
+    folder = Path(run)
+    if folder.exists() and not resume:
+        _make_room(folder, overwrite=overwrite)
+    source = open_or_build(corpus, folder / "corpus")
+
+    from musicgen.recipe import DataSettings
+    from musicgen.tokenizers import load_tokenizer
+    from musicgen.training.loop import choose_device, train
+
+    tokenizer = load_tokenizer(source.tokenizer_spec)
+    data = DataSettings(corpus=str(corpus), corpus_sha256=source.sha256)
+    recipe = _resumed(folder, data, options) if resume else _recipe(options, data)
+    chosen = choose_device(device)
+    info = source.info()
+    if not as_json:
+        warn(f"{info['pieces']} pieces, {info['tokens']:,} tokens; {recipe.model['family']} on {chosen}; Ctrl-C saves")
+    if not len(source.spans("valid")):
+        warn("no validation pieces in this corpus: the last weights are kept instead of the best")
+    card = {"title": folder.name, "licence": " and ".join(sorted(info["licences"])), "data": _lineage(source, corpus)}
+    bar = _Bar(recipe.train.steps)
+    try:
+        with bar:
+            card = train(
+                source,
+                tokenizer,
+                recipe=recipe,
+                folder=folder,
+                card=card,
+                resume=resume,
+                max_seconds=seconds,
+                device=device,
+                report=bar.report,
+            )
+    except KeyboardInterrupt:
+        warn(f"interrupted: saved; go on with `musicgen train {corpus} -o {run} --resume`")
+        sys.exit(130)
+    if as_json:
+        print_json({"run": str(folder), **card})
+        return
+    valid = card["valid_nats_per_token"]
+    say(f"{folder}: {card['steps']} steps, {card['seconds']:.0f} s, {card['parameters']:,} parameters")
+    if valid is not None:
+        say(f"validation loss {valid:.4f} nats a token (best, at step {card['best_step']})")
+    say(f"use it: musicgen continue piece.mid -m {folder}")
+
+
+def _make_room(folder: Path, *, overwrite: bool) -> None:
+    if not folder.is_dir():
+        raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
+    if not any(folder.iterdir()):
+        return
+    if not overwrite:
+        raise UsageError("already exists", where=folder, hint="pass --resume to go on, or --overwrite to replace it")
+    if not ((folder / "checkpoints").is_dir() or (folder / "recipe.toml").is_file()):
+        # --overwrite must never delete somebody's music folder.
+        raise UsageError("is not a run folder, so it is not replaced", where=folder, hint="choose another name")
+    import shutil
+
+    for name in ("checkpoints", "corpus"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json", "manifest.json", "log.csv"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _recipe(options: dict[str, Any], data: Any) -> Any:
+    """The recipe file, or the preset, with what the options change."""
+    from dataclasses import replace
+
+    from musicgen.models.presets import PRESETS
+    from musicgen.models.presets import preset as check
+    from musicgen.recipe import Recipe, TrainSettings, read_recipe
+    from musicgen.training.presets import TRAIN_PRESETS
+
+    if options["recipe_file"]:
+        if options["family"] or options["size"]:
+            raise UsageError("--recipe says model and size already", hint="leave --model and --preset out")
+        recipe = read_recipe(options["recipe_file"])
+        if "family" not in recipe.model:
+            raise UsageError("[model] has no family", where=options["recipe_file"], hint="add family = \"transformer\"")
+    else:
+        family, size = options["family"] or "transformer", options["size"] or "tiny"
+        check(family, size, vocabulary_size=1)
+        recipe = Recipe({"family": family, **PRESETS[family][size]}, TrainSettings(**TRAIN_PRESETS[size]))
+    if options["embedding"]:
+        recipe = replace(recipe, model={**recipe.model, "embedding": options["embedding"]})
+    recipe = recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
+    return replace(recipe, data=data)
+
+
+def _resumed(folder: Path, data: Any, options: dict[str, Any]) -> Any:
+    """The run's own recipe; more steps may be asked for, nothing else may change."""
+    from musicgen.recipe import read_recipe
+
+    for name, flag in (("family", "--model"), ("size", "--preset"), ("recipe_file", "--recipe"), ("seed", "--seed"), ("embedding", "--embedding")):
+        if options[name] is not None:
+            raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")
+    recipe = read_recipe(folder / "recipe.toml")
+    if recipe.data.corpus_sha256 != data.corpus_sha256:
+        raise UsageError("this corpus is not the one that the run was trained on", where=folder, hint="give the same one")
+    return recipe.with_train(steps=options["steps"], precision=options["precision"])
+
+
+def _lineage(source: Any, corpus: str) -> list[dict[str, Any]]:
+    info = source.info()
+    return [{"corpus": str(corpus), "pieces": info["pieces"], "notes": info["notes"], "sha256": source.sha256, "licences": info["licences"]}]
+
+
+class _Bar:
+    """The training line: loss, validation loss, tokens a second, time left; one plain line an evaluation off a terminal."""
+
+    def __init__(self, steps: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.live = sys.stderr.isatty()
+        self.progress = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[line]}"),
+            console=Console(stderr=True),
+            disable=not self.live,
+        )
+        self.task = self.progress.add_task("train", total=steps, line="")
+        self.valid: float | None = None
+
+    def __enter__(self) -> _Bar:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.progress.stop()
+
+    def report(self, p: Any) -> None:
+        self.valid = p.valid if p.valid is not None else self.valid
+        valid = "-" if self.valid is None else f"{self.valid:.3f}"
+        left = f"{int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d}"
+        line = f"loss {p.loss:.3f}  valid {valid}  {p.tokens_per_second:,.0f} tokens/s  {left} left"
+        self.progress.update(self.task, completed=p.step, line=line)
+        if not self.live and p.valid is not None:
+            warn(f"step {p.step}/{p.steps}  {line}")

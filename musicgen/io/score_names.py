@@ -1,0 +1,52 @@
+"""General MIDI programs for the parts of a score, from what the file says and what the parts are called.
+
+Source: General MIDI 1 sound set, programs counted from 0.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["is_high_voice", "program_for"]
+
+# Names that say what plays, for parts whose program is missing or a stand-in. Singers come first: editions
+# often give them an oboe or a piano.
+VOICES = (
+    r"voice|voix|vocal|stimme|gesang|sing|chant\b|canto\b|sopran|mezzo|\balt(o|us)?\b|tenor|bariton|contralto"
+    r"|choir|chorus|chor\b|cantus"
+)
+PLAYED = r"sax|trombone|recorder|flute|clarinet|viol"  # an alto saxophone doesn't sing
+SINGING = (52, 53, 54, 85, 91)
+NAMES = (
+    (r"contrabass\b|double ?bass|kontrabass|string bass", 43),
+    (r"bassoon|fagott", 70), (r"bass clarinet|clarinet|klarinette", 71), (r"bass trombone|tromb[oó]n|posaune", 57),
+    (r"bass guitar", 33), (VOICES, 52), (r"^basso?( [iv\d]+)?\.?$", 52),
+    (r"viola da gamba|violoncell|cello", 42), (r"viola\b|bratsche", 41), (r"violin|violon\b|geige|fiddle", 40),
+    (r"harpsichord|cembalo|clavecin", 6), (r"organ|orgel|orgue", 19), (r"celesta", 8), (r"piano|klavier", 0),
+    (r"guitar", 24), (r"harp|harfe", 46), (r"timpani|pauken", 47), (r"flute|fl[oö]te|flauto", 73),
+    (r"piccolo", 72), (r"recorder", 74), (r"oboe|hautbois", 68), (r"english horn|cor anglais", 69),
+    (r"french horn|\bhorn\b|\bcor\b", 60), (r"trumpet|trompete|tromba", 56), (r"tuba", 58), (r"accordion", 21),
+    (r"bagpipe", 109),
+)  # fmt: skip
+
+
+def is_high_voice(name: str) -> bool:
+    """Whether a part of this name makes a part called 'Bass' next to it a singer."""
+    return bool(re.search(r"sopran|\balto?\b|tenor", name, re.IGNORECASE))
+
+
+def program_for(names: tuple[str, ...], program: int | None, *, bass_sings: bool = False) -> int:
+    """The program: the file's own, but a singer's name outweighs the piano or oboe that editions give singers."""
+    lowered = [name.strip().lower() for name in names]
+    for name in lowered:
+        if re.search(VOICES, name) and not re.search(PLAYED, name):
+            return program if program in SINGING else 52
+    if program:
+        return program
+    for name in lowered:
+        if name.startswith("bass") and bass_sings:
+            return 52
+        for pattern, number in NAMES:
+            if re.search(pattern, name):
+                return number
+    return program or 0

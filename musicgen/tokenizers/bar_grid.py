@@ -1,0 +1,53 @@
+"""Where bars and grid positions of a piece lie, in exact integers.
+
+A meter is a value: (numerator - 1) * 7 + log2(denominator). A bar that a meter change cuts short gets the meter of
+its real length; where that is no whole number of 64th notes, the nearest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicgen.piece import Piece
+
+__all__ = ["DENOMINATORS", "BarGrid"]
+
+DENOMINATORS = (1, 2, 4, 8, 16, 32, 64)
+
+
+class BarGrid:
+    """Bars of a piece in fine units, 16 * steps to a tick, in which bar lines and grid steps are whole numbers."""
+
+    def __init__(self, piece: Piece, until: int, steps: int) -> None:
+        self.fine_per_tick = 16 * steps
+        self.step = 16 * piece.ticks_per_quarter  # fine units of one grid step
+        sixty_fourth = steps * piece.ticks_per_quarter
+        starts, rows = piece.bar_starts(until)
+        _, numerators, denominators = piece.meter_segments()
+        self.starts = np.rint(starts * self.fine_per_tick).astype(np.int64)
+        numerator, denominator = numerators[rows], denominators[rows]
+        nominal = numerator * (64 // denominator)  # in 64ths
+        real = np.append(np.diff(self.starts), nominal[-1] * sixty_fourth)
+        short = real != nominal * sixty_fourth
+        self.moved = 0
+        for b in np.flatnonzero(short).tolist():  # a meter change in mid-bar; few
+            sixty_fourths = max(1, round(int(real[b]) / sixty_fourth))
+            self.moved += sixty_fourths * sixty_fourth != real[b]
+            d = next((d for d in DENOMINATORS if sixty_fourths * d % 64 == 0), 64)
+            numerator[b], denominator[b] = min(64, sixty_fourths * d // 64), d
+        self.meter_value = (numerator - 1) * len(DENOMINATORS) + np.log2(denominator).astype(np.int64)
+        self.length = numerator * (64 // denominator) * sixty_fourth
+
+    def of_tick(self, tick: int) -> int:
+        return int(np.searchsorted(self.starts, tick * self.fine_per_tick, side="right")) - 1
+
+    def place(self, ticks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(bar, grid position) of each tick, rounded to the nearest step; the end of a bar is the next bar's start."""
+        fine = ticks.astype(np.int64) * self.fine_per_tick
+        bar = np.maximum(np.searchsorted(self.starts, fine, side="right") - 1, 0)
+        position = (2 * (fine - self.starts[bar]) + self.step) // (2 * self.step)
+        over = position * self.step >= self.length[bar]
+        last = over & (bar + 1 >= len(self.starts))
+        position[last] = (self.length[bar[last]] - 1) // self.step
+        over &= ~last
+        return bar + over, np.where(over, 0, position)

@@ -1,0 +1,94 @@
+"""Imports point down, the music column never imports torch, and looking for help costs nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import musicgen
+
+ROOT = Path(musicgen.__file__).parent
+# A module may import from its own level's room and from lower levels.
+LEVELS = {
+    "errors": 0, "piece": 1, "gm": 1, "resources": 1,
+    "io": 2, "tokenizers": 2, "render": 3, "corpus": 3, "models": 3,
+    "recipe": 4, "checkpoint": 5,
+    "training": 6, "sampling": 6, "evaluation": 6,
+    "composer": 7, "cli": 8, "__main__": 9,
+}  # fmt: skip
+MUSIC = ("errors", "piece", "gm", "resources", "io", "tokenizers", "render", "corpus", "recipe")
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """(module, whether it is imported when the file is) of every import in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    at_top = {id(node) for node in tree.body}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.append((node.module, id(node) in at_top))
+        elif isinstance(node, ast.Import):
+            found += [(alias.name, id(node) in at_top) for alias in node.names]
+    return found
+
+
+FILES = [p for p in sorted(ROOT.rglob("*.py")) if p.parent != ROOT or p.name != "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_point_down(path):
+    mine = room(path)
+    for module, at_top in imports(path):
+        parts = module.split(".")
+        if parts[0] != "musicgen" or len(parts) == 1:
+            continue
+        theirs = parts[1]
+        assert theirs in LEVELS, f"{path.name} imports {module}, which has no level"
+        if mine == theirs:
+            continue
+        # Piece.from_pretty_midi and to_pretty_midi reach up, but only when they are called.
+        if mine == "piece" and not at_top and module == "musicgen.io.interop":
+            continue
+        assert LEVELS[theirs] < LEVELS[mine], f"{path.relative_to(ROOT)} imports {module}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) in MUSIC], ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_music_column_never_imports_torch(path):
+    assert not [m for m, _ in imports(path) if m.split(".")[0] in ("torch", "safetensors")]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) == "models"], ids=lambda p: str(p.relative_to(ROOT)))
+def test_models_never_see_a_note(path):
+    forbidden = ("piece", "io", "tokenizers", "render", "corpus", "gm")
+    assert not [m for m, _ in imports(path) if m.startswith("musicgen.") and m.split(".")[1] in forbidden]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["continue", "--help"], ["train", "--help"], ["corpus", "--help"]])
+def test_help_imports_nothing_heavy(arguments):
+    code = (
+        "import sys\nfrom musicgen.cli.main import cli\n"
+        f"try:\n    cli({arguments!r})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'music21', 'soundfile', 'pretty_midi', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_there_and_import_alone_is_cheap():
+    for name in musicgen.__all__:
+        assert getattr(musicgen, name) is not None
+    code = "import sys, musicgen; sys.exit(len({'torch', 'numpy', 'music21'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_no_file_outgrows_the_house():
+    assert {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text().splitlines())) > 400} == {}
