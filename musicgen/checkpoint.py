@@ -203,6 +203,7 @@ def _make_folder(folder: Path) -> None:
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:
     try:
         save_file(tensors, path)
+        os.chmod(path, 0o644)  # safetensors makes files that only their owner can read
     except (OSError, SafetensorError) as error:
         raise ResourceError(f"can't be written ({error})", where=path, hint="free some space") from None
 

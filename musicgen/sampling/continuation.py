@@ -227,7 +227,7 @@ def faults(notes: np.ndarray, *, cut: int, end: int, bar_length: float) -> list[
 
 
 def _bar_tick(piece: Piece, bar: int) -> int:
-    starts, _ = piece.bar_starts()
+    starts, _ = piece.bar_starts(max(0, piece.end - 1))
     if not 0 <= bar <= len(starts):
         raise UsageError(f"there is no bar {bar + 1}", hint=f"the piece has {len(starts)} bars")
     if bar == len(starts):  # right after the last bar

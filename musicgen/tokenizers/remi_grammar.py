@@ -195,7 +195,7 @@ class RemiGrammar:
         v, per_window = self.v, 8 * self.steps
         base = self.window * per_window
         mask[v.slice("position", self.position + 1 - base, self.bar_steps - base)] = True
-        if self.bar_steps > base + per_window:
+        if self.bar_steps > max(base + per_window, self.position + 1):
             mask[v.base["span"]] = True
 
     def _allow_onwards(self, mask: np.ndarray) -> None:

@@ -1,0 +1,249 @@
+"""Continuing: the cut, the prompt, where new notes go, and that takes are repeatable. The model is a fake with
+uniform logits, so that only the grammar and the constraints shape the music."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from musicgen.composer import Composer, Source
+from musicgen.errors import MusicgenError, UsageError
+from musicgen.io.midi import midi_from_piece, piece_from_midi
+from musicgen.models import ModelSettings, SequenceModel
+from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
+from musicgen.sampling.continuation import Request, assign_parts, faults, make_plan, plain_cut
+from musicgen.sampling.filters import SamplingSettings
+from musicgen.tokenizers import Remi
+
+REMI = Remi()
+
+
+class Uniform(SequenceModel):
+    """Every id is as likely as any other, whatever came before."""
+
+    def __init__(self, fill: float = 0.0) -> None:
+        super().__init__(ModelSettings("uniform", vocabulary_size=len(REMI.vocabulary), context=256))
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+        self.fill = fill
+
+    def forward(self, ids_BT, state=None):
+        return torch.full((*ids_BT.shape, len(REMI.vocabulary)), self.fill), None
+
+
+def composer(model: SequenceModel | None = None) -> Composer:
+    run = SimpleNamespace(model=model or Uniform(), tokenizer=REMI, name="fake", sha256="0", card={"licence": "none"})
+    return Composer(run, device="cpu")
+
+
+def line(pitches, *, step=480, length=480, begin=0, velocity=80) -> np.ndarray:
+    return notes_array([(begin + i * step, length, p, velocity) for i, p in enumerate(pitches)])
+
+
+def piece(*tracks: Track, meter=(4, 4), ticks=480, tempo=500_000) -> Piece:
+    return Piece(ticks, tracks, np.array([(0, tempo)], TEMPO), np.array([(0, *meter)], METER))
+
+
+def source(p: Piece) -> Source:
+    midi = midi_from_piece(p)
+    return Source(midi, piece_from_midi(midi), "test.mid", "0")
+
+
+MELODY = piece(Track("Violin", 40, notes=line([60, 62, 64, 65] * 4)))
+
+
+@pytest.mark.parametrize(
+    ("ends_at", "expected"),
+    [(1920, 1920), (1920 - 120, 1920), (1920 - 121, 1920 - 121), (1440, 1440), (1920 + 120, 1920), (1920 + 121, 2041), (1, 1)],
+)
+def test_the_cut_moves_to_a_bar_line_within_a_sixteenth(ends_at, expected):
+    assert plain_cut(piece(Track(notes=notes_array([(0, ends_at, 60, 80)])))) == expected
+
+
+def test_the_cut_never_loses_a_note_on_the_bar_line():
+    assert plain_cut(piece(Track(notes=notes_array([(0, 1920, 60, 80), (1920, 60, 62, 80)])))) == 1980
+
+
+@pytest.mark.parametrize("bars", [1, 3, 8])
+def test_bars_are_whole_new_bars(bars):
+    (take,) = composer().takes(source(MELODY), request=Request(bars=bars))
+    assert take.facts["cut_tick"] == 7680
+    assert take.notes["start"].min() >= 7680
+    assert (take.notes["start"] + take.notes["duration"]).max() <= 7680 + bars * 1920
+    assert take.facts["bars_added"] == bars
+    assert take.facts["seconds_added"] == pytest.approx(bars * 2.0)
+
+
+def test_a_phrase_that_stops_in_mid_bar_is_continued_from_there():
+    broken_off = piece(Track("Violin", 40, notes=line([60, 62, 64, 65, 67, 69])))  # six quarters in 4/4
+    for seed in range(5):
+        (take,) = composer().takes(source(broken_off), request=Request(bars=2), seed=seed)
+        assert take.facts["cut_tick"] == 2880
+        assert take.notes["start"].min() >= 2880
+        end = 2 * 1920 + 2 * 1920  # the bar is filled, then two whole ones
+        assert 2 * 1920 < (take.notes["start"] + take.notes["duration"]).max() <= end
+        assert take.midi.end == end
+
+
+@pytest.mark.parametrize("meter", [(5, 8), (3, 4), (7, 16), (12, 8), (9, 4)])
+def test_new_bars_have_the_meter_of_the_cut(meter):
+    length = 1920 * meter[0] // meter[1]
+    p = piece(Track("", 40, notes=notes_array([(i * length, length, 60 + i, 80) for i in range(4)])), meter=meter)
+    (take,) = composer().takes(source(p), request=Request(bars=3))
+    assert take.midi.end == 7 * length
+    assert take.piece.meters["tick"].tolist() == [0]
+
+
+@pytest.mark.parametrize("ticks", [96, 220, 384, 1024, 15360])
+def test_the_files_own_resolution_is_kept(ticks):
+    p = piece(Track("", 40, notes=line([60] * 8, step=ticks, length=ticks)), ticks=ticks)
+    (take,) = composer().takes(source(p), request=Request(bars=2))
+    assert take.piece.ticks_per_quarter == ticks
+    assert take.midi.end == 16 * ticks
+
+
+def test_seconds_end_where_asked():
+    (take,) = composer().takes(source(MELODY), request=Request(seconds=5.0))
+    assert take.facts["seconds_added"] == pytest.approx(5.0, abs=0.01)
+    assert (take.notes["start"] + take.notes["duration"]).max() <= 7680 + 5 * 960
+
+
+def test_from_a_bar_replaces_what_follows():
+    (take,) = composer().takes(source(MELODY), request=Request(bars=2, start=2))
+    assert take.facts["cut_tick"] == 3840
+    assert take.facts["notes_kept"] == 8
+    old = take.piece.tracks[0].notes
+    assert old[old["start"] < 3840].tolist() == MELODY.tracks[0].notes[:8].tolist()
+
+
+def test_a_bar_that_is_not_there_says_how_many_there_are():
+    with pytest.raises(UsageError, match="there is no bar 41; the piece has 4 bars"):
+        list(composer().takes(source(MELODY), request=Request(start=40)))
+
+
+def test_a_take_is_the_same_alone_or_among_others():
+    many = list(composer().takes(source(MELODY), request=Request(), seed=7, count=3))
+    for k, take in enumerate(many):
+        (alone,) = composer().takes(source(MELODY), request=Request(), seed=7 + k)
+        assert np.array_equal(alone.notes, take.notes)
+        assert alone.facts["seed"] == take.facts["seed"] == 7 + k
+    assert not np.array_equal(many[0].notes, many[1].notes)
+
+
+def test_only_the_instruments_of_the_piece_play_on():
+    p = piece(Track("Violin", 40, notes=line([70] * 16)), Track("Cello", 42, notes=line([45] * 16)))
+    (take,) = composer().takes(source(p), request=Request())
+    assert {t.program for t in take.piece.tracks} == {40, 42}
+    assert [t.name for t in take.piece.tracks] == ["Violin", "Cello"]
+
+
+def test_a_line_stays_a_line():
+    (take,) = composer().takes(source(MELODY), request=Request())
+    start, end = take.notes["start"], take.notes["start"] + take.notes["duration"]
+    assert (start[1:] >= end[:-1]).all()
+
+
+def test_two_hands_share_the_notes_by_pitch():
+    tracks = (Track("right", 0, notes=line([76] * 16)), Track("left", 0, notes=line([40] * 16)))
+    notes = notes_array([(8000, 100, 80, 90), (8000, 100, 35, 90), (9000, 100, 62, 90)])
+    home = assign_parts(tracks, [0, 1], notes, np.zeros(3, int), cut=7680)
+    assert home[notes["pitch"] == 80] == 0
+    assert home[notes["pitch"] == 35] == 1
+
+
+def test_drums_only():
+    p = piece(Track("Kit", 0, True, line([36, 42, 38, 42] * 4)))
+    (take,) = composer().takes(source(p), request=Request(bars=2))
+    assert [t.is_drum for t in take.piece.tracks] == [True]
+    assert take.facts["notes_added"] > 0
+
+
+def test_an_empty_piece_begins_from_nothing():
+    (take,) = composer().takes(source(piece()), request=Request(bars=2))
+    assert take.facts["cut_tick"] == 0
+    assert take.facts["notes_added"] > 0
+    assert any(w.startswith("empty") for w in take.facts["warnings"])
+
+
+def test_a_prompt_longer_than_the_context_is_its_tail():
+    p = piece(Track("", 40, notes=line([60, 64] * 2000)))
+    plan = make_plan(source(p).piece, REMI, request=Request(), context=256)
+    assert len(plan.prompt) <= 192
+    assert plan.prompt[0] == REMI.vocabulary.id("bar")
+    (take,) = composer().takes(source(p), request=Request(bars=1))
+    assert take.facts["notes_kept"] == 4000
+
+
+def test_requests_hold():
+    asked = Request(bars=4, key="Am", pitch_low=57, pitch_high=76, max_polyphony=2)
+    p = piece(Track("", 0, notes=line([60, 64] * 8)), Track("", 0, notes=line([48, 52, 55] * 5)))
+    for seed in range(4):
+        (take,) = composer().takes(source(p), request=asked, seed=seed)
+        assert take.notes["pitch"].min() >= 57
+        assert take.notes["pitch"].max() <= 76
+        assert set((take.notes["pitch"] % 12).tolist()) <= {0, 2, 4, 5, 7, 8, 9, 11}
+
+
+def test_tracks_can_be_named_numbered_and_new():
+    p = piece(Track("Violin", 40, notes=line([70] * 16)), Track("Cello", 42, notes=line([45] * 16)))
+    for tracks, programs in ((("2",), {42}), (("violin",), {40}), (("flute",), {73})):
+        (take,) = composer().takes(source(p), request=Request(bars=2, tracks=tracks))
+        new = [t for t in take.piece.tracks if t.notes["start"].max() >= 7680]
+        assert {t.program for t in new} == programs
+    assert [t.program for t in take.piece.tracks] == [40, 42, 73], "a track that the music needs is appended"
+
+
+@pytest.mark.parametrize(
+    ("tracks", "text"),
+    [(("9",), "there is no part 9; parts are 1 to 1"), (("kazo",), "no instrument 'kazo'")],
+)
+def test_a_track_that_is_not_there(tracks, text):
+    with pytest.raises(UsageError, match=text):
+        list(composer().takes(source(MELODY), request=Request(tracks=tracks)))
+
+
+@pytest.mark.parametrize("fill", [float("nan"), float("inf"), float("-inf")])
+def test_broken_logits_work_or_say_so(fill):
+    try:
+        (take,) = composer(Uniform(fill)).takes(source(MELODY), request=Request(bars=1))
+        assert take.facts["notes_added"] >= 0
+    except MusicgenError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"temperature": 0.0}, {"top_k": 10**9}, {"top_p": 0.0}, {"top_p": 1.0}, {"min_p": 1.0}, {"repetition_penalty": 1.5}]
+)
+def test_extreme_settings_work(settings):
+    (take,) = composer().takes(source(MELODY), request=Request(bars=1), sampling=SamplingSettings(**settings))
+    assert take.facts["settings"] | settings == take.facts["settings"]
+
+
+def test_silence_and_one_note_for_ever_are_found():
+    bar = 1920.0
+    assert faults(notes_array(), cut=0, end=8 * 1920, bar_length=bar) == ["no notes"]
+    gap = line([60, 62, 64, 65], begin=0)
+    assert faults(gap, cut=0, end=8 * 1920, bar_length=bar) == ["silence for two bars"]
+    assert faults(line([60] * 32), cut=0, end=8 * 1920, bar_length=bar) == ["one note over and over"]
+    assert faults(line([60, 62] * 16), cut=0, end=8 * 1920, bar_length=bar) == []
+    held = notes_array([(0, 8 * 1920, 60, 80), (0, 100, 64, 80)])
+    assert faults(held, cut=0, end=8 * 1920, bar_length=bar) == [], "a held note is not silence"
+
+
+class OneNote(Uniform):
+    """Prefers middle C so strongly that nothing else is heard."""
+
+    def forward(self, ids_BT, state=None):
+        logits, _ = super().forward(ids_BT)
+        logits[..., REMI.vocabulary.id("pitch", 60)] = 50.0
+        return logits, None
+
+
+def test_a_broken_take_is_retried_and_said():
+    (take,) = composer(OneNote()).takes(source(MELODY), request=Request(bars=8), seed=3)
+    assert take.faults == ("one note over and over",)
+    assert take.facts["seed"] == 6, "three retries, each with the next seed"
+    assert [w for w in take.facts["warnings"] if w.startswith("retried: seed 3 gave one note over and over; seed 4")]
+    assert any(w.startswith("broken:") for w in take.facts["warnings"])

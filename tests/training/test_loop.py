@@ -1,0 +1,199 @@
+"""Training: data and noise are functions of (seed, step), a resumed run equals an uninterrupted one."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from musicgen.checkpoint import load_run
+from musicgen.errors import CheckError, UnreadableError, UsageError
+from musicgen.piece import Piece, Track, notes_array
+from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe, recipe_toml
+from musicgen.tokenizers import Remi
+from musicgen.training.batches import Batches, validation_windows
+from musicgen.training.loop import train
+from musicgen.training.schedule import learning_rate
+
+REMI = Remi()
+AUGMENT = AugmentSettings(-5, 6, 2, 0.5)
+MODELS = {
+    "lstm": {"family": "lstm", "width": 16, "layers": 2, "context": 64, "dropout": 0.1},
+    "transformer": {"family": "transformer", "width": 16, "layers": 2, "heads": 2, "context": 64, "dropout": 0.1},
+}
+
+
+class Tunes:
+    """A corpus in memory: six little pieces, one of them for validation."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        every, self.rows = [], []
+        for n in range(6):
+            notes = [(i * 480, 480, int(rng.integers(50, 80)), 80) for i in range(30 + 20 * n)]
+            ids = REMI.encode(Piece(480, (Track(program=40, notes=notes_array(notes)),)))
+            self.rows.append((sum(map(len, every)), len(ids)))
+            every.append(ids)
+        self.tokens = np.concatenate(every)
+
+    def spans(self, split: str) -> np.ndarray:
+        rows = {"train": self.rows[1:], "valid": self.rows[:1]}.get(split, [])
+        return np.array(rows, np.int64).reshape(-1, 2)
+
+
+def recipe(family: str, **changes) -> Recipe:
+    settings = {"steps": 8, "batch": 3, "length": 48, "evaluate_every": 4, "seed": 5, "precision": "float32", **changes}
+    return Recipe(MODELS[family], TrainSettings(**settings), AUGMENT)
+
+
+def weights(folder) -> dict[str, torch.Tensor]:
+    return load_run(folder).model.state_dict()
+
+
+def batches(seed: int = 0) -> Batches:
+    return Batches(Tunes(), REMI, length=48, batch=4, seed=seed, augment=AUGMENT)
+
+
+def test_a_batch_is_a_function_of_seed_and_step():
+    one, other = batches(), batches()
+    other(3)
+    assert torch.equal(one(7)[0], other(7)[0])
+    assert not torch.equal(one(7)[0], one(8)[0])
+    assert not torch.equal(one(7)[0], batches(seed=1)(7)[0])
+
+
+def test_targets_are_one_ahead_and_windows_begin_at_bars():
+    bar, bos = REMI.vocabulary.id("bar"), REMI.vocabulary.id("bos")
+    for step in range(10):
+        inputs, targets = batches()(step)
+        assert torch.equal(inputs[:, 1:], targets[:, :-1])
+        assert set(inputs[:, 0].tolist()) <= {bar, bos}
+
+
+def test_windows_never_cross_into_another_piece():
+    bos = REMI.vocabulary.id("bos")
+    for step in range(20):
+        inputs, _ = batches()(step)
+        assert not (inputs[:, 1:] == bos).any()
+
+
+def test_validation_windows_cover_the_split_once_and_unaltered():
+    tunes = Tunes()
+    windows = validation_windows(tunes, split="valid", length=48, batch=2, max_tokens=10**6, pad=0)
+    seen = torch.cat([t.flatten() for _, t in windows])
+    offset, size = tunes.spans("valid")[0]
+    assert seen[seen != 0].tolist() == tunes.tokens[offset + 1 : offset + size].tolist()
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_a_resumed_run_equals_an_uninterrupted_one(family, tmp_path):
+    tunes = Tunes()
+    train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "whole", device="cpu")
+
+    def interrupt(progress):
+        if progress.step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "parts", device="cpu", report=interrupt)
+    load_run(tmp_path / "parts")  # usable as it is
+    train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "parts", device="cpu", resume=True)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    steps = [row["step"] for row in csv.DictReader(open(tmp_path / "parts" / "log.csv"))]
+    assert steps == ["4", "8"]
+
+
+def test_the_global_random_state_is_left_alone(tmp_path):
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(Tunes(), REMI, recipe=recipe("lstm", steps=1), folder=tmp_path / "run", device="cpu")
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_the_loss_falls_and_the_best_weights_are_kept(tmp_path):
+    card = train(Tunes(), REMI, recipe=recipe("transformer", steps=60, evaluate_every=20), folder=tmp_path / "run", device="cpu")
+    rows = list(csv.DictReader(open(tmp_path / "run" / "log.csv")))
+    valid = [float(row["valid_nats_per_token"]) for row in rows]
+    assert valid[-1] < valid[0]
+    assert card["valid_nats_per_token"] == pytest.approx(min(valid), abs=1e-5)
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
+    train(Tunes(), REMI, recipe=recipe("lstm", steps=1), folder=tmp_path / "run", device="cpu")
+    with pytest.raises(UsageError, match="already holds a run; pass --resume"):
+        train(Tunes(), REMI, recipe=recipe("lstm"), folder=tmp_path / "run", device="cpu")
+
+
+def test_max_seconds_stops_and_leaves_a_whole_run(tmp_path):
+    card = train(Tunes(), REMI, recipe=recipe("lstm", steps=10**6), folder=tmp_path / "run", device="cpu", max_seconds=0.5)
+    assert 0 < card["steps"] < 10**6
+    assert load_run(tmp_path / "run").card["steps"] == card["steps"]
+
+
+def test_resume_without_a_checkpoint_says_so(tmp_path):
+    with pytest.raises(UnreadableError, match="no checkpoint to resume from; start without --resume"):
+        train(Tunes(), REMI, recipe=recipe("lstm"), folder=tmp_path / "none", device="cpu", resume=True)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    with pytest.raises(CheckError, match=r"the loss is (nan|inf) at step \d+; lower learning_rate"):
+        train(Tunes(), REMI, recipe=recipe("lstm", steps=50, learning_rate=1e38), folder=tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize("part", ["recipe.toml", "tokenizer.json", "model.safetensors", "card.json", "manifest.json"])
+def test_a_run_folder_with_a_missing_file_names_it(part, tmp_path):
+    train(Tunes(), REMI, recipe=recipe("lstm", steps=1), folder=tmp_path / "run", device="cpu")
+    (tmp_path / "run" / part).unlink()
+    with pytest.raises(UnreadableError, match=f"{part} is missing from this run folder; train it again"):
+        load_run(tmp_path / "run")
+
+
+def test_an_altered_file_is_found(tmp_path):
+    train(Tunes(), REMI, recipe=recipe("lstm", steps=1), folder=tmp_path / "run", device="cpu")
+    path = tmp_path / "run" / "card.json"
+    path.write_text(path.read_text().replace("}", " }"))
+    with pytest.raises(UnreadableError, match=r"card.json is not the file that its manifest names"):
+        load_run(tmp_path / "run")
+
+
+def test_nothing_in_a_run_folder_is_a_pickle(tmp_path):
+    train(Tunes(), REMI, recipe=recipe("lstm", steps=1), folder=tmp_path / "run", device="cpu")
+    kinds = {p.suffix for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert kinds == {".toml", ".json", ".safetensors", ".csv"}
+    json.loads((tmp_path / "run" / "card.json").read_text())
+
+
+def test_the_schedule_warms_up_and_falls():
+    rates = [learning_rate(p / 100, peak=1.0, warmup=0.1) for p in range(101)]
+    assert rates[10] == max(rates) == pytest.approx(1.0)
+    assert rates[-1] == pytest.approx(0.1)
+    assert all(a <= b for a, b in zip(rates[:10], rates[1:11], strict=True))
+    assert all(a >= b for a, b in zip(rates[10:-1], rates[11:], strict=True))
+
+
+def test_a_recipe_survives_its_file(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(recipe_toml(recipe("transformer")))
+    assert read_recipe(path) == recipe("transformer")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[train]\nstep = 3\n", "[train] has no 'step'; did you mean 'steps'?"),
+        ("[trian]\nsteps = 3\n", "there is no table [trian]; did you mean 'train'?"),
+        ("[train]\nsteps = 'many'\n", "[train] steps is 'many'; give a int"),
+        ("[train]\nsteps = 0\n", "[train] steps is 0; give at least 1"),
+    ],
+)
+def test_a_wrong_recipe_offers_the_nearest(text, message, tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_recipe(path)
+    assert str(caught.value).endswith(message)
