@@ -91,7 +91,7 @@ def save_run(
     write_text(folder / "manifest.json", _json({"format": FORMAT, "sha256": digests}), overwrite=True)
 
 
-def load_run(where: str | Path) -> Run:
+def load_run(where: str | os.PathLike[str]) -> Run:
     """Load a run folder or, by name, a model that comes with the package.
 
     Raises UnreadableError when it is missing, incomplete, altered, or of an unknown format.
@@ -99,7 +99,7 @@ def load_run(where: str | Path) -> Run:
     bundled = bundled_models()
     path = Path(where)
     if not path.exists() and str(where) in bundled:
-        path = bundled[str(where)]
+        path = bundled[os.fspath(where)]
     if not path.is_dir():
         names = ", ".join(bundled) or "none"
         raise UnreadableError("no such run folder or model", where=where, hint=f"models that come along: {names}")
@@ -125,7 +125,9 @@ def load_run(where: str | Path) -> Run:
     try:
         model.load_state_dict({k: v.float() for k, v in weights.items()})
     except RuntimeError:
-        raise UnreadableError("the weights don't fit the recipe", where=path, hint="copy the run folder again") from None
+        raise UnreadableError(
+            "the weights don't fit the recipe", where=path, hint="copy the run folder again"
+        ) from None
     card = _read_json(path / "card.json")
     return Run(model.eval(), tokenizer, recipe, card, path.resolve().name, manifest["sha256"]["model.safetensors"])
 

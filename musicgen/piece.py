@@ -41,10 +41,6 @@ def notes_array(rows: Sequence[tuple[int, int, int, int]] | np.ndarray = ()) -> 
     return notes[np.lexsort((notes["pitch"], notes["start"]))]
 
 
-def _empty(dtype: np.dtype) -> Any:
-    return field(default_factory=lambda: np.empty(0, dtype))
-
-
 @dataclass(frozen=True, eq=False)
 class Track:
     """One part: `notes` (NOTE, sorted by start then pitch), `controls` (CONTROL) and `bends` (BEND) by tick."""
@@ -52,9 +48,9 @@ class Track:
     name: str = ""
     program: int = 0
     is_drum: bool = False
-    notes: np.ndarray = _empty(NOTE)
-    controls: np.ndarray = _empty(CONTROL)
-    bends: np.ndarray = _empty(BEND)
+    notes: np.ndarray = field(default_factory=lambda: np.empty(0, NOTE))
+    controls: np.ndarray = field(default_factory=lambda: np.empty(0, CONTROL))
+    bends: np.ndarray = field(default_factory=lambda: np.empty(0, BEND))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Track):
@@ -78,9 +74,9 @@ class Piece:
 
     ticks_per_quarter: int = 480
     tracks: tuple[Track, ...] = ()
-    tempos: np.ndarray = _empty(TEMPO)
-    meters: np.ndarray = _empty(METER)
-    keys: np.ndarray = _empty(KEY)
+    tempos: np.ndarray = field(default_factory=lambda: np.empty(0, TEMPO))
+    meters: np.ndarray = field(default_factory=lambda: np.empty(0, METER))
+    keys: np.ndarray = field(default_factory=lambda: np.empty(0, KEY))
     warnings: tuple[str, ...] = ()  # named warnings of the reader: "name: what was done"
 
     def __eq__(self, other: object) -> bool:

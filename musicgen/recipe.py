@@ -89,7 +89,7 @@ class Recipe:
         if unknown:
             name = sorted(unknown)[0]
             raise UsageError(f"there is no table [{name}]", where=where, hint=_near(name, ["model", *kinds]))
-        parts = {name: _fill(kind, tables.get(name, {}), name, where) for name, kind in kinds.items()}
+        parts: dict[str, Any] = {name: _fill(kind, tables.get(name, {}), name, where) for name, kind in kinds.items()}
         return cls(dict(tables.get("model", {})), **parts)
 
     def with_train(self, **changes: Any) -> Recipe:

@@ -14,6 +14,8 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def resource(*parts: str) -> Path:
-    """The path of a file or folder under `corpora/`; it need not exist."""
+    """A path under the source tree's root, such as `resource("corpora", "examples")`; it need not exist."""
     inside = PACKAGE / "_corpora"
-    return (inside if inside.is_dir() else PACKAGE.parent / "corpora").joinpath(*parts)
+    if parts[:1] == ("corpora",) and inside.is_dir():
+        return inside.joinpath(*parts[1:])
+    return PACKAGE.parent.joinpath(*parts)

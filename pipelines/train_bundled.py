@@ -70,7 +70,7 @@ def corpus_for(data: list[str], folder: Path) -> Corpus:
             raise UsageError(f"weights trained on {name} may not be passed on", hint="leave it out")
         sources.append(where)
         licences[where] = f"{entry.licence} ({entry.title})"
-    return build_corpus(sources, folder, tokenizer=Remi(), licences=licences, progress=lambda i, n: None)
+    return build_corpus(sources, folder, tokenizer=Remi(), licences=licences)
 
 
 def card_for(corpus: Corpus, data: list[str]) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def card_for(corpus: Corpus, data: list[str]) -> dict[str, Any]:
         "title": "musicgen default model",
         "licence": "MIT (weights); data: " + ", ".join(sorted({e.licence for e in entries})),
         "data": [
-            {"name": e.name, "title": e.title, "licence": e.licence, "address": e.address, "commit": e.commit}
+            {"name": e.name, "title": e.title, "licence": e.licence, "address": e.source.address, "commit": e.source.commit}
             for e in entries
         ],
         "corpus": {k: corpus.info()[k] for k in ("pieces", "notes", "tokens", "sha256")},
@@ -88,7 +88,10 @@ def card_for(corpus: Corpus, data: list[str]) -> dict[str, Any]:
 
 def report(p: Progress) -> None:
     if p.valid is not None:
-        print(f"{p.step} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token, {p.tokens_per_second:.0f} tokens/s", flush=True)
+        print(
+            f"{p.step} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token, {p.tokens_per_second:.0f} tokens/s",
+            flush=True,
+        )
 
 
 def main(arguments: list[str]) -> None:
@@ -109,7 +112,10 @@ def main(arguments: list[str]) -> None:
         report=report,
     )
     run = load_run(work / "run")
-    figures = {split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=400_000) for split in ("valid", "test")}
+    figures = {
+        split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=400_000)
+        for split in ("valid", "test")
+    }
     for folder in options.held_out:
         figures[Path(folder).name] = evaluate(run.model, Corpus.open(folder), run.tokenizer, max_tokens=400_000)
     card = {k: v for k, v in run.card.items() if k != "format"} | {"figures": figures}

@@ -33,7 +33,9 @@ def main(path: str) -> int:
             begun = time.monotonic()
             done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
             verdict = "ok" if done.returncode == 0 else f"exit code {done.returncode}"
-            sys.stdout.write(f"{verdict:>12}  {time.monotonic() - begun:5.1f} s  {command[-1].strip().splitlines()[0][:100]}\n")
+            sys.stdout.write(
+                f"{verdict:>12}  {time.monotonic() - begun:5.1f} s  {command[-1].strip().splitlines()[0][:100]}\n"
+            )
             if done.returncode:
                 failed += 1
                 sys.stdout.write(done.stdout[-2000:] + done.stderr[-2000:])

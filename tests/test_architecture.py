@@ -71,7 +71,9 @@ def test_models_never_see_a_note(path):
     assert not [m for m, _ in imports(path) if m.startswith("musicgen.") and m.split(".")[1] in forbidden]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["continue", "--help"], ["train", "--help"], ["corpus", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["continue", "--help"], ["train", "--help"], ["corpus", "--help"]]
+)
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys\nfrom musicgen.cli.main import cli\n"

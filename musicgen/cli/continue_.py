@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import device_option, json_option, limit_options, limits_from, overwrite_option, sampling_options
+from musicgen.cli.options import (
+    device_option,
+    json_option,
+    limit_options,
+    limits_from,
+    overwrite_option,
+    sampling_options,
+)
 from musicgen.errors import UsageError
 
 __all__ = ["command"]
@@ -15,7 +22,14 @@ __all__ = ["command"]
 
 @click.command("continue")
 @click.argument("piece", type=click.Path())
-@click.option("--from", "start", default="end", show_default=True, metavar="end|BAR", help="Where new music begins; bars count from 1.")
+@click.option(
+    "--from",
+    "start",
+    default="end",
+    show_default=True,
+    metavar="end|BAR",
+    help="Where new music begins; bars count from 1.",
+)
 @sampling_options
 @device_option
 @limit_options
@@ -58,5 +72,5 @@ def _example(piece: str) -> Path | None:
         return None
     from musicgen.resources import resource
 
-    path = resource("examples", f"{piece}.mid")
+    path = resource("corpora", "examples", f"{piece}.mid")
     return path if path.is_file() else None

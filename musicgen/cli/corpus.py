@@ -29,37 +29,58 @@ def list_(as_json: bool) -> None:
 
     entries = catalogue()
     if as_json:
-        print_json([{**asdict(e), "how": e.how} for e in entries])
+        print_json([{**asdict(e), "how": _how(e)} for e in entries])
         return
     say(f"{'name':<26}{'pieces':>7}  {'licence':<34}{'for shipped models':<20}how")
     for e in entries:
-        say(f"{e.name:<26}{e.pieces:>7}  {e.licence:<34}{'yes' if e.shippable else 'no':<20}{e.how}")
+        say(f"{e.name:<26}{e.pieces:>7}  {e.licence:<34}{'yes' if e.shippable else 'no':<20}{_how(e)}")
+
+
+def _how(entry: Any) -> str:
+    return f"comes with {entry.source.package}" if entry.source.kind == "package" else "musicgen corpus fetch"
 
 
 @command.command("fetch")
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(), default=None, help="The folder to make; default: NAME.")
+@click.option("-o", "--output", type=click.Path(), default=None, help="The folder to put NAME into; default: a cache.")
 def fetch(name: str, output: str | None) -> None:
     """Download the corpus NAME of the catalogue with git, verified by its commit."""
     from musicgen.corpus.catalog import fetch as download
     from musicgen.corpus.catalog import find_entry
 
     entry = find_entry(name)
-    folder = download(entry, output or name)
+    folder = download(entry, output)
     say(f"{folder}: {entry.title}, {entry.licence}")
-    say(f"build it: musicgen corpus build {folder} -o {name}-corpus --licence '{entry.licence}'")
+    if output is None:
+        say(f"build it: musicgen corpus build {name} -o {name}-corpus")
+    else:
+        say(f"build it: musicgen corpus build {folder} -o {name}-corpus --licence '{entry.licence}'")
 
 
 @command.command("build")
 @click.argument("sources", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=click.Path(), help="The corpus folder to make.")
 @click.option("--tokenizer", default="remi", show_default=True, help="How music becomes tokens.")
-@click.option("--positions", type=click.Choice(["24", "48"]), default="24", show_default=True, help="Grid positions a quarter note.")
+@click.option(
+    "--positions",
+    type=click.Choice(["24", "48"]),
+    default="24",
+    show_default=True,
+    help="Grid positions a quarter note.",
+)
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [one a core]")
-@click.option("--valid", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for validation.")
-@click.option("--test", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for testing.")
-@click.option("--works-by", type=click.Choice(["file", "folder"]), default="file", show_default=True, help="What one work is.")
-@click.option("--licence", default="unknown", show_default=True, help="Licence of files that aren't from the catalogue.")
+@click.option(
+    "--valid", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for validation."
+)
+@click.option(
+    "--test", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for testing."
+)
+@click.option(
+    "--works-by", type=click.Choice(["file", "folder"]), default="file", show_default=True, help="What one work is."
+)
+@click.option(
+    "--licence", default="unknown", show_default=True, help="Licence of files that aren't from the catalogue."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Which works fall into which split.")
 @json_option
 @overwrite_option
@@ -69,7 +90,9 @@ def build(sources: tuple[str, ...], output: str, tokenizer: str, positions: str,
     from musicgen.corpus.build import BuildSettings, build_corpus
     from musicgen.tokenizers import load_tokenizer
 
-    settings = BuildSettings(valid=valid, test=test, works_by=works_by, licence=licence, seed=seed)
+    settings = BuildSettings(
+        valid=valid, test=test, by_folder=works_by == "folder", licence=licence, seed=seed, overwrite=overwrite
+    )
     made = load_tokenizer({"name": tokenizer, "positions_per_quarter": int(positions)})
     with progress_bar() as bar:
         task = bar.add_task("files", total=None)
@@ -79,8 +102,7 @@ def build(sources: tuple[str, ...], output: str, tokenizer: str, positions: str,
             tokenizer=made,
             settings=settings,
             jobs=jobs,
-            overwrite=overwrite,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total, name: bar.update(task, completed=done, total=total),
         )
     show_corpus(Path(output), as_json=as_json)
 
@@ -134,5 +156,5 @@ def open_or_build(corpus: str, place: Path) -> Any:
             [corpus],
             place,
             tokenizer=load_tokenizer({"name": "remi"}),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda done, total, name: bar.update(task, completed=done, total=total),
         )

@@ -17,11 +17,18 @@ __all__ = ["command"]
 @click.argument("run", type=click.Path())
 @click.argument("corpus", type=click.Path(), required=False)
 @click.option("--split", default="valid", show_default=True, help="train, valid or test.")
-@click.option("--max-tokens", type=click.IntRange(min=1), default=None, help="Score about this many tokens, spread over the split.")
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Score about this many tokens, spread over the split.",
+)
 @click.option("--baseline", is_flag=True, help="Score a back-off n-gram model of the same tokens beside it.")
 @device_option
 @json_option
-def command(run: str, corpus: str | None, split: str, max_tokens: int | None, baseline: bool, device: str, as_json: bool) -> None:
+def command(
+    run: str, corpus: str | None, split: str, max_tokens: int | None, baseline: bool, device: str, as_json: bool
+) -> None:
     """Measure how well RUN predicts a split of CORPUS (default: the corpus it was trained on).
 
     Prints nats a token, perplexity and nats a note, each with its count.
@@ -35,9 +42,9 @@ def command(run: str, corpus: str | None, split: str, max_tokens: int | None, ba
     loaded = load_run(run)
     folder = Path(corpus) if corpus else _own_corpus(Path(run), loaded.recipe.data.corpus)
     source = Corpus.open(folder)
-    if source.tokenizer_spec != loaded.tokenizer.spec:
+    if source.spec != loaded.tokenizer.spec:
         raise UsageError(
-            f"this corpus was built with the tokenizer {source.tokenizer_spec}, the run uses {loaded.tokenizer.spec}",
+            f"this corpus was built with the tokenizer {source.spec}, the run uses {loaded.tokenizer.spec}",
             where=folder,
             hint="build the corpus again with the run's tokenizer",
         )

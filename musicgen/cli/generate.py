@@ -43,8 +43,6 @@ def command(tempo: float, meter: str, **options: Any) -> None:
         takes=options["takes"],
         overwrite=options["overwrite"],
     )
-    piece = Piece(
-        480, (), np.array([(0, round(60e6 / tempo))], TEMPO), np.array([(0, numerator, denominator)], METER)
-    )
+    piece = Piece(480, (), np.array([(0, round(60e6 / tempo))], TEMPO), np.array([(0, numerator, denominator)], METER))
     source = Source(midi_from_piece(piece), piece, "(nothing)", "")
     run_takes(source, outputs, options, request=request, sampling=sampling)

@@ -92,7 +92,13 @@ def _run(folder: Path, *, as_json: bool) -> None:
     from musicgen.checkpoint import load_run
 
     run = load_run(folder)
-    facts = {"run": str(folder), "sha256": run.sha256, "tokenizer": run.tokenizer.spec, "recipe": run.recipe.to_dict(), "card": run.card}
+    facts = {
+        "run": str(folder),
+        "sha256": run.sha256,
+        "tokenizer": run.tokenizer.spec,
+        "recipe": run.recipe.to_dict(),
+        "card": run.card,
+    }
     if as_json:
         print_json(facts)
         return

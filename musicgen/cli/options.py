@@ -40,7 +40,7 @@ class Failure(click.ClickException):
 
     def __init__(self, error: MusicgenError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click declares it for the class
 
     def show(self, file: Any = None) -> None:
         click.echo(f"musicgen: {self.message}", err=True)

@@ -12,13 +12,33 @@ __all__ = ["command"]
 @click.command("render")
 @click.argument("piece", type=click.Path())
 @click.option("-o", "--output", required=True, type=click.Path(), help="OUT.wav, OUT.flac or OUT.ogg.")
-@click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2); default: the system's, else the one that pretty_midi carries.")
+@click.option(
+    "--soundfont",
+    type=click.Path(),
+    default=None,
+    help="SoundFont (.sf2); default: the system's, else the one that pretty_midi carries.",
+)
 @click.option("--rate", type=int, default=44100, show_default=True, help="Samples a second.")
-@click.option("--engine", type=click.Choice(["auto", "fluidsynth", "numpy"]), default="auto", show_default=True, help="Which player.")
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "fluidsynth", "numpy"]),
+    default="auto",
+    show_default=True,
+    help="Which player.",
+)
 @limit_options
 @json_option
 @overwrite_option
-def command(piece: str, output: str, soundfont: str | None, rate: int, engine: str, as_json: bool, overwrite: bool, **options: object) -> None:
+def command(
+    piece: str,
+    output: str,
+    soundfont: str | None,
+    rate: int,
+    engine: str,
+    as_json: bool,
+    overwrite: bool,
+    **options: object,
+) -> None:
     """Turn PIECE (MIDI, MusicXML, kern or ABC) into audio."""
     from musicgen.io import read
     from musicgen.render import render

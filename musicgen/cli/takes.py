@@ -137,4 +137,6 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     if options["as_json"]:
         print_json(printed)
     if broken:
-        raise CheckError(f"{broken} of {takes} takes failed the check for silence and repetition", hint="try other seeds")
+        raise CheckError(
+            f"{broken} of {takes} takes failed the check for silence and repetition", hint="try other seeds"
+        )

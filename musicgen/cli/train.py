@@ -20,16 +20,35 @@ __all__ = ["command"]
 @click.option("--model", "family", default=None, help="lstm or transformer.  [transformer]")
 @click.option("--preset", "size", default=None, help="tiny, small, medium or large.  [tiny]")
 @click.option("--recipe", "recipe_file", type=click.Path(), default=None, help="A recipe.toml with all settings.")
-@click.option("--embedding", type=click.Choice(["learned", "one-hot"]), default=None, help="How tokens enter the model.  [learned]")
+@click.option(
+    "--embedding",
+    type=click.Choice(["learned", "one-hot"]),
+    default=None,
+    help="How tokens enter the model.  [learned]",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.")
 @click.option("--max-time", default=None, help="Stop after this long, such as 10m; the learning rate plans for it.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None, help="Weights, data order and dropout.  [0]")
-@click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default=None, help="[auto]: bfloat16 where it helps.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default=None,
+    help="[auto]: bfloat16 where it helps.",
+)
 @device_option
 @json_option
 @overwrite_option
-def command(corpus: str, run: str, resume: bool, max_time: str | None, device: str, as_json: bool, overwrite: bool, **options: Any) -> None:
+def command(
+    corpus: str,
+    run: str,
+    resume: bool,
+    max_time: str | None,
+    device: str,
+    as_json: bool,
+    overwrite: bool,
+    **options: Any,
+) -> None:
     """Train a next-note model on CORPUS: a built corpus folder, a folder of music, or a catalogue name.
 
     Ctrl-C saves; `--resume` goes on. The best weights so far are always in RUN/model.safetensors.
@@ -46,7 +65,7 @@ def command(corpus: str, run: str, resume: bool, max_time: str | None, device: s
     from musicgen.tokenizers import load_tokenizer
     from musicgen.training.loop import choose_device, train
 
-    tokenizer = load_tokenizer(source.tokenizer_spec)
+    tokenizer = load_tokenizer(source.spec)
     data = DataSettings(corpus=str(corpus), corpus_sha256=source.sha256)
     recipe = _resumed(folder, data, options) if resume else _recipe(options, data)
     chosen = choose_device(device)
@@ -115,7 +134,7 @@ def _recipe(options: dict[str, Any], data: Any) -> Any:
             raise UsageError("--recipe says model and size already", hint="leave --model and --preset out")
         recipe = read_recipe(options["recipe_file"])
         if "family" not in recipe.model:
-            raise UsageError("[model] has no family", where=options["recipe_file"], hint="add family = \"transformer\"")
+            raise UsageError("[model] has no family", where=options["recipe_file"], hint='add family = "transformer"')
     else:
         family, size = options["family"] or "transformer", options["size"] or "tiny"
         check(family, size, vocabulary_size=1)
@@ -130,18 +149,34 @@ def _resumed(folder: Path, data: Any, options: dict[str, Any]) -> Any:
     """The run's own recipe; more steps may be asked for, nothing else may change."""
     from musicgen.recipe import read_recipe
 
-    for name, flag in (("family", "--model"), ("size", "--preset"), ("recipe_file", "--recipe"), ("seed", "--seed"), ("embedding", "--embedding")):
+    for name, flag in (
+        ("family", "--model"),
+        ("size", "--preset"),
+        ("recipe_file", "--recipe"),
+        ("seed", "--seed"),
+        ("embedding", "--embedding"),
+    ):
         if options[name] is not None:
             raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")
     recipe = read_recipe(folder / "recipe.toml")
     if recipe.data.corpus_sha256 != data.corpus_sha256:
-        raise UsageError("this corpus is not the one that the run was trained on", where=folder, hint="give the same one")
+        raise UsageError(
+            "this corpus is not the one that the run was trained on", where=folder, hint="give the same one"
+        )
     return recipe.with_train(steps=options["steps"], precision=options["precision"])
 
 
 def _lineage(source: Any, corpus: str) -> list[dict[str, Any]]:
     info = source.info()
-    return [{"corpus": str(corpus), "pieces": info["pieces"], "notes": info["notes"], "sha256": source.sha256, "licences": info["licences"]}]
+    return [
+        {
+            "corpus": str(corpus),
+            "pieces": info["pieces"],
+            "notes": info["notes"],
+            "sha256": source.sha256,
+            "licences": info["licences"],
+        }
+    ]
 
 
 class _Bar:

@@ -1,207 +1,170 @@
-"""From folders of music to a corpus folder: read, tokenize, drop duplicates, split by work, write.
+"""Music files to a corpus folder: read and encode in worker processes, drop duplicates, split by work.
 
-Worker processes read and tokenize; their results are taken in the order of the file names, so that the bytes
-written depend neither on the number of workers nor on the order in which the file system lists files.
+The result doesn't depend on the number of workers or on the order of the listing: pieces stand in the order of
+their names. A file that crashes its worker or takes too long is rejected; the rest goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musicgen.corpus.catalog import find_entry, package_files
-from musicgen.corpus.scan import find_music, load
-from musicgen.corpus.split import assign_splits, fingerprint, group_works, work_key
-from musicgen.corpus.store import Corpus, StoredPiece, check_room, write_corpus
-from musicgen.errors import MusicgenError, UnreadableError, UsageError
+from musicgen.corpus import catalog
+from musicgen.corpus.pool import Rejected, Work, run_workers
+from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
+from musicgen.corpus.split import assign_splits, merge_works, work_key
+from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
+from musicgen.errors import UnreadableError, UsageError
 
-__all__ = ["BuildSettings", "build_corpus"]
-
-CHUNK = 8  # files a task: enough to make the hand-over cheap, few enough to share the work evenly
-AHEAD = 64  # tasks in flight; bounds the memory that finished ones hold
+__all__ = ["BuildSettings", "build_corpus", "find_sources"]
 
 
 @dataclass(frozen=True)
 class BuildSettings:
-    """How to build: shares of works for valid and test, what makes a work (file or folder), the fewest notes a
-    piece needs, the licence of files that aren't from the catalogue, and the splits' seed."""
+    """How to build. `timeout_s` is for one piece; `valid` and `test` are shares of the works."""
 
+    licence: str = "unknown"  # of files that come from no catalogue entry
+    min_notes: int = 8
+    timeout_s: float = 120.0
+    seed: int = 0
     valid: float = 0.05
     test: float = 0.05
-    works_by: str = "file"
-    fewest_notes: int = 8
-    licence: str = "unknown"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.valid < 1 and 0 <= self.test < 1 and self.valid + self.test < 1):
-            raise UsageError(f"the shares valid {self.valid} and test {self.test} leave nothing to train on")
-        if self.works_by not in ("file", "folder"):
-            raise UsageError(f"works_by is {self.works_by!r}", hint="choose file or folder")
-
-
-@dataclass(frozen=True)
-class _Read:
-    """What a worker found in a file: (name, ids, notes, fingerprint) of each piece, and (name, reason) of the rest."""
-
-    pieces: list[tuple[str, np.ndarray, int, str | None]]
-    rejected: list[tuple[str, str]]
+    by_folder: bool = False  # a folder is a work
+    overwrite: bool = False
+    fetched: str | None = None  # where `catalog.fetch` put its folders; None: `catalog.default_folder()`
 
 
 def build_corpus(
-    sources: Sequence[str | Path],
+    sources: Iterable[str | Path],
     out: str | Path,
     *,
-    tokenizer: Any,
-    settings: BuildSettings | None = None,
+    tokenizer: Any = None,
     jobs: int | None = None,
-    overwrite: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    settings: BuildSettings | None = None,
+    licences: Mapping[str, str] | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> Corpus:
-    """Build a corpus from folders, files or catalogue names.
+    """Build a corpus from folders, files and catalogue names, and open it.
 
-    `jobs` worker processes (default: one a core). Raises UsageError for an unknown source or an existing `out`,
-    UnreadableError when nothing usable is found. A file that can't be read is rejected with its reason.
+    `licences` gives the licence of some folders or files where it isn't `settings.licence`;
+    `tokenizer` is a tokenizer or its spec (default `remi`); `jobs` worker processes (default: one a core);
+    `progress(done, total, name)` is called after each file. Raises UsageError for a source or target that won't
+    do, UnreadableError when no file is usable. On any error and on Ctrl-C `out` is left as it was.
     """
-    settings, out = settings or BuildSettings(), Path(out)
-    check_room(out, overwrite=overwrite)
-    files = _files(sources, settings)
-    jobs = max(1, min(jobs or len(os.sched_getaffinity(0)), len(files)))
-    kept: list[tuple[StoredPiece, np.ndarray]] = []
+    settings = settings or BuildSettings()
+    check_target(out, overwrite=settings.overwrite)
+    assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
+    spec = _spec(tokenizer)
+    files, entries = find_sources(sources, settings=settings, licences=licences)
+    if not files:
+        raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(MUSIC_SUFFIXES)}")
+    jobs = max(1, min(jobs or _cores(), len(files)))
+
+    works: list[Work] = []
+    kept_licences: list[str] = []
     rejected: list[dict[str, str]] = []
     duplicates: list[dict[str, str]] = []
-    keys: list[str] = []
-    marks: list[str | None] = []
-    first: dict[str, str] = {}
-    paths = [str(path) for _, path, _ in files]
-    for i, found in enumerate(_results(paths, tokenizer.spec, settings.fewest_notes, jobs)):
-        name, _, licence = files[i]
-        for inner, reason in found.rejected:
-            rejected.append({"source": _joined(name, inner), "reason": reason})
-        for inner, ids, notes, mark in found.pieces:
-            source = _joined(name, inner)
-            digest = hashlib.sha256(ids.tobytes()).hexdigest()
-            if digest in first:
-                duplicates.append({"source": source, "same_as": first[digest]})
+    seen: dict[bytes, str] = {}
+    results = run_workers(files, spec, jobs=jobs, timeout_s=settings.timeout_s, progress=progress)
+    for file, result in results:  # in the order of `files`, so the first by name wins
+        if isinstance(result, Rejected):
+            rejected.append({"source": result.source, "reason": result.reason})
+        elif result.notes < settings.min_notes:
+            reason = f"too short: {result.notes} notes, at least {settings.min_notes} are needed"
+            rejected.append({"source": result.source, "reason": reason})
+        else:
+            digest = hashlib.sha256(result.ids).digest()
+            if digest in seen:
+                duplicates.append({"source": result.source, "same_as": seen[digest]})
                 continue
-            first[digest] = source
-            keys.append(work_key(name, by=settings.works_by) + (f"#{inner}" if inner else ""))
-            marks.append(mark)
-            kept.append((StoredPiece(0, len(ids), notes, source, digest, "", "", licence), ids))
-        progress(i + 1, len(files))
-    if not kept:
-        reason = f"; the first of {len(rejected)} rejected: {rejected[0]['reason']}" if rejected else ""
-        raise UnreadableError(f"no usable piece among {len(files)} files{reason}", where=sources[0], hint="check the files")
-    works = group_works(keys, marks)
-    splits = assign_splits(works, seed=settings.seed, valid=settings.valid, test=settings.test)
-    final = [
-        (StoredPiece(0, p.length, p.notes, p.source, p.sha256, work, split, p.licence), ids)
-        for (p, ids), work, split in zip(kept, works, splits, strict=True)
+            seen[digest] = result.source
+            works.append(result)
+            kept_licences.append(file.licence)
+    if not works:
+        example = rejected[0]
+        what = f"no usable piece in {len(files)} files; the first one, {example['source']}: {example['reason']}"
+        raise UnreadableError(what, hint="look at one with musicgen inspect")
+
+    records = _records(works, kept_licences, settings)
+    origins = [
+        {"name": e.name, "licence": e.licence, "attribution": e.attribution, "shippable": e.shippable} for e in entries
     ]
-    return write_corpus(
-        out, pieces=final, tokenizer=tokenizer.spec, rejected=rejected, duplicates=duplicates, overwrite=overwrite
+    about = {"tokenizer": spec, "rejected": rejected, "duplicates": duplicates, "origins": origins, "files": len(files)}
+    tokens = (np.frombuffer(w.ids, dtype="<u2") for w in works)
+    write_corpus(out, records, tokens=tokens, about=about, overwrite=settings.overwrite)
+    return Corpus.open(out)
+
+
+def find_sources(
+    sources: Iterable[str | Path],
+    *,
+    settings: BuildSettings | None = None,
+    licences: Mapping[str, str] | None = None,
+) -> tuple[list[Found], list[catalog.CorpusEntry]]:
+    """The files of all `sources` by name, each once, and the catalogue entries among them. Raises UsageError."""
+    settings = settings or BuildSettings()
+    entries: dict[str, catalog.CorpusEntry] = {}
+    found: dict[str, Found] = {}
+    for source in sources:
+        name = os.fspath(source)
+        if os.path.lexists(name) or os.sep in name or name.endswith(MUSIC_SUFFIXES):
+            files = find_files([name], licence=(licences or {}).get(name, settings.licence))
+        else:
+            entry = catalog.find_entry(name)
+            entries[entry.name] = entry
+            files = _entry_files(entry, settings)
+        for file in files:
+            real = os.path.realpath(file.path)
+            if real not in found or file.name < found[real].name:
+                found[real] = file
+    by_name = sorted(found.values(), key=lambda f: (f.name, str(f.path)))
+    return by_name, [entries[name] for name in sorted(entries)]
+
+
+def _entry_files(entry: catalog.CorpusEntry, settings: BuildSettings) -> list[Found]:
+    source = entry.source
+    if source.kind == "package":
+        paths = catalog.package_files(entry)
+        return [Found(f"{entry.name}/{p.name}", p, entry.licence) for p in paths]
+    if not set(source.suffixes) & set(MUSIC_SUFFIXES):
+        what = f"{entry.name} holds {', '.join(source.suffixes)} files, which can't be read"
+        raise UsageError(what, hint="convert them to MIDI and build from that folder")
+    folder = Path(settings.fetched or catalog.default_folder()) / entry.name / source.subfolder
+    if not folder.is_dir():
+        raise UsageError(f"{entry.name} is not here yet", where=folder, hint=f"musicgen corpus fetch {entry.name}")
+    return find_files(
+        [folder], suffixes=source.suffixes, recursive=source.recursive, licence=entry.licence, label=entry.name
     )
 
 
-def _files(sources: Sequence[str | Path], settings: BuildSettings) -> list[tuple[str, Path, str]]:
-    """(name, path, licence) of every file, sorted by name; with several sources each name begins with its source's."""
-    if not sources:
-        raise UsageError("no source to build from", hint="name a folder, a file or a catalogue entry")
-    files: dict[Path, tuple[str, Path, str]] = {}
-    for source in sources:
-        prefix = f"{Path(source).name}/" if len(sources) > 1 else ""
-        if Path(source).exists():
-            for name, path in find_music(source):
-                files.setdefault(path.resolve(), (prefix + name, path, settings.licence))
-            continue
-        if os.sep in str(source):
-            raise UnreadableError("no such file or folder", where=source, hint="check the path")
-        entry = find_entry(str(source))
-        if entry.kind != "package":
-            raise UsageError(
-                "this corpus has to be fetched first",
-                where=entry.name,
-                hint=f"musicgen corpus fetch {entry.name}, then build from the folder",
-            )
-        for path in package_files(entry):
-            files.setdefault(path.resolve(), (prefix + path.name, path, entry.licence))
-    return sorted(files.values(), key=lambda row: (row[0], str(row[1])))
+def _records(works: list[Work], licences: list[str], settings: BuildSettings) -> list[PieceRecord]:
+    keys = [work_key(w.source, by_folder=settings.by_folder) for w in works]
+    merged = merge_works(keys, [w.fingerprint for w in works])
+    split = assign_splits(merged, seed=settings.seed, valid=settings.valid, test=settings.test)
+    records, offset = [], 0
+    for work, key, licence in zip(works, merged, licences, strict=True):
+        length = len(work.ids) // 2
+        digest = hashlib.sha256(work.ids).hexdigest()
+        records.append(PieceRecord(offset, length, work.notes, work.source, digest, key, split[key], licence))
+        offset += length
+    return records
 
 
-def _joined(name: str, inner: str) -> str:
-    return f"{name}#{inner}" if inner else name
-
-
-def _results(paths: list[str], spec: dict[str, Any], fewest: int, jobs: int) -> Iterator[_Read]:
-    """What is in each file, in the order of `paths`."""
-    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
-    if jobs == 1:
-        for chunk in chunks:
-            yield from _read_chunk(chunk, spec, fewest)
-        return
-    # Fresh processes: a fork of a program that has threads (torch's, say) can deadlock.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context)
-    try:
-        waiting: list[tuple[list[str], Future[list[_Read]]]] = []
-        rest = iter(chunks)
-        while True:
-            while len(waiting) < AHEAD and (chunk := next(rest, None)) is not None:
-                waiting.append((chunk, pool.submit(_read_chunk, chunk, spec, fewest)))
-            if not waiting:
-                return
-            chunk, future = waiting.pop(0)
-            try:
-                yield from future.result()
-            except BrokenProcessPool:
-                # A file took its worker down (memory, a crash in a library). Find it: one file a process.
-                pool.shutdown(wait=False, cancel_futures=True)
-                for path in chunk:
-                    yield _read_alone(path, spec, fewest, context)
-                pool = ProcessPoolExecutor(jobs, mp_context=context)
-                waiting = [(c, pool.submit(_read_chunk, c, spec, fewest)) for c, _ in waiting]
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _read_alone(path: str, spec: dict[str, Any], fewest: int, context: Any) -> _Read:
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        try:
-            return pool.submit(_read_chunk, [path], spec, fewest).result()[0]
-        except BrokenProcessPool:
-            return _Read([], [("", "reading it ended the worker process")])
-
-
-def _read_chunk(paths: list[str], spec: dict[str, Any], fewest: int) -> list[_Read]:
+def _spec(tokenizer: Any) -> dict[str, Any]:
     from musicgen.tokenizers import load_tokenizer
 
-    tokenizer = load_tokenizer(spec)
-    return [_read(path, tokenizer, fewest) for path in paths]
+    spec = tokenizer if isinstance(tokenizer, dict) else getattr(tokenizer, "spec", {"name": tokenizer or "remi"})
+    built = load_tokenizer(spec)  # a bad spec is told here, not by every worker
+    if len(built.vocabulary) > 65536:
+        raise UsageError(f"a vocabulary of {len(built.vocabulary):,} doesn't fit a corpus", hint="at most 65,536")
+    return built.spec
 
 
-def _read(path: str, tokenizer: Any, fewest: int) -> _Read:
-    try:
-        pieces = load(path)
-    except MusicgenError as error:
-        return _Read([], [("", error.what)])
-    except (RecursionError, MemoryError) as error:
-        return _Read([], [("", f"too deep or too large to read ({type(error).__name__})")])
-    read, rejected = [], []
-    for name, piece in pieces:
-        inner = name if len(pieces) > 1 else ""
-        ids = tokenizer.encode(piece)
-        notes = tokenizer.count_notes(ids)
-        if notes < fewest:
-            rejected.append((inner, f"too short: {notes} notes"))
-            continue
-        read.append((inner, ids, notes, fingerprint(piece)))
-    return _Read(read, rejected)
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,7 +19,7 @@ from typing import Any
 from musicgen.errors import MusicgenError, ResourceError, UnreadableError, UsageError
 from musicgen.resources import resource
 
-__all__ = ["CorpusEntry", "Source", "catalogue", "fetch", "find_entry", "package_files"]
+__all__ = ["CorpusEntry", "Source", "catalogue", "default_folder", "fetch", "find_entry", "package_files"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class CorpusEntry:
 
 
 def catalogue() -> list[CorpusEntry]:
-    """All known corpora by name. Raises UnreadableError for a broken TOML."""
-    return sorted((_entry(path) for path in resource("corpora").glob("*.toml")), key=lambda entry: entry.name)
+    """All known corpora by name. Raises UnreadableError for a broken TOML, ResourceError when there are none."""
+    entries = sorted((_entry(path) for path in resource("corpora").glob("*.toml")), key=lambda entry: entry.name)
+    if not entries:
+        raise ResourceError("the catalogue is missing", where=resource("corpora"), hint="install musicgen again")
+    return entries
 
 
 def find_entry(name: str) -> CorpusEntry:
@@ -121,8 +124,15 @@ def package_files(entry: CorpusEntry) -> list[Path]:
 # ---- from a git repository -----------------------------------------------------------------------------
 
 
-def fetch(entry: CorpusEntry, folder: str | Path, *, timeout_s: float = 3600) -> Path:
-    """Check out the entry's commit below `folder`, as `folder/NAME`, and give that path.
+def default_folder() -> Path:
+    """Where fetched corpora are kept unless told otherwise: $MUSICGEN_CORPORA, else the user's cache folder."""
+    named = os.environ.get("MUSICGEN_CORPORA")
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(named) if named else Path(cache) / "musicgen" / "corpora"
+
+
+def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: float = 3600) -> Path:
+    """Check out the entry's commit as `folder/NAME` (default: below `default_folder()`), and give that path.
 
     An existing checkout of the right commit is kept as it is. Raises UsageError when something else lies there,
     ResourceError without git, UnreadableError when the repository or the commit can't be had.
@@ -130,7 +140,8 @@ def fetch(entry: CorpusEntry, folder: str | Path, *, timeout_s: float = 3600) ->
     source = entry.source
     if source.kind != "git":
         raise UsageError(f"{entry.name} comes with {source.package}", hint="there is nothing to fetch")
-    target = Path(folder) / entry.name
+    folder = Path(folder or default_folder())
+    target = folder / entry.name
     git = shutil.which("git")
     if git is None:
         raise ResourceError("the program git is needed to fetch a corpus", hint="install git, or copy the files here")
@@ -139,7 +150,7 @@ def fetch(entry: CorpusEntry, folder: str | Path, *, timeout_s: float = 3600) ->
             return target
         raise UsageError("already exists and is something else", where=target, hint="move it or choose another folder")
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=folder))
     except OSError as error:
         raise UsageError(f"can't be written to ({error.strerror})", where=folder, hint="choose another") from None

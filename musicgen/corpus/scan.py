@@ -1,56 +1,110 @@
-"""Music files under folders, in an order that does not depend on the file system, and pieces out of them."""
+"""Which music files lie in folders, and reading any one of them.
+
+A file's name in a corpus is its folder's own name and the path below it, with '/' on every system, so that
+it doesn't depend on where the folder lies. Hidden files and folders are skipped; each folder is entered once,
+so links in a circle end.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from musicgen.errors import UnreadableError
-from musicgen.io import MIDI_SUFFIXES, SCORE_SUFFIXES
+from musicgen.errors import MusicgenError, UnreadableError, UsageError
+from musicgen.io.midi import Limits, read_midi
+from musicgen.io.score_text import SCORE_SUFFIXES
 from musicgen.piece import Piece
 
-__all__ = ["find_music", "load"]
+__all__ = ["MIDI_SUFFIXES", "MUSIC_SUFFIXES", "Found", "find_files", "iter_pieces", "load"]
 
-SUFFIXES = frozenset((*MIDI_SUFFIXES, *SCORE_SUFFIXES))
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".smf")
+MUSIC_SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
 
 
-def find_music(source: str | Path, *, suffixes: Iterable[str] = SUFFIXES) -> list[tuple[str, Path]]:
-    """(name, path) of every music file below a folder, or of one file, sorted by name.
+@dataclass(frozen=True)
+class Found:
+    """A file: its `name` in the corpus (folder and relative path, POSIX) and where it is."""
 
-    The name is the path relative to the folder, with slashes. Hidden files and folders are skipped; a linked
-    folder is entered once. Raises UnreadableError when there is no such place or no music in it.
+    name: str
+    path: Path
+    licence: str = "unknown"
+
+
+def find_files(
+    sources: Iterable[str | Path],
+    *,
+    suffixes: tuple[str, ...] = MUSIC_SUFFIXES,
+    recursive: bool = True,
+    licence: str = "unknown",
+    label: str | None = None,
+) -> list[Found]:
+    """The music files in `sources` (folders and files), sorted by name, each once.
+
+    `label` stands for the folder's own name. A file that is named itself counts whatever its suffix. Raises
+    UsageError for a source that doesn't exist.
     """
-    root, wanted = Path(source), {s.lower() for s in suffixes}
-    if root.is_file():
-        return [(root.name, root)]
-    if not root.is_dir():
-        raise UnreadableError("no such file or folder", where=source, hint="check the path")
-    found, entered = [], set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        here = os.stat(folder)
-        if (here.st_dev, here.st_ino) in entered:
+    found: dict[str, Found] = {}  # by real path
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            head = Path(os.path.realpath(path)).name if label is None else label
+            files = [(f"{head}/{below}", file) for below, file in _walk(path, suffixes, recursive)]
+        elif os.path.lexists(path):
+            head = Path(os.path.realpath(path.parent)).name if label is None else label
+            files = [(f"{head}/{path.name}", path)]
+        else:
+            raise UsageError("no such file or folder", where=path, hint="check the path, or see musicgen corpus list")
+        for name, file in files:
+            real = os.path.realpath(file)
+            # The smaller name wins, whatever the order of the sources.
+            if real not in found or name < found[real].name:
+                found[real] = Found(name, file, licence)
+    return sorted(found.values(), key=lambda f: (f.name, str(f.path)))
+
+
+def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool) -> Iterator[tuple[str, Path]]:
+    seen: set[tuple[int, int]] = set()
+    for at, folders, files in os.walk(folder, followlinks=True):
+        info = os.stat(at)
+        if (info.st_dev, info.st_ino) in seen:
             folders.clear()
             continue
-        entered.add((here.st_dev, here.st_ino))
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        for name in files:
-            path = Path(folder, name)
-            if not name.startswith(".") and path.suffix.lower() in wanted:
-                found.append((path.relative_to(root).as_posix(), path))
-    if not found:
-        kinds = " ".join(sorted(wanted))
-        raise UnreadableError("no music files in this folder", where=source, hint=f"files that count: {kinds}")
-    return sorted(found)
+        seen.add((info.st_dev, info.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
+        for name in sorted(files):
+            if name.startswith(".") or not name.lower().endswith(suffixes):
+                continue
+            path = Path(at, name)
+            yield path.relative_to(folder).as_posix(), path
 
 
-def load(path: str | Path) -> list[tuple[str, Piece]]:
-    """The pieces in a file, each with a name: one for MIDI, one a tune for ABC. Raises UnreadableError."""
+def iter_pieces(path: str | Path, *, limits: Limits | None = None) -> Iterator[tuple[str, Piece | MusicgenError]]:
+    """(name, piece) for each piece in a file, or the error that stands for it. At least one item.
+
+    The name is empty where the file holds one piece, else the tune's number and title.
+    """
     path = Path(path)
-    if path.suffix.lower() in SCORE_SUFFIXES:
-        from musicgen.io.score import read_scores
+    suffix = path.suffix.lower()
+    try:
+        if suffix in MIDI_SUFFIXES:
+            yield "", read_midi(path, limits=limits)
+        elif suffix in SCORE_SUFFIXES:
+            from musicgen.io.score import iter_scores
 
-        return read_scores(path)
-    from musicgen.io.midi import read_midi
+            for name, result in iter_scores(path, limits=limits):
+                yield "" if name == path.stem else name, result
+        else:
+            raise UnreadableError("is not a music file", where=path, hint=f"known are {', '.join(MUSIC_SUFFIXES)}")
+    except MusicgenError as error:
+        yield "", error
 
-    return [(path.stem, read_midi(path))]
+
+def load(path: str | Path, *, limits: Limits | None = None) -> list[tuple[str, Piece]]:
+    """(name, piece) for each piece in a MIDI or score file that can be read. Raises UnreadableError for none."""
+    results = list(iter_pieces(path, limits=limits))
+    pieces = [(name, piece) for name, piece in results if isinstance(piece, Piece)]
+    if not pieces:
+        raise next(error for _, error in results if isinstance(error, MusicgenError))
+    return pieces

@@ -1,87 +1,114 @@
-"""Training, validation and test splits by work: two takes of one fugue must not straddle them.
+"""Which pieces are for training, validation and test: always whole works.
 
-Pieces belong to one work when their paths differ only in a mark of take, version or copy, or when they begin with
-the same music at any transposition. Works are ranked by the hash of their name, so that a corpus that grows by a
-few files keeps nearly all of its splits.
+Two takes of one fugue must not straddle the splits, or the measured loss is the loss on music seen before.
+Pieces belong to one work when their names say so (`fugue take 2`, `fugue_v3`, `fugue (1)`) or when they begin
+with the same notes, in whatever key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+import unicodedata
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from musicgen.errors import UsageError
 from musicgen.piece import Piece
 
-__all__ = ["assign_splits", "fingerprint", "group_works", "work_key"]
+__all__ = ["SPLITS", "assign_splits", "fingerprint", "merge_works", "work_key"]
 
-_TAKE = re.compile(
-    r"[\s_.-]*(?:\((?:copy|\d+)\)|\b(?:take|version|ver|copy|alt)[\s_.-]*\d*|(?<=[\s_.-])v\d+|(?<=[\s_.-])copy)$", re.I
+SPLITS = ("train", "valid", "test")
+# The separator is needed: 'bwv1' and 'bwv2' are two works, 'fugue v1' and 'fugue v2' are one.
+_VARIANT = re.compile(
+    r"(?:\s*[(\[]\s*(?:\d+|(?:take|version|copy|v)\s*\d*)\s*[)\]]"
+    r"|\s+(?:take|version|vers|ver|v|copy|kopie|copia|copie|alt|alternate)\s*\d*)$"
 )
-FINGERPRINT_NOTES = 64
-FEWEST_FOR_A_FINGERPRINT = 16  # shorter openings coincide by chance
+GRID = 24  # fingerprint onsets are counted in 24ths of a quarter
+FEWEST = 16  # notes; the beginnings of shorter pieces are too alike to tell works apart
 
 
-def work_key(name: str, *, by: str = "file") -> str:
-    """The work that a file belongs to by its name; `by` is file or folder.
+def work_key(source: str, *, by_folder: bool = False) -> str:
+    """The name of the work that the file `source` (POSIX path, perhaps '#tune') is a take of.
 
-    >>> work_key("bach/fugue take 2.mid"), work_key("bach/fugue (1).mid"), work_key("bach/bwv1.mid")
-    ('bach/fugue', 'bach/fugue', 'bach/bwv1')
+    >>> work_key("bach/Fugue_take 2.mid") == work_key("bach/fugue (1).mxl") == "bach/fugue"
+    True
+    >>> work_key("bach/bwv1.mid") == work_key("bach/bwv2.mid")
+    False
     """
-    path = PurePosixPath(name)
-    if by == "folder" and str(path.parent) != ".":
-        return str(path.parent)
-    stem, shorter = path.stem, _TAKE.sub("", path.stem)
-    while shorter and shorter != stem:
-        stem, shorter = shorter, _TAKE.sub("", shorter)
-    return str(path.parent / stem).casefold()
+    path, _, tune = source.partition("#")
+    folder, _, name = path.rpartition("/")
+    if by_folder:
+        return folder
+    # Only a real suffix goes: 'op.10 no.3' has dots of its own.
+    stem = re.sub(r"\.(?:midi?|kar|smf|mxl|musicxml|xml|krn|abc)$", "", name, flags=re.IGNORECASE)
+    parts = [_plain(stem)]
+    if tune:
+        parts.append(_plain(re.sub(r"^\d+ ", "", tune)) or tune)
+    return f"{folder}/{'#'.join(parts)}"
 
 
-def fingerprint(piece: Piece) -> str | None:
-    """A hash of the first 64 pitches' steps, the same at any transposition, tempo or velocity; None if too short."""
-    notes = [t.notes for t in piece.tracks if not t.is_drum and len(t.notes)]
-    if not notes:
-        return None
-    every = np.concatenate(notes)
-    every = every[np.lexsort((every["pitch"], every["start"]))][:FINGERPRINT_NOTES]
-    if len(every) < FEWEST_FOR_A_FINGERPRINT:
-        return None
-    return hashlib.sha256(np.diff(every["pitch"].astype(np.int16)).tobytes()).hexdigest()
+def _plain(stem: str) -> str:
+    text = unicodedata.normalize("NFC", stem).lower()
+    text = re.sub(r"[\s_\-]+", " ", text).strip()
+    while (shorter := _VARIANT.sub("", text).strip()) and shorter != text:
+        text = shorter
+    return text
 
 
-def group_works(keys: Sequence[str], fingerprints: Sequence[str | None]) -> list[str]:
-    """The work of each piece: pieces that share a key or a fingerprint, directly or by way of others, are one.
+def fingerprint(piece: Piece, *, first: int = 64) -> str:
+    """A hash of how the piece begins: onsets and intervals of its first notes by (start, pitch).
 
-    A work is named by the first of its keys in alphabetical order.
+    The same in every key and at every resolution; empty for pieces too short to tell.
     """
-    parent: dict[str, str] = {}
-
-    def find(node: str) -> str:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    for key, mark in zip(keys, fingerprints, strict=True):
-        a = find("key " + key)
-        if mark is not None:
-            b = find("mark " + mark)
-            low, high = sorted((a, b))  # "key" sorts before "mark", so a key names the work
-            parent[high] = low
-    return [find("key " + key).removeprefix("key ") for key in keys]
+    tracks = [t for t in piece.tracks if not t.is_drum] or list(piece.tracks)
+    notes = np.concatenate([t.notes for t in tracks]) if tracks else np.empty(0, [("start", "i8"), ("pitch", "u1")])
+    if len(notes) < FEWEST:
+        return ""
+    start = (notes["start"] * (2 * GRID) + piece.ticks_per_quarter) // (2 * piece.ticks_per_quarter)
+    pitch = notes["pitch"].astype(np.int64)
+    order = np.lexsort((pitch, start))[:first]
+    start, pitch = start[order], pitch[order]
+    line = np.stack([start - start[0], pitch - pitch[0]]).astype("<i8")
+    return hashlib.sha256(line.tobytes()).hexdigest()[:16]
 
 
-def assign_splits(works: Sequence[str], *, seed: int = 0, valid: float = 0.05, test: float = 0.05) -> list[str]:
-    """train, valid or test for each piece, by its work.
+def merge_works(keys: Sequence[str], fingerprints: Sequence[str]) -> list[str]:
+    """The work of each piece: its key, or the smallest key among the pieces that begin with the same notes."""
+    parent = {key: key for key in keys}
 
-    At least one work is valid where there are two, and one test where there are three.
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    first: dict[str, str] = {}
+    for key, print_ in zip(keys, fingerprints, strict=True):
+        if not print_:
+            continue
+        low, high = sorted((root(key), root(first.setdefault(print_, key))))
+        parent[high] = low
+    return [root(key) for key in keys]
+
+
+def assign_splits(works: Iterable[str], *, seed: int = 0, valid: float = 0.05, test: float = 0.05) -> dict[str, str]:
+    """Work -> split. The first share of the works by sha256 of (seed, work) is for validation, the next for test.
+
+    At least one work for validation when there are two, one for test when there are three, and one for training.
+    A share of 0 leaves that split empty. Raises UsageError for shares that don't leave anything to train on.
     """
-    names = sorted(set(works), key=lambda w: hashlib.sha256(f"{seed}:{w}".encode()).hexdigest())
-    n_valid = max(1, round(valid * len(names))) if len(names) >= 2 and valid else 0
-    n_test = max(1, round(test * len(names))) if len(names) >= 3 and test else 0
-    split = {w: "valid" if i < n_valid else "test" if i < n_valid + n_test else "train" for i, w in enumerate(names)}
-    return [split[w] for w in works]
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
+        what = f"the shares of valid ({valid:g}) and test ({test:g}) must be at least 0 and below 1 together"
+        raise UsageError(what, hint="for example 0.05 and 0.05")
+
+    def rank(work: str) -> bytes:
+        return hashlib.sha256(f"{seed}\0{work}".encode("utf-8", "surrogateescape")).digest()
+
+    ordered = sorted(set(works), key=lambda work: (rank(work), work))
+    n = len(ordered)
+    n_valid = min(max(int(n * valid + 0.5), 1), n - 1) if valid and n >= 2 else 0
+    n_test = min(max(int(n * test + 0.5), 1), n - 1 - n_valid) if test and n >= 3 else 0
+    names = ["valid"] * n_valid + ["test"] * n_test + ["train"] * (n - n_valid - n_test)
+    return dict(zip(ordered, names, strict=True))

@@ -1,8 +1,8 @@
-"""The corpus folder: tokens in one memory-mapped array, a line a piece, and a summary.
+"""The corpus folder: what a build writes and training reads.
 
-    tokens.npy     uint16, all pieces one after the other
-    pieces.jsonl   offset, length, notes, source, sha256, work, split, licence
-    corpus.json    format version, tokenizer, counts, rejected files with reasons, digest of the tokens
+`tokens.npy` holds the ids of all pieces one after the other (uint16, memory-mapped when read), `pieces.jsonl`
+a line a piece in the same order, `corpus.json` everything else. Nothing in it depends on the machine, the time
+or the number of workers.
 """
 
 from __future__ import annotations
@@ -10,170 +10,239 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from musicgen.errors import ResourceError, UnreadableError, UsageError
+from musicgen.errors import MusicgenError, ResourceError, UnreadableError, UsageError
+from musicgen.io.atomic import FULL
 
-__all__ = ["FORMAT", "SPLITS", "Corpus", "StoredPiece", "write_corpus"]
+__all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "write_corpus"]
 
-FORMAT = 1
-SPLITS = ("train", "valid", "test")
-_FULL = (28, 122)  # ENOSPC, EDQUOT
+FORMAT_VERSION = 1
+HINT = "build it again with musicgen corpus build"
 
 
 @dataclass(frozen=True)
-class StoredPiece:
-    """A piece's place in the tokens and where it came from; `sha256` is of its tokens."""
+class PieceRecord:
+    """One piece: where its ids lie in tokens.npy, and where it comes from."""
 
     offset: int
     length: int
     notes: int
     source: str
-    sha256: str
+    sha256: str  # of its ids as little-endian uint16
     work: str
     split: str
     licence: str
 
 
-class Corpus:
-    """An open corpus folder. `tokens` is a read-only memory map."""
+def is_corpus(folder: str | Path) -> bool:
+    """Whether `folder` looks like a built corpus."""
+    return Path(folder, "corpus.json").is_file()
 
-    def __init__(self, folder: Path, summary: dict[str, Any], pieces: tuple[StoredPiece, ...], tokens: np.ndarray) -> None:
-        self.folder, self.summary, self.all_pieces, self.tokens = folder, summary, pieces, tokens
 
-    @classmethod
-    def open(cls, folder: str | Path) -> Corpus:
-        """Open a corpus. Raises UnreadableError when a file is missing, damaged, or of an unknown format."""
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise UnreadableError("no such corpus folder", where=folder, hint="make it with `musicgen corpus build`")
-        for name in ("corpus.json", "pieces.jsonl", "tokens.npy"):
-            if not (folder / name).is_file():
-                raise UnreadableError(
-                    f"{name} is missing: not a whole corpus", where=folder, hint="make it with `musicgen corpus build`"
-                )
-        again = "build the corpus again"
-        try:
-            summary = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-            if summary.get("format") != FORMAT:
-                raise UnreadableError(f"unknown corpus format {summary.get('format')!r}", where=folder, hint=again)
-            with open(folder / "pieces.jsonl", encoding="utf-8") as lines:
-                pieces = tuple(StoredPiece(**json.loads(line)) for line in lines)
-            tokens = np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False)
-        except (ValueError, TypeError, AttributeError, OSError) as error:
-            raise UnreadableError(f"damaged ({error})", where=folder, hint=again) from None
-        if tokens.ndim != 1 or sum(p.length for p in pieces) != len(tokens):
-            raise UnreadableError("pieces.jsonl and tokens.npy don't fit together", where=folder, hint=again)
-        return cls(folder, summary, pieces, tokens)
-
-    @property
-    def tokenizer_spec(self) -> dict[str, Any]:
-        """The spec that rebuilds the tokenizer."""
-        spec: dict[str, Any] = self.summary["tokenizer"]
-        return spec
-
-    @property
-    def sha256(self) -> str:
-        """Digest of the tokens."""
-        digest: str = self.summary["sha256"]
-        return digest
-
-    def pieces(self, split: str | None = None) -> list[StoredPiece]:
-        """The pieces of a split, or all."""
-        return [p for p in self.all_pieces if split is None or p.split == split]
-
-    def spans(self, split: str) -> np.ndarray:
-        """(n, 2) int64: offset and length of every piece of the split."""
-        return np.array([(p.offset, p.length) for p in self.pieces(split)], np.int64).reshape(-1, 2)
-
-    def info(self) -> dict[str, Any]:
-        """What scripts rely on: pieces, notes, tokens, splits, rejected, licences, tokenizer."""
-        return {k: v for k, v in self.summary.items() if k != "format"}
+# ---- writing -------------------------------------------------------------------------------------------
 
 
 def write_corpus(
     folder: str | Path,
+    pieces: Sequence[PieceRecord],
     *,
-    pieces: Iterable[tuple[StoredPiece, np.ndarray]],
-    tokenizer: dict[str, Any],
-    rejected: list[dict[str, str]],
-    duplicates: list[dict[str, str]],
+    tokens: Iterable[np.ndarray],
+    about: dict[str, Any],
     overwrite: bool = False,
-) -> Corpus:
-    """Write a corpus folder whole or not at all: beside its place first, then renamed into it.
-
-    Offsets are filled in here. Raises UsageError when the folder exists, ResourceError on a full disk.
-    """
-    folder = Path(folder)
-    check_room(folder, overwrite=overwrite)
-    work = folder.with_name(f".{folder.name}.part-{os.getpid()}")
-    try:
-        work.mkdir(parents=True)
-        _write(work, list(pieces), tokenizer, rejected, duplicates)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.rename(work, folder)
-    except OSError as error:
-        kind = ResourceError if error.errno in _FULL else UsageError
-        raise kind(f"can't be written ({error.strerror})", where=folder, hint="choose another folder") from None
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return Corpus.open(folder)
-
-
-def check_room(folder: Path, *, overwrite: bool) -> None:
-    """Raise UsageError unless a corpus may be written to `folder`."""
-    if not folder.exists():
-        return
-    if not overwrite:
-        raise UsageError("already exists", where=folder, hint="pass --overwrite to replace it")
-    if not folder.is_dir() or (any(folder.iterdir()) and not (folder / "corpus.json").is_file()):
-        # --overwrite must never delete somebody's music folder.
-        raise UsageError("is not a corpus, so it is not replaced", where=folder, hint="choose another folder")
-
-
-def _write(
-    work: Path,
-    pieces: list[tuple[StoredPiece, np.ndarray]],
-    tokenizer: dict[str, Any],
-    rejected: list[dict[str, str]],
-    duplicates: list[dict[str, str]],
 ) -> None:
-    total = sum(len(ids) for _, ids in pieces)
-    digest, offset = hashlib.sha256(), 0
-    splits = {name: {"pieces": 0, "notes": 0, "tokens": 0} for name in SPLITS}
-    licences: Counter[str] = Counter()
-    with open(work / "tokens.npy", "wb") as tokens, open(work / "pieces.jsonl", "w", encoding="utf-8") as lines:
+    """Write a corpus folder whole or not at all. `tokens` are the pieces' ids in the order of `pieces`.
+
+    `about` goes into corpus.json beside the counts: `tokenizer` (its spec), `rejected`, `duplicates`, ...
+    Raises UsageError when `folder` exists and isn't a corpus to overwrite, ResourceError when the disk is full.
+    """
+    target = Path(folder)
+    check_target(target, overwrite=overwrite)
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+        _write_tokens(temporary / "tokens.npy", tokens, sum(p.length for p in pieces))
+        with open(temporary / "pieces.jsonl", "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(json.dumps(asdict(p)) + "\n" for p in pieces)
+        table = {"format": "musicgen corpus", "format_version": FORMAT_VERSION, **_counts(pieces), **about}
+        text = json.dumps(table, indent=1, sort_keys=True) + "\n"
+        (temporary / "corpus.json").write_text(text, encoding="utf-8", newline="\n")
+        for name in ("tokens.npy", "pieces.jsonl", "corpus.json"):
+            with open(temporary / name, "rb+") as written:
+                os.fsync(written.fileno())
+        _put(temporary, target)
+    except OSError as error:
+        if error.errno in FULL:
+            raise ResourceError("no space left on device", where=folder, hint="free some space") from None
+        raise UsageError(f"can't be written ({error.strerror})", where=folder, hint="choose another folder") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(folder: str | Path, *, overwrite: bool) -> None:
+    """Raise UsageError unless a corpus may be written to `folder`; worth asking before hours of work."""
+    target = Path(folder)
+    if not os.path.lexists(target):
+        return
+    # Only what is a corpus is ever replaced: a slip of -o must not cost a folder of music.
+    if not (target.is_dir() and not target.is_symlink() and (is_corpus(target) or not any(target.iterdir()))):
+        raise UsageError("exists and is not a corpus folder", where=folder, hint="choose another name")
+    if is_corpus(target) and not overwrite:
+        raise UsageError("already exists", where=folder, hint="pass --overwrite to replace it")
+
+
+def _write_tokens(path: Path, tokens: Iterable[np.ndarray], total: int) -> None:
+    with open(path, "wb") as file:
         header = {"descr": "<u2", "fortran_order": False, "shape": (total,)}
-        np.lib.format.write_array_header_1_0(tokens, header)
-        for piece, ids in pieces:
-            raw = ids.astype("<u2").tobytes()
-            tokens.write(raw)
-            digest.update(raw)
-            row = {**asdict(piece), "offset": offset, "length": len(ids)}
-            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
-            offset += len(ids)
-            counts = splits[piece.split]
-            for key, value in (("pieces", 1), ("notes", piece.notes), ("tokens", len(ids))):
-                counts[key] += value
-            licences[piece.licence] += 1
-    summary = {
-        "format": FORMAT,
-        "pieces": len(pieces),
-        "notes": sum(p.notes for p, _ in pieces),
-        "tokens": total,
-        "splits": splits,
-        "rejected": rejected,
-        "duplicates": duplicates,
-        "licences": dict(sorted(licences.items())),
-        "tokenizer": tokenizer,
-        "sha256": digest.hexdigest(),
-    }
-    (work / "corpus.json").write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        np.lib.format.write_array_header_1_0(file, header)
+        written = 0
+        for ids in tokens:
+            file.write(np.ascontiguousarray(ids, dtype="<u2").data)
+            written += len(ids)
+    if written != total:
+        raise MusicgenError(f"the pieces have {written} tokens, their records say {total}")
+
+
+def _put(temporary: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        os.rename(temporary, target)
+        return
+    old = target.parent / f".{target.name}.{secrets.token_hex(4)}"
+    os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except OSError:
+        os.rename(old, target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _counts(pieces: Sequence[PieceRecord]) -> dict[str, Any]:
+    def count(chosen: list[PieceRecord]) -> dict[str, int]:
+        return {
+            "pieces": len(chosen),
+            "works": len({p.work for p in chosen}),
+            "notes": sum(p.notes for p in chosen),
+            "tokens": sum(p.length for p in chosen),
+        }
+
+    splits = {name: count([p for p in pieces if p.split == name]) for name in ("train", "valid", "test")}
+    return {**count(list(pieces)), "splits": splits, "licences": dict(Counter(p.licence for p in pieces))}
+
+
+# ---- reading -------------------------------------------------------------------------------------------
+
+
+class Corpus:
+    """A corpus folder, open for reading. `tokens` is memory-mapped; `meta` is corpus.json."""
+
+    def __init__(self, folder: Path, tokens: np.ndarray, records: tuple[PieceRecord, ...], meta: dict[str, Any]):
+        self.folder, self.tokens, self.records, self.meta = folder, tokens, records, meta
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Corpus:
+        """Open and check a corpus folder. Raises UnreadableError (what, where, what to do)."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UnreadableError("no such corpus folder", where=folder, hint="check the path")
+        meta = _read_meta(folder / "corpus.json")
+        records = _read_records(folder / "pieces.jsonl")
+        path = folder / "tokens.npy"
+        try:
+            # numpy can't map an empty array, and a corpus always has tokens.
+            tokens = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise UnreadableError("is missing", where=path, hint=HINT) from None
+        except (OSError, ValueError, EOFError) as error:
+            raise UnreadableError(f"is damaged ({error})", where=path, hint=HINT) from None
+        if tokens.dtype != np.dtype("<u2") or tokens.ndim != 1:
+            raise UnreadableError("doesn't hold a flat array of uint16", where=path, hint=HINT)
+        if len(tokens) != meta.get("tokens"):
+            what = f"has {len(tokens):,} tokens, corpus.json says {meta.get('tokens')}"
+            raise UnreadableError(what, where=path, hint=HINT)
+        offset = 0
+        for record in records:
+            if record.offset != offset or record.length < 1:
+                what = f"{record.source!r} doesn't begin where the piece before it ends"
+                raise UnreadableError(what, where=folder / "pieces.jsonl", hint=HINT)
+            offset += record.length
+        if offset != len(tokens):
+            what = f"accounts for {offset:,} of {len(tokens):,} tokens"
+            raise UnreadableError(what, where=folder / "pieces.jsonl", hint=HINT)
+        return cls(folder, tokens, records, meta)
+
+    def pieces(self, split: str | None = None) -> list[PieceRecord]:
+        """The records of `split` (train, valid, test), or of all; in the order of `tokens`."""
+        if split is not None and split not in ("train", "valid", "test"):
+            raise UsageError(f"no split {split!r}", hint="splits are train, valid, test")
+        return [r for r in self.records if split in (None, r.split)]
+
+    def ids(self, record: PieceRecord) -> np.ndarray:
+        """The ids of one piece: shape (T,), uint16, a view of the file."""
+        return self.tokens[record.offset : record.offset + record.length]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The tokenizer's spec, for `load_tokenizer`."""
+        return dict(self.meta["tokenizer"])
+
+    @property
+    def sha256(self) -> str:
+        """A digest of all tokens and splits: what a model was trained on."""
+        lines = "".join(f"{r.sha256} {r.split}\n" for r in self.records)
+        return hashlib.sha256(lines.encode()).hexdigest()
+
+    def spans(self, split: str) -> np.ndarray:
+        """(n, 2) int64: offset and length in `tokens` of every piece of the split."""
+        return np.array([(r.offset, r.length) for r in self.pieces(split)], np.int64).reshape(-1, 2)
+
+    def info(self) -> dict[str, Any]:
+        """Counts and lineage: pieces, notes, tokens, splits, rejected, licences, tokenizer, and more."""
+        first = ("pieces", "notes", "tokens", "splits", "rejected", "licences", "tokenizer")
+        return {
+            **{k: self.meta[k] for k in first},
+            "sha256": self.sha256,
+            **{k: v for k, v in sorted(self.meta.items()) if k not in first},
+        }
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UnreadableError("is missing: this is not a corpus folder", where=path, hint=HINT) from None
+    except (OSError, ValueError) as error:
+        raise UnreadableError(f"is not JSON ({error})", where=path, hint=HINT) from None
+    if not isinstance(meta, dict) or "format_version" not in meta:
+        raise UnreadableError("is not a description of a corpus", where=path, hint=HINT)
+    if meta["format_version"] != FORMAT_VERSION:
+        what = f"has format version {meta['format_version']}, this program reads {FORMAT_VERSION}"
+        raise UnreadableError(what, where=path, hint=HINT)
+    needed = ("pieces", "notes", "tokens", "splits", "rejected", "licences", "tokenizer")
+    if lacking := [key for key in needed if key not in meta]:
+        raise UnreadableError(f"lacks {lacking[0]!r}", where=path, hint=HINT)
+    return meta
+
+
+def _read_records(path: Path) -> tuple[PieceRecord, ...]:
+    names = {f.name for f in fields(PieceRecord)}
+    records = []
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                table = json.loads(line)
+                records.append(PieceRecord(**{k: v for k, v in table.items() if k in names}))
+    except FileNotFoundError:
+        raise UnreadableError("is missing", where=path, hint=HINT) from None
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UnreadableError(f"line {len(records) + 1} is damaged ({error})", where=path, hint=HINT) from None
+    return tuple(records)

@@ -4,6 +4,7 @@ unless their name says otherwise.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def statistics(piece: Piece, *, begin: int = 0, end: int | None = None) -> dict[
     for b in range(len(starts)):
         mine = notes[bar == b]
         contents.append(frozenset(zip((mine["start"] - starts[b]).tolist(), mine["pitch"].tolist(), strict=True)))
-    pairs = [(a, b) for a, b in zip(contents, contents[1:], strict=False) if a or b]
+    pairs = [(a, b) for a, b in pairwise(contents) if a or b]
     pitch = notes["pitch"][~drum].astype(int)
     share = np.bincount(pitch % 12, minlength=12) / max(1, len(pitch))
     edges = np.unique(np.concatenate([notes["start"], notes["start"] + notes["duration"]]))

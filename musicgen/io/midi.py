@@ -33,7 +33,16 @@ from musicgen.piece import (
     Track,
 )
 
-__all__ = ["Limits", "midi_bytes", "midi_from_piece", "part_homes", "piece_from_midi", "read_bytes", "read_midi", "read_midi_file"]
+__all__ = [
+    "Limits",
+    "midi_bytes",
+    "midi_from_piece",
+    "part_homes",
+    "piece_from_midi",
+    "read_bytes",
+    "read_midi",
+    "read_midi_file",
+]
 
 DRUM_CHANNEL = 9
 TRACK_NAME, SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x03, 0x51, 0x58, 0x59

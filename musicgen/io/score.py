@@ -25,7 +25,7 @@ import numpy as np
 
 from musicgen.errors import MusicgenError, UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.score_layout import FINE, Layout, PartRows, joined
+from musicgen.io.score_layout import FINE, Layout, PartRows, joined, rebar
 from musicgen.io.score_names import is_high_voice, program_for
 from musicgen.io.score_order import Bar
 from musicgen.io.score_text import SCORE_SUFFIXES, ScoreText, read_texts
@@ -148,6 +148,8 @@ class _Reader:
         count = sum(len(p.notes) for p in parts)
         if not count:
             raise UnreadableError("has no notes", where=self.path, hint="check that it is a score with music in it")
+        if self.source.format == "humdrum":
+            rebar(parts)
         layout = Layout(parts, self.warnings)
         if layout.count(parts) > self.limits.notes:
             if count > self.limits.notes:

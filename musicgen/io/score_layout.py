@@ -13,7 +13,7 @@ import numpy as np
 from musicgen.io.score_order import JUMPS, Bar, play_order
 from musicgen.piece import KEY, METER, TEMPO
 
-__all__ = ["FINE", "Layout", "PartRows", "joined"]
+__all__ = ["FINE", "Layout", "PartRows", "joined", "rebar"]
 
 FINE = 10080  # ticks a quarter
 
@@ -53,7 +53,7 @@ class Layout:
                 # A last bar may be left incomplete: it still is a whole bar to the meter.
                 own[-1] = max(own[-1], 4 * FINE * final[0] // final[1] if len(own) > 1 else 0)
             lengths[: len(own)] = np.maximum(lengths[: len(own)], own)
-        self.lengths = np.maximum(lengths, 1)
+        self.lengths = lengths
         if any((np.diff(p.starts) != self.lengths[: len(p.starts) - 1]).any() for p in parts):
             warnings.append("bars: the parts disagree on the length of a bar; the longest one holds")
         self.order = np.arange(self.n)
@@ -88,6 +88,8 @@ class Layout:
         current, irregular = None, 0
         for i, bar in enumerate(self.order.tolist()):
             length, meter = int(self.lengths[bar]), self.nominal[bar]
+            if not length:
+                continue
             real = meter
             if length * meter[1] != 4 * FINE * meter[0]:
                 told = _as_meter(length, meter[1])
@@ -109,6 +111,41 @@ class Layout:
         kept = list({row[0]: row for row in timed}.values())
         kept = [row for i, row in enumerate(kept) if not i or row[1:] != kept[i - 1][1:]]
         return np.array(kept, dtype)
+
+
+def rebar(parts: list[PartRows]) -> None:
+    """Give all parts the same bar lines, in place; for formats where a note may cross them.
+
+    In kern a note or rest of four bars stands in the first of them, and music21 lets the next bar of that part
+    begin at its end. Onsets in the part are right all the same, so each bar begins where the earliest part says.
+    """
+    n = max(len(p.starts) for p in parts)
+    starts = np.min([p.starts for p in parts if len(p.starts) == n], axis=0)
+    starts = np.maximum.accumulate(np.append(starts, max(p.end for p in parts)))
+    nominal = _nominal(parts, n)
+    # A line that every part crosses seems to come late; put it back where the bars around it say.
+    for i in range(n):
+        bar = 4 * FINE * nominal[i][0] // nominal[i][1]
+        for k in range(2, 17):
+            if starts[i + 1] - starts[i] <= bar or i + k > n or nominal[i + k - 1] != nominal[i]:
+                break
+            if starts[i + k] - starts[i] == bar * k:
+                starts[i : i + k] = starts[i] + bar * np.arange(k)
+
+    for part in parts:
+        own = np.array(part.starts, dtype=np.int64)
+
+        def moved(rows: list, own: np.ndarray = own) -> list:
+            onsets = np.array([(r[0], r[1]) for r in rows], dtype=np.int64).reshape(-1, 2)
+            onsets = own[onsets[:, 0]] + onsets[:, 1]
+            bars = np.clip(np.searchsorted(starts[:-1], onsets, side="right") - 1, 0, n - 1)
+            places = zip(bars.tolist(), (onsets - starts[bars]).tolist(), rows, strict=True)
+            return [(bar, onset, *row[2:]) for bar, onset, row in places]
+
+        part.notes, part.levels = moved(part.notes), moved(part.levels)
+        part.keys, part.tempos = moved(part.keys), moved(part.tempos)
+        part.starts, part.end = starts[:-1].tolist(), int(starts[-1])
+        part.bars += [Bar() for _ in range(n - len(part.bars))]
 
 
 def _nominal(parts: list[PartRows], n: int) -> list[tuple[int, int]]:

@@ -166,9 +166,9 @@ def _musicxml(data: bytes, path: Path, limits: Limits) -> ScoreText:
         raise UnreadableError(what, where=path, hint="raise the limit with --max-notes")
     root[:] = [child for child in root if child.tag in ("part-list", "part")]
     drums = {
-        instrument.get("id"): int(number.text)
+        instrument.get("id"): int(number)
         for instrument in root.iter("midi-instrument")
-        if (number := instrument.find("midi-unpitched")) is not None and (number.text or "").strip().isdigit()
+        if (number := (instrument.findtext("midi-unpitched") or "").strip()).isdecimal()
     }
     only = {part.get("id"): _only_instrument(part) for part in root.iter("score-part")}
     counts = {"graces": 0, "cues": 0, "unpitched": 0}
@@ -195,38 +195,38 @@ def _strip_part(part: ElementTree.Element, drums: dict, instrument: str | None, 
     """Leave in `part` what sounds; True when it has drums."""
     has_drums = False
     for measure in part:
-        kept = []
-        for child in measure:
-            tag = child.tag
+        kept: list[ElementTree.Element] = []
+        for element in measure:
+            child: ElementTree.Element | None = element
+            tag = element.tag
             if tag == "note":
-                if child.find("grace") is not None:
-                    counts["graces"] += child.find("cue") is None
+                if element.find("grace") is not None:
+                    counts["graces"] += element.find("cue") is None
                     continue
-                if child.find("cue") is not None:
-                    counts["cues"] += child.find("rest") is None
-                    child = _silence(child)
-                elif (unpitched := child.find("unpitched")) is not None:
-                    given = child.find("instrument")
+                if element.find("cue") is not None:
+                    counts["cues"] += element.find("rest") is None
+                    child = _silence(element)
+                elif (unpitched := element.find("unpitched")) is not None:
+                    given = element.find("instrument")
                     number = drums.get(given.get("id") if given is not None else instrument)
                     if number is None or not 1 <= number <= 128:
                         counts["unpitched"] += 1
-                        child = _silence(child)
+                        child = _silence(element)
                     else:
                         has_drums = True
-                        child[list(child).index(unpitched)] = _pitch(number - 1)
-                if child is None:
-                    continue
-                if child.tag == "note":
-                    child[:] = [c for c in child if c.tag in NOTE_KEEP]
+                        element[list(element).index(unpitched)] = _pitch(number - 1)
+                if child is element:
+                    element[:] = [c for c in element if c.tag in NOTE_KEEP]
             elif tag == "direction":
-                if not _strip_direction(child):
+                if not _strip_direction(element):
                     continue
             elif tag == "attributes":
                 # Keys and meters of the second staff stand on the same spot as the first one's.
-                child[:] = [c for c in child if c.tag in ATTRIBUTES_KEEP and c.get("number", "1") == "1"]
+                element[:] = [c for c in element if c.tag in ATTRIBUTES_KEEP and c.get("number", "1") == "1"]
             elif tag not in MEASURE_KEEP:
                 continue
-            kept.append(child)
+            if child is not None:
+                kept.append(child)
         measure[:] = kept
     return has_drums
 

@@ -214,7 +214,7 @@ def _parse_track(body: bytes, number: int, warnings: list[str]) -> Events:
 
     states = array("i")
     visit = states.append
-    chain = memoryview(follow)
+    chain = memoryview(follow)  # type: ignore[arg-type]  # numpy's stubs lack the buffer protocol
     blobs: dict[int, tuple[int, bytes]] = {}  # event number -> (meta type, payload)
     stray: list[int] = []
     limit, state, damage = 2 * n, 0, ""

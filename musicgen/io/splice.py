@@ -127,10 +127,10 @@ def _settings(rows: np.ndarray, part: NewPart, channel: int, cut: int) -> np.nda
     mine = rows[(rows["status"] & 15 == channel) & (rows["status"] < 0xF0)]
     kind = mine["status"] & 0xF0
     programs = mine[kind == 0xC0]
-    if not part.is_drum and (int(programs["data1"][-1]) if len(programs) else -1) != part.program:
-        # A track that never chose its program follows its channel; say it only where it would differ.
-        if len(programs) or part.track is None:
-            events.append((cut, 0xC0 | channel, part.program, 0, -1))
+    in_force = int(programs["data1"][-1]) if len(programs) else -1
+    # A track that never chose its program follows its channel; say it only where it would differ.
+    if not part.is_drum and in_force != part.program and (len(programs) or part.track is None):
+        events.append((cut, 0xC0 | channel, part.program, 0, -1))
     for number in (VOLUME, EXPRESSION):
         values = mine[(kind == 0xB0) & (mine["data1"] == number)]["data2"]
         if len(values) and values[-1] < _NEARLY_SILENT:

@@ -163,12 +163,12 @@ def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any, *, ticks_per_quarter:
     instrument's note ends where its next one begins.
     """
     # The open bar is spelled again from its bar token, so that positions count from its start.
-    opening = (
-        plan.prompt[int(np.flatnonzero(plan.prompt == tokenizer.vocabulary.id("bar"))[-1]) :] if plan.fills else []
-    )
-    whole = np.concatenate([np.asarray(opening, np.int64), ids])
+    opening = np.zeros(0, np.int64)
+    if plan.fills:
+        opening = plan.prompt[int(np.flatnonzero(plan.prompt == tokenizer.vocabulary.id("bar"))[-1]) :]
+    whole = np.concatenate([opening, ids])
     n = tokenizer.notes(whole)
-    new = n.index >= len(opening)
+    new = n.at >= len(opening)
     start = plan.bar_start + n.bar[new] * plan.bar_length + n.position[new] * ticks_per_quarter / tokenizer.steps
     notes = np.zeros(int(new.sum()), NOTE)
     notes["start"] = np.maximum(np.rint(start), plan.cut)
@@ -282,7 +282,7 @@ def _programs(
 
 
 def _polyphony(piece: Piece) -> dict[int, int]:
-    """The most notes that sound at once, by program. Overlaps of up to an eighth of a quarter are legato, not chords."""
+    """The most notes that sound at once, by program. Overlaps up to an eighth of a quarter are legato, not chords."""
     most: dict[int, int] = {}
     slack = piece.ticks_per_quarter // 8
     for value in {DRUMS if t.is_drum else t.program for t in piece.tracks if len(t.notes)}:

@@ -48,7 +48,7 @@ class RemiSettings:
 class RemiNotes(NamedTuple):
     """The notes that ids spell, one array entry a note, in token order."""
 
-    index: np.ndarray  # where the note's pitch token stands in the ids
+    at: np.ndarray  # where the note's pitch token stands in the ids
     bar: np.ndarray  # counted from 0 among the bar tokens in the ids
     position: np.ndarray  # grid steps from the bar's start
     program: np.ndarray  # 0..127, DRUMS for drums
@@ -256,7 +256,7 @@ class Remi:
         n = self.notes(ids)
         meters, bar_start = self._meters(ids)
         per_step = TICKS_PER_QUARTER // self.steps
-        table = np.zeros(len(n.index), NOTE)
+        table = np.zeros(len(n.at), NOTE)
         table["start"] = bar_start[n.bar] + n.position * per_step
         table["duration"], table["pitch"], table["velocity"] = n.duration * per_step, n.pitch, n.velocity
         tracks = []

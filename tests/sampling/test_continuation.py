@@ -56,7 +56,15 @@ MELODY = piece(Track("Violin", 40, notes=line([60, 62, 64, 65] * 4)))
 
 @pytest.mark.parametrize(
     ("ends_at", "expected"),
-    [(1920, 1920), (1920 - 120, 1920), (1920 - 121, 1920 - 121), (1440, 1440), (1920 + 120, 1920), (1920 + 121, 2041), (1, 1)],
+    [
+        (1920, 1920),
+        (1920 - 120, 1920),
+        (1920 - 121, 1920 - 121),
+        (1440, 1440),
+        (1920 + 120, 1920),
+        (1920 + 121, 2041),
+        (1, 1),
+    ],
 )
 def test_the_cut_moves_to_a_bar_line_within_a_sixteenth(ends_at, expected):
     assert plain_cut(piece(Track(notes=notes_array([(0, ends_at, 60, 80)])))) == expected
@@ -214,7 +222,15 @@ def test_broken_logits_work_or_say_so(fill):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"temperature": 0.0}, {"top_k": 10**9}, {"top_p": 0.0}, {"top_p": 1.0}, {"min_p": 1.0}, {"repetition_penalty": 1.5}]
+    "settings",
+    [
+        {"temperature": 0.0},
+        {"top_k": 10**9},
+        {"top_p": 0.0},
+        {"top_p": 1.0},
+        {"min_p": 1.0},
+        {"repetition_penalty": 1.5},
+    ],
 )
 def test_extreme_settings_work(settings):
     (take,) = composer().takes(source(MELODY), request=Request(bars=1), sampling=SamplingSettings(**settings))

@@ -23,7 +23,12 @@ def random_piece(seed: int, *, ticks: int = 480, notes: int = 60, meters=(), tem
     tracks = []
     for program in rng.choice(128, 3, replace=False).tolist():
         rows = [
-            (int(rng.integers(0, 16 * ticks)), int(rng.integers(1, 20 * ticks)), int(rng.integers(0, 128)), int(rng.integers(1, 128)))
+            (
+                int(rng.integers(0, 16 * ticks)),
+                int(rng.integers(1, 20 * ticks)),
+                int(rng.integers(0, 128)),
+                int(rng.integers(1, 128)),
+            )
             for _ in range(notes)
         ]
         tracks.append(Track("", program, notes=notes_array(rows)))
@@ -78,9 +83,18 @@ def test_onsets_land_on_the_nearest_step(remi, name):
 @grids
 def test_what_lies_on_the_grid_survives_exactly(remi):
     step = 480 // remi.steps
-    notes = [(0, step, 60, 66), (step, 480, 60, 66), (480, 160, 64, 66), (640, 160, 65, 66), (1920, 60, 67, 66), (1980, 16 * 480, 40, 2)]
+    notes = [
+        (0, step, 60, 66),
+        (step, 480, 60, 66),
+        (480, 160, 64, 66),
+        (640, 160, 65, 66),
+        (1920, 60, 67, 66),
+        (1980, 16 * 480, 40, 2),
+    ]
     tempo = int(round(60e6 / 20 / 2 ** (31 / 12)))
-    piece = Piece(480, (Track("", 7, notes=notes_array(notes)),), np.array([(0, tempo)], TEMPO), np.array([(0, 4, 4)], METER))
+    piece = Piece(
+        480, (Track("", 7, notes=notes_array(notes)),), np.array([(0, tempo)], TEMPO), np.array([(0, 4, 4)], METER)
+    )
     assert remi.decode(remi.encode(piece)) == piece
 
 
@@ -160,7 +174,9 @@ def test_constraints_hold():
 def test_polyphony_is_limited():
     remi = GRIDS[0]
     for seed in range(5):
-        ids = walk(remi, seed=seed, constraints=Constraints(meter=(4, 4), bars=4, may_end=False, max_polyphony=3), most=5000)
+        ids = walk(
+            remi, seed=seed, constraints=Constraints(meter=(4, 4), bars=4, may_end=False, max_polyphony=3), most=5000
+        )
         n = remi.notes(ids)
         start = n.bar * 96 + n.position
         for t in np.unique(start):
@@ -169,7 +185,13 @@ def test_polyphony_is_limited():
 
 @grids
 def test_transposition_moves_pitches_and_nothing_else(remi):
-    piece = Piece(480, (Track("", 0, notes=notes_array([(0, 480, 60, 80), (480, 480, 64, 80)])), Track("", 0, True, notes_array([(0, 10, 38, 90)]))))
+    piece = Piece(
+        480,
+        (
+            Track("", 0, notes=notes_array([(0, 480, 60, 80), (480, 480, 64, 80)])),
+            Track("", 0, True, notes_array([(0, 10, 38, 90)])),
+        ),
+    )
     ids = remi.encode(piece)
     assert np.array_equal(remi.transposed(ids, 5), remi.encode(piece.transposed(5)))
     assert np.array_equal(remi.transposed(ids, 80)[:3], ids[:3])

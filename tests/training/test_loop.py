@@ -116,7 +116,9 @@ def test_the_global_random_state_is_left_alone(tmp_path):
 
 
 def test_the_loss_falls_and_the_best_weights_are_kept(tmp_path):
-    card = train(Tunes(), REMI, recipe=recipe("transformer", steps=60, evaluate_every=20), folder=tmp_path / "run", device="cpu")
+    card = train(
+        Tunes(), REMI, recipe=recipe("transformer", steps=60, evaluate_every=20), folder=tmp_path / "run", device="cpu"
+    )
     rows = list(csv.DictReader(open(tmp_path / "run" / "log.csv")))
     valid = [float(row["valid_nats_per_token"]) for row in rows]
     assert valid[-1] < valid[0]
@@ -130,7 +132,9 @@ def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
 
 
 def test_max_seconds_stops_and_leaves_a_whole_run(tmp_path):
-    card = train(Tunes(), REMI, recipe=recipe("lstm", steps=10**6), folder=tmp_path / "run", device="cpu", max_seconds=0.5)
+    card = train(
+        Tunes(), REMI, recipe=recipe("lstm", steps=10**6), folder=tmp_path / "run", device="cpu", max_seconds=0.5
+    )
     assert 0 < card["steps"] < 10**6
     assert load_run(tmp_path / "run").card["steps"] == card["steps"]
 

@@ -1,0 +1,182 @@
+"""Worker processes that read and encode files, one file at a time, and survive what files do to them.
+
+A pool of the standard library loses all its work when one process dies, and can't give up on one item. Here
+each worker has a pipe and a deadline: a worker that dies or is late is replaced and its file rejected.
+"""
+
+from __future__ import annotations
+
+import gc
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import connection, get_context
+from typing import Any
+
+import numpy as np
+
+from musicgen.corpus.scan import Found, iter_pieces
+from musicgen.corpus.split import fingerprint
+from musicgen.errors import MusicgenError, ResourceError, printable
+from musicgen.io.score_text import SCORE_SUFFIXES
+from musicgen.piece import Piece
+
+__all__ = ["Rejected", "Work", "run_workers"]
+
+START_S = 120.0  # for a worker to start: a cold disk may take its time over numpy
+
+
+@dataclass(frozen=True)
+class Work:
+    """One encoded piece: `ids` are its tokens as little-endian uint16."""
+
+    source: str
+    ids: bytes
+    notes: int
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A file or tune that gave no piece, and why."""
+
+    source: str
+    reason: str
+
+
+def run_workers(
+    files: Sequence[Found],
+    spec: dict[str, Any],
+    *,
+    jobs: int,
+    timeout_s: float,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Iterator[tuple[Found, Work | Rejected]]:
+    """The pieces of `files` in their order, encoded by `jobs` processes. All processes end with the iterator."""
+    waiting = iter(range(len(files)))
+    results: dict[int, list[Work | Rejected]] = {}
+    done: set[int] = set()
+    following = 0
+    workers = [_Worker(spec) for _ in range(jobs)]
+    try:
+        for worker in workers:
+            worker.give(next(waiting, None), files, timeout_s)
+        while following < len(files):
+            busy = [w for w in workers if w.index is not None]
+            pause = max(0.0, min(w.deadline for w in busy) - time.monotonic())
+            ready = connection.wait([w.pipe for w in busy], timeout=pause)
+            for place, worker in enumerate(workers):
+                if worker.index is None:
+                    continue
+                index, name = worker.index, files[worker.index].name
+                reason = None
+                if worker.pipe in ready:
+                    try:
+                        message = worker.pipe.recv()
+                    except (EOFError, OSError):
+                        reason = worker.obituary()
+                    else:
+                        worker.deadline = time.monotonic() + timeout_s
+                        worker.started = True
+                        if message is not None:
+                            if not isinstance(message, str):  # "ready" says only that it lives
+                                results.setdefault(index, []).append(message)
+                            continue
+                elif time.monotonic() > worker.deadline:
+                    reason = f"took longer than {timeout_s:g} s"
+                else:
+                    continue
+                if reason is not None:
+                    if not worker.started:
+                        raise ResourceError(
+                            f"a worker process didn't start ({reason})",
+                            hint="in a script, call this under `if __name__ == '__main__':`",
+                        )
+                    results.setdefault(index, []).append(Rejected(name, reason))
+                    worker.stop()
+                    workers[place] = worker = _Worker(spec)
+                done.add(index)
+                if progress is not None:
+                    progress(len(done), len(files), name)
+                worker.give(next(waiting, None), files, timeout_s)
+            while following in done:
+                for result in results.pop(following, []):
+                    yield files[following], result
+                following += 1
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+class _Worker:
+    """One process, its pipe, and the file it is at."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        # Not forked: the caller may have threads, and a fork would copy its memory and its accelerator.
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, spec), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.index: int | None = None
+        self.started = False
+        self.deadline = 0.0
+
+    def give(self, index: int | None, files: Sequence[Found], timeout_s: float) -> None:
+        self.index = index
+        if index is not None:
+            self.deadline = time.monotonic() + (timeout_s if self.started else max(START_S, timeout_s))
+            with suppress(OSError):  # a dead worker is found when its pipe is read
+                self.pipe.send((files[index].name, str(files[index].path)))
+
+    def obituary(self) -> str:
+        self.process.join(5)
+        code = self.process.exitcode
+        if code is not None and code < 0:
+            with suppress(ValueError):
+                return f"crashed its worker ({signal.Signals(-code).name})"
+        return f"crashed its worker (exit code {code})"
+
+    def stop(self) -> None:
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(pipe: Any, spec: dict[str, Any]) -> None:
+    """The life of a worker: files in, pieces out, None after each file."""
+    # Ctrl-C reaches the whole group; the parent decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from musicgen.tokenizers import load_tokenizer
+
+    tokenizer = load_tokenizer(spec)
+    try:
+        pipe.send("ready")
+        while True:
+            name, path = pipe.recv()
+            for result in _encode(name, path, tokenizer):
+                pipe.send(result)
+            pipe.send(None)
+            if path.lower().endswith(SCORE_SUFFIXES):
+                gc.collect()  # music21's scores are circles of references
+    except (EOFError, OSError):
+        return
+
+
+def _encode(name: str, path: str, tokenizer: Any) -> Iterator[Work | Rejected]:
+    try:
+        for tune, piece in iter_pieces(path):
+            source = f"{name}#{tune}" if tune else name
+            if isinstance(piece, Piece):
+                ids = np.asarray(tokenizer.encode(piece)).astype("<u2")
+                yield Work(source, ids.tobytes(), int(tokenizer.count_notes(ids)), fingerprint(piece))
+            else:
+                yield Rejected(source, printable(piece.what))
+    except MemoryError:
+        yield Rejected(name, "needs more memory than there is")
+    except MusicgenError as error:
+        yield Rejected(name, printable(error.what))
+    except Exception as error:  # one file must not end the build; the reason is kept in corpus.json
+        yield Rejected(name, printable(f"can't be encoded ({type(error).__name__}: {error})")[:300])
