@@ -42,7 +42,7 @@ TRAIN = TrainSettings(
     evaluate_tokens=60_000,
     seed=1,
 )
-# A third of the windows get other instruments, so that a file with guitars or a marimba finds a model that has met them.
+# A third of the windows get other instruments, so that a file with guitars finds a model that has met them.
 AUGMENT = AugmentSettings(transpose_low=-5, transpose_high=6, tempo_steps=2, programs=0.3)
 
 
@@ -79,7 +79,13 @@ def card_for(corpus: Corpus, data: list[str]) -> dict[str, Any]:
         "title": "musicgen default model",
         "licence": "MIT (weights); data: " + ", ".join(sorted({e.licence for e in entries})),
         "data": [
-            {"name": e.name, "title": e.title, "licence": e.licence, "address": e.source.address, "commit": e.source.commit}
+            {
+                "name": e.name,
+                "title": e.title,
+                "licence": e.licence,
+                "address": e.source.address,
+                "commit": e.source.commit,
+            }
             for e in entries
         ],
         "corpus": {k: corpus.info()[k] for k in ("pieces", "notes", "tokens", "sha256")},

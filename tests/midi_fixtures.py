@@ -135,7 +135,7 @@ _legal("riff_rmid", _riff(PLAIN))
 _legal("riff_rmid_with_info", _riff(PLAIN) + b"LIST" + (12).to_bytes(4, "little") + b"INFOINAM\0\0\0\0")
 _legal("leading_bytes", b"\0\x08song.mid" + b"\0" * 118 + PLAIN, warns="leading_bytes")
 _legal("trailing_zeros", PLAIN + b"\0" * 5)
-_legal("format_0_several_channels", file(track(TUNE[:5], BASS, TUNE[5:])), [(0, 1440, 60, 80), *BASS_NOTES] + [
+_legal("format_0_several_channels", file(track(TUNE[:4], BASS, TUNE[4:])), [(0, 1440, 60, 80), *BASS_NOTES] + [
     (1440, 480, 62, 90),
     (1920, 480, 64, 100),
 ])  # fmt: skip

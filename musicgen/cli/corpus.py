@@ -84,8 +84,20 @@ def fetch(name: str, output: str | None) -> None:
 @click.option("--seed", type=int, default=0, show_default=True, help="Which works fall into which split.")
 @json_option
 @overwrite_option
-def build(sources: tuple[str, ...], output: str, tokenizer: str, positions: str, jobs: int | None, valid: float, test: float,
-          works_by: str, licence: str, seed: int, as_json: bool, overwrite: bool) -> None:  # fmt: skip
+def build(
+    sources: tuple[str, ...],
+    output: str,
+    tokenizer: str,
+    positions: str,
+    jobs: int | None,
+    valid: float,
+    test: float,
+    works_by: str,
+    licence: str,
+    seed: int,
+    as_json: bool,
+    overwrite: bool,
+) -> None:
     """Build a corpus from SOURCES: folders, files, or names of the catalogue."""
     from musicgen.corpus.build import BuildSettings, build_corpus
     from musicgen.tokenizers import load_tokenizer
@@ -124,7 +136,8 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
         print_json({"corpus": str(folder), **facts})
         return
     say(f"{folder}: {facts['pieces']:,} pieces, {facts['notes']:,} notes, {facts['tokens']:,} tokens")
-    for name, counts in facts["splits"].items():
+    for name in ("train", "valid", "test"):
+        counts = facts["splits"][name]
         say(f"  {name:<6}{counts['pieces']:>7,} pieces {counts['notes']:>12,} notes {counts['tokens']:>13,} tokens")
     say(f"  tokenizer {', '.join(str(v) for v in facts['tokenizer'].values())}")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")

@@ -78,9 +78,10 @@ def _own_corpus(run: Path, recorded: str) -> Path:
 
 
 def _lines(result: dict[str, Any]) -> str:
+    nats, bits = result["nats_per_token"], result["bits_per_token"]
     lines = [
         f"{result['split']}: {result['tokens']:,} tokens, {result['notes']:,} notes",
-        f"  {result['nats_per_token']:.4f} nats a token ({result['bits_per_token']:.4f} bits), perplexity {result['perplexity']:.3f}",
+        f"  {nats:.4f} nats a token ({bits:.4f} bits), perplexity {result['perplexity']:.3f}",
     ]
     if result["nats_per_note"] is not None:
         lines.append(f"  {result['nats_per_note']:.4f} nats a note")

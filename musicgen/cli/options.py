@@ -139,22 +139,68 @@ def limits_from(options: dict[str, Any]) -> Any:
 
 
 sampling_options = _all(
-    click.option("-m", "--model", default="default", show_default=True, help="A run folder, or a model that comes along."),
+    click.option(
+        "-m", "--model", default="default", show_default=True, help="A run folder, or a model that comes along."
+    ),
     click.option("-o", "--output", default=None, help="Output file, stem or folder."),
     click.option("--bars", type=click.IntRange(1, 1000), default=8, show_default=True, help="Whole new bars."),
-    click.option("--seconds", type=click.FloatRange(min=0, min_open=True), default=None, help="New music in seconds, in place of --bars."),
-    click.option("-n", "--takes", type=click.IntRange(1, 10_000), default=1, show_default=True, help="How many takes; take k has seed SEED + k - 1."),
-    click.option("-t", "--temperature", type=float, default=1.0, show_default=True, help="Below 1 safer, above 1 bolder; 0 always takes the likeliest."),
+    click.option(
+        "--seconds",
+        type=click.FloatRange(min=0, min_open=True),
+        default=None,
+        help="New music in seconds, in place of --bars.",
+    ),
+    click.option(
+        "-n",
+        "--takes",
+        type=click.IntRange(1, 10_000),
+        default=1,
+        show_default=True,
+        help="How many takes; take k has seed SEED + k - 1.",
+    ),
+    click.option(
+        "-t",
+        "--temperature",
+        type=float,
+        default=1.0,
+        show_default=True,
+        help="Below 1 safer, above 1 bolder; 0 always takes the likeliest.",
+    ),
     click.option("--top-k", type=int, default=0, show_default=True, help="Choose among the k likeliest; 0: all."),
-    click.option("--top-p", type=float, default=0.95, show_default=True, help="Choose among the likeliest that sum to p."),
-    click.option("--min-p", type=float, default=0.0, show_default=True, help="Drop what is less likely than p times the likeliest."),
-    click.option("--repetition-penalty", type=float, default=1.0, show_default=True, help="Above 1 makes recent tokens less likely."),
-    click.option("--seed", type=click.IntRange(0, 2**62), default=None, help="Makes a take repeatable; default: drawn and printed."),
-    click.option("--tracks", default=None, help="Parts to play on: numbers from `inspect`, names or instruments, by commas."),
+    click.option(
+        "--top-p", type=float, default=0.95, show_default=True, help="Choose among the likeliest that sum to p."
+    ),
+    click.option(
+        "--min-p",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="Drop what is less likely than p times the likeliest.",
+    ),
+    click.option(
+        "--repetition-penalty",
+        type=float,
+        default=1.0,
+        show_default=True,
+        help="Above 1 makes recent tokens less likely.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0, 2**62),
+        default=None,
+        help="Makes a take repeatable; default: drawn and printed.",
+    ),
+    click.option(
+        "--tracks", default=None, help="Parts to play on: numbers from `inspect`, names or instruments, by commas."
+    ),
     click.option("--key", default=None, help="Keep melodic parts in a key, such as G, Bb or F#m."),
-    click.option("--pitch-range", default=None, metavar="LO-HI", help="Keep melodic parts within MIDI pitches, as in 48-84."),
-    click.option("--max-polyphony", type=click.IntRange(min=0), default=0, help="Most notes that sound at once; 0: no limit."),
+    click.option(
+        "--pitch-range", default=None, metavar="LO-HI", help="Keep melodic parts within MIDI pitches, as in 48-84."
+    ),
+    click.option(
+        "--max-polyphony", type=click.IntRange(min=0), default=0, help="Most notes that sound at once; 0: no limit."
+    ),
     click.option("-f", "--formats", default=None, help="mid, wav, flac, ogg, by commas; default: mid."),
     click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2) for audio."),
     click.option("--only-new", is_flag=True, help="Write the new music alone."),
-)  # fmt: skip
+)

@@ -91,8 +91,8 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     import torch
 
     from musicgen.composer import Composer
-    from musicgen.io.midi import piece_from_midi
     from musicgen.io.atomic import write_bytes, write_text
+    from musicgen.io.midi import piece_from_midi
     from musicgen.io.smf import smf_bytes
     from musicgen.render import render
 

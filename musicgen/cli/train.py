@@ -180,7 +180,7 @@ def _lineage(source: Any, corpus: str) -> list[dict[str, Any]]:
 
 
 class _Bar:
-    """The training line: loss, validation loss, tokens a second, time left; one plain line an evaluation off a terminal."""
+    """The training line: loss, validation loss, tokens a second, time left; off a terminal, a line an evaluation."""
 
     def __init__(self, steps: int) -> None:
         from rich.console import Console

@@ -49,6 +49,11 @@ def recipe(family: str, **changes) -> Recipe:
     return Recipe(MODELS[family], TrainSettings(**settings), AUGMENT)
 
 
+def log(folder) -> list[dict[str, str]]:
+    with open(folder / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def weights(folder) -> dict[str, torch.Tensor]:
     return load_run(folder).model.state_dict()
 
@@ -103,7 +108,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(family, tmp_path):
     train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "parts", device="cpu", resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    steps = [row["step"] for row in csv.DictReader(open(tmp_path / "parts" / "log.csv"))]
+    steps = [row["step"] for row in log(tmp_path / "parts")]
     assert steps == ["4", "8"]
 
 
@@ -119,7 +124,7 @@ def test_the_loss_falls_and_the_best_weights_are_kept(tmp_path):
     card = train(
         Tunes(), REMI, recipe=recipe("transformer", steps=60, evaluate_every=20), folder=tmp_path / "run", device="cpu"
     )
-    rows = list(csv.DictReader(open(tmp_path / "run" / "log.csv")))
+    rows = log(tmp_path / "run")
     valid = [float(row["valid_nats_per_token"]) for row in rows]
     assert valid[-1] < valid[0]
     assert card["valid_nats_per_token"] == pytest.approx(min(valid), abs=1e-5)
