@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Track", "read", "render", "write"]
+__all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Track", "read", "render_file", "write"]
 
 _HOMES = {
     "Composer": "musicgen.composer",
@@ -18,7 +18,7 @@ _HOMES = {
     "Piece": "musicgen.piece",
     "Track": "musicgen.piece",
     "read": "musicgen.io",
-    "render": "musicgen.render",
+    "render_file": "musicgen.render",
     "write": "musicgen.io",
 }
 

@@ -211,9 +211,7 @@ _legal("same_tick_off_then_on", file(track(on(0, 60), off(480, 60), on(0, 60, 90
        [(0, 480, 60, 80), (480, 480, 60, 90)])  # fmt: skip
 _legal("same_tick_on_then_off", file(track(on(0, 60), on(480, 60, 90), off(0, 60), off(480, 60))),
        [(0, 480, 60, 80), (480, 480, 60, 90)])  # fmt: skip
-_legal(
-    "unison", file(track(on(0, 60), on(0, 60, 90), off(480, 60), off(480, 60))), [(0, 480, 60, 80), (0, 480, 60, 90)]
-)
+_legal("unison", file(track(on(0, 60), on(0, 60, 90), off(480, 60), off(0, 60))), [(0, 480, 60, 80), (0, 480, 60, 90)])
 _legal("bends", file(track(event(0, 0xE0, 0, 0), on(0, 60), event(100, 0xE0, 127, 127), event(0, 0, 64), off(380, 60))),
        [(0, 480, 60, 80)])  # fmt: skip
 _legal("pedal", file(track(event(0, 0xB0, 64, 127), TUNE, event(0, 0xB0, 64, 0), event(0, 1, 5))))
@@ -299,7 +297,7 @@ _damaged(
     "last_length_too_long", file(track(TUNE), chunk(b"MTrk", _BASS_BODY, 99)), TUNE_NOTES + BASS_NOTES, "truncated"
 )
 _damaged(
-    "alien_length_endless", header(0, 1) + chunk(b"XFIH", b"abc", 0xFFFFFFF0) + track(TUNE), TUNE_NOTES, "chunk_length"
+    "alien_length_endless", header(0, 1) + chunk(b"XFIH", b"abc", 0xFFFFFFF0) + track(TUNE), TUNE_NOTES, "stray_bytes"
 )
 _damaged("header_length_endless", header(0, 1, length=0xFFFFFFFF) + track(TUNE), TUNE_NOTES, "header_length")
 _damaged("header_length_short", header(0, 1, length=2) + track(TUNE), TUNE_NOTES, "header_length")
@@ -313,6 +311,7 @@ _damaged("junk_at_the_end", PLAIN + b"\x01\x02\x03 some words that are no chunk"
 _damaged("line_ends_converted", file(track(TUNE, meta(0, 1, b"a\nb"))).replace(b"\n", b"\r\n"))
 _damaged("high_bits_stripped", bytes(b & 0x7F for b in PLAIN))
 _damaged("format_2", file(track(TUNE), track(BASS), form=2))
+_damaged("only_an_empty_track", file(chunk(b"MTrk", b"")), [])
 _damaged("header_only", header(1, 3))
 _damaged("magic_only", b"MThd")
 _damaged("begins_with_data_bytes", file(chunk(b"MTrk", event(0, 60, 80) + TUNE)), [], "damaged_track")

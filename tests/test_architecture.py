@@ -87,7 +87,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 def test_public_names_are_there_and_import_alone_is_cheap():
     for name in musicgen.__all__:
-        assert getattr(musicgen, name) is not None
+        assert callable(getattr(musicgen, name)), name
     code = "import sys, musicgen; sys.exit(len({'torch', 'numpy', 'music21'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 

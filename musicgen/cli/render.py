@@ -41,12 +41,12 @@ def command(
 ) -> None:
     """Turn PIECE (MIDI, MusicXML, kern or ABC) into audio."""
     from musicgen.io import read
-    from musicgen.render import render
+    from musicgen.render import render_file
 
     music = read(piece, limits=limits_from(options))
     for line in music.warnings:
         warn(f"{piece}: {line}")
-    seconds = render(music, output, soundfont=soundfont, rate=rate, engine=engine, overwrite=overwrite)
+    seconds = render_file(music, output, soundfont=soundfont, rate=rate, engine=engine, overwrite=overwrite)
     if as_json:
         print_json({"output": output, "seconds": round(seconds, 3), "rate": rate, "notes": music.n_notes})
     else:

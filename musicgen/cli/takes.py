@@ -94,7 +94,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     from musicgen.io.atomic import write_bytes, write_text
     from musicgen.io.midi import piece_from_midi
     from musicgen.io.smf import smf_bytes
-    from musicgen.render import render
+    from musicgen.render import render_file
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(2**31)
@@ -118,7 +118,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
                 if name == "mid":
                     write_bytes(path, smf_bytes(midi), overwrite=overwrite)
                 else:
-                    render(piece_from_midi(midi), path, soundfont=options["soundfont"], overwrite=overwrite)
+                    render_file(piece_from_midi(midi), path, soundfont=options["soundfont"], overwrite=overwrite)
             write_text(
                 outputs.sidecars[k], json.dumps(take.facts, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite
             )

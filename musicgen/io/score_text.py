@@ -98,7 +98,11 @@ def _tunes(text: str, path: Path) -> list[ScoreText]:
         key = re.search(r"^K:.*\n?\s*", rest, flags=re.MULTILINE)
         header = rest[: key.end()] if key else ""
         rest = header + re.split(r"\n[ \t]*\n", rest[len(header) :], maxsplit=1)[0]
-        tunes.append(ScoreText(f"{number} {title[1] if title else ''}".strip(), f"{first}\n{shared}{rest}\n", "abc"))
+        # Without a meter a note is an eighth by default (3.1.7), which music21 doesn't know.
+        length = "" if re.search(r"^(L:|M:\s*[\dC])", shared + header, flags=re.MULTILINE) else "L:1/8\n"
+        tunes.append(
+            ScoreText(f"{number} {title[1] if title else ''}".strip(), f"{first}\n{length}{shared}{rest}\n", "abc")
+        )
     return tunes
 
 
@@ -232,13 +236,14 @@ def _strip_part(part: ElementTree.Element, drums: dict, instrument: str | None, 
 
 
 def _silence(note: ElementTree.Element) -> ElementTree.Element | None:
-    """A pause as long as `note`, or None for a note that shares its time with the one before."""
-    duration = note.find("duration")
-    if duration is None or note.find("chord") is not None:
+    """A rest as long as `note`, or None for a note that shares its time with the one before."""
+    if note.find("duration") is None or note.find("chord") is not None:
         return None
-    forward = ElementTree.Element("forward")
-    forward.append(duration)
-    return forward
+    # Not a <forward>: music21 forgets one that ends a bar.
+    rest = ElementTree.Element("note")
+    rest.append(ElementTree.Element("rest"))
+    rest.extend(c for c in note if c.tag in ("duration", "voice", "type", "dot", "time-modification"))
+    return rest
 
 
 def _pitch(number: int) -> ElementTree.Element:

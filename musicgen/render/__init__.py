@@ -7,10 +7,10 @@ from pathlib import Path
 
 from musicgen.piece import Piece
 
-__all__ = ["render"]
+__all__ = ["render_file"]
 
 
-def render(
+def render_file(
     piece: Piece,
     path: str | os.PathLike[str],
     *,

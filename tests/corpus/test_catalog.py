@@ -1,0 +1,146 @@
+"""The catalogue names real sources with licences; fetching gives exactly the commit asked for, or nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from musicgen.corpus import catalog
+from musicgen.corpus.catalog import CorpusEntry, Source, catalogue, fetch, find_entry, package_files
+from musicgen.errors import ResourceError, UnreadableError, UsageError
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs the program git")
+
+
+def test_every_entry_is_complete():
+    entries = catalogue()
+    names = [e.name for e in entries]
+    assert names == sorted(names)
+    wanted = "bach-chorales giantmidi-piano mit-irish mutopia-pd nottingham openscore-lieder openscore-stringquartets"
+    assert {*wanted.split(), "polish-scores"} <= set(names)
+    for entry in entries:
+        assert entry.title
+        assert entry.description
+        assert entry.pieces > 0
+        assert entry.notes > 0
+        assert entry.licence
+        assert entry.licence_url.startswith("https://")
+        if entry.source.kind == "git":
+            assert entry.source.address.startswith("https://github.com/")
+            assert len(entry.source.commit) >= 12
+            assert entry.source.suffixes
+
+
+def test_only_what_its_licence_allows_is_for_shipped_models():
+    closed = {e.name for e in catalogue() if not e.shippable}
+    assert closed == {"mit-irish", "nottingham"}
+    for entry in catalogue():
+        if entry.shippable:
+            assert "GPL" not in entry.licence
+            assert "NC" not in entry.licence
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(UsageError, match=r"no corpus 'bach-choral' in the catalogue; did you mean 'bach-chorales'\?"):
+        find_entry("bach-choral")
+    with pytest.raises(UsageError, match="known are bach-chorales, "):
+        find_entry("zzzzzz")
+
+
+def test_a_broken_description_says_what_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "resource", lambda *parts: tmp_path)
+    with pytest.raises(ResourceError, match="the catalogue is missing"):
+        catalogue()
+    (tmp_path / "x.toml").write_text('name = "x"\nlicense = "MIT"\n[source]\nkind = "git"\n')
+    with pytest.raises(UnreadableError, match=r"x\.toml: .*no key 'license'; did you mean 'licence'\?"):
+        catalogue()
+
+
+def test_the_chorales_come_with_music21():
+    files = package_files(find_entry("bach-chorales"))
+    assert len(files) > 300
+    assert len(set(files)) == len(files)
+    assert files == sorted(files)
+    assert all(f.name.startswith("bwv") and f.is_file() for f in files)
+    with pytest.raises(UsageError, match="nottingham doesn't come with a package"):
+        package_files(find_entry("nottingham"))
+
+
+# ---- fetching, from a repository made here ---------------------------------------------------------------
+
+
+def git(folder, *arguments):
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", "-c", "init.defaultBranch=main", *arguments]
+    environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+    return done.stdout.decode().strip()
+
+
+@pytest.fixture
+def origin(tmp_path):
+    """(entry of the first of two commits, where the repository lies)."""
+    folder = tmp_path / "origin"
+    (folder / "scores").mkdir(parents=True)
+    git(folder, "init", "-q")
+    (folder / "scores" / "a.mid").write_bytes(b"one")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "one")
+    commit = git(folder, "rev-parse", "HEAD")
+    (folder / "scores" / "a.mid").write_bytes(b"two")
+    git(folder, "commit", "-qam", "two")
+    source = Source("git", address=folder.as_uri(), commit=commit[:12], subfolder="scores", suffixes=(".mid",))
+    return CorpusEntry("tiny", "Tiny", "for tests", 1, 1, "CC0", "https://x", True, source), commit
+
+
+@needs_git
+@pytest.mark.parametrize("length", [12, 40])
+def test_fetch_gives_the_commit_in_one_step(origin, tmp_path, length):
+    entry, commit = origin
+    entry = replace(entry, source=replace(entry.source, commit=commit[:length]))
+    folder = fetch(entry, tmp_path / "corpora")
+    assert folder == tmp_path / "corpora" / "tiny"
+    assert (folder / "scores" / "a.mid").read_bytes() == b"one"
+    assert os.listdir(folder.parent) == ["tiny"]
+    assert fetch(entry, tmp_path / "corpora") == folder  # again: kept
+
+
+@needs_git
+def test_a_missing_commit_or_repository_leaves_nothing(origin, tmp_path):
+    entry, _ = origin
+    for wrong in (
+        replace(entry.source, commit="0123456789abcdef"),
+        replace(entry.source, address=(tmp_path / "none").as_uri()),
+    ):
+        with pytest.raises(UnreadableError) as caught:
+            fetch(replace(entry, source=wrong), tmp_path / "corpora")
+        assert str(caught.value).startswith(f"{wrong.address}: git ")
+        assert "\n" not in str(caught.value)
+        assert os.listdir(tmp_path / "corpora") == []
+
+
+@needs_git
+def test_what_lies_there_is_not_touched(origin, tmp_path):
+    entry, _ = origin
+    mine = tmp_path / "corpora" / "tiny"
+    mine.mkdir(parents=True)
+    (mine / "mine.txt").write_text("keep")
+    with pytest.raises(UsageError, match="already exists and is something else"):
+        fetch(entry, tmp_path / "corpora")
+    assert (mine / "mine.txt").read_text() == "keep"
+
+
+def test_without_git(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog.shutil, "which", lambda name: None)
+    with pytest.raises(ResourceError, match="the program git is needed"):
+        fetch(find_entry("nottingham"), tmp_path)
+
+
+@needs_git
+def test_a_commit_is_never_an_option(origin, tmp_path):
+    entry, _ = origin
+    with pytest.raises(UsageError, match="is not a commit"):
+        fetch(replace(entry, source=replace(entry.source, commit="--upload-pack=x")), tmp_path)
