@@ -27,7 +27,7 @@ readme: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python pipelines/benchmarks/midi_reading.py
-	$(BIN)/python pipelines/benchmarks/baseline.py
+	$(BIN)/python pipelines/benchmarks/chorales.py
 
 torture: $(VENV)/installed-dev
 	$(BIN)/python pipelines/torture/continue_many.py

@@ -1,0 +1,121 @@
+"""Likelihoods against a sum written out by hand, whatever the windows; the n-gram floor; musical statistics."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from musicgen.errors import UsageError
+from musicgen.evaluation.likelihood import evaluate, figures, piece_nats
+from musicgen.evaluation.ngram import NGram, evaluate_ngram
+from musicgen.evaluation.statistics import statistics
+from musicgen.models import ModelSettings, build_model
+from musicgen.piece import METER, Piece, Track, notes_array
+from musicgen.tokenizers import Remi
+
+REMI = Remi()
+V = len(REMI.vocabulary)
+
+
+class Tunes:
+    def __init__(self) -> None:
+        rng = np.random.default_rng(1)
+        every, self.rows = [], []
+        for n in range(4):
+            notes = [(i * 480, 480, int(rng.integers(55, 75)), 80) for i in range(20 + 10 * n)]
+            ids = REMI.encode(Piece(480, (Track(notes=notes_array(notes)),)))
+            self.rows.append((sum(map(len, every)), len(ids)))
+            every.append(ids)
+        self.tokens = np.concatenate(every)
+
+    def spans(self, split: str) -> np.ndarray:
+        return np.array({"train": self.rows[:3], "valid": self.rows[3:]}.get(split, []), np.int64).reshape(-1, 2)
+
+
+def model(family: str, context: int):
+    return build_model(ModelSettings(family, V, width=16, layers=1, heads=2, context=context), seed=3).eval()
+
+
+def by_hand(net, ids: np.ndarray) -> float:
+    with torch.inference_mode():
+        logits, _ = net(torch.from_numpy(ids[None, :-1].astype(np.int64)))
+    return F.cross_entropy(logits[0], torch.from_numpy(ids[1:].astype(np.int64)), reduction="sum").item()
+
+
+@pytest.mark.parametrize("family", ["lstm", "transformer"])
+def test_a_piece_within_the_context_is_the_plain_sum(family):
+    tunes = Tunes()
+    ids = tunes.tokens[: tunes.rows[0][1]].astype(np.int64)
+    net = model(family, 512)
+    assert piece_nats(net, ids) == pytest.approx(by_hand(net, ids), rel=1e-5)
+
+
+def test_every_token_is_scored_once_past_the_context():
+    """With a model that ignores its input, windows can't change the sum."""
+    tunes = Tunes()
+    ids = tunes.tokens[: tunes.rows[2][1]].astype(np.int64)
+    net = model("transformer", 16)
+    with torch.no_grad():
+        net.norm.weight.zero_()
+    assert piece_nats(net, ids) == pytest.approx((len(ids) - 1) * math.log(V), rel=1e-5)
+
+
+def test_the_figures_fit_together():
+    tunes = Tunes()
+    got = evaluate(model("lstm", 64), tunes, REMI)
+    assert got["tokens"] == tunes.rows[3][1] - 1
+    assert got["notes"] == 50
+    assert got["perplexity"] == pytest.approx(math.exp(got["nats_per_token"]))
+    assert got["bits_per_token"] == pytest.approx(got["nats_per_token"] / math.log(2))
+    assert got["nats_per_note"] * got["notes"] == pytest.approx(got["nats_per_token"] * got["tokens"])
+
+
+def test_an_untrained_model_is_near_uniform():
+    assert evaluate(model("transformer", 64), Tunes(), REMI)["nats_per_token"] == pytest.approx(math.log(V), abs=0.2)
+
+
+def test_a_split_without_pieces():
+    with pytest.raises(UsageError, match="the corpus has no pieces in its split 'test'; choose train, valid or test"):
+        evaluate(model("lstm", 64), Tunes(), REMI, split="test")
+
+
+def test_no_notes_is_no_average():
+    assert figures(1.0, tokens=2, notes=0)["nats_per_note"] is None
+
+
+@pytest.mark.parametrize("history", [[], [1], [1, 2], [9, 9], [2, 1, 2]])
+def test_ngram_probabilities_sum_to_one(history):
+    gram = NGram(12, order=3)
+    gram.add([1, 2, 3, 1, 2, 4, 1, 2, 3, 5])
+    assert sum(gram.probability(history[-2:], t) for t in range(12)) == pytest.approx(1.0)
+
+
+def test_ngram_is_witten_bell():
+    """Counted by hand: after (1,): 2, 2, 3 -> 3 times, 2 types; unigrams: 1 three times, 2 twice, 3 once of 6, 3 types."""
+    gram = NGram(10, order=2)
+    gram.add([1, 2, 1, 2, 1, 3])
+    below = (2 + 3 * 0.1) / (6 + 3)
+    assert gram.probability([1], 2) == pytest.approx((2 + 2 * below) / (3 + 2))
+
+
+def test_ngram_learns_what_it_counted():
+    assert evaluate_ngram(Tunes(), REMI, order=4)["nats_per_token"] < math.log(V) / 2
+
+
+def test_statistics_of_a_known_piece():
+    bar = [(0, 480, 60, 80), (480, 480, 64, 80), (960, 960, 67, 80)]
+    notes = notes_array([(1920 * b + s, d, p, v) for b in (0, 1, 3) for s, d, p, v in bar])
+    piece = Piece(480, (Track(notes=notes),), meters=np.array([(0, 4, 4)], METER))
+    got = statistics(piece)
+    assert (got["notes"], got["bars"], got["notes_per_bar"]) == (9, 4, 2.25)
+    assert got["silent_bars"] == 0.25
+    assert got["repeated_bars"] == pytest.approx(1 / 3, abs=1e-4)
+    assert got["polyphony"] == 1.0
+    assert got["pitch_range"] == [60, 67]
+    assert got["pitch_class_entropy"] == pytest.approx(math.log2(3), abs=1e-3)
+    assert statistics(piece, begin=1920, end=3840)["notes"] == 3
+    assert statistics(Piece()) == {"notes": 0, "bars": 0}
