@@ -157,7 +157,6 @@ class Composer:
                 prompt,
                 settings=settings,
                 generator=torch.Generator().manual_seed(used),
-                stop=self.tokenizer.vocabulary.id("eos"),
                 max_tokens=plan.max_tokens,
                 on_token=on_token,
             )

@@ -18,13 +18,11 @@ from pathlib import Path
 import torch
 
 from musicgen.composer import Composer, Source, read_source
-from musicgen.corpus.scan import find_music
-from musicgen.errors import CheckError, MusicgenError, printable
+from musicgen.corpus.scan import MIDI_SUFFIXES, find_files
+from musicgen.errors import CheckError, MusicgenError, UnreadableError, printable
 from musicgen.io.atomic import write_bytes, write_text
 from musicgen.io.smf import smf_bytes
 from musicgen.sampling.continuation import Request
-
-SUFFIXES = (".mid", ".midi", ".kar", ".smf")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -64,11 +62,14 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     composer = Composer.load(options.model)
     request = Request(bars=options.bars)
-    files = find_music(options.folder, suffixes=SUFFIXES)[: options.limit]
+    files = [found.path for found in find_files([options.folder], suffixes=MIDI_SUFFIXES)][: options.limit]
+    if not files:
+        raise UnreadableError("no MIDI files in this folder", where=options.folder, hint="check the path")
     counts = {"done": 0, "skipped": 0, "failed": 0}
     print("status\tfile\tnotes_added\tseconds\tmessage")
-    for number, (name, path) in enumerate(files):
-        target = Path(options.out) / Path(name).with_suffix(".continued")
+    for number, path in enumerate(files):
+        name = path.relative_to(options.folder)
+        target = Path(options.out) / name.with_suffix(".continued")
         begun, added, message = time.monotonic(), 0, ""
         if is_done(target, options.takes):
             status = "skipped"

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from musicgen.errors import UnreadableError
+from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.io.pairing import latest, narrow, pair_notes
 from musicgen.io.smf import EVENT, META, Events, MidiFile, parse_smf, smf_bytes
 from musicgen.piece import (
     BEND,
@@ -109,19 +110,21 @@ def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limi
     """Interpret a file's events. Raises UnreadableError past `limits`."""
     limits = limits or Limits()
     warnings = list(midi.warnings)
-    count = sum(int(((t.rows["status"] & 0xF0 == 0x90) & (t.rows["data2"] > 0)).sum()) for t in midi.tracks)
+    rows, number = _joined(midi)
+    count = int(((rows["status"] & 0xF0 == 0x90) & (rows["data2"] > 0)).sum())
     if count > limits.notes:
         raise UnreadableError(
             f"has {count:,} notes, the limit is {limits.notes:,}", where=where, hint="raise the limit with --max-notes"
         )
-    tempos, meters, keys = _maps(midi, warnings)
+    metas = _metas(midi, rows, number)
+    tempos, meters, keys = _maps(metas, warnings)
     resolution, fixed = _resolution(midi.division)
     if fixed is not None:
         if len(tempos):
             warnings.append("timecode: the file counts in seconds; its tempo changes have no meaning and are ignored")
         tempos = np.array([(0, fixed)], TEMPO) if fixed != DEFAULT_TEMPO else np.empty(0, TEMPO)
-    elsewhere = _program_changes([t.rows for t in midi.tracks])
-    tracks = [part for t in midi.tracks for _, part in _parts(t, elsewhere, warnings)]
+    names = {track: _text(payload) for track, _, kind, payload in reversed(metas) if kind == TRACK_NAME}  # first wins
+    tracks = [part for _, _, part in _parts(rows, number, names, warnings)]
     piece = Piece(resolution, tuple(tracks), tempos, meters, keys, tuple(dict.fromkeys(warnings)))
     if piece.seconds > limits.hours * 3600:
         raise UnreadableError(
@@ -134,8 +137,13 @@ def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limi
 
 def part_homes(midi: MidiFile) -> list[tuple[int, int]]:
     """(track number, channel) of every part that `piece_from_midi` finds, in its order."""
-    elsewhere = _program_changes([t.rows for t in midi.tracks])
-    return [(i, channel) for i, t in enumerate(midi.tracks) for channel, _ in _parts(t, elsewhere, [])]
+    return [(track, channel) for track, channel, _ in _parts(*_joined(midi), {}, [])]
+
+
+def _joined(midi: MidiFile) -> tuple[np.ndarray, np.ndarray]:
+    """(rows of all tracks, the track number of each): one pass over a file is quicker than one a track."""
+    rows = np.concatenate([t.rows for t in midi.tracks])
+    return rows, np.repeat(np.arange(len(midi.tracks)), [len(t.rows) for t in midi.tracks])
 
 
 def _resolution(division: int) -> tuple[int, int | None]:
@@ -148,10 +156,22 @@ def _resolution(division: int) -> tuple[int, int | None]:
     return resolution, round(resolution * 1e6 / ticks_per_second)
 
 
-def _maps(midi: MidiFile, warnings: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _metas(midi: MidiFile, rows: np.ndarray, number: np.ndarray) -> list[tuple[int, int, int, bytes]]:
+    """(track number, tick, kind, payload) of the meta events that a piece keeps, in file order."""
+    kinds = np.zeros(256, bool)
+    kinds[[TRACK_NAME, SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE]] = True
+    at = np.flatnonzero((rows["status"] == META) & kinds[rows["data1"]])
+    return [
+        (track, tick, kind, midi.tracks[track].blobs[blob] if blob >= 0 else b"")
+        for track, (tick, _, kind, _, blob) in zip(number[at].tolist(), rows[at].tolist(), strict=True)
+    ]
+
+
+def _maps(metas: list[tuple[int, int, int, bytes]], warnings: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The tempo, meter and key maps; what is out of range is left out, with a warning."""
     tempos, meters, keys = [], [], []
-    for track in midi.tracks:
-        for tick, payload in track.metas(SET_TEMPO):
+    for _, tick, kind, payload in metas:
+        if kind == SET_TEMPO:
             us = int.from_bytes(payload[:3], "big")
             if len(payload) < 3 or us == 0:
                 warnings.append("bad_tempo: a tempo of zero or without a value was ignored")
@@ -160,12 +180,12 @@ def _maps(midi: MidiFile, warnings: list[str]) -> tuple[np.ndarray, np.ndarray, 
             if kept != us:
                 warnings.append("bad_tempo: a tempo outside 4..1000 quarters a minute was clamped")
             tempos.append((tick, kept))
-        for tick, payload in track.metas(TIME_SIGNATURE):
+        elif kind == TIME_SIGNATURE:
             if len(payload) < 2 or not 1 <= payload[0] <= 64 or payload[1] > 6:
                 warnings.append("bad_meter: a time signature outside 1..64 was ignored")
                 continue
             meters.append((tick, payload[0], 1 << payload[1]))
-        for tick, payload in track.metas(KEY_SIGNATURE):
+        elif kind == KEY_SIGNATURE:
             fifths = int.from_bytes(payload[:1], "big", signed=True)
             if len(payload) < 2 or not -7 <= fifths <= 7 or payload[1] > 1:
                 warnings.append("bad_key: a key signature out of range was ignored")
@@ -181,107 +201,84 @@ def _as_map(rows: list, dtype: np.dtype) -> np.ndarray:
     return array[np.append(array["tick"][1:] != array["tick"][:-1], True)] if len(array) else array
 
 
-def _program_changes(all_rows: list[np.ndarray]) -> dict[int, np.ndarray]:
-    """Program changes by channel over all tracks, sorted by tick."""
-    rows = np.concatenate(all_rows)
-    rows = rows[rows["status"] & 0xF0 == 0xC0]
-    rows = rows[np.argsort(rows["tick"], kind="stable")]
-    return {int(c): rows[rows["status"] & 15 == c] for c in np.unique(rows["status"] & 15)}
-
-
-def _parts(track: Events, elsewhere: dict[int, np.ndarray], warnings: list[str]) -> list[tuple[int, Track]]:
-    """(channel, part) of everything that one track plays."""
-    rows = track.rows
-    kind, channel = rows["status"] & 0xF0, rows["status"] & 0x0F
-    is_note = (kind == 0x90) | (kind == 0x80)
-    if not is_note.any():
+def _parts(
+    rows: np.ndarray, number: np.ndarray, names: dict[int, str], warnings: list[str]
+) -> list[tuple[int, int, Track]]:
+    """(track number, channel, part) of everything that a file plays; `names` is by track number."""
+    kind, tick = rows["status"] & 0xF0, rows["tick"]
+    is_on = (kind == 0x90) & (rows["data2"] > 0)
+    on_at = np.flatnonzero(is_on)
+    if not len(on_at):
         return []
-    names = track.metas(TRACK_NAME)
-    name = _text(names[0][1]) if names else ""
-    end = int(rows["tick"][-1])
-    parts = []
-    # First come, first listed: the channels in the order in which they begin to play.
-    _, first = np.unique(channel[is_note], return_index=True)
-    for c in channel[is_note][np.sort(first)].tolist():
-        mine = channel == c
-        ons, starts, ends = _pair_notes(rows[mine & is_note], end, warnings)
-        if not len(ons):
-            continue
-        notes = np.zeros(len(ons), NOTE)
-        notes["start"], notes["duration"] = starts, np.maximum(ends - starts, 1)
-        notes["pitch"], notes["velocity"] = ons["data1"], ons["data2"]
-        if (ends == starts).any():
-            warnings.append("zero_length: notes without length were given one tick")
-        programs = _programs_of_notes(rows[mine], is_note[mine], notes, elsewhere.get(c))
-        channel_rows = rows[mine & (kind == 0xB0)]
-        controls = np.zeros(len(channel_rows), CONTROL)
-        for ours, theirs in (("tick", "tick"), ("number", "data1"), ("value", "data2")):
-            controls[ours] = channel_rows[theirs]
-        channel_rows = rows[mine & (kind == 0xE0)]
-        bends = np.zeros(len(channel_rows), BEND)
-        bends["tick"] = channel_rows["tick"]
-        bends["value"] = channel_rows["data1"] + 128 * channel_rows["data2"].astype(np.int16) - 8192
-        _, first = np.unique(programs, return_index=True)
-        for program in programs[np.sort(first)].tolist():
-            chosen = notes[programs == program]
-            chosen = chosen[np.lexsort((chosen["pitch"], chosen["start"]))]
-            parts.append((c, Track(name, int(program), c == DRUM_CHANNEL, chosen, controls, bends)))
-    return parts
+    # A home is a track and a channel. Those that play are numbered afresh, so that keys stay small and sort fast.
+    home = 16 * number + (rows["status"] & 15)
+    plays = np.bincount(home[on_at], minlength=16 * int(number[-1]) + 16) > 0
+    homes = np.flatnonzero(plays)
+    home = np.where(plays, np.cumsum(plays) - 1, len(homes))[home]
 
-
-def _programs_of_notes(
-    rows: np.ndarray, is_note: np.ndarray, notes: np.ndarray, elsewhere: np.ndarray | None
-) -> np.ndarray:
-    """The program of each note-on. A track without program changes of its own follows its channel in the others."""
-    change = rows["status"] & 0xF0 == 0xC0
-    if change.any():
-        # In file order, so that a change on the same tick counts from where it stands.
-        latest = np.maximum.accumulate(np.where(change, np.arange(len(rows)), -1))
-        on = is_note & (rows["status"] & 0xF0 == 0x90) & (rows["data2"] > 0)
-        latest = latest[on]
-        return np.where(latest >= 0, rows["data1"][np.maximum(latest, 0)], 0).astype(np.int64)
-    if elsewhere is None:
-        return np.zeros(len(notes), np.int64)
-    at = np.searchsorted(elsewhere["tick"], notes["start"], side="right") - 1
-    return np.where(at >= 0, elsewhere["data1"][np.maximum(at, 0)], 0).astype(np.int64)
-
-
-def _pair_notes(rows: np.ndarray, end: int, warnings: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(note-on rows in file order, starts, ends) of one channel's note rows: first on, first off for each pitch.
-
-    Per pitch, count the open notes along the file: an off that meets none is dropped, and the k-th on belongs
-    to the k-th off that is left.
-    """
-    on = (rows["status"] & 0xF0 == 0x90) & (rows["data2"] > 0)
-    order = np.argsort(rows["data1"], kind="stable")
-    pitch, is_on, tick = rows["data1"][order].astype(np.int64), on[order], rows["tick"][order]
-    step = np.where(is_on, 1, -1)
-    depth = np.cumsum(step)
-    fresh = np.append(True, pitch[1:] != pitch[:-1]) if len(pitch) else np.zeros(0, bool)
-    group = np.cumsum(fresh) - 1
-    depth -= (depth - step)[fresh][group]
-    # Offs dropped so far in the group = how far the running minimum has gone below zero. Groups are laid
-    # one under the other, far apart, so that one running minimum serves them all.
-    far = 2 * (len(rows) + 1)
-    lowest = np.minimum.accumulate(np.minimum(depth, 0) - group * far) + group * far
-    dropped = -np.minimum(lowest, 0)
-    before = np.where(fresh, 0, np.concatenate([[0], dropped[:-1]])) if len(dropped) else dropped
-    kept_off = ~is_on & (dropped == before)
-
-    on_at, off_at = np.flatnonzero(is_on), np.flatnonzero(kept_off)
-    ends_sorted = np.full(len(on_at), end, np.int64)
-    ons_per = np.bincount(group[on_at], minlength=group[-1] + 1 if len(group) else 0)
-    offs_per = np.bincount(group[off_at], minlength=len(ons_per))
-    if (ons_per > offs_per).any():
+    note_at = np.flatnonzero(is_on | (kind == 0x80) | (kind == 0x90))
+    off = pair_notes(128 * home[note_at] + rows["data1"][note_at], is_on[note_at])
+    track_end = np.zeros(number[-1] + 1, np.int64)
+    track_end[number] = tick  # of the ticks assigned to a track the last one stays
+    length = np.where(off < 0, track_end[number[on_at]], tick[note_at[off]]) - tick[on_at]
+    if (off < 0).any():
         warnings.append("hanging_notes: notes that are never switched off end with their track")
-    first_on = np.concatenate([[0], np.cumsum(ons_per)[:-1]]) if len(ons_per) else ons_per
-    first_off = np.concatenate([[0], np.cumsum(offs_per)[:-1]]) if len(offs_per) else offs_per
-    g = group[off_at]
-    ends_sorted[first_on[g] + np.arange(len(off_at)) - first_off[g]] = tick[off_at]
+    if (length == 0).any():
+        warnings.append("zero_length: notes without length were given one tick")
+    notes = np.zeros(len(on_at), NOTE)
+    notes["start"], notes["duration"] = tick[on_at], np.maximum(length, 1)
+    notes["pitch"], notes["velocity"] = rows["data1"][on_at], rows["data2"][on_at]
 
-    back = np.argsort(order[on_at])  # from pitch order to file order
-    rows_on = rows[order[on_at]][back]
-    return rows_on, rows_on["tick"], ends_sorted[back]
+    # First come, first listed: a track's channels in the order in which they begin to play, then the programs.
+    part = 128 * home[on_at] + _programs(rows, home, on_at)
+    first = np.full(128 * len(homes), len(part))
+    first[part[::-1]] = np.arange(len(part))[::-1]
+    listed = np.flatnonzero(first < len(part))
+    listed = listed[np.lexsort((first[listed], first.reshape(-1, 128).min(axis=1)[listed >> 7]))]
+    place = np.zeros(len(first), np.int64)
+    place[listed] = np.arange(len(listed))
+    part = narrow(place[part])
+    notes = notes[np.lexsort((notes["pitch"], notes["start"], part))]
+    notes_of = np.split(notes, np.cumsum(np.bincount(part))[:-1])
+    controls, bends = _settings(rows, home, len(homes))
+    tracks = []
+    for h, program, own in zip((listed >> 7).tolist(), (listed & 127).tolist(), notes_of, strict=True):
+        track, channel = divmod(int(homes[h]), 16)
+        part = Track(names.get(track, ""), program, channel == DRUM_CHANNEL, own, controls[h], bends[h])
+        tracks.append((track, channel, part))
+    return tracks
+
+
+def _settings(rows: np.ndarray, home: np.ndarray, count: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """The control changes and the pitch bends of each home."""
+    kind = rows["status"] & 0xF0
+    both = []
+    for status, dtype in ((0xB0, CONTROL), (0xE0, BEND)):
+        at = np.flatnonzero(kind == status)
+        at = at[np.argsort(home[at], kind="stable")]
+        events, of_home = rows[at], np.searchsorted(home[at], np.arange(1, count + 1))
+        settings = np.zeros(len(at), dtype)
+        settings["tick"], settings["value"] = events["tick"], events["data2"]
+        if dtype is CONTROL:
+            settings["number"] = events["data1"]
+        else:
+            settings["value"] = 128 * settings["value"] + events["data1"] - 8192
+        both.append(np.split(settings, of_home)[:count])
+    return both[0], both[1]
+
+
+def _programs(rows: np.ndarray, home: np.ndarray, on_at: np.ndarray) -> np.ndarray:
+    """The program of each note-on. A track without program changes of its own follows its channel in the others."""
+    at = np.flatnonzero(rows["status"] & 0xF0 == 0xC0)
+    if not len(at):
+        return np.zeros(len(on_at), np.int64)
+    # In file order, so that a change on the same tick counts from where it stands.
+    programs = latest(rows["data1"][at], home[at], at, home[on_at], on_at)
+    follows = ~np.isin(home[on_at], home[at])
+    if follows.any():
+        channel, tick, on_at = (rows["status"] & 15).astype(np.int64), rows["tick"], on_at[follows]
+        programs[follows] = latest(rows["data1"][at], channel[at], tick[at], channel[on_at], tick[on_at])
+    return programs
 
 
 def _text(raw: bytes) -> str:
@@ -302,6 +299,8 @@ def midi_from_piece(piece: Piece) -> MidiFile:
     Each part gets a channel of its own while there are any (drums share channel 10); beyond 15, parts of the
     same program share one.
     """
+    if piece.ticks_per_quarter > 0x7FFF:
+        raise MusicgenError(f"{piece.ticks_per_quarter} ticks a quarter; a MIDI file can't say more than {0x7FFF}")
     conductor: list[tuple[int, int, bytes]] = []
     for row in piece.tempos:
         conductor.append((int(row["tick"]), SET_TEMPO, int(row["microseconds"]).to_bytes(3, "big")))

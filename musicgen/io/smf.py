@@ -11,7 +11,7 @@ common damage with a named warning ("name: what was done"); it never guesses not
 
 How it is fast: where an event ends depends only on where it begins and on whether the running status takes
 one data byte or two. So the successor of every byte position is computed for both cases in a few numpy
-passes, and a three-line loop follows the chain; all else is array work again.
+passes over the whole file, and a three-line loop follows the chain; all else is array work again.
 """
 
 from __future__ import annotations
@@ -22,16 +22,35 @@ from typing import Any
 
 import numpy as np
 
-from musicgen.errors import UnreadableError
+from musicgen.errors import MusicgenError, UnreadableError
 
 __all__ = ["EVENT", "Events", "MidiFile", "events_from_rows", "parse_smf", "smf_bytes"]
 
 EVENT = np.dtype([("tick", "<i8"), ("status", "u1"), ("data1", "u1"), ("data2", "u1"), ("blob", "<i4")])
 META, SYSEX, ESCAPE = 0xFF, 0xF0, 0xF7
 END_OF_TRACK = 0x2F
-_STOP = np.int32(2**31 - 1)
-# Data bytes of the system messages that don't belong into a file but are met there.
-_STRAY = {0xF1: 1, 0xF2: 2, 0xF3: 1}
+_FOOT = bytes([META, END_OF_TRACK, 0])
+_STOP = 2**30
+
+
+def _jumps() -> np.ndarray:
+    """How far the next state lies from the status byte, by running status (takes two data bytes, one) and byte.
+
+    A state is 2 * position, plus 1 when the running status takes one data byte.
+    """
+    jump = np.empty((2, 256), np.int32)
+    for one in (0, 1):
+        jump[one, :0x80] = 2 * (2 - one) + one  # a data byte where a status could be: running status
+        jump[one, 0xF0:] = 2 * 1 + one  # real-time and system common messages don't belong here; stepped over
+        jump[one, [0xF1, 0xF3]] += 2
+        jump[one, 0xF2] += 4
+    jump[:, 0x80:0xF0] = 2 * 3
+    jump[:, 0xC0:0xE0] = 2 * 2 + 1
+    jump[:, [META, SYSEX, ESCAPE]] = _STOP
+    return jump
+
+
+_JUMP = _jumps()
 
 
 @dataclass(frozen=True)
@@ -87,12 +106,12 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
     `max_tracks` tracks. Damage inside a track keeps the events before it and adds a warning.
     """
     warnings: list[str] = []
-    at = _find_header(data, where, warnings)
-    if len(data) < at + 14:
+    data = _without_wrapper(data, where, warnings)
+    if len(data) < 14:
         raise UnreadableError("the file ends inside its MIDI header", where=where, hint="export it again")
-    header_length = int.from_bytes(data[at + 4 : at + 8], "big")
-    form, declared, division = (int.from_bytes(data[at + k : at + k + 2], "big") for k in (8, 10, 12))
-    if header_length < 6:
+    header_length = int.from_bytes(data[4:8], "big")
+    form, declared, division = (int.from_bytes(data[k : k + 2], "big") for k in (8, 10, 12))
+    if header_length < 6 or header_length > len(data):
         warnings.append(f"header_length: the header claims {header_length} bytes; read as 6")
         header_length = 6
     if form == 2:
@@ -105,33 +124,14 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
     if division & 0x7FFF == 0 or (division & 0x8000 and division & 0xFF == 0):
         warnings.append("division: the file gives no resolution; 480 ticks a quarter assumed")
         division = 480
-
-    tracks: list[Events] = []
-    at += 8 + header_length
-    while at + 8 <= len(data):
-        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
-        if kind != b"MTrk" and not _is_chunk_name(kind):
-            again = data.find(b"MTrk", at)
-            warnings.append("stray_bytes: bytes between the chunks were skipped")
-            if again < 0:
-                break
-            at = again
-            continue
-        end = at + 8 + length
-        if kind == b"MTrk":
-            if len(tracks) == max_tracks:
-                raise UnreadableError(
-                    f"more than {max_tracks} tracks", where=where, hint="raise the limit with --max-tracks"
-                )
-            body, end = _track_body(data, at + 8, end, len(tracks), warnings)
-            tracks.append(_parse_track(body, len(tracks), warnings))
-        at = end
-    if at < len(data) and len(data) - at < 8 and data[at:].strip(b"\0"):
-        warnings.append("stray_bytes: bytes after the last chunk were skipped")
-    if not tracks:
+    spans = _find_tracks(data, 8 + header_length, max_tracks + 1, warnings)
+    if len(spans) > max_tracks:
+        raise UnreadableError(f"more than {max_tracks} tracks", where=where, hint="raise the limit with --max-tracks")
+    if not spans:
         raise UnreadableError("no track in this MIDI file", where=where, hint="export it again")
-    if len(tracks) != declared:
-        warnings.append(f"track_count: the header claims {declared} tracks, {len(tracks)} found")
+    if len(spans) != declared:
+        warnings.append(f"track_count: the header claims {declared} tracks, {len(spans)} found")
+    tracks = _parse_tracks(data, spans, warnings)
     return MidiFile(form, division, tuple(tracks), tuple(dict.fromkeys(warnings)))
 
 
@@ -147,132 +147,145 @@ _OTHER_KINDS = (
 )
 
 
-def _find_header(data: bytes, where: object, warnings: list[str]) -> int:
+def _without_wrapper(data: bytes, where: object, warnings: list[str]) -> bytes:
+    """`data` from its MIDI header on; UnreadableError where there is none."""
     if not data:
         raise UnreadableError("the file is empty", where=where, hint="export it again")
     if data[:4] == b"MThd":
-        return 0
+        return data
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         kind = "this is a WAV audio file, not MIDI"
     else:
         # A RIFF wrapper (RMID) or a MacBinary header: the MIDI file begins a little later.
         at = data.find(b"MThd", 0, 4096)
+        if at >= 0 and data[8:12] == b"RMID":
+            return data[at : at + int.from_bytes(data[at - 4 : at], "little")]
         if at >= 0:
-            if data[8:12] != b"RMID":
-                warnings.append(f"leading_bytes: {at} bytes before the MIDI header were skipped")
-            return at
+            warnings.append(f"leading_bytes: {at} bytes before the MIDI header were skipped")
+            return data[at:]
         found = [name for magic, name in _OTHER_KINDS if data.startswith(magic)]
         kind = f"this is {found[0]}, not MIDI" if found else "not a MIDI file (it has no MThd header)"
     raise UnreadableError(kind, where=where, hint="give a file that a sequencer or notation program exported as MIDI")
 
 
-def _is_chunk_name(kind: bytes) -> bool:
-    return len(kind) == 4 and all(32 <= c < 127 for c in kind)
+def _find_tracks(data: bytes, at: int, most: int, warnings: list[str]) -> list[tuple[int, int]]:
+    """Where each track's events begin and stop, for the first `most` tracks; chunks of other kinds are passed over."""
+    spans: list[tuple[int, int]] = []
+    while at + 8 <= len(data) and len(spans) < most:
+        if _is_chunk(data, at):
+            begin, at = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+            if data[begin - 8 : begin - 4] == b"MTrk":
+                at = _track_stop(data, begin, at, len(spans), warnings)
+                spans.append((begin, at))
+        else:
+            at = data.find(b"MTrk", at)
+            warnings.append("stray_bytes: bytes between the chunks were skipped")
+            if at < 0:
+                break
+    if 0 <= at < len(data) < at + 8 and data[at:].strip(b"\0"):
+        warnings.append("stray_bytes: bytes after the last chunk were skipped")
+    return spans
 
 
-def _track_body(data: bytes, begin: int, end: int, number: int, warnings: list[str]) -> tuple[bytes, int]:
-    """The bytes of a track whose length may lie, and where the next chunk begins."""
-    plausible = end == len(data) or (end + 8 <= len(data) and _is_chunk_name(data[end : end + 4]))
-    if plausible or (end < len(data) and data.find(b"MTrk", begin) < 0):
-        return data[begin:end], end
+def _is_chunk(data: bytes, at: int) -> bool:
+    """A track's head, or the head of another chunk that ends within the file."""
+    name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
+    return name == b"MTrk" or (name.replace(b" ", b"").isalnum() and at + 8 + length <= len(data))
+
+
+def _track_stop(data: bytes, begin: int, end: int, number: int, warnings: list[str]) -> int:
+    """Where a track stops whose length says `end`, which may lie: before the next track's head, or with the file."""
     following = data.find(b"MTrk", begin)
-    stop = following if following >= 0 else len(data)
-    if following < 0:
+    swallowed = 0 <= following < end and data.endswith(_FOOT, begin, following)
+    sound = end == len(data) or (end < len(data) and (data.endswith(_FOOT, begin, end) or _is_chunk(data, end)))
+    if sound and not swallowed:
+        return end
+    if following < 0 and end > len(data):
         warnings.append(f"truncated: track {number} ends before its declared length")
     else:
         warnings.append(f"chunk_length: the length of track {number} is wrong; read up to the next track")
-    return data[begin:stop], stop
+    return following if following >= 0 else len(data)
 
 
-def _parse_track(body: bytes, number: int, warnings: list[str]) -> Events:
-    """The events of one MTrk chunk's bytes. Stops with a warning at the first byte that makes no sense."""
-    n = len(body)
-    bytes_ = np.zeros(n + 8, np.uint8)  # room to look ahead
-    bytes_[:n] = np.frombuffer(body, np.uint8)
+def _successors(bytes_: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For an event that begins at each of the first `n` bytes: its next state for both running statuses, where its
+    status is, and the length of its delta time: 1..4; 5 stands for an overlong one.
+    """
     more = bytes_ >= 0x80
-    # Length of the delta time that would begin at each byte: 1..4; 5 stands for an overlong one.
-    delta_length = np.ones(n, np.uint8)
-    going = np.ones(n, bool)
-    for k in range(4):
-        going &= more[k : n + k]
-        delta_length += going
+    overlong = more[:n].copy()
+    delta_length = overlong + np.uint8(1)
+    for k in range(1, 4):
+        overlong &= more[k : n + k]
+        delta_length += overlong
     at_status = delta_length + np.arange(n, dtype=np.int32)
     status = bytes_[at_status]
-    one_data = (status >= 0xC0) & (status < 0xE0)
-    # State 2 * position + (1 when the running status takes one data byte); follow[state] is the next state.
-    follow = np.empty(2 * n, np.int32)
+    follow = np.empty((n, 2), np.int32)
     for one in (0, 1):
-        after = at_status + (2 - one)
-        follow[one::2] = 2 * after + one
-    explicit = status >= 0x80
-    after = 2 * (at_status + 3 - one_data) + one_data
-    follow[0::2][explicit] = after[explicit]
-    follow[1::2][explicit] = after[explicit]
-    special = (status >= 0xF0) | (delta_length > 4)
-    follow[0::2][special] = _STOP
-    follow[1::2][special] = _STOP
+        np.add(_JUMP[one][status], 2 * at_status, out=follow[:, one])
+    follow[overlong] = _STOP
+    return follow.reshape(-1), at_status, delta_length
 
+
+def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]) -> list[Events]:
+    """The events of the tracks at `spans`. A track stops with a warning at the first byte that makes no sense."""
+    bytes_ = np.zeros(len(data) + 8, np.uint8)  # room to look ahead
+    bytes_[: len(data)] = np.frombuffer(data, np.uint8)
+    follow, at_status, delta_length = _successors(bytes_, len(data))
     states = array("i")
     visit = states.append
-    chain = memoryview(follow)  # type: ignore[arg-type]  # numpy's stubs lack the buffer protocol
-    blobs: dict[int, tuple[int, bytes]] = {}  # event number -> (meta type, payload)
-    stray: list[int] = []
-    limit, state, damage = 2 * n, 0, ""
-    if n and (status[0] < 0x80) and not special[0]:
-        damage, state = "it begins without a status byte", limit
-    while state < limit:
-        last = state
+    chain, status_at = follow.data, at_status.data  # a memoryview gives an int quicker than an array
+    firsts: list[int] = []  # number of each track's first event
+    blobs: list[list[bytes]] = []  # of each track
+    owners, kinds, places = array("i"), array("i"), array("i")  # of each blob: event, meta type, number in its track
+    for number, (begin, stop) in enumerate(spans):
+        firsts.append(len(states))
+        blobs.append([])
+        state, limit, damage = 2 * begin, 2 * stop, ""
         while state < limit:
-            visit(state)
-            last, state = state, chain[state]
-        if state != _STOP:
-            break
-        # A meta event, a system-exclusive event, or nonsense.
-        position = last >> 1
-        if delta_length[position] > 4:
-            states.pop()
-            damage = "a delta time is longer than four bytes"
-            break
-        start = int(at_status[position])
-        kind = bytes_[start]
-        if kind in (META, SYSEX, ESCAPE):
-            begin = start + (2 if kind == META else 1)
-            length, begin = _variable_length(body, begin)
-            if length is None or begin + length > n:
+            last = state
+            while state < limit:
+                visit(state)
+                last, state = state, chain[state]
+            if state < _STOP:
+                break
+            # A meta event, a system-exclusive event, or nonsense.
+            start = status_at[last >> 1]
+            at = start + 1 + (start < stop and data[start] == META)
+            length, at = _variable_length(data, at, stop)
+            if length is None or at + length > stop or start - (last >> 1) > 4:
+                what = "a delta time" if start - (last >> 1) > 4 else "a length" if length is None and at < stop else ""
+                damage = f"{what} is longer than four bytes" if what else "it ends inside an event"
                 states.pop()
-                damage = "it ends inside an event" if length is not None else "a length is longer than four bytes"
                 break
-            blobs[len(states) - 1] = (body[start + 1] if kind == META else 0, body[begin : begin + length])
-            if kind == META and body[start + 1] == END_OF_TRACK:
+            kind = data[start + 1] if data[start] == META else 0
+            owners.append(len(states) - 1)
+            kinds.append(kind)
+            places.append(len(blobs[-1]))
+            blobs[-1].append(data[at : at + length])
+            if kind == END_OF_TRACK:
                 break
-            state = 2 * (begin + length) + (last & 1)
-        else:  # a real-time or system common message: skipped
-            stray.append(len(states) - 1)
-            state = 2 * (start + 1 + _STRAY.get(int(kind), 0)) + (last & 1)
-
-    visited = np.frombuffer(states, np.int32) if len(states) else np.zeros(0, np.int32)
-    if len(visited) and not damage:  # the last event may reach past the end of the chunk
-        last = int(visited[-1])
-        if chain[last] != _STOP and chain[last] > 2 * n + 1:
-            visited, damage = visited[:-1], "it ends inside an event"
-    if damage:
-        warnings.append(f"damaged_track: track {number}: {damage}; what was before is kept")
-    rows = _gather(bytes_, visited, delta_length, at_status, blobs)
-    keep = np.ones(len(rows), bool)
-    if stray:
-        keep[stray] = False
-        warnings.append("system_message: real-time messages inside a track were skipped")
-    bad = (rows["status"] < 0xF0) & ((rows["data1"] > 127) | (rows["data2"] > 127))
-    if bad.any():
-        keep &= ~bad
-        warnings.append(f"bad_data_byte: {int(bad.sum())} events of track {number} with a data byte above 127 dropped")
-    return Events(rows[keep], tuple(payload for _, payload in blobs.values()))
+            state = 2 * (at + length) + (last & 1)
+        if limit + 1 < state < _STOP:
+            states.pop()
+            damage = "it ends inside an event"
+        if damage:
+            warnings.append(f"damaged_track: track {number}: {damage}; what was before is kept")
+    del chain, follow  # eight times as large as the file
+    visited = np.array(states, np.int32)
+    counts = np.diff(firsts, append=len(visited))
+    rows = _gather(bytes_, visited, delta_length, at_status, np.repeat(firsts, counts))
+    numbers = np.array(owners, np.int32)
+    rows["data1"][numbers], rows["data2"][numbers], rows["blob"][numbers] = kinds, 0, places
+    by_track = np.split(rows, firsts[1:])
+    if not _is_sound(rows).all():
+        by_track = [_sound_rows(part, number, warnings) for number, part in enumerate(by_track)]
+    return [Events(part, tuple(own)) for part, own in zip(by_track, blobs, strict=True)]
 
 
 def _gather(
-    bytes_: np.ndarray, visited: np.ndarray, delta_length: np.ndarray, at_status: np.ndarray, blobs: dict
+    bytes_: np.ndarray, visited: np.ndarray, delta_length: np.ndarray, at_status: np.ndarray, track_first: np.ndarray
 ) -> np.ndarray:
-    """EVENT rows of the visited states."""
+    """EVENT rows of the visited states, blobs apart. Data that no status precedes in its track get status 0."""
     position = visited >> 1
     length, start = delta_length[position], at_status[position]
     delta = (bytes_[position] & 0x7F).astype(np.int64)
@@ -281,33 +294,52 @@ def _gather(
         if not len(wide):
             break
         delta[wide] = (delta[wide] << 7) | (bytes_[position[wide] + k] & 0x7F)
+    tick = np.cumsum(delta)
     status = bytes_[start]
     running = status < 0x80
     # Running status: the last channel status before it. Meta and system events leave it in force, as readers do.
-    source = np.maximum.accumulate(np.where(running | (status >= 0xF0), 0, np.arange(len(status))))
+    numbers = np.arange(len(status))
+    source = np.maximum.accumulate(np.where(running | (status >= 0xF0), -1, numbers))
     rows = np.zeros(len(visited), EVENT)
-    rows["tick"] = np.cumsum(delta)
-    rows["status"] = np.where(running, status[source], status)
+    rows["tick"] = tick - (tick - delta)[track_first]
+    rows["status"] = np.where(running, np.where(source >= track_first, status[source], 0), status)
     rows["data1"] = bytes_[start + ~running]
     rows["data2"] = bytes_[start + ~running + 1]
     rows["data2"][(rows["status"] >= 0xC0) & (rows["status"] < 0xE0)] = 0
     rows["blob"] = -1
-    if blobs:
-        numbers = np.fromiter(blobs, np.int64, len(blobs))
-        rows["data1"][numbers] = [kind for kind, _ in blobs.values()]
-        rows["data2"][numbers] = 0
-        rows["blob"][numbers] = np.arange(len(blobs))
     return rows
 
 
-def _variable_length(body: bytes, at: int) -> tuple[int | None, int]:
-    """(value, position after it) of a variable-length quantity; the value is None past four bytes or the end."""
-    value = 0
-    for k in range(at, min(at + 4, len(body))):
-        value = (value << 7) | (body[k] & 0x7F)
-        if body[k] < 0x80:
+def _is_sound(rows: np.ndarray) -> np.ndarray:
+    status, data = rows["status"], rows["data1"] | rows["data2"]
+    channel = (status >= 0x80) & (status < 0xF0) & (data < 0x80)
+    return channel | (status == META) | (status == SYSEX) | (status == ESCAPE)
+
+
+def _sound_rows(rows: np.ndarray, number: int, warnings: list[str]) -> np.ndarray:
+    """The rows of one track that mean something, with a warning for the others."""
+    orphans = np.flatnonzero(rows["status"] == 0)
+    if len(orphans):
+        rows = rows[: orphans[0]]
+        warnings.append(f"damaged_track: track {number}: data without a status byte; what was before is kept")
+    sound, channel = _is_sound(rows), rows["status"] < 0xF0
+    if bad := int((channel & ~sound).sum()):
+        warnings.append(f"bad_data_byte: {bad} events of track {number} with a data byte above 127 dropped")
+    if (~channel & ~sound).any():
+        warnings.append("system_message: real-time messages inside a track were skipped")
+    return rows[sound]
+
+
+def _variable_length(data: bytes, at: int, stop: int) -> tuple[int | None, int]:
+    """(value, position after it) of a variable-length quantity; the value is None past four bytes or at `stop`."""
+    if at < stop and data[at] < 0x80:
+        return data[at], at + 1
+    value, most = 0, min(at + 4, stop)
+    for k in range(at, most):
+        value = (value << 7) | (data[k] & 0x7F)
+        if data[k] < 0x80:
             return value, k + 1
-    return None, at
+    return None, most
 
 
 # ---- writing -----------------------------------------------------------------------------------------
@@ -331,6 +363,8 @@ def _track_bytes(track: Events) -> bytes:
         rows = np.concatenate([rows, end])
         blobs.append(b"")
     delta = np.diff(rows["tick"], prepend=0)
+    if delta.min() < 0 or delta.max() >= 1 << 28:
+        raise MusicgenError("a MIDI file can't hold events out of order or a rest of 2^28 ticks or more")
     delta_length = 1 + (delta >= 1 << 7) + (delta >= 1 << 14) + (delta >= 1 << 21)
     channel = rows["status"] < 0xF0
     two = channel & ~((rows["status"] >= 0xC0) & (rows["status"] < 0xE0))

@@ -49,12 +49,11 @@ def sample(
     *,
     settings: SamplingSettings,
     generator: torch.Generator,
-    stop: int,
     max_tokens: int,
     grammar: Grammar | None = None,
     on_token: Callable[[int], None] = lambda token: None,
 ) -> np.ndarray:
-    """Ids drawn after the prompt until `stop` (which is left out) or `max_tokens`.
+    """Ids drawn after the prompt until the grammar says that one ends the sequence (it is left out) or `max_tokens`.
 
     `grammar` (default: a copy of the prompt's) says what may follow; where it leaves one choice, no random
     number is spent on it. The generator must be on the CPU, so that a seed means the same on every device.
@@ -77,7 +76,7 @@ def sample(
                 masked_BV = allow(logits_BV.cpu(), torch.from_numpy(allowed)[None])
                 past_BT = torch.tensor([history[-REPETITION_WINDOW:]])
                 token = int(draw(settings.apply(masked_BV, past_BT), generator)[0])
-        if token == stop:
+        if walker.ends(token):
             break
         walker.advance(token)
         drawn.append(token)

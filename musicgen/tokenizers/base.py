@@ -24,6 +24,9 @@ class Grammar(Protocol):
     def allowed(self) -> np.ndarray:
         """Boolean array of shape (V,): the tokens that may come next. Never all false."""
 
+    def ends(self, token: int) -> bool:
+        """Whether the sequence is over when `token` comes next; that token is no part of it."""
+
     def copy(self) -> Grammar:
         """An independent walker at the same place."""
 

@@ -23,7 +23,7 @@ class Constraints:
     """What a request asks of new music. None and 0 mean no limit.
 
     `meter`: (numerator, denominator) of every new bar. `programs`: allowed program values, 128 for drums.
-    `bars`: stop (only EOS may follow) once this many bar tokens were taken. `max_polyphony`: notes sounding at
+    `bars`: end at the bar line after this many new bars. `max_polyphony`: notes sounding at
     once. `pitch_classes`: allowed pitch classes 0..11 of melodic parts. `max_empty_bars`: bars without an onset
     in a row. `max_notes_a_bar` bounds the work. `chord_sizes`: (program, most notes on one onset), so that a
     melody instrument stays one.
@@ -150,7 +150,7 @@ class RemiGrammar:
         elif state == "span":
             self._allow_positions(mask)
         elif state in ("eos", "pad"):
-            mask[v.base["eos" if c.may_end or c.bars else "bar"]] = True
+            mask[v.base["eos"]] = True
         else:  # meter, position, tempo, duration
             if state == "position" and c.tempo_changes:
                 mask[v.slice("tempo")] = True
@@ -159,6 +159,17 @@ class RemiGrammar:
             if state != "position" or not mask.any():
                 self._allow_onwards(mask)
         return mask
+
+    def ends(self, token: int) -> bool:
+        """Whether taking `token` now ends the sequence: EOS, or the bar line after the last bar asked for.
+
+        A bar line rather than EOS, because the model knows well when a bar is full and has hardly met an end in
+        mid-piece: were only EOS allowed, it would pile up notes on the last onset.
+        """
+        return token == self.v.base["eos"] or (token == self.v.base["bar"] and self._full())
+
+    def _full(self) -> bool:
+        return self.constraints.bars is not None and self.bars >= self.constraints.bars
 
     def _room_for_note(self) -> bool:
         c = self.constraints
@@ -207,9 +218,8 @@ class RemiGrammar:
         silent = c.max_empty_bars is not None and not self.notes_in_bar and self.empty_bars >= c.max_empty_bars
         if silent and mask.any():
             return
-        if c.bars is not None and self.bars >= c.bars:
-            mask[v.base["eos"]] = True
-            return
         mask[v.base["bar"]] = True
+        if self._full():
+            return
         if c.may_end and self.bars:
             mask[v.base["eos"]] = True

@@ -40,10 +40,8 @@ def main(arguments: list[str]) -> int:
         begun = time.monotonic()
         floor = evaluate_ngram(corpus, Remi(), order=order)
         took = time.monotonic() - begun
-        print(
-            f"n-gram, order {order}: {floor['nats_per_token']:.4f} nats a token, {floor['nats_per_note']:.4f} a note, {took:.0f} s",
-            flush=True,
-        )
+        nats = f"{floor['nats_per_token']:.4f} nats a token, {floor['nats_per_note']:.4f} a note"
+        print(f"n-gram, order {order}: {nats}, {took:.0f} s", flush=True)
     run = work / options.model
     command = [sys.executable, "-m", "musicgen", "train", str(work / "corpus"), "-o", str(run), "--overwrite"]
     begun = time.monotonic()

@@ -1,0 +1,75 @@
+"""The batch scripts, run as a user runs them, and the example that one of them writes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from musicgen.io import read, write
+from musicgen.io.midi import midi_bytes
+from musicgen.piece import Piece, Track, notes_array
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "corpora" / "examples" / "schubert-unfinished.mid"
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "pipelines" / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def rows(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """File -> status of the report."""
+    lines = [line.split("\t") for line in done.stdout.splitlines()[1:]]
+    return {line[1]: line[0] for line in lines}
+
+
+def test_continue_folder_goes_on_skips_and_reports(tmp_path):
+    drafts, out = tmp_path / "drafts", tmp_path / "out"
+    (drafts / "sub").mkdir(parents=True)
+    for name in ("a.mid", "sub/b.mid"):
+        write(Piece(480, (Track("", 40, notes=notes_array([(i * 480, 480, 60 + i, 80) for i in range(8)])),)), drafts / name)
+    (drafts / "broken.mid").write_bytes(b"not music")
+
+    first = run("continue_folder.py", drafts, "--out", out, "--bars", 1)
+    assert first.returncode == 1, first.stderr
+    assert rows(first) == {"a.mid": "done", "broken.mid": "failed", "sub/b.mid": "done"}
+    assert "not a MIDI file" in first.stdout
+    assert read(out / "sub" / "b.continued.mid").n_notes > 8
+    assert json.loads((out / "a.continued.json").read_text())["notes_kept"] == 8
+
+    (drafts / "broken.mid").unlink()
+    again = run("continue_folder.py", drafts, "--out", out, "--bars", 1)
+    assert again.returncode == 0
+    assert rows(again) == {"a.mid": "skipped", "sub/b.mid": "skipped"}
+
+
+def test_continue_folder_of_nothing(tmp_path):
+    done = run("continue_folder.py", tmp_path, "--out", tmp_path / "out")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_bundled_model_script_takes_only_what_may_be_passed_on(tmp_path):
+    done = run("train_bundled.py", "--data", "nottingham=x", "--work", tmp_path / "w", "--out", tmp_path / "o")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("train_bundled: weights trained on nottingham may not be passed on")
+
+
+def test_the_bundled_piece_is_the_theme():
+    spec = importlib.util.spec_from_file_location("write_example", ROOT / "pipelines" / "write_example.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert EXAMPLE.read_bytes() == midi_bytes(module.theme())
+    piece = read(EXAMPLE)
+    (cello,) = piece.tracks
+    assert (cello.program, piece.meter_at(0), round(60e6 / piece.tempo_at(0))) == (42, (3, 4), 108)
+    assert (int(piece.keys["fifths"][0]), bool(piece.keys["minor"][0])) == (1, False)
+    assert len(cello.notes) == 36
+    assert piece.end == 27.5 * 480, "it breaks off in mid-phrase"
+    assert cello.notes["pitch"][:7].tolist() == [67, 62, 67, 66, 67, 69, 67]
+    assert (cello.notes["start"][:4] / 480).tolist() == [0, 1, 2.5, 3]
