@@ -19,6 +19,7 @@ import torch
 
 from musicgen.checkpoint import Run, bundled_models, load_run
 from musicgen.errors import UnreadableError, UsageError
+from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
 from musicgen.io.atomic import write_bytes
 from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
@@ -198,6 +199,7 @@ class Composer:
                 new = notes[mine & (program == value)]
                 parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
         midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=request.start is None)
+        joined = piece_from_midi(midi)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in piece.tracks)
         whole = replace(piece, tracks=(*piece.tracks, Track(notes=notes)))
         seconds = float(whole.to_seconds(plan.end) - whole.to_seconds(plan.cut))
@@ -211,10 +213,14 @@ class Composer:
             "ticks_per_quarter": piece.ticks_per_quarter,
             "cut_tick": plan.cut,
             "notes_kept": kept,
-            "notes_added": sum(len(t.notes) for t in piece_from_midi(midi).tracks) - kept,
+            "notes_added": joined.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(seconds, 3),
             "warnings": [*piece.warnings, *plan.warnings, *notices],
+            "statistics": {
+                "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.bar_length)), end=plan.cut),
+                "new": statistics(joined, begin=plan.cut, end=plan.end),
+            },
             "licence": self.run.card.get("licence", "unknown"),
         }
         return Take(midi, self._only_new(piece, plan, parts), notes, facts, found)

@@ -59,15 +59,21 @@ def command(
     folder = Path(run)
     if folder.exists() and not resume:
         _make_room(folder, overwrite=overwrite)
+    # Settings first: a slip in them must not cost the time to build a corpus.
+    recipe = _resumed(folder, options) if resume else _recipe(options)
     source = open_or_build(corpus, folder / "corpus")
+
+    from dataclasses import replace
 
     from musicgen.recipe import DataSettings
     from musicgen.tokenizers import load_tokenizer
     from musicgen.training.loop import choose_device, train
 
     tokenizer = load_tokenizer(source.spec)
-    data = DataSettings(corpus=str(corpus), corpus_sha256=source.sha256)
-    recipe = _resumed(folder, data, options) if resume else _recipe(options, data)
+    if resume and recipe.data.corpus_sha256 != source.sha256:
+        hint = f"give the one it was trained on, {recipe.data.corpus}"
+        raise UsageError("this corpus is not the one of the run", where=corpus, hint=hint)
+    recipe = replace(recipe, data=DataSettings(corpus=str(corpus), corpus_sha256=source.sha256))
     chosen = choose_device(device)
     info = source.info()
     if not as_json:
@@ -105,7 +111,7 @@ def command(
 def _make_room(folder: Path, *, overwrite: bool) -> None:
     if not folder.is_dir():
         raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
-    if not any(folder.iterdir()):
+    if {path.name for path in folder.iterdir()} <= {"corpus"}:  # nothing yet, or a corpus built for this run
         return
     if not overwrite:
         raise UsageError("already exists", where=folder, hint="pass --resume to go on, or --overwrite to replace it")
@@ -120,7 +126,7 @@ def _make_room(folder: Path, *, overwrite: bool) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _recipe(options: dict[str, Any], data: Any) -> Any:
+def _recipe(options: dict[str, Any]) -> Any:
     """The recipe file, or the preset, with what the options change."""
     from dataclasses import replace
 
@@ -141,11 +147,10 @@ def _recipe(options: dict[str, Any], data: Any) -> Any:
         recipe = Recipe({"family": family, **PRESETS[family][size]}, TrainSettings(**TRAIN_PRESETS[size]))
     if options["embedding"]:
         recipe = replace(recipe, model={**recipe.model, "embedding": options["embedding"]})
-    recipe = recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
-    return replace(recipe, data=data)
+    return recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
 
 
-def _resumed(folder: Path, data: Any, options: dict[str, Any]) -> Any:
+def _resumed(folder: Path, options: dict[str, Any]) -> Any:
     """The run's own recipe; more steps may be asked for, nothing else may change."""
     from musicgen.recipe import read_recipe
 
@@ -159,10 +164,6 @@ def _resumed(folder: Path, data: Any, options: dict[str, Any]) -> Any:
         if options[name] is not None:
             raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")
     recipe = read_recipe(folder / "recipe.toml")
-    if recipe.data.corpus_sha256 != data.corpus_sha256:
-        raise UsageError(
-            "this corpus is not the one that the run was trained on", where=folder, hint="give the same one"
-        )
     return recipe.with_train(steps=options["steps"], precision=options["precision"])
 
 

@@ -236,10 +236,11 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
     chain, status_at = follow.data, at_status.data  # a memoryview gives an int quicker than an array
     firsts: list[int] = []  # number of each track's first event
     blobs: list[list[bytes]] = []  # of each track
-    owners, kinds, places = array("i"), array("i"), array("i")  # of each blob: event, meta type, number in its track
+    owners, kinds = array("i"), array("i")  # of each blob: event number, meta type
     for number, (begin, stop) in enumerate(spans):
         firsts.append(len(states))
-        blobs.append([])
+        own: list[bytes] = []
+        blobs.append(own)
         state, limit, damage = 2 * begin, 2 * stop, ""
         while state < limit:
             last = state
@@ -260,8 +261,7 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
             kind = data[start + 1] if data[start] == META else 0
             owners.append(len(states) - 1)
             kinds.append(kind)
-            places.append(len(blobs[-1]))
-            blobs[-1].append(data[at : at + length])
+            own.append(data[at : at + length])
             if kind == END_OF_TRACK:
                 break
             state = 2 * (at + length) + (last & 1)
@@ -273,9 +273,10 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
     del chain, follow  # eight times as large as the file
     visited = np.array(states, np.int32)
     counts = np.diff(firsts, append=len(visited))
-    rows = _gather(bytes_, visited, delta_length, at_status, np.repeat(firsts, counts))
+    rows = _gather(bytes_, visited, delta_length, at_status, np.repeat(np.array(firsts, np.int32), counts))
     numbers = np.array(owners, np.int32)
-    rows["data1"][numbers], rows["data2"][numbers], rows["blob"][numbers] = kinds, 0, places
+    rows["data1"][numbers], rows["data2"][numbers] = kinds, 0
+    rows["blob"][numbers] = np.concatenate([np.arange(len(own)) for own in blobs])
     by_track = np.split(rows, firsts[1:])
     if not _is_sound(rows).all():
         by_track = [_sound_rows(part, number, warnings) for number, part in enumerate(by_track)]
@@ -298,7 +299,7 @@ def _gather(
     status = bytes_[start]
     running = status < 0x80
     # Running status: the last channel status before it. Meta and system events leave it in force, as readers do.
-    numbers = np.arange(len(status))
+    numbers = np.arange(len(status), dtype=np.int32)
     source = np.maximum.accumulate(np.where(running | (status >= 0xF0), -1, numbers))
     rows = np.zeros(len(visited), EVENT)
     rows["tick"] = tick - (tick - delta)[track_first]

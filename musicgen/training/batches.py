@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from musicgen.corpus.augment import draw_transposition
 from musicgen.errors import UnreadableError
 from musicgen.recipe import AugmentSettings
 
@@ -71,14 +72,12 @@ class Batches:
     def _augmented(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         a = self.augment
         # Always the same draws, so that one setting doesn't change what the others do.
-        semitones, tempo = (
-            rng.integers(a.transpose_low, a.transpose_high + 1),
-            rng.integers(-a.tempo_steps, a.tempo_steps + 1),
-        )
+        semitones = draw_transposition(rng, low=a.transpose_low, high=a.transpose_high)
+        tempo = int(rng.integers(-a.tempo_steps, a.tempo_steps + 1))
         others = rng.random() < a.programs
-        ids = self.tokenizer.transposed(ids, int(semitones))
+        ids = self.tokenizer.transposed(ids, semitones)
         if tempo:
-            ids = self.tokenizer.with_tempo(ids, int(tempo))
+            ids = self.tokenizer.with_tempo(ids, tempo)
         return self.tokenizer.with_programs(ids, rng) if others else ids
 
 

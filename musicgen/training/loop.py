@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from musicgen.checkpoint import load_checkpoint, model_for, save_checkpoint, save_run
 from musicgen.errors import CheckError, UsageError
+from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
-from musicgen.recipe import Recipe
+from musicgen.recipe import Recipe, recipe_toml
 from musicgen.training.batches import Batches, TokenSource, validation_windows
 from musicgen.training.schedule import learning_rate
 
@@ -82,6 +83,7 @@ def train(
     if not resume and (folder / "checkpoints").exists():
         raise UsageError("already holds a run", where=folder, hint="pass --resume to go on, or choose another folder")
     target = choose_device(device)
+    folder.mkdir(parents=True, exist_ok=True)
     model = model_for(recipe, tokenizer)
     model.to(target)
     optimizer = _optimizer(model, settings.weight_decay, fused=target.type in ("cuda", "cpu"))
@@ -103,6 +105,8 @@ def train(
         max_tokens=settings.evaluate_tokens,
         pad=pad,
     )
+    # From the first step on, so that even a run that is killed can be resumed.
+    write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
     log = _Log(folder, resume_at=begin if resume else None)
     started = saved = time.monotonic()
     budget = None if max_seconds is None else before + max_seconds
@@ -114,8 +118,33 @@ def train(
         state = {"step": step, "seconds": seconds, "best": best}
         save_checkpoint(last, model=model, optimizer=optimizer, state=state)
 
-    def keep_best(valid: float) -> None:
-        save_checkpoint(best_folder, model=model, optimizer=None, state={"step": step, "valid_nats_per_token": valid})
+    def keep_best() -> None:
+        save_checkpoint(best_folder, model=model, optimizer=None, state={"step": step, "valid_nats_per_token": best})
+        export(best_step=step)
+
+    def export(*, best_step: int) -> dict[str, Any]:
+        """Put the model as it stands, and what is known of it, where users of the run look."""
+        full = {
+            **(card or {}),
+            "family": model.settings.family,
+            "parameters": model.n_parameters,
+            "steps": step,
+            "best_step": best_step,
+            "seconds": round(seconds, 1),
+            "tokens_seen": step * settings.batch * settings.length,
+            "valid_nats_per_token": best,
+            "valid_tokens": sum(int((targets != pad).sum()) for _, targets in windows),
+        }
+        save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
+        return full
+
+    def finish() -> dict[str, Any]:
+        """Save what resuming needs, then leave the best weights for use."""
+        keep_last()
+        if not best_folder.exists():  # no validation yet, or none to be had
+            keep_best()
+        state = load_checkpoint(best_folder, model=model)
+        return export(best_step=state["step"])
 
     try:
         while step < settings.steps:
@@ -155,7 +184,7 @@ def train(
                 recent = []
                 if valid is not None and (best is None or valid < best):
                     best = valid
-                    keep_best(valid)
+                    keep_best()
                 window_tokens, window_start = 0, time.monotonic()  # validation is not training speed
             left = (settings.steps - step) * (seconds - before) / (step - begin)
             if budget is not None:
@@ -168,44 +197,9 @@ def train(
                 saved = time.monotonic()
     except KeyboardInterrupt:
         # A second Ctrl-C while saving is the user's right; the checkpoint before it is still whole.
-        keep_last()
-        _export(model, folder, tokenizer, recipe, card, step, seconds, best, windows)
+        finish()
         raise
-    if not best_folder.exists():
-        keep_best(float("nan") if best is None else best)
-    keep_last()
-    return _export(model, folder, tokenizer, recipe, card, step, seconds, best, windows)
-
-
-def _export(
-    model: SequenceModel,
-    folder: Path,
-    tokenizer: Any,
-    recipe: Recipe,
-    card: dict[str, Any] | None,
-    step: int,
-    seconds: float,
-    best: float | None,
-    windows: list,
-) -> dict[str, Any]:
-    """Put the best weights so far where users of the model look."""
-    if (folder / "checkpoints" / "best").exists():
-        state = load_checkpoint(folder / "checkpoints" / "best", model=model)
-    else:
-        state = {"step": step}
-    full = {
-        **(card or {}),
-        "family": model.settings.family,
-        "parameters": model.n_parameters,
-        "steps": step,
-        "best_step": state["step"],
-        "seconds": round(seconds, 1),
-        "tokens_seen": step * recipe.train.batch * recipe.train.length,
-        "valid_nats_per_token": best,
-        "valid_tokens": int(sum((t != 0).sum() for _, t in windows)),
-    }
-    save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
-    return full
+    return finish()
 
 
 def _optimizer(model: SequenceModel, weight_decay: float, *, fused: bool) -> torch.optim.Optimizer:

@@ -31,7 +31,10 @@ def test_continue_folder_goes_on_skips_and_reports(tmp_path):
     drafts, out = tmp_path / "drafts", tmp_path / "out"
     (drafts / "sub").mkdir(parents=True)
     for name in ("a.mid", "sub/b.mid"):
-        write(Piece(480, (Track("", 40, notes=notes_array([(i * 480, 480, 60 + i, 80) for i in range(8)])),)), drafts / name)
+        write(
+            Piece(480, (Track("", 40, notes=notes_array([(i * 480, 480, 60 + i, 80) for i in range(8)])),)),
+            drafts / name,
+        )
     (drafts / "broken.mid").write_bytes(b"not music")
 
     first = run("continue_folder.py", drafts, "--out", out, "--bars", 1)
