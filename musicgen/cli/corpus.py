@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import json_option, overwrite_option, print_json, progress_bar, say, warn
+from musicgen.cli.options import (
+    json_option,
+    limit_options,
+    limits_from,
+    overwrite_option,
+    print_json,
+    progress_bar,
+    say,
+    warn,
+)
 
 __all__ = ["command", "open_or_build", "show_corpus"]
 
@@ -82,6 +91,7 @@ def fetch(name: str, output: str | None) -> None:
     "--licence", default="unknown", show_default=True, help="Licence of files that aren't from the catalogue."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Which works fall into which split.")
+@limit_options
 @json_option
 @overwrite_option
 def build(
@@ -97,13 +107,20 @@ def build(
     seed: int,
     as_json: bool,
     overwrite: bool,
+    **options: Any,
 ) -> None:
     """Build a corpus from SOURCES: folders, files, or names of the catalogue."""
     from musicgen.corpus.build import BuildSettings, build_corpus
     from musicgen.tokenizers import load_tokenizer
 
     settings = BuildSettings(
-        valid=valid, test=test, by_folder=works_by == "folder", licence=licence, seed=seed, overwrite=overwrite
+        valid=valid,
+        test=test,
+        by_folder=works_by == "folder",
+        licence=licence,
+        seed=seed,
+        overwrite=overwrite,
+        limits=limits_from(options),
     )
     made = load_tokenizer({"name": tokenizer, "positions_per_quarter": int(positions)})
     with progress_bar() as bar:

@@ -21,6 +21,7 @@ from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
 from musicgen.errors import UnreadableError, UsageError
+from musicgen.io.midi import Limits
 
 __all__ = ["BuildSettings", "build_corpus", "find_sources"]
 
@@ -37,6 +38,7 @@ class BuildSettings:
     test: float = 0.05
     by_folder: bool = False  # a folder is a work
     overwrite: bool = False
+    limits: Limits | None = None  # of each MIDI file; None: the published ones
     fetched: str | None = None  # where `catalog.fetch` put its folders; None: `catalog.default_folder()`
 
 
@@ -71,7 +73,9 @@ def build_corpus(
     rejected: list[dict[str, str]] = []
     duplicates: list[dict[str, str]] = []
     seen: dict[bytes, str] = {}
-    results = run_workers(files, spec, jobs=jobs, timeout_s=settings.timeout_s, progress=progress)
+    results = run_workers(
+        files, spec, jobs=jobs, timeout_s=settings.timeout_s, limits=settings.limits, progress=progress
+    )
     for file, result in results:  # in the order of `files`, so the first by name wins
         if isinstance(result, Rejected):
             rejected.append({"source": result.source, "reason": result.reason})

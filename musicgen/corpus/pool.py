@@ -20,6 +20,7 @@ import numpy as np
 from musicgen.corpus.scan import Found, iter_pieces
 from musicgen.corpus.split import fingerprint
 from musicgen.errors import MusicgenError, ResourceError, printable
+from musicgen.io.midi import Limits
 from musicgen.io.score_text import SCORE_SUFFIXES
 from musicgen.piece import Piece
 
@@ -52,6 +53,7 @@ def run_workers(
     *,
     jobs: int,
     timeout_s: float,
+    limits: Limits | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Iterator[tuple[Found, Work | Rejected]]:
     """The pieces of `files` in their order, encoded by `jobs` processes. All processes end with the iterator."""
@@ -59,7 +61,7 @@ def run_workers(
     results: dict[int, list[Work | Rejected]] = {}
     done: set[int] = set()
     following = 0
-    workers = [_Worker(spec) for _ in range(jobs)]
+    workers = [_Worker(spec, limits) for _ in range(jobs)]
     try:
         for worker in workers:
             worker.give(next(waiting, None), files, timeout_s)
@@ -96,7 +98,7 @@ def run_workers(
                         )
                     results.setdefault(index, []).append(Rejected(name, reason))
                     worker.stop()
-                    workers[place] = worker = _Worker(spec)
+                    workers[place] = worker = _Worker(spec, limits)
                 done.add(index)
                 if progress is not None:
                     progress(len(done), len(files), name)
@@ -113,11 +115,11 @@ def run_workers(
 class _Worker:
     """One process, its pipe, and the file it is at."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
+    def __init__(self, spec: dict[str, Any], limits: Limits | None) -> None:
         # Not forked: the caller may have threads, and a fork would copy its memory and its accelerator.
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, spec), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, spec, limits), daemon=True)
         self.process.start()
         theirs.close()
         self.index: int | None = None
@@ -145,7 +147,7 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Any, spec: dict[str, Any]) -> None:
+def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
     """The life of a worker: files in, pieces out, None after each file."""
     # Ctrl-C reaches the whole group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -156,7 +158,7 @@ def _serve(pipe: Any, spec: dict[str, Any]) -> None:
         pipe.send("ready")
         while True:
             name, path = pipe.recv()
-            for result in _encode(name, path, tokenizer):
+            for result in _encode(name, path, tokenizer, limits):
                 pipe.send(result)
             pipe.send(None)
             if path.lower().endswith(SCORE_SUFFIXES):
@@ -165,9 +167,9 @@ def _serve(pipe: Any, spec: dict[str, Any]) -> None:
         return
 
 
-def _encode(name: str, path: str, tokenizer: Any) -> Iterator[Work | Rejected]:
+def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work | Rejected]:
     try:
-        for tune, piece in iter_pieces(path):
+        for tune, piece in iter_pieces(path, limits=limits):
             source = f"{name}#{tune}" if tune else name
             if isinstance(piece, Piece):
                 ids = np.asarray(tokenizer.encode(piece)).astype("<u2")

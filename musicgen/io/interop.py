@@ -35,7 +35,7 @@ def from_pretty_midi(midi: Any) -> Piece:
     """
 
     def tick(seconds: float) -> int:
-        return int(midi.time_to_tick(max(0.0, seconds)))
+        return int(midi.time_to_tick(seconds))
 
     tracks = []
     for instrument in midi.instruments:
