@@ -32,7 +32,7 @@ class BuildSettings:
 
     licence: str = "unknown"  # of files that come from no catalogue entry
     min_notes: int = 8
-    timeout_s: float = 120.0
+    timeout_s: float = 600.0  # by the clock: generous, for a busy machine must not change the corpus
     seed: int = 0
     valid: float = 0.05
     test: float = 0.05

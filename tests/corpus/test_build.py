@@ -124,15 +124,15 @@ EVIL = """
 import os, time
 from musicgen.corpus import pool
 real = pool._encode
-def encode(name, path, tokenizer):
+def encode(name, path, *rest):
     if name == "f1.mid":
         os.kill(os.getpid(), 9)
     if name == "f2.mid":
         time.sleep(60)
-    return real(name, path, tokenizer)
-def serve(pipe, spec):
+    return real(name, path, *rest)
+def serve(*arguments):
     pool._encode = encode
-    serve_really(pipe, spec)
+    serve_really(*arguments)
 serve_really = pool._serve
 """
 
