@@ -8,7 +8,7 @@ EXAMPLE := corpora/examples/schubert-unfinished.mid
 
 demo: $(VENV)/installed
 	@mkdir -p demo
-	@$(BIN)/musicgen continue $(EXAMPLE) --seed 4 -f mid,wav -o demo/ --overwrite
+	@$(BIN)/musicgen continue $(EXAMPLE) --seed 3 -f mid,wav -o demo/ --overwrite
 	@echo "MIDI: $(CURDIR)/demo/schubert-unfinished.continued.mid"
 	@echo "WAV:  $(CURDIR)/demo/schubert-unfinished.continued.wav"
 

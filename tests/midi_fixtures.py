@@ -11,6 +11,8 @@ from __future__ import annotations
 import random
 import zlib
 
+from midi_bricks import END, chunk, event, file, header, key, meta, meter, off, on, sysex, tempo, track, varlen
+
 Note = tuple[int, int, int, int]
 
 LEGAL: dict[str, bytes] = {}
@@ -19,71 +21,6 @@ HEAVY: dict[str, bytes] = {}
 NOT_MUSIC: dict[str, bytes] = {}
 NOTES: dict[str, list[Note]] = {}
 WARNINGS: dict[str, set[str]] = {}
-
-# ---- the bricks --------------------------------------------------------------------------------------
-
-
-def varlen(value: int) -> bytes:
-    """A variable-length quantity."""
-    septets = [value & 0x7F]
-    while value := value >> 7:
-        septets.append(value & 0x7F | 0x80)
-    return bytes(reversed(septets))
-
-
-def event(delta: int, *data: int) -> bytes:
-    """`delta` ticks, then the bytes of a channel event as they are."""
-    return varlen(delta) + bytes(data)
-
-
-def on(delta: int, pitch: int, velocity: int = 80, channel: int = 0) -> bytes:
-    return event(delta, 0x90 | channel, pitch, velocity)
-
-
-def off(delta: int, pitch: int, channel: int = 0) -> bytes:
-    return event(delta, 0x80 | channel, pitch, 64)
-
-
-def meta(delta: int, kind: int, payload: bytes = b"") -> bytes:
-    return varlen(delta) + bytes([0xFF, kind]) + varlen(len(payload)) + payload
-
-
-def sysex(delta: int, payload: bytes, status: int = 0xF0) -> bytes:
-    return varlen(delta) + bytes([status]) + varlen(len(payload)) + payload
-
-
-def tempo(delta: int, microseconds: int) -> bytes:
-    return meta(delta, 0x51, microseconds.to_bytes(3, "big"))
-
-
-def meter(delta: int, numerator: int, power: int) -> bytes:
-    return meta(delta, 0x58, bytes([numerator, power, 24, 8]))
-
-
-def key(delta: int, fifths: int, minor: int = 0) -> bytes:
-    return meta(delta, 0x59, bytes([fifths & 0xFF, minor]))
-
-
-def chunk(name: bytes, body: bytes, length: int | None = None) -> bytes:
-    return name + (len(body) if length is None else length).to_bytes(4, "big") + body
-
-
-def header(form: int, tracks: int, division: int = 480, extra: bytes = b"", length: int | None = None) -> bytes:
-    return chunk(b"MThd", b"".join(v.to_bytes(2, "big") for v in (form, tracks, division)) + extra, length)
-
-
-END = b"\x00\xff\x2f\x00"
-
-
-def track(*events: bytes) -> bytes:
-    return chunk(b"MTrk", b"".join(events) + END)
-
-
-def file(*tracks: bytes, form: int | None = None, division: int = 480, declared: int | None = None) -> bytes:
-    """A file of whole chunks; format 0 when it has one track."""
-    form = (0 if len(tracks) == 1 else 1) if form is None else form
-    return header(form, len(tracks) if declared is None else declared, division) + b"".join(tracks)
-
 
 TUNE = on(0, 60) + off(480, 60) + on(0, 62, 90) + off(480, 62) + on(0, 64, 100) + off(480, 64)
 TUNE_NOTES: list[Note] = [(0, 480, 60, 80), (480, 480, 62, 90), (960, 480, 64, 100)]
@@ -164,6 +101,9 @@ _legal(
     "running_status_of_one_data_byte",
     file(track(event(0, 0xC0, 5), event(0, 6), event(0, 0xD0, 9), event(0, 10), event(0, 11), TUNE)),
 )
+_legal(
+    "running_status_of_one_data_byte_across_metas", file(track(event(0, 0xC0, 5), meta(0, 1, b"x"), event(0, 6), TUNE))
+)
 _legal("escape", file(track(sysex(0, b"\x90\x3c\x50", 0xF7), TUNE, sysex(0, b"\xf3\x01", 0xF7))))
 _legal("sysex", file(track(sysex(0, b"\x7e\x7f\x09\x01\xf7"), TUNE)))
 _legal(
@@ -221,6 +161,7 @@ _legal("program_change_in_mid_track", file(track(event(0, 0xC0, 40), TUNE[:9], e
 _legal("program_in_another_track", file(track(event(0, 0xC0, 40), event(480, 0xC0, 41)), track(TUNE)))
 _legal("drums", file(track(event(0, 0xC9, 8), on(0, 36, 99, 9), off(10, 36, 9), on(0, 60), off(480, 60))),
        [(0, 10, 36, 99), (10, 480, 60, 80)])  # fmt: skip
+_legal("two_names", file(track(meta(0, 3, b"first"), meta(0, 3, b"second"), TUNE)))
 _legal("odd_metas", file(track(meta(0, 0, b"\0\1"), meta(0, 0x20, b"\3"), meta(0, 0x21, b"\1"), meta(0, 0x54, b"\x60\0\0\0\0"),
                                meta(0, 0x7F, b"\0\0\x41" + b"x" * 300), meta(0, 0x60, b"?"), meta(0, 0x04), TUNE)))  # fmt: skip
 
@@ -238,6 +179,7 @@ for _name, _events, _warns in (
     ("meter_0_4", meter(0, 0, 2), "bad_meter"),
     ("meter_255_4", meter(0, 255, 2), "bad_meter"),
     ("meter_denominator_2_to_255", meter(0, 4, 255), "bad_meter"),
+    ("meter_4_128", meter(0, 4, 7), "bad_meter"),
     ("meter_short", meta(0, 0x58, b"\x04"), "bad_meter"),
     ("meter_two_bytes", meta(0, 0x58, b"\x03\x02"), ""),
     ("meter_5_8", meter(0, 5, 3), ""),
@@ -330,6 +272,12 @@ _damaged(
     "system_message",
 )
 _damaged("five_byte_delta", file(track(TUNE, b"\x80\x80\x80\x80\x00" + on(0, 70)[1:])), TUNE_NOTES, "damaged_track")
+_damaged(
+    "five_byte_delta_before_a_meta",
+    file(track(TUNE, b"\x80\x80\x80\x80\x00\xff\x01\x00", on(0, 70), off(9, 70))),
+    TUNE_NOTES,
+    "damaged_track",
+)
 _damaged("endless_delta", file(track(TUNE, b"\xff" * 5000)), TUNE_NOTES, "damaged_track")
 _damaged("endless_meta_length", file(track(TUNE, b"\0\xff\x01" + b"\xff" * 5000)), TUNE_NOTES, "damaged_track")
 _damaged("meta_past_the_end", file(track(TUNE, b"\0\xff\x01\x7fabc")), TUNE_NOTES, "damaged_track")

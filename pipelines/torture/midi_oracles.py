@@ -119,12 +119,12 @@ def categories(mine: Counter[tuple], theirs: Counter[tuple], oracle: Oracle) -> 
         if without_program[note[1:]]:
             without_program[note[1:]] -= 1
             counts["program at the end of the note" if "program_at_end" in traits else "program of another track"] += 1
+        elif "hanging" in traits:
+            counts["hanging notes left out or ended elsewhere"] += 1
         elif "overlap" in traits or (note[4] in pitches_that_overlap and not traits):
             counts["overlapping notes of a pitch end together"] += 1
         elif "zero_length" in traits:
             counts["notes without length left out or 0 long"] += 1
-        elif "hanging" in traits:
-            counts["hanging notes left out or ended elsewhere"] += 1
         else:
             counts[UNEXPLAINED] += 1
     # An extra note that stands for no missing one would be a note that we lost.
