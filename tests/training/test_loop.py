@@ -206,3 +206,11 @@ def test_a_wrong_recipe_offers_the_nearest(text, message, tmp_path):
     with pytest.raises(UsageError) as caught:
         read_recipe(path)
     assert str(caught.value).endswith(message)
+
+
+def test_presets_train_the_whole_context():
+    from musicgen.models.presets import PRESETS
+    from musicgen.training.presets import TRAIN_PRESETS
+
+    for size, settings in PRESETS["transformer"].items():
+        assert TRAIN_PRESETS[size]["length"] == settings["context"], size
