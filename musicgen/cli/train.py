@@ -80,9 +80,8 @@ def command(
         warn(f"{info['pieces']} pieces, {info['tokens']:,} tokens; {recipe.model['family']} on {chosen}; Ctrl-C saves")
     context = recipe.model.get("context", 0)
     if recipe.model["family"] == "transformer" and recipe.train.length < context:
-        warn(
-            f"windows of {recipe.train.length} tokens train only part of the context of {context}; use --recipe to match"
-        )
+        length = recipe.train.length
+        warn(f"windows of {length} tokens train only a part of the context of {context}: make them equal")
     if not len(source.spans("valid")):
         warn("no validation pieces in this corpus: the last weights are kept instead of the best")
     card = {"title": folder.name, "licence": " and ".join(sorted(info["licences"])), "data": _lineage(source, corpus)}
