@@ -76,7 +76,7 @@ def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -
     name = os.fspath(path)
     data = read_bytes(path, max_megabytes=limits.megabytes)
     if Path(name).suffix.lower() in SCORE_SUFFIXES:
-        piece = read_score(path)
+        piece = read_score(path, limits=limits)
         midi = midi_from_piece(piece)
         piece = replace(piece_from_midi(midi, where=name, limits=limits), warnings=piece.warnings)
     else:

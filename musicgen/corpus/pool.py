@@ -20,8 +20,8 @@ import numpy as np
 from musicgen.corpus.scan import Found, iter_pieces
 from musicgen.corpus.split import fingerprint
 from musicgen.errors import MusicgenError, ResourceError, printable
+from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.midi import Limits
-from musicgen.io.score_text import SCORE_SUFFIXES
 from musicgen.piece import Piece
 
 __all__ = ["Rejected", "Work", "run_workers"]

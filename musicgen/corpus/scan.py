@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from musicgen.errors import MusicgenError, UnreadableError, UsageError
+from musicgen.io import MIDI_SUFFIXES, SCORE_SUFFIXES
 from musicgen.io.midi import Limits, read_midi
-from musicgen.io.score_text import SCORE_SUFFIXES
 from musicgen.piece import Piece
 
 __all__ = ["MIDI_SUFFIXES", "MUSIC_SUFFIXES", "Found", "find_files", "iter_pieces", "load"]
 
-MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".smf")
 MUSIC_SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
 
 

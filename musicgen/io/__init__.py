@@ -21,17 +21,17 @@ SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".abc")
 def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
     """The piece in a MIDI file or a score. Raises UnreadableError (what, where, what to do)."""
     if Path(path).suffix.lower() in SCORE_SUFFIXES:
-        return read_score(path)
+        return read_score(path, limits=limits)
     from musicgen.io.midi import read_midi
 
     return read_midi(path, limits=limits)
 
 
-def read_score(path: str | os.PathLike[str]) -> Piece:
+def read_score(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
     """The first piece of a MusicXML, kern or ABC file."""
     from musicgen.io.score import read_score as read_with_music21
 
-    return read_with_music21(Path(path))
+    return read_with_music21(Path(path), limits=limits)
 
 
 def write(piece: Piece, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -58,3 +58,10 @@ def test_load_dispatches_by_suffix(tmp_path):
         load(tmp_path / "bad.mid")
     ((_, error),) = iter_pieces(tmp_path / "a.txt")
     assert "is not a music file" in str(error)
+
+
+def test_the_suffixes_are_those_of_the_score_reader():
+    from musicgen import io
+    from musicgen.io import score_text
+
+    assert set(io.SCORE_SUFFIXES) == set(score_text.SCORE_SUFFIXES)
