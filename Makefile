@@ -30,6 +30,7 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python pipelines/benchmarks/chorales.py
 
 torture: $(VENV)/installed-dev
+	$(BIN)/python pipelines/torture/midi_oracles.py --limit 1000
 	$(BIN)/python pipelines/torture/continue_many.py
 
 # constraints.txt pins what was tested; pyproject.toml alone gives lower bounds.

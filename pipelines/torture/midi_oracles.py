@@ -113,7 +113,6 @@ def categories(mine: Counter[tuple], theirs: Counter[tuple], oracle: Oracle) -> 
     counts: Counter[str] = Counter()
     missing, extra = mine - theirs, theirs - mine
     without_program = Counter(n[1:] for n in extra.elements())
-    pitches_that_overlap = {pitch for (_, pitch, _), traits in oracle.odd.items() if "overlap" in traits}
     for note in missing.elements():
         traits = oracle.odd.get((note[2], note[4], note[5]), set())
         if without_program[note[1:]]:
@@ -121,7 +120,7 @@ def categories(mine: Counter[tuple], theirs: Counter[tuple], oracle: Oracle) -> 
             counts["program at the end of the note" if "program_at_end" in traits else "program of another track"] += 1
         elif "hanging" in traits:
             counts["hanging notes left out or ended elsewhere"] += 1
-        elif "overlap" in traits or (note[4] in pitches_that_overlap and not traits):
+        elif "overlap" in traits:
             counts["overlapping notes of a pitch end together"] += 1
         elif "zero_length" in traits:
             counts["notes without length left out or 0 long"] += 1
