@@ -8,6 +8,7 @@ take.save("piece.continued.mid")
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -31,10 +32,12 @@ from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.tokenizers.remi import DRUMS
 
-__all__ = ["DEFAULT_MODEL", "Composer", "Source", "Take", "read_source"]
+__all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_source"]
 
 DEFAULT_MODEL = "default"
 ATTEMPTS = 4  # one and three retries
+# Limits guard against strangers' files; what was read may grow by a few bars.
+UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
 
 
@@ -61,7 +64,7 @@ class Take:
     @property
     def piece(self) -> Piece:
         """The whole as a Piece."""
-        return piece_from_midi(self.midi)
+        return piece_from_midi(self.midi, limits=UNLIMITED)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the whole as a MIDI file."""
@@ -199,10 +202,9 @@ class Composer:
                 new = notes[mine & (program == value)]
                 parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
         midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=request.start is None)
-        joined = piece_from_midi(midi)
+        joined = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in piece.tracks)
-        whole = replace(piece, tracks=(*piece.tracks, Track(notes=notes)))
-        seconds = float(whole.to_seconds(plan.end) - whole.to_seconds(plan.cut))
+        seconds = float(joined.to_seconds(plan.end) - joined.to_seconds(plan.cut))
         facts = {
             "model": self.run.name,
             "model_sha256": self.run.sha256,
@@ -227,7 +229,7 @@ class Composer:
 
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:
-        """The parts that new notes may go to: those named by number, else all, the latest of a track first come."""
+        """The parts that new notes may go to: those named by number; all of them where any is named otherwise."""
         named = [int(name) - 1 for name in request.tracks if name.isdigit()]
         # Asked for by name or instrument: every part that plays it.
         others = [i for i in range(len(piece.tracks)) if i not in named]

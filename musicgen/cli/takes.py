@@ -90,7 +90,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     """Draw the takes and write their files. Raises CheckError when one still failed its check after all retries."""
     import torch
 
-    from musicgen.composer import Composer
+    from musicgen.composer import UNLIMITED, Composer
     from musicgen.io.atomic import write_bytes, write_text
     from musicgen.io.midi import piece_from_midi
     from musicgen.io.smf import smf_bytes
@@ -114,11 +114,17 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
         drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_token=on_token)
         for k, take in enumerate(drawn):
             midi = take.only_new if options["only_new"] else take.midi
-            for name, path in outputs.files[k].items():
+            # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.
+            for name, path in sorted(outputs.files[k].items(), key=lambda item: item[0] == "mid"):
                 if name == "mid":
                     write_bytes(path, smf_bytes(midi), overwrite=overwrite)
                 else:
-                    render_file(piece_from_midi(midi), path, soundfont=options["soundfont"], overwrite=overwrite)
+                    render_file(
+                        piece_from_midi(midi, limits=UNLIMITED),
+                        path,
+                        soundfont=options["soundfont"],
+                        overwrite=overwrite,
+                    )
             write_text(
                 outputs.sidecars[k], json.dumps(take.facts, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite
             )

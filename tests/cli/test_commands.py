@@ -170,6 +170,18 @@ def test_limits_have_flags(here):
     )
 
 
+def test_a_piece_at_the_limit_may_grow(here):
+    assert run("continue", EXAMPLE, "--max-notes", 36, "--bars", 1, "-f", "mid,wav").exit_code == 0
+    hours = read(EXAMPLE).seconds / 3600
+    assert run("continue", EXAMPLE, "--max-hours", hours + 1e-6, "--bars", 1, "-o", "more.mid").exit_code == 0
+
+
+def test_a_soundfont_that_is_none_leaves_nothing(here):
+    (here / "bad.sf2").write_bytes(b"no font")
+    fails(3, "continue", EXAMPLE, "--bars", 1, "-f", "mid,wav", "--soundfont", "bad.sf2")
+    assert [p.name for p in here.iterdir()] == ["bad.sf2"]
+
+
 def test_a_terminal_is_safe_from_file_names(here):
     name = "bad\x1b[31m\nname.mid"
     (here / name).write_bytes(b"no")

@@ -126,6 +126,21 @@ def test_from_a_bar_replaces_what_follows():
     assert old[old["start"] < 3840].tolist() == MELODY.tracks[0].notes[:8].tolist()
 
 
+def test_seconds_follow_the_tempo_that_plays_and_not_one_that_was_cut_off():
+    late = Piece(480, MELODY.tracks, np.array([(0, 500_000), (5760, 2_000_000)], TEMPO), MELODY.meters)
+    (take,) = composer().takes(source(late), request=Request(bars=2, start=2))
+    assert take.facts["seconds_added"] == pytest.approx(4.0)
+
+
+def test_new_music_does_not_fall_under_the_readers_limits(monkeypatch):
+    from musicgen import composer as module
+    from musicgen.io import midi as reader
+
+    monkeypatch.setattr(reader.Limits.__init__, "__defaults__", (10.0, 16, 256, 3.0))
+    (take,) = module.Composer.takes(composer(), source(MELODY), request=Request(bars=1))
+    assert take.piece.n_notes > 16
+
+
 def test_a_bar_that_is_not_there_says_how_many_there_are():
     with pytest.raises(UsageError, match="there is no bar 41; the piece has 4 bars"):
         list(composer().takes(source(MELODY), request=Request(start=40)))
