@@ -30,7 +30,7 @@ from musicgen.piece import METER, TEMPO, Piece, Track
 from musicgen.sampling.continuation import Plan, Request, assign_parts, faults, make_plan, new_notes
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
-from musicgen.tokenizers.remi import DRUMS
+from musicgen.tokenizers.constraints import DRUMS
 
 __all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_source"]
 
@@ -135,11 +135,9 @@ class Composer:
             yield self._good_take(source, plan, prompt, request, settings, seed + k, count, on_token)
 
     def _read(self, plan: Plan) -> Prompt:
-        grammar = self.tokenizer.grammar()
-        if plan.prompt[0] != self.tokenizer.vocabulary.id("bos"):
-            grammar.advance(self.tokenizer.vocabulary.id("bos"))
-        prompt = read_prompt(self.model, plan.prompt, grammar=grammar)
-        grammar.constrain(plan.constraints, from_position=plan.from_position if plan.cut else None)
+        begins = plan.prompt.ravel()[0] == self.tokenizer.vocabulary.id("bos")
+        prompt = read_prompt(self.model, plan.prompt, grammar=self.tokenizer.grammar(inside=not begins))
+        prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 
     def _good_take(
@@ -161,11 +159,11 @@ class Composer:
                 prompt,
                 settings=settings,
                 generator=torch.Generator().manual_seed(used),
-                max_tokens=plan.max_tokens,
+                max_tokens=plan.max_steps,
                 on_token=on_token,
             )
-            notes, program = new_notes(plan, ids, self.tokenizer, ticks_per_quarter=source.piece.ticks_per_quarter)
-            found = faults(notes, cut=plan.cut, end=plan.end, bar_length=plan.bar_length)
+            notes, program = new_notes(plan, ids, self.tokenizer)
+            found = faults(notes, cut=plan.cut, end=plan.end, bar_length=plan.anchor.bar_length)
             if not found:
                 break
             if attempt + 1 < ATTEMPTS:
@@ -220,7 +218,7 @@ class Composer:
             "seconds_added": round(seconds, 3),
             "warnings": [*piece.warnings, *plan.warnings, *notices],
             "statistics": {
-                "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.bar_length)), end=plan.cut),
+                "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),
             },
             "licence": self.run.card.get("licence", "unknown"),

@@ -15,9 +15,8 @@ import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.gm import find_program, key_pitch_classes, program_name
-from musicgen.piece import NOTE, Piece, Track
-from musicgen.tokenizers.remi import DRUMS
-from musicgen.tokenizers.remi_grammar import Constraints
+from musicgen.piece import Piece, Track
+from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 
 __all__ = ["Plan", "Request", "assign_parts", "faults", "make_plan", "new_notes", "plain_cut"]
 
@@ -25,6 +24,7 @@ RECENT_BARS = 16  # a part that has been silent for longer doesn't come back by 
 TOKENS_A_NOTE = 4
 MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
 FEWEST_NOTES_A_BAR = 24
+LONGEST_PROMPT = 2048  # steps
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,18 @@ class Request:
 class Plan:
     """Where and how to continue: the cut, the bars to fill, the prompt, and what sampling is held to."""
 
-    cut: int
-    bar_start: float  # of the bar that the cut stands in, or that begins at the cut; ticks
-    bar_length: float  # of every new bar; ticks
+    anchor: Anchor
     bars: int  # whole new bars
-    fills: bool  # whether the cut stands in mid-bar, so that this bar is filled first
     end: int  # tick at which the new music ends
     prompt: np.ndarray
-    from_position: int | None  # grid position from which the open bar is filled
     constraints: Constraints
     melodic: frozenset[int]  # programs that play one note at a time
-    max_tokens: int
+    max_steps: int
     warnings: tuple[str, ...]
+
+    @property
+    def cut(self) -> int:
+        return self.anchor.tick
 
 
 def plain_cut(piece: Piece) -> int:
@@ -99,7 +99,8 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     starts, _ = piece.bar_starts(max(cut, 0))
     at = max(0, int(np.searchsorted(starts, cut + 0.5, side="right")) - 1)
     bar_start = float(starts[at])
-    fills = cut - bar_start > piece.ticks_per_quarter / (2 * tokenizer.steps)
+    # Less than half a step of the usual grid, 24 a quarter, is the bar line itself.
+    fills = cut - bar_start > piece.ticks_per_quarter / 48
     if not fills and at > 0:
         at -= 1  # the prompt's last bar is the one before the cut
 
@@ -120,8 +121,8 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None)[:-1].astype(np.int64)
     if not before.n_notes:
         warnings.append("empty: no notes before the cut; the music begins from nothing")
-    position = round((cut - bar_start) * tokenizer.steps / piece.ticks_per_quarter) if fills else None
-    prompt = ids[:1] if not cut else _tail(ids, tokenizer, None if context is None else context * 3 // 4)
+    # A recurrent model could read all of it, but the seconds count.
+    prompt = ids[:1] if not cut else tokenizer.tail(ids, LONGEST_PROMPT if context is None else context * 3 // 4)
 
     polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
     total = bars + int(fills)
@@ -141,41 +142,25 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         chord_sizes=tuple(sorted(polyphony.items())),
     )
     return Plan(
-        cut=cut,
-        bar_start=float(first_bar),
-        bar_length=bar_length,
+        anchor=Anchor(cut, float(first_bar), bar_length, piece.ticks_per_quarter, us, fills),
         bars=bars,
-        fills=fills,
         end=end,
         prompt=prompt,
-        from_position=position if fills else round(bar_length * tokenizer.steps / piece.ticks_per_quarter) + 1,
         constraints=constraints,
         melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
-        max_tokens=total * (cap * (TOKENS_A_NOTE + 1) + 8) + 64,
+        max_steps=total * (cap * (TOKENS_A_NOTE + 1) + 8) + 64,
         warnings=tuple(warnings),
     )
 
 
-def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any, *, ticks_per_quarter: int) -> tuple[np.ndarray, np.ndarray]:
+def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
     """(NOTE array in the piece's ticks, program value of each) of the ids drawn after the plan's prompt.
 
     Notes are clipped to the plan's end, so that the new music is exactly as long as was asked; a melody
     instrument's note ends where its next one begins.
     """
-    # The open bar is spelled again from its bar token, so that positions count from its start.
-    opening = np.zeros(0, np.int64)
-    if plan.fills:
-        opening = plan.prompt[int(np.flatnonzero(plan.prompt == tokenizer.vocabulary.id("bar"))[-1]) :]
-    whole = np.concatenate([opening, ids])
-    n = tokenizer.notes(whole)
-    new = n.at >= len(opening)
-    start = plan.bar_start + n.bar[new] * plan.bar_length + n.position[new] * ticks_per_quarter / tokenizer.steps
-    notes = np.zeros(int(new.sum()), NOTE)
-    notes["start"] = np.maximum(np.rint(start), plan.cut)
-    notes["duration"] = np.maximum(1, np.rint(n.duration[new] * ticks_per_quarter / tokenizer.steps))
+    notes, program = tokenizer.new_notes(plan.prompt, ids, plan.anchor)
     notes["duration"] = np.minimum(notes["duration"], plan.end - notes["start"])
-    notes["pitch"], notes["velocity"] = n.pitch[new], np.maximum(1, n.velocity[new])
-    program = n.program[new]
     for value in plan.melodic:
         line = np.flatnonzero(program == value)
         gap = notes["start"][line[1:]] - notes["start"][line[:-1]]
@@ -244,22 +229,6 @@ def _until(piece: Piece, cut: int) -> Piece:
         notes["duration"] = np.minimum(notes["duration"], cut - notes["start"])
         tracks.append(replace(track, notes=notes))
     return replace(piece, tracks=tuple(tracks))
-
-
-def _tail(ids: np.ndarray, tokenizer: Any, room: int | None) -> np.ndarray:
-    """The last bars that fit into `room` ids; of a single bar that doesn't fit, its head and its last onsets."""
-    if room is None:
-        room = 2048  # a recurrent model could read it all, but the seconds count
-    if len(ids) <= room:
-        return ids
-    bars = tokenizer.bar_positions(ids)
-    fitting = bars[bars >= len(ids) - room]
-    if len(fitting):
-        return ids[fitting[0] :]
-    head = ids[bars[-1] : bars[-1] + 2]
-    onsets = np.flatnonzero(tokenizer.vocabulary.is_kind(ids, "position"))
-    onsets = onsets[onsets >= len(ids) - room + 2]
-    return np.concatenate([head, ids[onsets[0] :]]) if len(onsets) else ids[bars[-1] :]
 
 
 def _programs(

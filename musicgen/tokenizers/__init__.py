@@ -6,12 +6,14 @@ import difflib
 from typing import Any
 
 from musicgen.errors import UsageError
+from musicgen.tokenizers.bar_music import BarSettings
 from musicgen.tokenizers.base import Grammar, Tokenizer
+from musicgen.tokenizers.notes import Notes
 from musicgen.tokenizers.remi import Remi
 
-__all__ = ["TOKENIZERS", "Grammar", "Remi", "Tokenizer", "load_tokenizer"]
+__all__ = ["TOKENIZERS", "BarSettings", "Grammar", "Notes", "Remi", "Tokenizer", "load_tokenizer"]
 
-TOKENIZERS: dict[str, Any] = {"remi": Remi}
+TOKENIZERS: dict[str, Any] = {"notes": Notes, "remi": Remi}
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Any:

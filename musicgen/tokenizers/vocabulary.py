@@ -7,12 +7,25 @@ and a grammar's mask a slice.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from musicgen.errors import UsageError
 
-__all__ = ["Vocabulary"]
+__all__ = ["Field", "Vocabulary"]
+
+
+class Field(NamedTuple):
+    """One field of a step: its values are the ids first .. first + size - 1.
+
+    A flat tokenizer has one field that holds all ids. Where a step has several, id 0 (`pad`) stands in a field
+    that this step has no use for.
+    """
+
+    name: str
+    first: int
+    size: int
 
 
 class Vocabulary:

@@ -11,10 +11,10 @@ from musicgen.errors import UsageError
 from musicgen.io import read
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Remi, load_tokenizer
-from musicgen.tokenizers.remi import RemiSettings
-from musicgen.tokenizers.remi_grammar import Constraints
+from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.constraints import Constraints
 
-GRIDS = [Remi(RemiSettings(24)), Remi(RemiSettings(48))]
+GRIDS = [Remi(BarSettings(24)), Remi(BarSettings(48))]
 grids = pytest.mark.parametrize("remi", GRIDS, ids=["24", "48"])
 
 

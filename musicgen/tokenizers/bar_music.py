@@ -1,0 +1,325 @@
+"""What the tokenizers that count in bars share: the grid, the items in their order, and pieces made of them.
+
+Grid: `positions_per_quarter` (24 holds 32nds and triplets, 48 triplet 32nds too) within the bar; bars begin
+where the meters put them, exact to a 64th note. Tracks of one program merge, and of two equal onsets the longer
+note stays. Velocities fall into 32 steps, tempi into twelfths of an octave from 20 to 320, durations into a table
+up to 16 quarters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from musicgen.errors import UsageError
+from musicgen.piece import METER, NOTE, TEMPO, Piece, Track
+from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
+from musicgen.tokenizers.constraints import DRUMS, Anchor
+from musicgen.tokenizers.vocabulary import Vocabulary
+
+__all__ = ["N_TEMPOS", "SPAN_QUARTERS", "TICKS_PER_QUARTER", "BarMusic", "BarSettings", "Items", "Spelled"]
+
+TICKS_PER_QUARTER = 480  # of decoded pieces: holds both grids and 64th notes
+SPAN_QUARTERS = 8  # positions count up to eight quarters; in longer bars a span moves on by eight
+VELOCITY_STEP = 4
+TEMPO_LOWEST, TEMPOS_PER_OCTAVE, N_TEMPOS = 20.0, 12, 49
+FOUR_FOUR = 3 * len(DENOMINATORS) + DENOMINATORS.index(4)
+
+
+@dataclass(frozen=True)
+class BarSettings:
+    """The grid: 24 or 48 positions a quarter note."""
+
+    positions_per_quarter: int = 24
+
+    def __post_init__(self) -> None:
+        if self.positions_per_quarter not in (24, 48):
+            raise UsageError(f"positions_per_quarter is {self.positions_per_quarter}, must be 24 or 48")
+
+
+class Items(NamedTuple):
+    """A piece as bars, tempo changes and notes in one order; arrays of shape (N,) but for `meter`, one a bar."""
+
+    is_bar: np.ndarray
+    is_tempo: np.ndarray
+    is_note: np.ndarray
+    meter: np.ndarray  # (bars,) meter values
+    slot: np.ndarray  # bar and position in one number: equal on one onset
+    position: np.ndarray  # grid steps from the bar's start; -1 for a bar
+    spans: np.ndarray  # how many spans the onset lies past the one before it; 0 but at a new onset
+    program: np.ndarray  # 0..127, DRUMS for drums; -1 for what is no note
+    tempo: np.ndarray  # (tempi,) tempo values
+    pitch: np.ndarray  # (notes,)
+    velocity: np.ndarray  # (notes,) velocity values
+    duration: np.ndarray  # (notes,) duration values
+
+
+class Spelled(NamedTuple):
+    """The notes that ids spell, one array entry a note, in their order."""
+
+    at: np.ndarray  # where the note stands in the ids
+    bar: np.ndarray  # counted from 0 among the bars in the ids
+    position: np.ndarray  # grid steps from the bar's start
+    program: np.ndarray  # 0..127, DRUMS for drums
+    pitch: np.ndarray
+    velocity: np.ndarray
+    duration: np.ndarray  # grid steps
+
+
+class BarMusic:
+    """The half of a bar tokenizer that doesn't depend on how items become ids. Stateless."""
+
+    name: str
+    _vocabulary: Vocabulary
+
+    def __init__(self, settings: BarSettings | None = None) -> None:
+        self.settings = settings or BarSettings()
+        self.steps = self.settings.positions_per_quarter
+        # Every step up to two quarters, then sixteenths up to four, eighths to eight, quarters to sixteen.
+        r = self.steps
+        self.durations = np.concatenate(
+            [
+                np.arange(1, 2 * r + 1),
+                np.arange(2 * r + r // 4, 4 * r + 1, r // 4),
+                np.arange(4 * r + r // 2, 8 * r + 1, r // 2),
+                np.arange(9 * r, 16 * r + 1, r),
+            ]
+        )
+        midpoints = (self.durations[1:] + self.durations[:-1] + 1) // 2
+        self._nearest_duration = np.searchsorted(midpoints, np.arange(16 * r + 1), side="right")
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self._vocabulary
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return {"name": self.name, **asdict(self.settings)}
+
+    @classmethod
+    def from_spec(cls, spec: dict[str, Any]) -> Self:
+        """Rebuild from `spec`; keys that are not settings are an error."""
+        settings = {k: v for k, v in spec.items() if k != "name"}
+        unknown = set(settings) - {f.name for f in fields(BarSettings)}
+        if unknown:
+            raise UsageError(f"the tokenizer {cls.name} has no setting {sorted(unknown)[0]!r}")
+        return cls(BarSettings(**settings))
+
+    # ---- piece -> items --------------------------------------------------------------------------
+
+    def items(self, piece: Piece, until: int | None) -> Items:
+        """The piece's bars, tempi and notes in order.
+
+        Bars reach to the one of the last onset, or to the one before tick `until` when that is given and later.
+        Notes on one onset ascend by (program, pitch), drums last; a tempo stands before the notes.
+        """
+        r = self.steps
+        notes, program = _all_notes(piece)
+        last = max(int(notes["start"].max()) if len(notes) else 0, (until or 1) - 1)
+        bars = BarGrid(piece, last + 1, r)
+        note_bar, note_position = bars.place(notes["start"])
+        tempo_bar, tempo_position, tempo_value = _tempos(piece, bars, last)
+        count = max(bars.of_tick(until - 1) + 1 if until else 0, int(note_bar.max()) + 1 if len(notes) else 0, 1)
+        keep = tempo_bar < count
+        tempo_bar, tempo_position, tempo_value = tempo_bar[keep], tempo_position[keep], tempo_value[keep]
+
+        step = bars.step
+        steps = (2 * notes["duration"] * (16 * r) + step) // (2 * step)
+        duration = self._nearest_duration[np.clip(steps, 1, 16 * r)]
+        # One key a note orders and identifies it: bar, slot in the bar (0: the bar itself), program, pitch,
+        # and the longest first, so that of equal onsets the first one stays.
+        key = _key(note_bar, note_position + 1, program + 1, notes["pitch"]) * 1024 + (1023 - duration)
+        order = np.argsort(key, kind="stable")
+        key = key[order]
+        keep = np.append(True, key[1:] // 1024 != key[:-1] // 1024) if len(key) else np.zeros(0, bool)
+        order, key = order[keep], key[keep]
+
+        zeros_bar, zeros_tempo = np.zeros(count, np.int64), np.zeros(len(tempo_bar), np.int64)
+        keys = [_key(np.arange(count), zeros_bar, zeros_bar, zeros_bar) * 1024]
+        keys += [_key(tempo_bar, tempo_position + 1, zeros_tempo, zeros_tempo) * 1024, key]
+        kinds = np.repeat(np.arange(3), [count, len(tempo_bar), len(key)])
+        merged = np.concatenate(keys)
+        at = np.argsort(merged, kind="stable")  # item order: bars, tempi and notes
+        merged, kinds = merged[at], kinds[at]
+        slot = merged >> 25  # bar and slot
+        position = (slot & 0x3FFF) - 1
+        is_bar = kinds == 0
+        new_slot = np.append(True, slot[1:] != slot[:-1]) & ~is_bar
+        window = np.maximum(position, 0) // (SPAN_QUARTERS * r)
+        return Items(
+            is_bar,
+            kinds == 1,
+            kinds == 2,
+            bars.meter_value[:count],
+            slot,
+            position,
+            np.where(new_slot, window - np.concatenate([[0], window[:-1]]), 0),
+            ((merged >> 17) & 0xFF) - 1,
+            tempo_value,
+            notes["pitch"][order].astype(np.int64),
+            notes["velocity"][order].astype(np.int64) // VELOCITY_STEP,
+            duration[order],
+        )
+
+    def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
+        raise NotImplementedError
+
+    def decode(self, ids: np.ndarray) -> Piece:
+        raise NotImplementedError
+
+    def notes(self, ids: np.ndarray) -> Spelled:
+        raise NotImplementedError
+
+    def count_notes(self, ids: np.ndarray) -> int:
+        raise NotImplementedError
+
+    def bar_positions(self, ids: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def on_grid(self, piece: Piece) -> Piece:
+        """The piece as this tokenizer can say it."""
+        return self.decode(self.encode(piece))
+
+    def report(self, piece: Piece) -> list[str]:
+        """What `on_grid` clamps or merges, beside timing."""
+        notes, _ = _all_notes(piece)
+        lines = []
+        long = int((notes["duration"] > 16 * piece.ticks_per_quarter).sum())
+        if long:
+            lines.append(f"durations: {long} notes longer than 16 quarters were shortened")
+        merged = len(notes) - self.count_notes(self.encode(piece))
+        if merged:
+            lines.append(f"unisons: {merged} notes on the same onset, pitch and program were merged")
+        bpm = 60e6 / piece.tempos["microseconds"]
+        if ((bpm < TEMPO_LOWEST / 1.03) | (bpm > 320 * 1.03)).any():
+            lines.append("tempi: values outside 20..320 were clamped")
+        bars = BarGrid(piece, int(notes["start"].max(initial=0)) + 1, self.steps)
+        if bars.moved:
+            lines.append(f"bars: {bars.moved} bars cut short off the 64th-note grid were adjusted")
+        return lines
+
+    # ---- items -> piece --------------------------------------------------------------------------
+
+    def velocity_of(self, value: np.ndarray) -> np.ndarray:
+        """The middle of a velocity step."""
+        return value * VELOCITY_STEP + VELOCITY_STEP // 2
+
+    def piece_of(self, n: Spelled, *, meter: np.ndarray, tempo: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Piece:
+        """A piece of spelled notes: one track a program in ascending order, drums last; 480 ticks a quarter.
+
+        `meter` holds each bar's value, -1 where it is not given and the one before holds on (4/4 at first);
+        `tempo` is (bar, grid position, value) of the tempo changes.
+        """
+        meters, bar_start = _meters(meter)
+        per_step = TICKS_PER_QUARTER // self.steps
+        table = np.zeros(len(n.at), NOTE)
+        table["start"] = bar_start[n.bar] + n.position * per_step
+        table["duration"], table["pitch"], table["velocity"] = n.duration * per_step, n.pitch, n.velocity
+        tracks = []
+        for program in np.unique(n.program).tolist():
+            chosen = table[n.program == program]
+            chosen = chosen[np.lexsort((chosen["pitch"], chosen["start"]))]
+            tracks.append(Track("", 0 if program == DRUMS else program, program == DRUMS, chosen))
+        bar, position, value = tempo
+        tempos = np.zeros(len(bar), TEMPO)
+        tempos["tick"] = bar_start[bar] + position * per_step
+        tempos["microseconds"] = np.rint(60e6 / (TEMPO_LOWEST * 2 ** (value / TEMPOS_PER_OCTAVE)))
+        return Piece(TICKS_PER_QUARTER, tuple(tracks), tempos, meters)
+
+    def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
+        """(NOTE array in the piece's ticks, program value of each) of the ids drawn after `prompt`."""
+        # The open bar is spelled again from its beginning, so that positions count from its start.
+        opening = prompt[int(self.bar_positions(prompt)[-1]) :] if anchor.fills else prompt[:0]
+        n = self.notes(np.concatenate([opening, ids]))
+        new = n.at >= len(opening)
+        per_step = anchor.ticks_per_quarter / self.steps
+        notes = np.zeros(int(new.sum()), NOTE)
+        start = anchor.bar_start + n.bar[new] * anchor.bar_length + n.position[new] * per_step
+        notes["start"] = np.maximum(np.rint(start), anchor.tick)
+        notes["duration"] = np.maximum(1, np.rint(n.duration[new] * per_step))
+        notes["pitch"], notes["velocity"] = n.pitch[new], np.maximum(1, n.velocity[new])
+        return notes, n.program[new]
+
+    # ---- on ids ----------------------------------------------------------------------------------
+
+    def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
+        """`ids` with every pitch moved; drums stay. A shift that leaves 0..127 is folded by octaves."""
+        low, high = self._vocabulary.base["pitch"], self._vocabulary.base["pitch"] + 128
+        is_pitch = (ids >= low) & (ids < high)
+        pitch = ids[is_pitch].astype(np.int64) - low
+        if len(pitch):
+            while semitones > 0 and pitch.max() + semitones > 127:
+                semitones -= 12
+            while semitones < 0 and pitch.min() + semitones < 0:
+                semitones += 12
+            if pitch.max() + semitones > 127:
+                return ids
+        out = ids.copy()
+        out[is_pitch] = pitch + semitones + low
+        return out
+
+    def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
+        """`ids` with every tempo moved by `steps` twelfths of an octave, within the range of tempi."""
+        is_tempo = self._vocabulary.is_kind(ids, "tempo")
+        out = ids.copy()
+        base = self._vocabulary.base["tempo"]
+        out[is_tempo] = (ids[is_tempo].astype(np.int64) - base + steps).clip(0, N_TEMPOS - 1) + base
+        return out
+
+    def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`ids` with other melodic programs drawn for those in it, in the same order, so that notes stay sorted."""
+        is_program = self._vocabulary.is_kind(ids, "program")
+        base = self._vocabulary.base["program"]
+        found = np.unique(ids[is_program].astype(np.int64) - base)
+        found = found[found != DRUMS]
+        others = np.arange(129)
+        others[found] = np.sort(rng.choice(128, len(found), replace=False))
+        out = ids.copy()
+        out[is_program] = others[ids[is_program].astype(np.int64) - base] + base
+        return out
+
+
+def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(bar, position, value) of the tempo items: at the first bar, then wherever the value changes."""
+    ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
+    if not len(ticks) or ticks[0] > 0:
+        ticks, us = np.append(0, ticks), np.append(500_000, us)
+    ticks, us = ticks[ticks <= last], us[ticks <= last]
+    bpm = 60e6 / us
+    value = np.rint(TEMPOS_PER_OCTAVE * np.log2(bpm / TEMPO_LOWEST)).astype(np.int64).clip(0, N_TEMPOS - 1)
+    bar, position = bars.place(ticks)
+    slot = bar << 14 | position
+    keep = np.append(slot[1:] != slot[:-1], True)  # the last of several on one slot
+    bar, position, value = bar[keep], position[keep], value[keep]
+    keep = np.append(True, value[1:] != value[:-1])
+    return bar[keep], position[keep], value[keep]
+
+
+def _meters(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(METER map with the changes, start tick of every bar and of the one after the last)."""
+    source = np.maximum.accumulate(np.where(value >= 0, np.arange(len(value)), -1))
+    value = np.where(source >= 0, value[np.maximum(source, 0)] if len(value) else value, FOUR_FOUR)
+    numerator = value // len(DENOMINATORS) + 1
+    denominator = np.array(DENOMINATORS)[value % len(DENOMINATORS)]
+    length = numerator * (4 * TICKS_PER_QUARTER) // denominator
+    start = np.concatenate([[0], np.cumsum(length)])
+    changes = np.flatnonzero(np.append(True, value[1:] != value[:-1])) if len(value) else np.zeros(0, int)
+    meters = np.zeros(len(changes), METER)
+    meters["tick"], meters["numerator"] = start[changes], numerator[changes]
+    meters["denominator"] = denominator[changes]
+    return meters, start
+
+
+def _all_notes(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+    """All tracks' notes one after the other, and the program value of each."""
+    tracks = [t for t in piece.tracks if len(t.notes)]
+    if not tracks:
+        return np.empty(0, NOTE), np.empty(0, np.int64)
+    program = np.repeat([DRUMS if t.is_drum else t.program for t in tracks], [len(t.notes) for t in tracks])
+    return np.concatenate([t.notes for t in tracks]), program.astype(np.int64)
+
+
+def _key(bar: np.ndarray, slot: np.ndarray, program: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    return ((bar.astype(np.int64) << 14 | slot) << 8 | program) << 7 | pitch

@@ -1,0 +1,50 @@
+"""What a request asks of new music, in the words that all tokenizers share, and where the music begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["DRUMS", "Anchor", "Constraints"]
+
+DRUMS = 128  # the program value that stands for the drum channel
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """What a request asks of new music. None and 0 mean no limit.
+
+    `meter`: (numerator, denominator) of every new bar. `programs`: allowed program values, 128 for drums.
+    `bars`: end at the bar line after this many new bars. `max_polyphony`: notes sounding at
+    once. `pitch_classes`: allowed pitch classes 0..11 of melodic parts. `max_empty_bars`: bars without an onset
+    in a row. `max_notes_a_bar` bounds the work. `chord_sizes`: (program, most notes on one onset), so that a
+    melody instrument stays one. A tokenizer without bars measures them by the clock of its `Anchor`.
+    """
+
+    meter: tuple[int, int] | None = None
+    programs: frozenset[int] | None = None
+    pitch_low: int = 0
+    pitch_high: int = 127
+    pitch_classes: frozenset[int] | None = None
+    tempo_changes: bool = True
+    bars: int | None = None
+    may_end: bool = True
+    max_polyphony: int = 0
+    max_notes_a_bar: int = 0
+    max_empty_bars: int | None = None
+    chord_sizes: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Where new music begins in a piece, and how its time is counted there. Times are ticks of the piece."""
+
+    tick: int  # the cut
+    bar_start: float  # of the bar that the cut stands in, or that begins at the cut
+    bar_length: float  # of every new bar
+    ticks_per_quarter: int
+    microseconds: int  # a quarter note, from the cut on
+    fills: bool  # whether the cut stands in mid-bar, so that this bar is filled first
+
+    def seconds(self, ticks: float) -> float:
+        """A length in ticks after the cut as seconds: the tempo there holds on."""
+        return ticks * self.microseconds / (1e6 * self.ticks_per_quarter)

@@ -1,0 +1,150 @@
+"""The `notes` tokenizer: one step a note. A step is a row of five fields; bars and tempi are steps of their own.
+
+| step | onset | part | pitch | duration | velocity |
+|---|---|---|---|---|---|
+| note | position in the bar | program | pitch, or drum | duration | velocity |
+| bar | bar | meter | - | - | - |
+| tempo | position in the bar | tempo | - | - | - |
+| span | span | - | - | - | - |
+
+A note on the onset of the note before it repeats its position. Ids are those of one vocabulary in which each
+field has a range of its own, so a row is five ids and an empty field is `pad`, 0. The order of notes, the grid
+and the ranges are those of `bar_music`: what `remi` spells with four or five tokens stands here in one row.
+
+Sources: Hsiao et al. 2021, "Compound Word Transformer" (fields in one step); Dong et al. 2023, "Multitrack Music
+Transformer", section 3 (a note a step); Ryu et al. 2024, "Nested Music Transformer" (fields one after another).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicgen.piece import Piece
+from musicgen.tokenizers.bar_grid import DENOMINATORS
+from musicgen.tokenizers.bar_music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled
+from musicgen.tokenizers.constraints import DRUMS, Constraints
+from musicgen.tokenizers.notes_grammar import NotesGrammar
+from musicgen.tokenizers.vocabulary import Field, Vocabulary
+
+__all__ = ["Notes"]
+
+ONSET, PART, PITCH, DURATION, VELOCITY = range(5)
+
+
+class Notes(BarMusic):
+    """Piece <-> rows of five ids. Stateless: one object serves all threads."""
+
+    name = "notes"
+
+    def __init__(self, settings: BarSettings | None = None) -> None:
+        super().__init__(settings)
+        self._vocabulary = v = Vocabulary(
+            {
+                "pad": 1,
+                "bos": 1,
+                "eos": 1,
+                "bar": 1,
+                "span": 1,
+                "position": SPAN_QUARTERS * self.steps,
+                "meter": 64 * len(DENOMINATORS),
+                "tempo": N_TEMPOS,
+                "program": 129,
+                "pitch": 128,
+                "drum": 128,
+                "duration": len(self.durations),
+                "velocity": 32,
+            }
+        )
+        edges = [v.base[kind] for kind in ("bos", "meter", "pitch", "duration", "velocity")] + [len(v)]
+        names = ("onset", "part", "pitch", "duration", "velocity")
+        self._fields = tuple(
+            Field(name, low, high - low) for name, low, high in zip(names, edges, edges[1:], strict=False)
+        )
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of a step in the order in which they are chosen."""
+        return self._fields
+
+    def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
+        """The piece as rows, (T, 5) uint16, from BOS to EOS. `until`: see `items`."""
+        v = self._vocabulary
+        i = self.items(piece, until)
+        at = np.arange(1, len(i.slot) + 1) + np.cumsum(i.spans)  # spans stand before the onset they lead to
+        rows = np.zeros((len(i.slot) + int(i.spans.sum()) + 2, 5), np.uint16)
+        rows[0, ONSET], rows[-1, ONSET] = v.id("bos"), v.id("eos")
+        for back in range(1, int(i.spans.max(initial=0)) + 1):
+            rows[at[i.spans >= back] - back, ONSET] = v.id("span")
+        rows[at, ONSET] = np.where(
+            i.is_bar, v.id("bar"), v.base["position"] + i.position % (SPAN_QUARTERS * self.steps)
+        )
+        rows[at[i.is_bar], PART] = v.base["meter"] + i.meter
+        rows[at[i.is_tempo], PART] = v.base["tempo"] + i.tempo
+        notes, program = at[i.is_note], i.program[i.is_note]
+        rows[notes, PART] = v.base["program"] + program
+        rows[notes, PITCH] = np.where(program == DRUMS, v.base["drum"], v.base["pitch"]) + i.pitch
+        rows[notes, DURATION] = v.base["duration"] + i.duration
+        rows[notes, VELOCITY] = v.base["velocity"] + i.velocity
+        return rows
+
+    def notes(self, ids: np.ndarray) -> Spelled:
+        """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
+        v = self._vocabulary
+        rows = np.asarray(ids).astype(np.int64)
+        bar, position = self._places(rows)
+        at = np.flatnonzero(v.is_kind(rows[:, DURATION], "duration") & (bar >= 0))
+        pitch = rows[at, PITCH]
+        return Spelled(
+            at,
+            bar[at],
+            position[at],
+            rows[at, PART] - v.base["program"],
+            pitch - np.where(v.is_kind(pitch, "drum"), v.base["drum"], v.base["pitch"]),
+            self.velocity_of(rows[at, VELOCITY] - v.base["velocity"]),
+            self.durations[rows[at, DURATION] - v.base["duration"]],
+        )
+
+    def decode(self, ids: np.ndarray) -> Piece:
+        """The piece that `ids` spell; see `piece_of`."""
+        v = self._vocabulary
+        rows = np.asarray(ids).astype(np.int64)
+        bar, position = self._places(rows)
+        meter = rows[rows[:, ONSET] == v.id("bar"), PART] - v.base["meter"]
+        at = np.flatnonzero(v.is_kind(rows[:, PART], "tempo") & (bar >= 0))
+        tempo = (bar[at], position[at], rows[at, PART] - v.base["tempo"])
+        return self.piece_of(self.notes(rows), meter=meter, tempo=tempo)
+
+    def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(bar, grid position) of every row; bars count from 0, -1 before the first."""
+        v = self._vocabulary
+        is_bar = rows[:, ONSET] == v.id("bar")
+        span = np.cumsum(rows[:, ONSET] == v.id("span"))
+        bar_at = np.maximum.accumulate(np.where(is_bar, np.arange(len(rows)), 0))
+        window = (span - span[bar_at]) * (SPAN_QUARTERS * self.steps)
+        return np.cumsum(is_bar) - 1, rows[:, ONSET] - v.base["position"] + window
+
+    def count_notes(self, ids: np.ndarray) -> int:
+        return int((np.asarray(ids)[:, DURATION] != 0).sum())
+
+    def bar_positions(self, ids: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(np.asarray(ids)[:, ONSET] == self._vocabulary.id("bar"))
+
+    def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
+        """The last bars that fit into `room` rows; of a single bar that doesn't fit, its head and its last onsets."""
+        if len(ids) <= room:
+            return ids
+        bars = self.bar_positions(ids)
+        fitting = bars[bars >= len(ids) - room]
+        if len(fitting):
+            return ids[fitting[0] :]
+        left_out = ids[bars[-1] : len(ids) - room + 1]
+        head = np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])
+        return np.concatenate([left_out[head], ids[len(ids) - room + 1 :]])
+
+    def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> NotesGrammar:
+        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        walker = NotesGrammar(self._vocabulary, self.steps, self.durations, constraints)
+        if inside:
+            for token in (self._vocabulary.id("bos"), 0, 0, 0, 0):
+                walker.advance(token)
+        return walker
