@@ -134,7 +134,8 @@ def load_run(where: str | os.PathLike[str]) -> Run:
 
 def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
     """A new model of the recipe's shape, initialised from the recipe's seed."""
-    settings = ModelSettings.from_dict({**recipe.model, "vocabulary_size": len(tokenizer.vocabulary)})
+    fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
+    settings = ModelSettings.from_dict({**recipe.model, "vocabulary_size": len(tokenizer.vocabulary), "fields": fields})
     return build_model(settings, seed=recipe.train.seed)
 
 

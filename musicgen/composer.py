@@ -36,6 +36,8 @@ __all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_sou
 
 DEFAULT_MODEL = "default"
 ATTEMPTS = 4  # one and three retries
+RETRY = 1_000_003  # from a take's seed to that of its next attempt: far from its neighbours' seeds
+TOGETHER = 8  # takes in lockstep; more would wait longer for the first
 # Limits guard against strangers' files; what was read may grow by a few bars.
 UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
@@ -121,18 +123,19 @@ class Composer:
         sampling: SamplingSettings | None = None,
         seed: int = 0,
         count: int = 1,
-        on_token: Callable[[int], None] = lambda token: None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[Take]:
         """`count` continuations; take k (from 0) has seed `seed + k` and is the same alone or among others.
 
-        A take that a listener would call broken is tried again with the seed `count` further on; its facts say
-        so and hold the seed that was used. Raises UsageError for a request that doesn't fit the piece.
+        A take that a listener would call broken is tried again with another seed that follows from its own; its
+        facts say so and hold the seed that was used. Raises UsageError for a request that doesn't fit the piece.
         """
         settings = (sampling or SamplingSettings()).validate()
         plan = make_plan(source.piece, self.tokenizer, request=request, context=self.model.context)
         prompt = self._read(plan)
-        for k in range(count):
-            yield self._good_take(source, plan, prompt, request, settings, seed + k, count, on_token)
+        for first in range(0, count, TOGETHER):
+            seeds = range(seed + first, seed + min(count, first + TOGETHER))
+            yield from self._good_takes(source, plan, prompt, request, settings, list(seeds), on_step)
 
     def _read(self, plan: Plan) -> Prompt:
         begins = plan.prompt.ravel()[0] == self.tokenizer.vocabulary.id("bos")
@@ -140,37 +143,46 @@ class Composer:
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 
-    def _good_take(
+    def _good_takes(
         self,
         source: Source,
         plan: Plan,
         prompt: Prompt,
         request: Request,
         settings: SamplingSettings,
-        seed: int,
-        stride: int,
-        on_token: Callable[[int], None],
-    ) -> Take:
-        notices: list[str] = []
+        seeds: list[int],
+        on_step: Callable[[], None],
+    ) -> list[Take]:
+        """A take for each seed, drawn in lockstep; the broken ones are drawn again, together."""
+        takes: dict[int, Take] = {}
+        notices: dict[int, list[str]] = {seed: [] for seed in seeds}
         for attempt in range(ATTEMPTS):
-            used = seed + attempt * stride
-            ids = sample(
+            open_seeds = [seed for seed in seeds if seed not in takes]
+            used = [(seed + attempt * RETRY) % 2**31 for seed in open_seeds]
+            drawn = sample(
                 self.model,
                 prompt,
+                fields=self.tokenizer.fields,
                 settings=settings,
-                generator=torch.Generator().manual_seed(used),
-                max_tokens=plan.max_steps,
-                on_token=on_token,
+                generators=[torch.Generator().manual_seed(number) for number in used],
+                max_steps=plan.max_steps,
+                on_step=on_step,
             )
-            notes, program = new_notes(plan, ids, self.tokenizer)
-            found = faults(notes, cut=plan.cut, end=plan.end, bar_length=plan.anchor.bar_length)
-            if not found:
+            for seed, number, ids in zip(open_seeds, used, drawn, strict=True):
+                notes, program = new_notes(plan, ids, self.tokenizer)
+                found = faults(notes, cut=plan.cut, end=plan.end, bar_length=plan.anchor.bar_length)
+                last = attempt + 1 == ATTEMPTS
+                if found and not last:
+                    notices[seed].append(f"retried: seed {number} gave {' and '.join(found)}; another was tried")
+                    continue
+                if found:
+                    notices[seed].append(f"broken: {' and '.join(found)} after {ATTEMPTS} seeds")
+                takes[seed] = self._join(
+                    source, plan, request, settings, number, notes, program, tuple(notices[seed]), tuple(found)
+                )
+            if len(takes) == len(seeds):
                 break
-            if attempt + 1 < ATTEMPTS:
-                notices.append(f"retried: seed {used} gave {' and '.join(found)}; seed {used + stride} was tried next")
-        else:
-            notices.append(f"broken: {' and '.join(found)} after {ATTEMPTS} seeds")
-        return self._join(source, plan, request, settings, used, notes, program, tuple(notices), tuple(found))
+        return [takes[seed] for seed in seeds]
 
     def _join(
         self,

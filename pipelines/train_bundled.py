@@ -27,19 +27,19 @@ from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
-from musicgen.tokenizers import Remi
+from musicgen.tokenizers import Notes
 from musicgen.training.loop import Progress, train
 
-# Sized for an hour of two CPU cores: about 2.4 M parameters and twenty tokens for each.
-MODEL = {"family": "transformer", "width": 192, "layers": 5, "heads": 6, "context": 1024, "dropout": 0.0}
+# Sized for an hour of a CPU core: about 3 M parameters. 512 steps are some 480 notes.
+MODEL = {"family": "transformer", "width": 192, "layers": 5, "heads": 6, "context": 512, "dropout": 0.0}
 TRAIN = TrainSettings(
     steps=12_000,
-    batch=6,
-    length=1024,
+    batch=8,
+    length=512,
     learning_rate=2e-3,
     weight_decay=0.1,
     evaluate_every=100,
-    evaluate_tokens=60_000,
+    evaluate_tokens=40_000,
     seed=1,
 )
 # A third of the windows get other instruments, so that a file with guitars finds a model that has met them.
@@ -70,7 +70,7 @@ def corpus_for(data: list[str], folder: Path) -> Corpus:
             raise UsageError(f"weights trained on {name} may not be passed on", hint="leave it out")
         sources.append(where)
         licences[where] = f"{entry.licence} ({entry.title})"
-    return build_corpus(sources, folder, tokenizer=Remi(), licences=licences)
+    return build_corpus(sources, folder, tokenizer=Notes(), licences=licences)
 
 
 def card_for(corpus: Corpus, data: list[str]) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     recipe = Recipe(MODEL, TRAIN, AUGMENT, DataSettings("the catalogue", corpus.sha256))
     train(
         corpus,
-        Remi(),
+        Notes(),
         recipe=recipe,
         folder=work / "run",
         card=card_for(corpus, options.data),

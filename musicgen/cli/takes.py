@@ -103,15 +103,15 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     printed, broken = [], 0
     with progress_bar("notes") as bar:
         task = bar.add_task("takes", total=takes, notes="")
-        tokens = 0
+        steps = 0
 
-        def on_token(_: int) -> None:
-            nonlocal tokens
-            tokens += 1
-            if tokens % 50 == 0:
-                bar.update(task, notes=f"{tokens} steps")
+        def on_step() -> None:
+            nonlocal steps
+            steps += 1
+            if steps % 50 == 0:
+                bar.update(task, notes=f"{steps} steps")
 
-        drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_token=on_token)
+        drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_step=on_step)
         for k, take in enumerate(drawn):
             midi = take.only_new if options["only_new"] else take.midi
             # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.

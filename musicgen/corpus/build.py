@@ -22,6 +22,7 @@ from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.io.midi import Limits
+from musicgen.tokenizers import load_tokenizer
 
 __all__ = ["BuildSettings", "build_corpus", "find_sources"]
 
@@ -95,13 +96,15 @@ def build_corpus(
         what = f"no usable piece in {len(files)} files; the first one, {example['source']}: {example['reason']}"
         raise UnreadableError(what, hint="look at one with musicgen inspect")
 
-    records = _records(works, kept_licences, settings)
+    fields = len(load_tokenizer(spec).fields)
+    records = _records(works, kept_licences, fields, settings)
     origins = [
         {"name": e.name, "licence": e.licence, "attribution": e.attribution, "shippable": e.shippable} for e in entries
     ]
     about = {"tokenizer": spec, "rejected": rejected, "duplicates": duplicates, "origins": origins, "files": len(files)}
-    tokens = (np.frombuffer(w.ids, dtype="<u2") for w in works)
-    write_corpus(out, records, tokens=tokens, about=about, overwrite=settings.overwrite)
+    shape = (-1,) if fields == 1 else (-1, fields)
+    tokens = (np.frombuffer(w.ids, dtype="<u2").reshape(shape) for w in works)
+    write_corpus(out, records, tokens=tokens, about=about, fields=fields, overwrite=settings.overwrite)
     return Corpus.open(out)
 
 
@@ -147,13 +150,13 @@ def _entry_files(entry: catalog.CorpusEntry, settings: BuildSettings) -> list[Fo
     )
 
 
-def _records(works: list[Work], licences: list[str], settings: BuildSettings) -> list[PieceRecord]:
+def _records(works: list[Work], licences: list[str], fields: int, settings: BuildSettings) -> list[PieceRecord]:
     keys = [work_key(w.source, by_folder=settings.by_folder) for w in works]
     merged = merge_works(keys, [w.fingerprint for w in works])
     split = assign_splits(merged, seed=settings.seed, valid=settings.valid, test=settings.test)
     records, offset = [], 0
     for work, key, licence in zip(works, merged, licences, strict=True):
-        length = len(work.ids) // 2
+        length = len(work.ids) // (2 * fields)
         digest = hashlib.sha256(work.ids).hexdigest()
         records.append(PieceRecord(offset, length, work.notes, work.source, digest, key, split[key], licence))
         offset += length
@@ -161,8 +164,6 @@ def _records(works: list[Work], licences: list[str], settings: BuildSettings) ->
 
 
 def _spec(tokenizer: Any) -> dict[str, Any]:
-    from musicgen.tokenizers import load_tokenizer
-
     spec = tokenizer if isinstance(tokenizer, dict) else getattr(tokenizer, "spec", {"name": tokenizer or "remi"})
     built = load_tokenizer(spec)  # a bad spec is told here, not by every worker
     if len(built.vocabulary) > 65536:

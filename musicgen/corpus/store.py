@@ -1,7 +1,8 @@
 """The corpus folder: what a build writes and training reads.
 
-`tokens.npy` holds the ids of all pieces one after the other (uint16, memory-mapped when read), `pieces.jsonl`
-a line a piece in the same order, `corpus.json` everything else. Nothing in it depends on the machine, the time
+`tokens.npy` holds the ids of all pieces one after the other (uint16, memory-mapped when read): (N,), or (N, F)
+where a step of the tokenizer has F fields; a row counts as one token. `pieces.jsonl` has a line a piece in the
+same order, `corpus.json` everything else. Nothing in it depends on the machine, the time
 or the number of workers.
 """
 
@@ -57,9 +58,12 @@ def write_corpus(
     *,
     tokens: Iterable[np.ndarray],
     about: dict[str, Any],
+    fields: int = 1,
     overwrite: bool = False,
 ) -> None:
     """Write a corpus folder whole or not at all. `tokens` are the pieces' ids in the order of `pieces`.
+
+    They are of shape (T,), or (T, fields) for more than one field.
 
     `about` goes into corpus.json beside the counts: `tokenizer` (its spec), `rejected`, `duplicates`, ...
     Raises UsageError when `folder` exists and isn't a corpus to overwrite, ResourceError when the disk is full.
@@ -70,7 +74,8 @@ def write_corpus(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
-        _write_tokens(temporary / "tokens.npy", tokens, sum(p.length for p in pieces))
+        total = sum(p.length for p in pieces)
+        _write_tokens(temporary / "tokens.npy", tokens, (total,) if fields == 1 else (total, fields))
         with open(temporary / "pieces.jsonl", "w", encoding="utf-8", newline="\n") as file:
             file.writelines(json.dumps(asdict(p)) + "\n" for p in pieces)
         table = {"format": "musicgen corpus", "format_version": FORMAT_VERSION, **_counts(pieces), **about}
@@ -100,16 +105,16 @@ def check_target(folder: str | Path, *, overwrite: bool) -> None:
         raise UsageError("already exists", where=folder, hint="pass --overwrite to replace it")
 
 
-def _write_tokens(path: Path, tokens: Iterable[np.ndarray], total: int) -> None:
+def _write_tokens(path: Path, tokens: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
     with open(path, "wb") as file:
-        header = {"descr": "<u2", "fortran_order": False, "shape": (total,)}
+        header = {"descr": "<u2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         written = 0
         for ids in tokens:
             file.write(np.ascontiguousarray(ids, dtype="<u2").data)
             written += len(ids)
-    if written != total:
-        raise MusicgenError(f"the pieces have {written} tokens, their records say {total}")
+    if written != shape[0]:
+        raise MusicgenError(f"the pieces have {written} tokens, their records say {shape[0]}")
 
 
 def _put(temporary: Path, target: Path) -> None:
@@ -164,8 +169,8 @@ class Corpus:
             raise UnreadableError("is missing", where=path, hint=HINT) from None
         except (OSError, ValueError, EOFError) as error:
             raise UnreadableError(f"is damaged ({error})", where=path, hint=HINT) from None
-        if tokens.dtype != np.dtype("<u2") or tokens.ndim != 1:
-            raise UnreadableError("doesn't hold a flat array of uint16", where=path, hint=HINT)
+        if tokens.dtype != np.dtype("<u2") or tokens.ndim not in (1, 2):
+            raise UnreadableError("doesn't hold an array or rows of uint16", where=path, hint=HINT)
         if len(tokens) != meta.get("tokens"):
             what = f"has {len(tokens):,} tokens, corpus.json says {meta.get('tokens')}"
             raise UnreadableError(what, where=path, hint=HINT)
@@ -187,7 +192,7 @@ class Corpus:
         return [r for r in self.records if split in (None, r.split)]
 
     def ids(self, record: PieceRecord) -> np.ndarray:
-        """The ids of one piece: shape (T,), uint16, a view of the file."""
+        """The ids of one piece: shape (T,) or (T, F), uint16, a view of the file."""
         return self.tokens[record.offset : record.offset + record.length]
 
     @property

@@ -2,7 +2,8 @@
 
 Every token but a piece's first is scored once. A model with a limited context reads overlapping windows and is
 scored on the second half of each, so that a token has at least half a context of history where its piece has it;
-a recurrent model reads each piece whole. Perplexity is exp(nats per token), bits are nats / ln 2.
+a recurrent model reads each piece whole. Perplexity is exp(nats per token), bits are nats / ln 2. A token is a
+step: where it has fields, its nats are the sum over them, by the chain rule.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel
@@ -55,7 +55,7 @@ def evaluate(
     model.eval()
     for done, (offset, size) in enumerate(spans.tolist()):
         ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
-        total += piece_nats(model, ids)
+        total += piece_nats(model, ids, pad=tokenizer.vocabulary.id("pad"))
         tokens += len(ids) - 1
         notes += tokenizer.count_notes(ids)
         on_piece(done + 1, len(spans))
@@ -77,28 +77,27 @@ def figures(nats: float, *, tokens: int, notes: int) -> dict[str, Any]:
 
 
 @torch.inference_mode()
-def piece_nats(model: SequenceModel, ids: np.ndarray) -> float:
-    """Summed nats of ids[1:] given what comes before each."""
+def piece_nats(model: SequenceModel, ids: np.ndarray, *, pad: int = 0) -> float:
+    """Summed nats of ids[1:] given what comes before each; `pad` counts nothing."""
     device = next(model.parameters()).device
     inputs = torch.from_numpy(ids[:-1])[None].to(device)
-    targets = torch.from_numpy(ids[1:]).to(device)
-    n = len(targets)
+    targets = torch.from_numpy(ids[1:])[None].to(device)
+    n = targets.shape[1]
     total = 0.0
     if model.context is None:
         state = None
         for begin in range(0, n, CHUNK):
-            logits_BTV, state = model(inputs[:, begin : begin + CHUNK], state)
-            total += F.cross_entropy(logits_BTV[0].float(), targets[begin : begin + CHUNK], reduction="sum").item()
+            part = slice(begin, begin + CHUNK)
+            nats, state = model.nats(inputs[:, part], targets[:, part], state, pad=pad)
+            total += nats.sum().item()
         return total
     context, stride = model.context, max(1, model.context // 2)
     scored = 0
     for begin in range(0, n, stride):
-        window = inputs[:, begin : begin + context]
-        logits_BTV, _ = model(window)
-        fresh = scored - begin  # positions of this window that an earlier one has scored
-        part = targets[scored : begin + window.shape[1]]
-        total += F.cross_entropy(logits_BTV[0, fresh:].float(), part, reduction="sum").item()
-        scored = begin + window.shape[1]
+        window = slice(begin, begin + context)
+        nats, _ = model.nats(inputs[:, window], targets[:, window], pad=pad)
+        total += nats[:, scored - begin :].sum().item()  # an earlier window has scored what lies before
+        scored = begin + nats.shape[1]
         if scored >= n:
             break
     return total

@@ -58,14 +58,20 @@ def evaluate_ngram(
     for offset, size in source.spans("train").tolist():
         if counted >= max_tokens:
             break
-        model.add(np.asarray(source.tokens[offset : offset + size]).tolist())
+        model.add(_flat(source.tokens[offset : offset + size]))
         counted += size
     nats, tokens, notes = 0.0, 0, 0
     for offset, size in source.spans(split).tolist():
         ids = np.asarray(source.tokens[offset : offset + size])
-        listed = ids.tolist()
+        listed = _flat(ids)
         for t in range(1, len(listed)):
             nats -= math.log(model.probability(listed[max(0, t - order + 1) : t], listed[t]))
-        tokens += len(listed) - 1
+        tokens += len(ids) - 1
         notes += tokenizer.count_notes(ids)
     return {"split": split, "order": order, "counted_tokens": counted, **figures(nats, tokens=tokens, notes=notes)}
+
+
+def _flat(ids: np.ndarray) -> list[int]:
+    """Ids as one sequence; of steps with fields, the values of field after field without what is empty."""
+    values = np.asarray(ids)
+    return (values if values.ndim == 1 else values[values != 0]).tolist()

@@ -3,7 +3,10 @@
 Models never see a note. They read ids of a vocabulary and score which id comes next; what an id means is
 the tokenizer's affair.
 
-Shapes: B batch, T time, V vocabulary, C width.
+A step is one id, or a row of F ids where the tokenizer has fields (a note a step: onset, part, pitch, duration,
+velocity). The families differ only in how they read steps; `head.py` says how what they read becomes scores.
+
+Shapes: B batch, T time, F fields, V vocabulary, C width.
 """
 
 from __future__ import annotations
@@ -19,8 +22,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
+from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, row_by_row
 
-__all__ = ["EMBEDDINGS", "ModelSettings", "OneHotLinear", "SequenceModel", "State", "embed", "nearest", "select_state"]
+__all__ = [
+    "EMBEDDINGS",
+    "ModelSettings",
+    "OneHotLinear",
+    "SequenceModel",
+    "State",
+    "embed",
+    "nearest",
+    "select_state",
+]
 
 EMBEDDINGS = ("learned", "one-hot")
 
@@ -36,9 +49,10 @@ def nearest(word: str, names: Iterable[str]) -> str:
 class ModelSettings:
     """The shape of a model: with the weights, all that is needed to rebuild it.
 
-    `context` is how many ids a Transformer attends to at once, and for an LSTM, whose memory has no such
+    `context` is how many steps a Transformer attends to at once, and for an LSTM, whose memory has no such
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
-    alone. Raises UsageError where a value is out of range.
+    alone. `fields` are (first id, number of ids) of each field of a step; empty where a step is one id.
+    Raises UsageError where a value is out of range.
     """
 
     family: str
@@ -49,8 +63,10 @@ class ModelSettings:
     context: int = 512
     dropout: float = 0.0
     embedding: str = "learned"
+    fields: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
         for name in ("vocabulary_size", "width", "layers", "heads", "context"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
@@ -104,28 +120,86 @@ def select_state(state: State, rows_B: Tensor | Iterable[int]) -> State:
 
 
 class SequenceModel(nn.Module, ABC):
-    """A model of which id comes next.
+    """A model of which step comes next.
 
     `forward(ids_BT, state=None) -> (logits_BTV, state)`: `logits_BTV[:, t]` scores the id after `ids_BT[:, t]`
-    and depends on no later id. One id is one step. Reading a sequence whole, in pieces, or an id at a time with
-    the state handed on gives the same logits (in float32, to 1e-5).
+    and depends on no later id. Reading a sequence whole, in pieces, or a step at a time with the state handed on
+    gives the same logits (in float32, to 1e-5).
 
-    Steps may one day have fields (a note a step: pitch, duration, velocity). Such a model takes ids_BTF, sums
-    the fields' embeddings, and scores field after field from `hidden_BTC`; that is why the families keep
-    embedding, body and head apart. Callers that only hand on `state` and the ids they drew need no change.
+    With fields there is no single row of logits to a step: `read` gives hidden_BTC, `scores` scores field after
+    field from it, and `nats` is the exact likelihood of both kinds of steps.
     """
+
+    embedding: nn.Embedding | OneHotLinear | None
+    head: Linear | None  # None where the embedding is the head, or the fields have theirs
+    field_head: FieldHead | None
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
+        self._tied_VC: Tensor | None = None  # the head as sampling reads it
+
+    def _make_heads(self) -> None:
+        """The head that the settings ask for; called by the families once the body stands."""
+        s = self.settings
+        own = s.embedding != "learned" and not s.fields
+        self.head = Linear(s.width, s.vocabulary_size) if own else None
+        self.field_head = None
+        if s.fields:
+            self.field_head = FieldHead(s.fields, vocabulary_size=s.vocabulary_size, width=s.width, dropout=s.dropout)
 
     @abstractmethod
-    def forward(self, ids_BT: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        """Logits and the state after the last id. In training mode the state may be None.
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """hidden_BTC after each step, and the state after the last one. In training mode the state may be None.
 
-        ids_BT is int64 or int32 with T >= 1, each id below V; a state must have the same B. Raises UsageError
-        where T is 0.
+        `ids` is ids_BT or ids_BTF, int64 or int32 with T >= 1, each id below V; a state must have the same B.
+        Raises UsageError where T is 0.
         """
+
+    def logits(self, hidden_BTC: Tensor) -> Tensor:
+        """logits_BTV of the next id, for models whose steps are single ids.
+
+        A learned embedding is also the head's weight (Press and Wolf 2017, arXiv:1608.05859).
+        """
+        if self.head is not None:
+            return self.head(hidden_BTC)
+        tied_VC = self._tied_VC
+        if tied_VC is not None and hidden_BTC.shape[1] == 1:
+            return row_by_row(lambda row: F.linear(row, tied_VC), hidden_BTC)
+        return F.linear(hidden_BTC, self.embedding.weight)  # type: ignore[union-attr]
+
+    def embedded(self, ids: Tensor) -> Tensor:
+        """x_BTC of ids_BT, or of ids_BTF as the sum of the fields' embeddings."""
+        x = self.embedding(ids)  # type: ignore[misc]
+        return x.sum(dim=-2) if ids.ndim == 3 else x
+
+    def forward(self, ids_BT: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Logits and the state after the last id; see `read`. Raises TypeError for a model with fields."""
+        if self.field_head is not None:
+            raise TypeError("a step of this model has fields: use read and scores, or nats")
+        hidden_BTC, state = self.read(ids_BT, state)
+        return self.logits(hidden_BTC), state
+
+    def scores(self, hidden_BC: Tensor) -> Scores:
+        """The next step's scores, field after field, from what was read up to here."""
+        if self.field_head is None:
+            return TokenScores(self.logits(hidden_BC[:, None])[:, 0])
+        return FieldScores(self.field_head, hidden_BC)
+
+    def nats(
+        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int
+    ) -> tuple[Tensor, State | None]:
+        """Negative log-likelihood of `targets`, which follow `ids` one step ahead, and the state.
+
+        nats_BT, or nats_BTF by field: by the chain rule a row's sum is the step's. `pad` counts nothing.
+        """
+        hidden_BTC, state = self.read(ids, state)
+        if self.field_head is not None:
+            return self.field_head.nats(hidden_BTC, targets, pad=pad), state
+        flat = F.cross_entropy(
+            self.logits(hidden_BTC).float().flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="none"
+        )
+        return flat.view(targets.shape), state
 
     @property
     def context(self) -> int | None:
@@ -141,8 +215,9 @@ class SequenceModel(nn.Module, ABC):
         """Prepares, in place, for sampling on a CPU, and switches to `eval()`; elsewhere it only does the latter.
 
         A product of one row with a matrix runs faster when the matrix lies column by column. Values and
-        shapes stay as they were, so the logits move by rounding only. Save before, not after: safetensors
-        takes row-by-row tensors only. `train()` undoes what would go stale.
+        shapes stay as they were, so the logits move by rounding only. Single steps of several rows go row by row,
+        so that a row's bits don't depend on its neighbours. Save before, not after: safetensors takes row-by-row
+        tensors only. `train()` undoes what would go stale.
         """
         self.eval()
         if next(self.parameters()).device.type == "cpu":
@@ -151,15 +226,33 @@ class SequenceModel(nn.Module, ABC):
                 for layer in self.modules():
                     if isinstance(layer, nn.Linear):
                         layer.weight.data = layer.weight.data.t().contiguous().t()
+                    if isinstance(layer, Linear):
+                        layer.by_row = True
+                if self.field_head is not None:
+                    self.field_head.pack()
+                elif self.head is None:
+                    self._tied_VC = self.embedding.weight.t().contiguous().t()  # type: ignore[union-attr]
         return self
 
-    @staticmethod
-    def check_ids(ids_BT: Tensor) -> None:
-        """Refuses a batch without ids: there is nothing to predict from."""
-        if ids_BT.ndim != 2 or ids_BT.shape[1] == 0:
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            for layer in self.modules():
+                if isinstance(layer, Linear):
+                    layer.by_row = False
+            if self.field_head is not None:
+                self.field_head.packed_VFC = None
+            self._tied_VC = None
+        return super().train(mode)
+
+    def check_ids(self, ids: Tensor) -> None:
+        """Refuses ids of the wrong shape, or a batch without any: there is nothing to predict from."""
+        fields = self.settings.fields
+        wanted = (2, None) if not fields else (3, len(fields))
+        if ids.ndim != wanted[0] or ids.shape[1] == 0 or (fields and ids.shape[2] != wanted[1]):
+            shape = f"(batch, time, {len(fields)})" if fields else "(batch, time)"
             raise UsageError(
-                f"the model was given ids of shape {tuple(ids_BT.shape)}",
-                hint="give (batch, time) with at least one id, such as the token that begins a piece",
+                f"the model was given ids of shape {tuple(ids.shape)}",
+                hint=f"give {shape} with at least one step, such as the one that begins a piece",
             )
 
 
@@ -178,7 +271,7 @@ class OneHotLinear(nn.Linear):
 
 
 def embed(settings: ModelSettings) -> nn.Embedding | OneHotLinear:
-    """The layer that turns ids_BT into x_BTC: a learned table, or a fixed one-hot input and its linear layer.
+    """The layer that turns ids into vectors of width C: a learned table, or a one-hot input and its linear layer.
 
     The learned table has rows of width C that a head may share (Press and Wolf 2017, arXiv:1608.05859); the
     one-hot input's layer is a layer of the model like any other and shares nothing.

@@ -9,6 +9,7 @@ et al. 2015 (section 2.2); dropout between layers only from Zaremba et al. 2014 
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Self
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.head import row_by_row
 
 __all__ = ["LSTM", "LSTMState", "lstm_cell"]
 
@@ -53,7 +55,8 @@ def lstm_cell(gates_B4C: Tensor, cell_BC: Tensor) -> tuple[Tensor, Tensor]:
 class _Packed:
     """Copies of the weights as sampling reads them: a layer's inputs meet one matrix, and lie as it likes.
 
-    `first_V4C` is what each id sends to the first layer's gates, biases included: a row to look up.
+    `first_V4C` is what each id sends to the first layer's gates, a row to look up: with the biases, but where a
+    step has fields and its rows are summed.
     `products` are the matrices: (C, 4C) for the first layer's own output, (2C, 4C) for the later layers'
     input and own output together.
     """
@@ -61,6 +64,16 @@ class _Packed:
     first_V4C: Tensor
     products: tuple[Tensor, ...]
     biases_4C: tuple[Tensor, ...]
+
+
+def _affine(bias_4C: Tensor, matrix: Tensor, row: Tensor) -> Tensor:
+    return torch.addmm(bias_4C, row, matrix)
+
+
+def _combined(ids: Tensor, table: Tensor) -> Tensor:
+    """The table's rows for ids_B, or for ids_BF their sums."""
+    rows = F.embedding(ids, table)
+    return rows.sum(dim=1) if ids.ndim == 2 else rows
 
 
 class LSTM(SequenceModel):
@@ -78,9 +91,8 @@ class LSTM(SequenceModel):
         between = settings.dropout if settings.layers > 1 else 0.0
         self.lstm = nn.LSTM(V if one_hot else C, C, settings.layers, dropout=between, batch_first=True)
         self.dropout = nn.Dropout(settings.dropout)
-        if one_hot:  # the tied head is no module of its own, so the weight has one name in a saved file
-            self.head = nn.Linear(C, V, bias=False)
         self._packed: _Packed | None = None
+        self._make_heads()
         self._initialise()
 
     def _initialise(self) -> None:
@@ -100,28 +112,27 @@ class LSTM(SequenceModel):
         """No limit: the state carries whatever the network chose to keep."""
         return None
 
-    def forward(self, ids_BT: Tensor, state: State | None = None) -> tuple[Tensor, LSTMState]:
-        self.check_ids(ids_BT)
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, LSTMState]:
+        self.check_ids(ids)
         if state is not None and not isinstance(state, LSTMState):
             raise TypeError(f"an LSTM can't go on from a {type(state).__name__}")
-        T = ids_BT.shape[1]
+        T = ids.shape[1]
         # The fused kernel takes three to nine times as long for a single step as the step written out.
         if T == 1 and not self.training:
-            hidden_BTC, state = self._step(ids_BT[:, 0], state or self._silence(ids_BT))
+            hidden_BTC, state = self._step(ids[:, 0], state or self._silence(ids))
         else:
             past = None if state is None else (state.hidden_LBC, state.cell_LBC)
-            hidden_BTC, (hidden_LBC, cell_LBC) = self.lstm(self._inputs(ids_BT), past)
+            hidden_BTC, (hidden_LBC, cell_LBC) = self.lstm(self._inputs(ids), past)
             state = LSTMState(hidden_LBC, cell_LBC, T + (0 if state is None else state.position))
-        hidden_BTC = self.dropout(hidden_BTC)
-        if self.embedding is None:
-            return self.head(hidden_BTC), state
-        return F.linear(hidden_BTC, self.embedding.weight), state
+        return self.dropout(hidden_BTC), state
 
-    def _inputs(self, ids_BT: Tensor) -> Tensor:
+    def _inputs(self, ids: Tensor) -> Tensor:
         """What the first layer reads: x_BTC, or with the one-hot input x_BTV."""
         if self.embedding is not None:
-            return self.dropout(self.embedding(ids_BT))
-        return F.one_hot(ids_BT.long(), self.settings.vocabulary_size).to(self.lstm.get_parameter("weight_ih_l0").dtype)
+            return self.dropout(self.embedded(ids))
+        one_hot = F.one_hot(ids.long(), self.settings.vocabulary_size)
+        one_hot = one_hot.sum(dim=-2) if ids.ndim == 3 else one_hot
+        return one_hot.to(self.lstm.get_parameter("weight_ih_l0").dtype)
 
     def _silence(self, ids_BT: Tensor) -> LSTMState:
         """The state before the first id."""
@@ -130,8 +141,8 @@ class LSTM(SequenceModel):
         )
         return LSTMState(zeros_LBC, zeros_LBC, 0)
 
-    def _step(self, ids_B: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        """One id further: hidden_BTC of T = 1 and the state, from the same weights as the fused kernel's."""
+    def _step(self, ids: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """One step (ids_B or ids_BF) further: hidden_BTC of T = 1 and the state, as the fused kernel has them."""
         packed = self._packed
         x_BC: Tensor | None = None
         hiddens, cells = [], []
@@ -141,15 +152,19 @@ class LSTM(SequenceModel):
                 if x_BC is not None:
                     gates_B4C = F.linear(x_BC, into_gates, bias_ih)
                 elif self.embedding is not None:
-                    gates_B4C = F.linear(self.embedding(ids_B), into_gates, bias_ih)
+                    gates_B4C = F.linear(_combined(ids, self.embedding.weight), into_gates, bias_ih)
                 else:
-                    gates_B4C = F.embedding(ids_B, into_gates.t()) + bias_ih  # a one-hot vector picks a column
+                    gates_B4C = _combined(ids, into_gates.t()) + bias_ih  # a one-hot vector picks a column
                 gates_B4C = gates_B4C + F.linear(hidden_BC, own, bias_hh)
             elif x_BC is None:
-                gates_B4C = torch.addmm(F.embedding(ids_B, packed.first_V4C), hidden_BC, packed.products[0])
+                first_B4C = _combined(ids, packed.first_V4C)
+                if ids.ndim == 2:
+                    first_B4C = first_B4C + packed.biases_4C[0]
+                gates_B4C = first_B4C + row_by_row(partial(torch.matmul, other=packed.products[0]), hidden_BC)
             else:
                 both_B2C = torch.cat([x_BC, hidden_BC], dim=1)
-                gates_B4C = torch.addmm(packed.biases_4C[layer], both_B2C, packed.products[layer])
+                weights = packed.biases_4C[layer], packed.products[layer]
+                gates_B4C = row_by_row(partial(_affine, *weights), both_B2C)
             x_BC, cell_BC = lstm_cell(gates_B4C, cell_BC)
             hiddens.append(x_BC)
             cells.append(cell_BC)
@@ -166,7 +181,8 @@ class LSTM(SequenceModel):
                 biases.append(bias_ih + bias_hh)
                 if layer == 0:
                     inputs = into_gates.t() if self.embedding is None else F.linear(self.embedding.weight, into_gates)
-                    first_V4C = (inputs + biases[0]).contiguous()
+                    # A row of one id holds the biases; of several fields, whose rows are summed, none does.
+                    first_V4C = (inputs if self.settings.fields else inputs + biases[0]).contiguous()
                     products.append(own.t().contiguous())
                 else:
                     products.append(torch.cat([into_gates, own], dim=1).t().contiguous())

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, State, embed
+from musicgen.models.head import Linear
 
 __all__ = ["LayerCache", "Transformer", "TransformerState"]
 
@@ -141,8 +142,8 @@ class Attention(nn.Module):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.heads, self.context = settings.heads, settings.context
-        self.query_key_value = nn.Linear(settings.width, 3 * settings.width, bias=False)
-        self.project = nn.Linear(settings.width, settings.width, bias=False)
+        self.query_key_value = Linear(settings.width, 3 * settings.width)
+        self.project = Linear(settings.width, settings.width)
 
     def forward(
         self, x_BTC: Tensor, turns: tuple[Tensor, Tensor], cache: LayerCache | None
@@ -183,8 +184,8 @@ class Block(nn.Module):
         self.attention_norm = nn.LayerNorm(C, bias=False)
         self.attention = Attention(settings)
         self.mlp_norm = nn.LayerNorm(C, bias=False)
-        self.widen = nn.Linear(C, 4 * C, bias=False)
-        self.narrow = nn.Linear(4 * C, C, bias=False)
+        self.widen = Linear(C, 4 * C)
+        self.narrow = Linear(4 * C, C)
         self.dropout = nn.Dropout(settings.dropout)
 
     def forward(
@@ -216,30 +217,27 @@ class Transformer(SequenceModel):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width, bias=False)
-        # The tied head is no module of its own, so the weight has one name in a saved file.
-        tied = settings.embedding == "learned"
-        self.head = None if tied else nn.Linear(settings.width, settings.vocabulary_size, bias=False)
+        self._make_heads()
         self._initialise()
 
     def _initialise(self) -> None:
         """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less."""
         for name, parameter in self.named_parameters():
-            if parameter.ndim == 2:
+            if parameter.ndim == 2 and not name.startswith("field_head"):
                 added = name.endswith(("attention.project.weight", "narrow.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.settings.layers) if added else 0.02)
 
-    def forward(self, ids_BT: Tensor, state: State | None = None) -> tuple[Tensor, TransformerState | None]:
-        self.check_ids(ids_BT)
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, TransformerState | None]:
+        self.check_ids(ids)
         if state is not None and not isinstance(state, TransformerState):
             raise TypeError(f"a Transformer can't go on from a {type(state).__name__}")
         start = 0 if state is None else state.position
-        turns = self.rotary(start, ids_BT.shape[1])
-        x_BTC = self.dropout(self.embedding(ids_BT))
+        turns = self.rotary(start, ids.shape[1])
+        x_BTC = self.dropout(self.embedded(ids))
         caches = []
         for layer, block in enumerate(self.blocks):
             x_BTC, cache = block(x_BTC, turns, None if state is None else state.caches[layer])
             if cache is not None:
                 caches.append(cache)
         hidden_BTC = self.norm(x_BTC)
-        logits_BTV = F.linear(hidden_BTC, self.embedding.weight) if self.head is None else self.head(hidden_BTC)
-        return logits_BTV, TransformerState(tuple(caches), start + ids_BT.shape[1]) if caches else None
+        return hidden_BTC, TransformerState(tuple(caches), start + ids.shape[1]) if caches else None

@@ -21,7 +21,17 @@ from torch import Tensor
 
 from musicgen.errors import CheckError, UsageError
 
-__all__ = ["SamplingSettings", "allow", "draw", "min_p", "repetition_penalty", "temperature", "top_k", "top_p"]
+__all__ = [
+    "SamplingSettings",
+    "allow",
+    "choose",
+    "draw",
+    "min_p",
+    "repetition_penalty",
+    "temperature",
+    "top_k",
+    "top_p",
+]
 
 _NEVER = -math.inf
 
@@ -99,11 +109,67 @@ def draw(logits_BV: Tensor, generator: torch.Generator | Sequence[torch.Generato
     return torch.minimum(id_B, last_B)
 
 
+def choose(
+    logits_K: np.ndarray,
+    settings: SamplingSettings,
+    generator: torch.Generator,
+    *,
+    ids: np.ndarray | None = None,
+    history: Sequence[int] = (),
+) -> int:
+    """The index that `draw(settings.apply(...))` gives for one row, in NumPy: for a step of a single take, calling
+    PyTorch costs more than the work.
+
+    `ids` are the ids that the K logits score (default 0..K-1), `history` those that the repetition penalty knows.
+    Raises CheckError where nothing is left to draw.
+    """
+    x_K = logits_K.astype(np.float64)
+    best = x_K.max()
+    if not math.isfinite(best):
+        x_K = _tidy(torch.from_numpy(x_K)[None])[0].numpy()
+    if settings.repetition_penalty != 1 and len(history):
+        seen_K = np.isin(np.arange(len(x_K)) if ids is None else ids, history)
+        x_K = np.where(
+            seen_K, np.where(x_K > 0, x_K / settings.repetition_penalty, x_K * settings.repetition_penalty), x_K
+        )
+    if settings.temperature == 0:
+        x_K = np.where(np.arange(len(x_K)) == x_K.argmax(), 0.0, _NEVER)
+    else:
+        x_K = (x_K - x_K.max()) / min(max(settings.temperature, 1e-30), 1e30)
+        shares_K = np.exp(x_K)
+        keep_K = _kept(shares_K, settings)
+        if keep_K is not None:
+            x_K = np.where(keep_K, x_K, _NEVER)
+    sums_K = np.exp(x_K).cumsum()
+    number = torch.rand((), dtype=torch.float64, generator=generator).item()
+    # See `draw`: the first sum that exceeds the target, and never one past the last id that has a probability.
+    return int(min(np.searchsorted(sums_K, number * sums_K[-1], side="right"), np.searchsorted(sums_K, sums_K[-1])))
+
+
+def _kept(shares_K: np.ndarray, settings: SamplingSettings) -> np.ndarray | None:
+    """Which of the ids stay, by their unnormalised probabilities, the best of which is 1; None: all of them."""
+    K = len(shares_K)
+    k = settings.top_k if 0 < settings.top_k < K else K
+    keep_K = shares_K >= settings.min_p if settings.min_p else None
+    if k == K and settings.top_p >= 1:
+        return keep_K
+    order = np.argsort(-shares_K, kind="stable")[:k]  # of equals the lower id is the better
+    ordered = shares_K[order]
+    if settings.top_p < 1:
+        before = ordered.cumsum() - ordered
+        order = order[: max(1, int((before < settings.top_p * ordered.sum()).sum()))]
+    best_K = np.zeros(K, bool)
+    best_K[order] = True
+    return best_K if keep_K is None else best_K & keep_K
+
+
 @dataclasses.dataclass(frozen=True)
 class SamplingSettings:
     """How bold the choice of the next id is. The defaults follow the model, without its least likely 5 %.
 
     `temperature` 0 always takes the best id; `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 are off.
+    `field_temperatures` are (field, temperature) where a step's field has one of its own: pitches bolder than
+    durations, say.
     """
 
     temperature: float = 1.0
@@ -111,6 +177,7 @@ class SamplingSettings:
     top_p: float = 0.95
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    field_temperatures: tuple[tuple[str, float], ...] = ()
 
     def validate(self) -> SamplingSettings:
         """The settings themselves; raises UsageError for a value out of its range."""
@@ -119,7 +186,18 @@ class SamplingSettings:
         _check_range("top_p", self.top_p, low=0.0, high=1.0)
         _check_range("min_p", self.min_p, low=0.0, high=1.0)
         _check_range("repetition_penalty", self.repetition_penalty, low=0.0, above=True)
+        for name, value in self.field_temperatures:
+            _check_range(f"temperature of {name}", value, low=0.0)
         return self
+
+    def of_field(self, name: str, *, penalised: bool = True) -> SamplingSettings:
+        """The settings for one field of a step: its own temperature, and no repetition penalty unless `penalised`."""
+        return dataclasses.replace(
+            self,
+            temperature=dict(self.field_temperatures).get(name, self.temperature),
+            repetition_penalty=self.repetition_penalty if penalised else 1.0,
+            field_temperatures=(),
+        )
 
     def apply(self, logits_BV: Tensor, history_BT: Tensor | None = None) -> Tensor:
         """The filters in their order: repetition penalty, temperature, top-k, top-p of what is left, min-p.

@@ -1,33 +1,39 @@
-"""Drawing a sequence from a model, one id at a time, inside a grammar.
+"""Drawing sequences from a model, one step at a time, inside a grammar.
 
-Shapes: B batch (always 1 here), T time, V vocabulary. A take is drawn alone, whatever else is asked for beside
-it, so that it is the same bit for bit in a batch of one or of 64; the prompt is read once for all takes.
+Takes are drawn in lockstep: one pass of the model serves a step of each. A take is nevertheless the same bit for bit
+whether it is drawn alone or beside 63 others: it has its own generator, its own grammar, and a model made `faster()`
+computes each row on its own. The prompt is read once for all takes.
+
+Shapes: B takes, T time, F fields, V vocabulary, C width, K the values of a field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from musicgen.models import SequenceModel, State
-from musicgen.sampling.filters import SamplingSettings, allow, draw
+from musicgen.errors import UsageError
+from musicgen.models import SequenceModel, State, select_state
+from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tokenizers import Grammar
+from musicgen.tokenizers.vocabulary import Field
 
 __all__ = ["Prompt", "read_prompt", "sample"]
 
-REPETITION_WINDOW = 64  # ids that the repetition penalty looks back on
+REPETITION_WINDOW = 64  # steps that the repetition penalty looks back on
+PAD = 0
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that a model has read: its ids, the logits after it, and the state to go on from."""
+    """A prompt that a model has read: its ids (T,) or (T, F), what follows from them, and the state to go on from."""
 
     ids: np.ndarray
-    logits_BV: Tensor
+    hidden_BC: Tensor
     state: State | None
     grammar: Grammar
 
@@ -36,10 +42,27 @@ class Prompt:
 def read_prompt(model: SequenceModel, ids: np.ndarray, *, grammar: Grammar) -> Prompt:
     """Feed the prompt to the model, and to `grammar`, which must accept sequences that begin as `ids` does."""
     device = next(model.parameters()).device
-    logits_BTV, state = model(torch.from_numpy(ids.astype(np.int64))[None].to(device))
-    for token in ids.tolist():
+    hidden_BTC, state = model.read(torch.from_numpy(ids.astype(np.int64))[None].to(device))
+    for token in ids.ravel().tolist():
         grammar.advance(token)
-    return Prompt(ids, logits_BTV[:, -1].float(), state, grammar)
+    return Prompt(ids, hidden_BTC[:, -1], state, grammar)
+
+
+class _Take:
+    """One sequence on its way: its grammar, its random numbers, its steps."""
+
+    def __init__(self, prompt: Prompt, generator: torch.Generator, window: int) -> None:
+        self.walker = prompt.grammar.copy()
+        self.generator = generator
+        self.steps: list[list[int]] = []
+        self.past = (
+            prompt.ids[len(prompt.ids) - min(len(prompt.ids), window) :].reshape(-1, _width(prompt.ids)).tolist()
+        )
+        self.over = False
+
+    def history(self, field: int) -> list[int]:
+        """The ids of a field in the last steps."""
+        return [step[field] for step in self.past[-REPETITION_WINDOW:] if step[field] != PAD]
 
 
 @torch.inference_mode()
@@ -47,41 +70,88 @@ def sample(
     model: SequenceModel,
     prompt: Prompt,
     *,
+    fields: Sequence[Field],
     settings: SamplingSettings,
-    generator: torch.Generator,
-    max_tokens: int,
-    grammar: Grammar | None = None,
-    on_token: Callable[[int], None] = lambda token: None,
-) -> np.ndarray:
-    """Ids drawn after the prompt until the grammar says that one ends the sequence (it is left out) or `max_tokens`.
+    generators: Sequence[torch.Generator],
+    max_steps: int,
+    on_step: Callable[[], None] = lambda: None,
+) -> list[np.ndarray]:
+    """For each generator the ids drawn after the prompt: (T,), or (T, F) where `fields` has more than one.
 
-    `grammar` (default: a copy of the prompt's) says what may follow; where it leaves one choice, no random
-    number is spent on it. The generator must be on the CPU, so that a seed means the same on every device.
+    A take is over when the grammar says that an id ends it (it is left out), or after `max_steps`. Where the grammar
+    leaves one choice, no random number is spent on it. The generators must be on the CPU, so that a seed means the
+    same on every device. `on_step` is called once a step of each take. Raises UsageError for a temperature of a
+    field that isn't there.
     """
-    walker = (grammar or prompt.grammar).copy()
-    logits_BV, state = prompt.logits_BV, prompt.state
-    history = prompt.ids[-REPETITION_WINDOW:].tolist()
-    drawn: list[int] = []
-    while len(drawn) < max_tokens:
-        allowed = walker.allowed()
-        choices = np.flatnonzero(allowed)
+    per_field = _per_field(settings, fields)
+    takes = [_Take(prompt, generator, REPETITION_WINDOW) for generator in generators]
+    alive = takes
+    device = prompt.hidden_BC.device
+    hidden_BC = prompt.hidden_BC.expand(len(takes), -1)
+    state = (
+        select_state(prompt.state, [0] * len(takes)) if prompt.state is not None and len(takes) > 1 else prompt.state
+    )
+    while alive and len(alive[0].steps) < max_steps:
+        scores = model.scores(hidden_BC)
+        steps: list[list[int]] = [[] for _ in alive]
+        for number, field in enumerate(fields):
+            _fill(alive, steps, number, field, scores, per_field[number])
+            if number + 1 < len(fields):
+                scores.take(number, torch.tensor([step[number] for step in steps], device=device))
+        staying = [row for row, take in enumerate(alive) if not take.over]
+        for row in staying:
+            alive[row].steps.append(steps[row])
+            alive[row].past.append(steps[row])
+            on_step()
+        if len(staying) < len(alive):
+            alive, steps = [alive[row] for row in staying], [steps[row] for row in staying]
+            if not alive:
+                break
+            state = select_state(state, staying) if state is not None else None
+        ids_B1F = torch.tensor(steps, device=device)[:, None]
+        hidden_BTC, state = model.read(ids_B1F if len(fields) > 1 else ids_B1F[:, :, 0], state)
+        hidden_BC = hidden_BTC[:, -1]
+    shape = (-1, len(fields)) if len(fields) > 1 else (-1,)
+    return [np.array(take.steps, np.int64).reshape(shape) for take in takes]
+
+
+def _fill(
+    takes: list[_Take], steps: list[list[int]], number: int, field: Field, scores, settings: SamplingSettings
+) -> None:
+    """Choose one field of a step of every take; a take that ends is marked, and its place filled with padding."""
+    logits_BK: np.ndarray | None = None
+    for row, (take, step) in enumerate(zip(takes, steps, strict=True)):
+        if take.over:
+            step.append(PAD)
+            continue
+        choices = np.flatnonzero(take.walker.allowed())
         if len(choices) == 1:
             token = int(choices[0])
         else:
-            among = torch.from_numpy(choices)
-            if settings.repetition_penalty == 1:  # the usual case: work on the few that are left
-                few_BV = settings.apply(logits_BV.cpu()[:, among])
-                token = int(among[int(draw(few_BV, generator)[0])])
-            else:
-                masked_BV = allow(logits_BV.cpu(), torch.from_numpy(allowed)[None])
-                past_BT = torch.tensor([history[-REPETITION_WINDOW:]])
-                token = int(draw(settings.apply(masked_BV, past_BT), generator)[0])
-        if walker.ends(token):
-            break
-        walker.advance(token)
-        drawn.append(token)
-        history.append(token)
-        on_token(token)
-        logits_BTV, state = model(torch.tensor([[token]], device=logits_BV.device), state)
-        logits_BV = logits_BTV[:, -1].float()
-    return np.array(drawn, np.int64)
+            if logits_BK is None:  # once for all takes, and not at all where no take has a choice
+                logits_BK = scores.logits_BK(number).cpu().numpy()
+            history = take.history(number) if settings.repetition_penalty != 1 else ()
+            best = choose(logits_BK[row, choices - field.first], settings, take.generator, ids=choices, history=history)
+            token = int(choices[best])
+        if take.walker.ends(token):
+            take.over = True
+            step.append(PAD)
+            continue
+        take.walker.advance(token)
+        step.append(token)
+
+
+def _per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[SamplingSettings]:
+    """The settings of each field. The repetition penalty is for pitches, where a step has any: a penalty on meters,
+    programs or durations would only unsettle the beat."""
+    names = [field.name for field in fields]
+    for name, _ in settings.field_temperatures:
+        if name not in names:
+            raise UsageError(
+                f"this model's steps have no field {name!r}", where="temperature", hint=f"fields are {', '.join(names)}"
+            )
+    return [settings.of_field(name, penalised="pitch" not in names or name == "pitch") for name in names]
+
+
+def _width(ids: np.ndarray) -> int:
+    return 1 if ids.ndim == 1 else ids.shape[1]

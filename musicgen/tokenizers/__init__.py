@@ -9,11 +9,22 @@ from musicgen.errors import UsageError
 from musicgen.tokenizers.bar_music import BarSettings
 from musicgen.tokenizers.base import Grammar, Tokenizer
 from musicgen.tokenizers.notes import Notes
+from musicgen.tokenizers.performance import Performance, PerformanceSettings
 from musicgen.tokenizers.remi import Remi
 
-__all__ = ["TOKENIZERS", "BarSettings", "Grammar", "Notes", "Remi", "Tokenizer", "load_tokenizer"]
+__all__ = [
+    "TOKENIZERS",
+    "BarSettings",
+    "Grammar",
+    "Notes",
+    "Performance",
+    "PerformanceSettings",
+    "Remi",
+    "Tokenizer",
+    "load_tokenizer",
+]
 
-TOKENIZERS: dict[str, Any] = {"notes": Notes, "remi": Remi}
+TOKENIZERS: dict[str, Any] = {"notes": Notes, "performance": Performance, "remi": Remi}
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """Windows of a corpus as training batches. Batch number `step` is a function of (seed, step) and nothing else.
 
-Shapes: B batch, T time. A batch is (inputs_BT, targets_BT), targets one ahead; `pad` is not scored.
+Shapes: B batch, T time, F fields. A batch is (inputs_BT, targets_BT), targets one ahead; `pad` is not scored.
+Where steps have fields both are of shape (B, T, F).
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class Batches:
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch number `step`: int64 inputs_BT and targets_BT on the CPU."""
         rng = np.random.default_rng((self.seed, step))
-        rows = np.full((self.batch, self.length + 1), self.pad, np.int64)
+        rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
         for row in rows:
             window = self._augmented(self._window(rng), rng)
+            window = window[: self.length + 1]  # slower music may need more time shifts
             row[: len(window)] = window
         ids = torch.from_numpy(rows)
         return ids[:, :-1], ids[:, 1:]
@@ -94,7 +96,7 @@ def validation_windows(
         windows = [windows[i] for i in np.linspace(0, len(windows) - 1, wanted).round().astype(int)]
     batches = []
     for i in range(0, len(windows), batch):
-        rows = np.full((len(windows[i : i + batch]), length + 1), pad, np.int64)
+        rows = np.full((len(windows[i : i + batch]), length + 1, *source.tokens.shape[1:]), pad, np.int64)
         for row, (begin, size) in zip(rows, windows[i : i + batch], strict=True):
             row[:size] = source.tokens[begin : begin + size]
         ids = torch.from_numpy(rows)

@@ -1,4 +1,4 @@
-"""The one training loop: next-token prediction with AdamW, for every model and tokenizer.
+"""The one training loop: next-step prediction with AdamW, for every model and tokenizer. A token is a step.
 
 Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it, so
 a resumed run equals one that was never interrupted, as long as no time limit shapes the learning rate.
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from musicgen.checkpoint import load_checkpoint, model_for, save_checkpoint, save_run
 from musicgen.errors import CheckError, UsageError
@@ -133,7 +132,7 @@ def train(
             "seconds": round(seconds, 1),
             "tokens_seen": step * settings.batch * settings.length,
             "valid_nats_per_token": best,
-            "valid_tokens": sum(int((targets != pad).sum()) for _, targets in windows),
+            "valid_tokens": sum(_steps(targets != pad) for _, targets in windows),
         }
         save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
         return full
@@ -159,14 +158,16 @@ def train(
             with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
                 torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
                 with autocast():
-                    logits_BTV, _ = model(inputs_BT)
-                loss = F.cross_entropy(logits_BTV.float().flatten(0, 1), targets_BT.flatten(), ignore_index=pad)
+                    nats, _ = model.nats(inputs_BT, targets_BT, pad=pad)
+                scored = targets_BT != pad  # with fields (B, T, F)
+                total = nats.sum()
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            # By the values that were chosen, so that gradients are of one size with and without fields.
+            (total / scored.sum()).backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimizer.step()
             step += 1
-            value = loss.item()
+            value = total.item() / max(1, _steps(scored))  # a token is a step, whatever its fields
             if not math.isfinite(value):
                 raise CheckError(
                     f"the loss is {value} at step {step}", where=folder, hint="lower learning_rate in the recipe"
@@ -174,7 +175,7 @@ def train(
             recent.append(value)
             now = time.monotonic()
             seconds = before + now - started
-            window_tokens += targets_BT.numel()
+            window_tokens += targets_BT.shape[0] * targets_BT.shape[1]
             speed = window_tokens / max(now - window_start, 1e-9)
             over = budget is not None and seconds >= budget
             valid = None
@@ -239,11 +240,15 @@ def _validate(
     total, count = 0.0, 0
     for inputs_BT, targets_BT in windows:
         with autocast():
-            logits_BTV, _ = model(inputs_BT.to(device))
-        targets = targets_BT.to(device).flatten()
-        total += F.cross_entropy(logits_BTV.float().flatten(0, 1), targets, ignore_index=pad, reduction="sum").item()
-        count += int((targets != pad).sum())
+            nats, _ = model.nats(inputs_BT.to(device), targets_BT.to(device), pad=pad)
+        total += nats.sum().item()
+        count += _steps(targets_BT != pad)
     return total / count if count else None
+
+
+def _steps(scored: torch.Tensor) -> int:
+    """How many steps are scored, of scored_BT or scored_BTF: where steps have fields, the first is never empty."""
+    return int((scored if scored.ndim == 2 else scored[:, :, 0]).sum())
 
 
 class _Log:

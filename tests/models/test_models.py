@@ -323,5 +323,5 @@ def test_a_width_that_heads_cannot_share():
 
 
 def test_no_ids(model):
-    with pytest.raises(UsageError, match=r"ids of shape \(1, 0\); give \(batch, time\) with at least one id"):
+    with pytest.raises(UsageError, match=r"ids of shape \(1, 0\); give \(batch, time\) with at least one step"):
         model(torch.zeros(1, 0, dtype=torch.int64))
