@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from musicgen.cli.options import (
+    asked_tokenizer,
     json_option,
     limit_options,
     limits_from,
@@ -15,8 +16,11 @@ from musicgen.cli.options import (
     print_json,
     progress_bar,
     say,
+    tokenizer_from,
+    tokenizer_options,
     warn,
 )
+from musicgen.errors import UsageError
 
 __all__ = ["command", "open_or_build", "show_corpus"]
 
@@ -69,14 +73,7 @@ def fetch(name: str, output: str | None) -> None:
 @command.command("build")
 @click.argument("sources", nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=click.Path(), help="The corpus folder to make.")
-@click.option("--tokenizer", default="remi", show_default=True, help="How music becomes tokens.")
-@click.option(
-    "--positions",
-    type=click.Choice(["24", "48"]),
-    default="24",
-    show_default=True,
-    help="Grid positions a quarter note.",
-)
+@tokenizer_options
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [one a core]")
 @click.option(
     "--valid", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for validation."
@@ -97,8 +94,6 @@ def fetch(name: str, output: str | None) -> None:
 def build(
     sources: tuple[str, ...],
     output: str,
-    tokenizer: str,
-    positions: str,
     jobs: int | None,
     valid: float,
     test: float,
@@ -111,7 +106,6 @@ def build(
 ) -> None:
     """Build a corpus from SOURCES: folders, files, or names of the catalogue."""
     from musicgen.corpus.build import BuildSettings, build_corpus
-    from musicgen.tokenizers import load_tokenizer
 
     settings = BuildSettings(
         valid=valid,
@@ -122,7 +116,7 @@ def build(
         overwrite=overwrite,
         limits=limits_from(options),
     )
-    made = load_tokenizer({"name": tokenizer, "positions_per_quarter": int(positions)})
+    made = tokenizer_from(options)
     with progress_bar() as bar:
         task = bar.add_task("files", total=None)
         build_corpus(
@@ -168,16 +162,25 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
             say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
 
 
-def open_or_build(corpus: str, place: Path) -> Any:
-    """A corpus from a built folder; from music or a catalogue name it is built at `place` first, once."""
+def open_or_build(corpus: str, place: Path, *, options: dict[str, Any]) -> Any:
+    """A corpus from a built folder; from music or a catalogue name it is built at `place` first, once.
+
+    `options` are those of `tokenizer_options`. Raises UsageError where they ask for another tokenizer than that of
+    a corpus that is built.
+    """
     from musicgen.corpus.store import Corpus
 
-    if (Path(corpus) / "corpus.json").is_file():
-        return Corpus.open(corpus)
-    if (place / "corpus.json").is_file():
-        return Corpus.open(place)
+    for folder in (Path(corpus), place):
+        if (folder / "corpus.json").is_file():
+            built = Corpus.open(folder)
+            if asked_tokenizer(options) and tokenizer_from(options).spec != built.spec:
+                raise UsageError(
+                    f"is built with the tokenizer {built.spec['name']} already",
+                    where=folder,
+                    hint="leave the tokenizer's options out, or build the corpus again with them",
+                )
+            return built
     from musicgen.corpus.build import build_corpus
-    from musicgen.tokenizers import load_tokenizer
 
     warn(f"building a corpus from {corpus} at {place}")
     with progress_bar() as bar:
@@ -185,6 +188,6 @@ def open_or_build(corpus: str, place: Path) -> Any:
         return build_corpus(
             [corpus],
             place,
-            tokenizer=load_tokenizer({"name": "remi"}),
+            tokenizer=tokenizer_from(options),
             progress=lambda done, total, name: bar.update(task, completed=done, total=total),
         )

@@ -138,6 +138,32 @@ def limits_from(options: dict[str, Any]) -> Any:
     return Limits(**{ours: options.pop(theirs) for theirs, ours in names.items()})
 
 
+tokenizer_options = _all(
+    click.option("--tokenizer", default=None, help="notes, remi or performance.  [notes]"),
+    click.option(
+        "--positions", type=click.Choice(["24", "48"]), default=None, help="Grid positions a quarter note.  [24]"
+    ),
+    click.option("--pedal", is_flag=True, help="The sustain pedal too (performance only)."),
+)
+
+
+def asked_tokenizer(options: dict[str, Any]) -> bool:
+    """Whether a command's options say anything of the tokenizer."""
+    return bool(options["tokenizer"] or options["positions"] or options["pedal"])
+
+
+def tokenizer_from(options: dict[str, Any]) -> Any:
+    """The tokenizer that a command's options describe. Raises UsageError for settings that it doesn't have."""
+    from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
+
+    spec: dict[str, Any] = {"name": options["tokenizer"] or DEFAULT_TOKENIZER}
+    if options["positions"]:
+        spec["positions_per_quarter"] = int(options["positions"])
+    if options["pedal"]:
+        spec["pedal"] = True
+    return load_tokenizer(spec)
+
+
 sampling_options = _all(
     click.option(
         "-m", "--model", default="default", show_default=True, help="A run folder, or a model that comes along."
@@ -165,6 +191,13 @@ sampling_options = _all(
         default=1.0,
         show_default=True,
         help="Below 1 safer, above 1 bolder; 0 always takes the likeliest.",
+    ),
+    click.option(
+        "--field-temperature",
+        "field_temperatures",
+        multiple=True,
+        metavar="FIELD=T",
+        help="A temperature for one field of a step, such as pitch=1.2; may be given for several.",
     ),
     click.option("--top-k", type=int, default=0, show_default=True, help="Choose among the k likeliest; 0: all."),
     click.option(

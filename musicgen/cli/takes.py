@@ -83,7 +83,16 @@ def split_request(options: dict[str, Any], *, start: int | None) -> tuple[Any, A
         max_polyphony=options["max_polyphony"],
     )
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
-    return request, SamplingSettings(**{name: options[name] for name in names}).validate()
+    of_fields = tuple(_field_temperature(text) for text in options["field_temperatures"])
+    return request, SamplingSettings(**{name: options[name] for name in names}, field_temperatures=of_fields).validate()
+
+
+def _field_temperature(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise UsageError(f"{text!r} is not a field's temperature", hint="write it like pitch=1.2") from None
 
 
 def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request: Any, sampling: Any) -> None:

@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import device_option, duration, json_option, overwrite_option, print_json, say, warn
+from musicgen.cli.options import (
+    device_option,
+    duration,
+    json_option,
+    overwrite_option,
+    print_json,
+    say,
+    tokenizer_options,
+    warn,
+)
 from musicgen.errors import UsageError
 
 __all__ = ["command"]
@@ -26,6 +35,7 @@ __all__ = ["command"]
     default=None,
     help="How tokens enter the model.  [learned]",
 )
+@tokenizer_options
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.")
 @click.option("--max-time", default=None, help="Stop after this long, such as 10m; the learning rate plans for it.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
@@ -61,7 +71,7 @@ def command(
         _make_room(folder, overwrite=overwrite)
     # Settings first: a slip in them must not cost the time to build a corpus.
     recipe = _resumed(folder, options) if resume else _recipe(options)
-    source = open_or_build(corpus, folder / "corpus")
+    source = open_or_build(corpus, folder / "corpus", options=options)
 
     from dataclasses import replace
 

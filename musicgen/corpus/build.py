@@ -22,7 +22,7 @@ from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.io.midi import Limits
-from musicgen.tokenizers import load_tokenizer
+from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 
 __all__ = ["BuildSettings", "build_corpus", "find_sources"]
 
@@ -56,7 +56,7 @@ def build_corpus(
     """Build a corpus from folders, files and catalogue names, and open it.
 
     `licences` gives the licence of some folders or files where it isn't `settings.licence`;
-    `tokenizer` is a tokenizer or its spec (default `remi`); `jobs` worker processes (default: one a core);
+    `tokenizer` is a tokenizer or its spec (default `notes`); `jobs` worker processes (default: one a core);
     `progress(done, total, name)` is called after each file. Raises UsageError for a source or target that won't
     do, UnreadableError when no file is usable. On any error and on Ctrl-C `out` is left as it was.
     """
@@ -164,7 +164,11 @@ def _records(works: list[Work], licences: list[str], fields: int, settings: Buil
 
 
 def _spec(tokenizer: Any) -> dict[str, Any]:
-    spec = tokenizer if isinstance(tokenizer, dict) else getattr(tokenizer, "spec", {"name": tokenizer or "remi"})
+    spec = (
+        tokenizer
+        if isinstance(tokenizer, dict)
+        else getattr(tokenizer, "spec", {"name": tokenizer or DEFAULT_TOKENIZER})
+    )
     built = load_tokenizer(spec)  # a bad spec is told here, not by every worker
     if len(built.vocabulary) > 65536:
         raise UsageError(f"a vocabulary of {len(built.vocabulary):,} doesn't fit a corpus", hint="at most 65,536")

@@ -128,7 +128,9 @@ class FieldScores:
     def __init__(self, head: FieldHead, hidden_BC: Tensor) -> None:
         self.head, self._hidden_BC = head, hidden_BC
         heard = head.hear(hidden_BC)
-        self._x_FBC = list(heard.unflatten(-1, (len(head.fields), -1)).unbind(1))
+        # Contiguous: on a strided row the activation takes another path, which rounds differently.
+        x_FBC = heard.unflatten(-1, (len(head.fields), -1)).transpose(0, 1).contiguous()
+        self._x_FBC = list(x_FBC.unbind(0))
 
     def logits_BK(self, field: int) -> Tensor:
         return self.head.output(field, self._hidden_BC, self._x_FBC[field]).float()

@@ -69,6 +69,7 @@ class Plan:
     constraints: Constraints
     melodic: frozenset[int]  # programs that play one note at a time
     max_steps: int
+    centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
     warnings: tuple[str, ...]
 
     @property
@@ -118,6 +119,12 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
 
     before = _until(piece, cut)
     programs = _programs(piece, before, request, cut, bar_length, warnings)
+    if DRUMS in programs and not _has_programs(tokenizer):
+        if programs == {DRUMS}:
+            raise UsageError(
+                "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
+            )
+        warnings.append("drums: not continued, this model plays none")
     ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None)[:-1].astype(np.int64)
     if not before.n_notes:
         warnings.append("empty: no notes before the cut; the music begins from nothing")
@@ -149,6 +156,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         constraints=constraints,
         melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + 8) + 64,
+        centres=_centres(before, programs, cut),
         warnings=tuple(warnings),
     )
 
@@ -160,6 +168,10 @@ def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any) -> tuple[np.ndarray, 
     instrument's note ends where its next one begins.
     """
     notes, program = tokenizer.new_notes(plan.prompt, ids, plan.anchor)
+    if not _has_programs(tokenizer) and plan.centres:
+        programs, centres = (np.array(column) for column in zip(*plan.centres, strict=True))
+        distance = np.abs(notes["pitch"].astype(float)[:, None] - centres)
+        program = programs[distance.argmin(axis=1)]
     notes["duration"] = np.minimum(notes["duration"], plan.end - notes["start"])
     for value in plan.melodic:
         line = np.flatnonzero(program == value)
@@ -248,6 +260,20 @@ def _programs(
         names = ", ".join(program_name(p) for p in sorted(silent))
         warnings.append(f"silent_parts: not continued, silent for {RECENT_BARS} bars: {names}")
     return chosen or frozenset({0})
+
+
+def _has_programs(tokenizer: Any) -> bool:
+    return "program" in tokenizer.vocabulary.sizes
+
+
+def _centres(before: Piece, programs: frozenset[int], cut: int) -> tuple[tuple[int, float], ...]:
+    """(program, its mean pitch of late) of the melodic programs that play on, where they have played."""
+    tracks = [t for t in before.tracks if not t.is_drum and len(t.notes)]
+    centres = []
+    for value in sorted(programs - {DRUMS}):
+        means = [_recent_pitch(t.notes, cut) for t in tracks if t.program == value]
+        centres.append((value, float(np.mean(means)) if means else 60.0))
+    return tuple(centres)
 
 
 def _polyphony(piece: Piece) -> dict[int, int]:

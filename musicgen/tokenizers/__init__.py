@@ -13,6 +13,7 @@ from musicgen.tokenizers.performance import Performance, PerformanceSettings
 from musicgen.tokenizers.remi import Remi
 
 __all__ = [
+    "DEFAULT_TOKENIZER",
     "TOKENIZERS",
     "BarSettings",
     "Grammar",
@@ -24,6 +25,7 @@ __all__ = [
     "load_tokenizer",
 ]
 
+DEFAULT_TOKENIZER = "notes"
 TOKENIZERS: dict[str, Any] = {"notes": Notes, "performance": Performance, "remi": Remi}
 
 

@@ -70,11 +70,13 @@ def train(
     device: str = "auto",
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint_seconds: float = 120.0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
     """Train a model into the run folder and return the card that lies there.
 
     Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
-    is nearer its end. On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
+    is nearer its end; `clock` may be `time.process_time`, to compare runs on a busy machine.
+    On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
     Raises UsageError when the folder holds a run and `resume` is False, CheckError when the loss is not a number.
     """
     folder, settings = Path(folder), recipe.train
@@ -107,7 +109,7 @@ def train(
     # From the first step on, so that even a run that is killed can be resumed.
     write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
     log = _Log(folder, resume_at=begin if resume else None)
-    started = saved = time.monotonic()
+    started = saved = clock()
     budget = None if max_seconds is None else before + max_seconds
     window_tokens, window_start = 0, started
     recent: list[float] = []
@@ -149,7 +151,7 @@ def train(
         while step < settings.steps:
             share = step / settings.steps
             if budget is not None:
-                share = max(share, (before + time.monotonic() - started) / budget)
+                share = max(share, (before + clock() - started) / budget)
             rate = learning_rate(share, peak=settings.learning_rate, warmup=settings.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = rate
@@ -173,7 +175,7 @@ def train(
                     f"the loss is {value} at step {step}", where=folder, hint="lower learning_rate in the recipe"
                 )
             recent.append(value)
-            now = time.monotonic()
+            now = clock()
             seconds = before + now - started
             window_tokens += targets_BT.shape[0] * targets_BT.shape[1]
             speed = window_tokens / max(now - window_start, 1e-9)
@@ -186,7 +188,7 @@ def train(
                 if valid is not None and (best is None or valid < best):
                     best = valid
                     keep_best()
-                window_tokens, window_start = 0, time.monotonic()  # validation is not training speed
+                window_tokens, window_start = 0, clock()  # validation is not training speed
             left = (settings.steps - step) * (seconds - before) / (step - begin)
             if budget is not None:
                 left = min(left, budget - seconds)
@@ -195,7 +197,7 @@ def train(
                 break
             if now - saved > checkpoint_seconds:
                 keep_last()
-                saved = time.monotonic()
+                saved = clock()
     except KeyboardInterrupt:
         # A second Ctrl-C while saving is the user's right; the checkpoint before it is still whole.
         finish()

@@ -1,0 +1,104 @@
+"""The sampling loop with real (untrained) models: repeatable takes, inside the grammar, with fields and without."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from musicgen.errors import UsageError
+from musicgen.models import FAMILIES, ModelSettings, build_model
+from musicgen.piece import Piece, Track, notes_array
+from musicgen.sampling.filters import SamplingSettings, choose, draw
+from musicgen.sampling.loop import read_prompt, sample
+from musicgen.tokenizers import TOKENIZERS
+from musicgen.tokenizers.constraints import Constraints
+
+SONG = Piece(480, (Track("", 40, notes=notes_array([(i * 240, 240, 60 + i % 5, 80) for i in range(16)])),))
+
+
+@pytest.fixture(params=list(itertools.product(sorted(FAMILIES), sorted(TOKENIZERS))), ids=lambda p: "-".join(p))
+def ready(request):
+    """(model made faster, tokenizer, prompt with a request for two bars)"""
+    family, name = request.param
+    tokenizer = TOKENIZERS[name]()
+    fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
+    size = len(tokenizer.vocabulary)
+    model = build_model(ModelSettings(family, size, width=32, layers=2, heads=2, context=64, fields=fields), seed=0)
+    model.faster()
+    prompt = read_prompt(model, tokenizer.encode(SONG)[:-1], grammar=tokenizer.grammar())
+    prompt.grammar.constrain(Constraints(meter=(4, 4), bars=2, may_end=False, max_notes_a_bar=12, max_empty_bars=0))
+    return model, tokenizer, prompt
+
+
+def drawn(ready, seeds, *, max_steps=60, **settings) -> list[np.ndarray]:
+    model, tokenizer, prompt = ready
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    return sample(
+        model,
+        prompt,
+        fields=tokenizer.fields,
+        settings=SamplingSettings(**settings),
+        generators=generators,
+        max_steps=max_steps,
+    )
+
+
+def test_a_take_is_the_same_alone_or_beside_others(ready):
+    together = drawn(ready, range(8))
+    for seed in (0, 3, 7):
+        (alone,) = drawn(ready, [seed])
+        assert np.array_equal(alone, together[seed])
+    assert np.array_equal(drawn(ready, [5, 3])[1], together[3])
+    assert len({take.tobytes() for take in together}) > 1, "seeds make a difference"
+
+
+def test_every_step_is_allowed(ready):
+    _, tokenizer, prompt = ready
+    for take in drawn(ready, range(4), max_steps=200):
+        walker = prompt.grammar.copy()
+        for token in take.ravel().tolist():
+            assert walker.allowed()[token]
+            walker.advance(token)
+        tokenizer.decode(np.concatenate([prompt.ids, take])).validate()
+
+
+def test_a_field_has_its_own_temperature(ready):
+    _, tokenizer, _ = ready
+    names = [field.name for field in tokenizer.fields]
+    with pytest.raises(UsageError, match=rf"no field 'tempo'; fields are {', '.join(names)}"):
+        drawn(ready, [0], field_temperatures=(("tempo", 1.0),))
+    cold = tuple((name, 0.0) for name in names)
+    a, b = drawn(ready, [1, 2], field_temperatures=cold)
+    assert np.array_equal(a, b), "at temperature 0 seeds make no difference"
+    if len(names) > 1:
+        usual = np.concatenate(drawn(ready, range(6)))[:, 4]
+        cold_only = np.concatenate(drawn(ready, range(6), field_temperatures=(("velocity", 0.0),)))[:, 4]
+        assert len(np.unique(cold_only)) < len(np.unique(usual))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"temperature": 0.7},
+        {"temperature": 0},
+        {"top_k": 5, "top_p": 1.0},
+        {"top_p": 0.5},
+        {"min_p": 0.2, "top_p": 1.0},
+        {"top_k": 7, "top_p": 0.8, "min_p": 0.05, "temperature": 1.3},
+        {"repetition_penalty": 1.4},
+    ],
+)
+def test_choosing_in_numpy_is_drawing_in_torch(settings):
+    chosen = SamplingSettings(**settings)
+    logits_BK = torch.randn(300, 40, generator=torch.Generator().manual_seed(0)).mul(3).round(decimals=1)  # with ties
+    history = [3, 3, 17, 39]
+    for row, logits_K in enumerate(logits_BK):
+        expected = draw(
+            chosen.apply(logits_K[None].double(), torch.tensor([history])), torch.Generator().manual_seed(row)
+        )
+        got = choose(logits_K.numpy(), chosen, torch.Generator().manual_seed(row), history=history)
+        assert got == expected.item(), row
