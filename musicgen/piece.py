@@ -155,6 +155,10 @@ class Piece:
         """
         until = self.end if until is None else until
         ticks, nums, dens = self.meter_segments()
+        if len(ticks) == 1 and not ticks[0]:
+            length = 4 * self.ticks_per_quarter * int(nums[0]) / int(dens[0])
+            count = max(1, int(np.ceil((until + 1) / length - 1e-9)))
+            return np.arange(count) * length, np.zeros(count, np.int64)
         starts, rows = [], []
         for i in range(len(ticks)):
             if ticks[i] > until and i > 0:
@@ -169,6 +173,10 @@ class Piece:
     def meter_segments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(ticks, numerators, denominators) of the meter map, with 4/4 at tick 0 where the map is silent."""
         m = self.meters
+        if not len(m):
+            return np.zeros(1, np.int64), np.full(1, 4), np.full(1, 4)
+        if len(m) == 1 and m["tick"][0] == 0:  # the usual piece; a corpus has many short ones
+            return tuple(m[k].astype(np.int64) for k in ("tick", "numerator", "denominator"))  # type: ignore[return-value]
         # Several changes on one tick: the last one holds.
         last = np.append(m["tick"][1:] != m["tick"][:-1], True) if len(m) else np.zeros(0, bool)
         ticks, nums, dens = (m[k][last].astype(np.int64) for k in ("tick", "numerator", "denominator"))

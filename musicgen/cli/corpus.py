@@ -150,7 +150,8 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     for name in ("train", "valid", "test"):
         counts = facts["splits"][name]
         say(f"  {name:<6}{counts['pieces']:>7,} pieces {counts['notes']:>12,} notes {counts['tokens']:>13,} tokens")
-    say(f"  tokenizer {', '.join(str(v) for v in facts['tokenizer'].values())}")
+    settings = ", ".join(f"{k} {str(v).lower()}" for k, v in facts["tokenizer"].items() if k != "name")
+    say(f"  tokenizer {facts['tokenizer']['name']} ({settings})")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
     if facts["duplicates"]:
         say(f"  {len(facts['duplicates'])} duplicates left out")

@@ -47,6 +47,8 @@ class BarGrid:
         bar = np.maximum(np.searchsorted(self.starts, fine, side="right") - 1, 0)
         position = (2 * (fine - self.starts[bar]) + self.step) // (2 * self.step)
         over = position * self.step >= self.length[bar]
+        if not over.any():
+            return bar, position
         last = over & (bar + 1 >= len(self.starts))
         position[last] = (self.length[bar[last]] - 1) // self.step
         over &= ~last

@@ -19,7 +19,7 @@ from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
 from musicgen.tokenizers.constraints import DRUMS, Anchor
 from musicgen.tokenizers.vocabulary import Vocabulary
 
-__all__ = ["N_TEMPOS", "SPAN_QUARTERS", "TICKS_PER_QUARTER", "BarMusic", "BarSettings", "Items", "Spelled"]
+__all__ = ["N_TEMPOS", "SPAN_QUARTERS", "TICKS_PER_QUARTER", "BarMusic", "BarSettings", "Items", "Spelled", "changes"]
 
 TICKS_PER_QUARTER = 480  # of decoded pieces: holds both grids and 64th notes
 SPAN_QUARTERS = 8  # positions count up to eight quarters; in longer bars a span moves on by eight
@@ -133,7 +133,7 @@ class BarMusic:
         key = _key(note_bar, note_position + 1, program + 1, notes["pitch"]) * 1024 + (1023 - duration)
         order = np.argsort(key, kind="stable")
         key = key[order]
-        keep = np.append(True, key[1:] // 1024 != key[:-1] // 1024) if len(key) else np.zeros(0, bool)
+        keep = changes(key >> 10)
         order, key = order[keep], key[keep]
 
         zeros_bar, zeros_tempo = np.zeros(count, np.int64), np.zeros(len(tempo_bar), np.int64)
@@ -146,8 +146,11 @@ class BarMusic:
         slot = merged >> 25  # bar and slot
         position = (slot & 0x3FFF) - 1
         is_bar = kinds == 0
-        new_slot = np.append(True, slot[1:] != slot[:-1]) & ~is_bar
-        window = np.maximum(position, 0) // (SPAN_QUARTERS * r)
+        new_slot = changes(slot) & ~is_bar
+        spans = np.zeros(len(slot), np.int64)
+        if position.max() >= SPAN_QUARTERS * r:  # few bars are so long
+            window = np.maximum(position, 0) // (SPAN_QUARTERS * r)
+            spans[1:] = np.where(new_slot[1:], np.diff(window), 0)
         return Items(
             is_bar,
             kinds == 1,
@@ -155,7 +158,7 @@ class BarMusic:
             bars.meter_value[:count],
             slot,
             position,
-            np.where(new_slot, window - np.concatenate([[0], window[:-1]]), 0),
+            spans,
             ((merged >> 17) & 0xFF) - 1,
             tempo_value,
             notes["pitch"][order].astype(np.int64),
@@ -220,7 +223,9 @@ class BarMusic:
         tracks = []
         for program in np.unique(n.program).tolist():
             chosen = table[n.program == program]
-            chosen = chosen[np.lexsort((chosen["pitch"], chosen["start"]))]
+            key = chosen["start"] << 7 | chosen["pitch"]
+            if (key[1:] < key[:-1]).any():  # what the grammar lets through is sorted already
+                chosen = chosen[np.argsort(key, kind="stable")]
             tracks.append(Track("", 0 if program == DRUMS else program, program == DRUMS, chosen))
         bar, position, value = tempo
         tempos = np.zeros(len(bar), TEMPO)
@@ -284,11 +289,13 @@ class BarMusic:
 def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(bar, position, value) of the tempo items: at the first bar, then wherever the value changes."""
     ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
+    if not len(ticks) or (len(ticks) == 1 and ticks[0] == 0):  # the usual piece
+        zero = np.zeros(1, np.int64)
+        return zero, zero, _tempo_values(us if len(us) else np.array([500_000]))
     if not len(ticks) or ticks[0] > 0:
         ticks, us = np.append(0, ticks), np.append(500_000, us)
     ticks, us = ticks[ticks <= last], us[ticks <= last]
-    bpm = 60e6 / us
-    value = np.rint(TEMPOS_PER_OCTAVE * np.log2(bpm / TEMPO_LOWEST)).astype(np.int64).clip(0, N_TEMPOS - 1)
+    value = _tempo_values(us)
     bar, position = bars.place(ticks)
     slot = bar << 14 | position
     keep = np.append(slot[1:] != slot[:-1], True)  # the last of several on one slot
@@ -297,18 +304,29 @@ def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndar
     return bar[keep], position[keep], value[keep]
 
 
+def _tempo_values(us: np.ndarray) -> np.ndarray:
+    return np.rint(TEMPOS_PER_OCTAVE * np.log2(60e6 / us / TEMPO_LOWEST)).astype(np.int64).clip(0, N_TEMPOS - 1)
+
+
+def changes(values: np.ndarray) -> np.ndarray:
+    """Which values differ from the one before; the first one does. What np.append would say, at a third of its time."""
+    differs = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=differs[1:])
+    return differs
+
+
 def _meters(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(METER map with the changes, start tick of every bar and of the one after the last)."""
-    source = np.maximum.accumulate(np.where(value >= 0, np.arange(len(value)), -1))
-    value = np.where(source >= 0, value[np.maximum(source, 0)] if len(value) else value, FOUR_FOUR)
+    if len(value) and value.min() < 0:
+        source = np.maximum.accumulate(np.where(value >= 0, np.arange(len(value)), -1))
+        value = np.where(source >= 0, value[np.maximum(source, 0)], FOUR_FOUR)
     numerator = value // len(DENOMINATORS) + 1
     denominator = np.array(DENOMINATORS)[value % len(DENOMINATORS)]
     length = numerator * (4 * TICKS_PER_QUARTER) // denominator
     start = np.concatenate([[0], np.cumsum(length)])
-    changes = np.flatnonzero(np.append(True, value[1:] != value[:-1])) if len(value) else np.zeros(0, int)
-    meters = np.zeros(len(changes), METER)
-    meters["tick"], meters["numerator"] = start[changes], numerator[changes]
-    meters["denominator"] = denominator[changes]
+    new = np.flatnonzero(changes(value))
+    meters = np.zeros(len(new), METER)
+    meters["tick"], meters["numerator"], meters["denominator"] = start[new], numerator[new], denominator[new]
     return meters, start
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from musicgen.piece import Piece
 from musicgen.tokenizers.bar_grid import DENOMINATORS
-from musicgen.tokenizers.bar_music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled
+from musicgen.tokenizers.bar_music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled, changes
 from musicgen.tokenizers.constraints import DRUMS, Constraints
 from musicgen.tokenizers.remi_grammar import RemiGrammar
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
@@ -57,7 +57,7 @@ class Remi(BarMusic):
         """The piece as ids, (T,) uint16, from BOS to EOS. `until`: see `items`."""
         v = self._vocabulary
         i = self.items(piece, until)
-        new_slot = np.append(True, i.slot[1:] != i.slot[:-1]) & ~i.is_bar
+        new_slot = changes(i.slot) & ~i.is_bar
         # The program of the note before it in the bar; tempi have -1 and bars reset, so look back past tempi.
         running = _last_note_program(i.program, i.is_note, i.is_bar)
         new_program = i.is_note & (i.program != running)
@@ -87,27 +87,30 @@ class Remi(BarMusic):
         """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
         v = self._vocabulary
         ids = np.asarray(ids).astype(np.int64)
-        here = np.arange(len(ids))
-        bar = np.cumsum(ids == v.id("bar")) - 1
-        span = np.cumsum(ids == v.id("span"))
-        is_bar = ids == v.id("bar")
-        bar_at = np.maximum.accumulate(np.where(is_bar, here, 0))
-        is_pitch = v.is_kind(ids, "pitch") | v.is_kind(ids, "drum")
-        index = np.flatnonzero(is_pitch[:-2]) if len(ids) > 2 else np.zeros(0, np.int64)
-        complete = v.is_kind(ids[index + 1], "velocity") & v.is_kind(ids[index + 2], "duration") & (bar[index] >= 0)
-        index = index[complete]
-        position_at = np.maximum.accumulate(np.where(v.is_kind(ids, "position"), here, -1))[index]
-        program_at = np.maximum.accumulate(np.where(v.is_kind(ids, "program"), here, -1))[index]
-        position = np.where(position_at > bar_at[index], ids[np.maximum(position_at, 0)] - v.base["position"], 0)
-        window = span[index] - span[bar_at[index]]
-        program = np.where(program_at >= 0, ids[np.maximum(program_at, 0)] - v.base["program"], 0)
-        is_drum = v.is_kind(ids[index], "drum")
+        kind, number = v.kind_of_id[ids], v.kind_number  # one look-up a token serves every question
+        bar_at = np.flatnonzero(kind == number["bar"])
+        # A note is a pitch with its velocity and duration behind it.
+        complete = (kind[1:-1] == number["velocity"]) & (kind[2:] == number["duration"])
+        complete &= (kind[:-2] == number["pitch"]) | (kind[:-2] == number["drum"])
+        index = np.flatnonzero(complete)
+        index = index[np.searchsorted(index, bar_at[0]) :] if len(bar_at) else index[:0]
+        bar = np.searchsorted(bar_at, index) - 1
+        begin = bar_at[bar]  # of each note's bar
+        position_at = _latest(np.flatnonzero(kind == number["position"]), index)
+        program_at = _latest(np.flatnonzero(kind == number["program"]), index)
+        position = np.where(position_at > begin, ids[position_at] - v.base["position"], 0)
+        span_at = np.flatnonzero(kind == number["span"])
+        if len(span_at):
+            window = np.searchsorted(span_at, index) - np.searchsorted(span_at, begin)
+            position += window * SPAN_QUARTERS * self.steps
+        program = np.where(program_at >= 0, ids[program_at] - v.base["program"], 0)
+        is_drum = kind[index] == number["drum"]
         # A window cut out of a piece may begin between a program token and its notes; drums know themselves.
         program = np.where(is_drum, DRUMS, np.where(program == DRUMS, 0, program))
         return Spelled(
             index,
-            bar[index],
-            position + window * SPAN_QUARTERS * self.steps,
+            bar,
+            position,
             program,
             ids[index] - np.where(is_drum, v.base["drum"], v.base["pitch"]),
             self.velocity_of(ids[index + 1] - v.base["velocity"]),
@@ -160,6 +163,11 @@ class Remi(BarMusic):
         if inside:
             walker.advance(self._vocabulary.id("bos"))
         return walker
+
+
+def _latest(places: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """For each index the last of the (ascending) places before it, -1 where there is none."""
+    return np.append(-1, places)[np.searchsorted(places, index)]
 
 
 def _last_note_program(program: np.ndarray, is_note: np.ndarray, is_bar: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ SCRIPTS = ("starting", "tokenizing", "building", "rendering", "models", "represe
 # Ten minutes of training, which a smaller number would make another experiment: not among the quick ones.
 SLOW = ("chorales",)
 # Measured on one core. The variable has to be there before numpy and torch are imported.
-ONE_CORE = ("tokenizing", "rendering", "models")
+ONE_CORE = ("tokenizing", "rendering", "models", "representations")
 
 
 def main() -> int:
