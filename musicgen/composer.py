@@ -138,8 +138,9 @@ class Composer:
             yield from self._good_takes(source, plan, prompt, request, settings, list(seeds), on_step)
 
     def _read(self, plan: Plan) -> Prompt:
-        begins = plan.prompt.ravel()[0] == self.tokenizer.vocabulary.id("bos")
-        prompt = read_prompt(self.model, plan.prompt, grammar=self.tokenizer.grammar(inside=not begins))
+        begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
+        grammar = self.tokenizer.grammar(inside=not begins)
+        prompt = read_prompt(self.model, plan.prompt, grammar=grammar, begun=plan.begun)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 

@@ -65,7 +65,8 @@ class Plan:
     anchor: Anchor
     bars: int  # whole new bars
     end: int  # tick at which the new music ends
-    prompt: np.ndarray
+    prompt: np.ndarray  # whole steps
+    begun: tuple[int, ...]  # the first fields of the step in which the prompt breaks off
     constraints: Constraints
     melodic: frozenset[int]  # programs that play one note at a time
     max_steps: int
@@ -125,7 +126,9 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
                 "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
             )
         warnings.append("drums: not continued, this model plays none")
-    ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None)[:-1].astype(np.int64)
+    ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None).astype(np.int64)
+    last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
+    ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
     if not before.n_notes:
         warnings.append("empty: no notes before the cut; the music begins from nothing")
     # A recurrent model could read all of it, but the seconds count.
@@ -153,6 +156,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         bars=bars,
         end=end,
         prompt=prompt,
+        begun=tuple(begun) if cut else (),
         constraints=constraints,
         melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + 8) + 64,

@@ -30,22 +30,26 @@ PAD = 0
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that a model has read: its ids (T,) or (T, F), what follows from them, and the state to go on from."""
+    """A prompt that a model has read: its ids (T,) or (T, F), what follows from them, and the state to go on from.
+
+    `begun` are the first fields of the step after them, where the prompt breaks off inside a step.
+    """
 
     ids: np.ndarray
+    begun: tuple[int, ...]
     hidden_BC: Tensor
     state: State | None
     grammar: Grammar
 
 
 @torch.inference_mode()
-def read_prompt(model: SequenceModel, ids: np.ndarray, *, grammar: Grammar) -> Prompt:
+def read_prompt(model: SequenceModel, ids: np.ndarray, *, grammar: Grammar, begun: Sequence[int] = ()) -> Prompt:
     """Feed the prompt to the model, and to `grammar`, which must accept sequences that begin as `ids` does."""
     device = next(model.parameters()).device
     hidden_BTC, state = model.read(torch.from_numpy(ids.astype(np.int64))[None].to(device))
-    for token in ids.ravel().tolist():
+    for token in (*ids.ravel().tolist(), *begun):
         grammar.advance(token)
-    return Prompt(ids, hidden_BTC[:, -1], state, grammar)
+    return Prompt(ids, tuple(begun), hidden_BTC[:, -1], state, grammar)
 
 
 class _Take:
@@ -58,7 +62,14 @@ class _Take:
         self.past = (
             prompt.ids[len(prompt.ids) - min(len(prompt.ids), window) :].reshape(-1, _width(prompt.ids)).tolist()
         )
+        self.begun = list(prompt.begun)  # of the first step; the grammar has taken them
         self.over = False
+
+    def finish(self, step: list[int]) -> None:
+        """Keep a step, or what was chosen of the last one before the take was over."""
+        if not self.over or any(step):
+            self.steps.append(step)
+            self.past.append(step)
 
     def history(self, field: int) -> list[int]:
         """The ids of a field in the last steps."""
@@ -76,7 +87,9 @@ def sample(
     max_steps: int,
     on_step: Callable[[], None] = lambda: None,
 ) -> list[np.ndarray]:
-    """For each generator the ids drawn after the prompt: (T,), or (T, F) where `fields` has more than one.
+    """For each generator the ids after the prompt: (T,), or (T, F) where `fields` has more than one.
+
+    Where the prompt breaks off inside a step, the first row holds that step, the prompt's fields included.
 
     A take is over when the grammar says that an id ends it (it is left out), or after `max_steps`. Where the grammar
     leaves one choice, no random number is spent on it. The generators must be on the CPU, so that a seed means the
@@ -99,9 +112,8 @@ def sample(
             if number + 1 < len(fields):
                 scores.take(number, torch.tensor([step[number] for step in steps], device=device))
         staying = [row for row, take in enumerate(alive) if not take.over]
-        for row in staying:
-            alive[row].steps.append(steps[row])
-            alive[row].past.append(steps[row])
+        for take, step in zip(alive, steps, strict=True):
+            take.finish(step)
             on_step()
         if len(staying) < len(alive):
             alive, steps = [alive[row] for row in staying], [steps[row] for row in staying]
@@ -121,8 +133,8 @@ def _fill(
     """Choose one field of a step of every take; a take that ends is marked, and its place filled with padding."""
     logits_BK: np.ndarray | None = None
     for row, (take, step) in enumerate(zip(takes, steps, strict=True)):
-        if take.over:
-            step.append(PAD)
+        if take.over or take.begun:
+            step.append(take.begun.pop(0) if take.begun else PAD)
             continue
         choices = np.flatnonzero(take.walker.allowed())
         if len(choices) == 1:

@@ -1,15 +1,20 @@
-"""The `notes` tokenizer: one step a note. A step is a row of five fields; bars and tempi are steps of their own.
+"""The `notes` tokenizer: one step a note. A step is a row of five fields: a note, and then where the next one stands.
 
-| step | onset | part | pitch | duration | velocity |
-|---|---|---|---|---|---|
-| note | position in the bar | program | pitch, or drum | duration | velocity |
-| bar | bar | meter | - | - | - |
-| tempo | position in the bar | tempo | - | - | - |
-| span | span | - | - | - | - |
+| pitch | duration | velocity | onset | part |
+|---|---|---|---|---|
+| - | - | - | bos | - |
+| - | - | - | bar | meter |
+| - | - | - | position in the bar | tempo |
+| - | - | - | position in the bar | program of the first note |
+| its pitch, or drum | its duration | its velocity | position of the second note | program of the second |
+| the second's pitch | ... | ... | bar | meter |
 
-A note on the onset of the note before it repeats its position. Ids are those of one vocabulary in which each
-field has a range of its own, so a row is five ids and an empty field is `pad`, 0. The order of notes, the grid
-and the ranges are those of `bar_music`: what `remi` spells with four or five tokens stands here in one row.
+A model reads a step at a time, so a row ends with onset and part: when it comes to the pitch, it has read where the
+note stands and who plays it, and can look back at what was played there before. Onset and part follow from rhythm
+and the note in hand, which a light head can tell. A note on the onset of the note before it repeats its position.
+Ids are those of one vocabulary in which each field has a range of its own, so a row is five ids and an empty field
+is `pad`, 0. The order of notes, the grid and the ranges are those of `bar_music`: what `remi` spells with four or
+five tokens stands here in one row.
 
 Sources: Hsiao et al. 2021, "Compound Word Transformer" (fields in one step); Dong et al. 2023, "Multitrack Music
 Transformer", section 3 (a note a step); Ryu et al. 2024, "Nested Music Transformer" (fields one after another).
@@ -28,7 +33,7 @@ from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["Notes"]
 
-ONSET, PART, PITCH, DURATION, VELOCITY = range(5)
+PITCH, DURATION, VELOCITY, ONSET, PART = range(5)
 
 
 class Notes(BarMusic):
@@ -41,6 +46,10 @@ class Notes(BarMusic):
         self._vocabulary = v = Vocabulary(
             {
                 "pad": 1,
+                "pitch": 128,
+                "drum": 128,
+                "duration": len(self.durations),
+                "velocity": 32,
                 "bos": 1,
                 "eos": 1,
                 "bar": 1,
@@ -49,14 +58,10 @@ class Notes(BarMusic):
                 "meter": 64 * len(DENOMINATORS),
                 "tempo": N_TEMPOS,
                 "program": 129,
-                "pitch": 128,
-                "drum": 128,
-                "duration": len(self.durations),
-                "velocity": 32,
             }
         )
-        edges = [v.base[kind] for kind in ("bos", "meter", "pitch", "duration", "velocity")] + [len(v)]
-        names = ("onset", "part", "pitch", "duration", "velocity")
+        names = ("pitch", "duration", "velocity", "onset", "part")
+        edges = [v.base[kind] for kind in ("pitch", "duration", "velocity", "bos", "meter")] + [len(v)]
         self._fields = tuple(
             Field(name, low, high - low) for name, low, high in zip(names, edges, edges[1:], strict=False)
         )
@@ -80,11 +85,11 @@ class Notes(BarMusic):
         )
         rows[at[i.is_bar], PART] = v.base["meter"] + i.meter
         rows[at[i.is_tempo], PART] = v.base["tempo"] + i.tempo
-        notes, program = at[i.is_note], i.program[i.is_note]
-        rows[notes, PART] = v.base["program"] + program
-        rows[notes, PITCH] = np.where(program == DRUMS, v.base["drum"], v.base["pitch"]) + i.pitch
-        rows[notes, DURATION] = v.base["duration"] + i.duration
-        rows[notes, VELOCITY] = v.base["velocity"] + i.velocity
+        leading, program = at[i.is_note], i.program[i.is_note]  # the rows that say where each note stands
+        rows[leading, PART] = v.base["program"] + program
+        rows[leading + 1, PITCH] = np.where(program == DRUMS, v.base["drum"], v.base["pitch"]) + i.pitch
+        rows[leading + 1, DURATION] = v.base["duration"] + i.duration
+        rows[leading + 1, VELOCITY] = v.base["velocity"] + i.velocity
         return rows
 
     def notes(self, ids: np.ndarray) -> Spelled:
@@ -92,13 +97,14 @@ class Notes(BarMusic):
         v = self._vocabulary
         rows = np.asarray(ids).astype(np.int64)
         bar, position = self._places(rows)
-        at = np.flatnonzero(v.is_kind(rows[:, DURATION], "duration") & (bar >= 0))
+        # A note in the first row stands somewhere before it.
+        at = np.flatnonzero(v.is_kind(rows[1:, DURATION], "duration") & (bar[:-1] >= 0)) + 1
         pitch = rows[at, PITCH]
         return Spelled(
-            at,
-            bar[at],
-            position[at],
-            rows[at, PART] - v.base["program"],
+            at - 1,
+            bar[at - 1],
+            position[at - 1],
+            rows[at - 1, PART] - v.base["program"],
             pitch - np.where(v.is_kind(pitch, "drum"), v.base["drum"], v.base["pitch"]),
             self.velocity_of(rows[at, VELOCITY] - v.base["velocity"]),
             self.durations[rows[at, DURATION] - v.base["duration"]],
@@ -137,14 +143,16 @@ class Notes(BarMusic):
         fitting = bars[bars >= len(ids) - room]
         if len(fitting):
             return ids[fitting[0] :]
-        left_out = ids[bars[-1] : len(ids) - room + 1]
-        head = np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])
-        return np.concatenate([left_out[head], ids[len(ids) - room + 1 :]])
+        left_out, kept = ids[bars[-1] : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
+        head = left_out[np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])]
+        for rows in (head, kept[:1]):
+            rows[:, :ONSET] = 0  # the notes of rows that are gone
+        return np.concatenate([head, kept])
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> NotesGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
         walker = NotesGrammar(self._vocabulary, self.steps, self.durations, constraints)
         if inside:
-            for token in (self._vocabulary.id("bos"), 0, 0, 0, 0):
+            for token in (0, 0, 0, self._vocabulary.id("bos"), 0):
                 walker.advance(token)
         return walker

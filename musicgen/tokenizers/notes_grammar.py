@@ -1,6 +1,7 @@
 """The grammar of `notes` as a walker over fields: five ids a step, `pad` where a step has no use for a field.
 
-A step begins with its onset field: `bos`, `eos`, `bar`, `span`, or a position. A position no later than the last
+A step is pitch, duration and velocity of the note that the step before it has placed, if it has; then the onset
+field of what follows, `bos`, `eos`, `bar`, `span` or a position, and its part. A position no later than the last
 one is the same onset again, and its note lies above the notes there.
 """
 
@@ -15,20 +16,18 @@ from musicgen.tokenizers.constraints import DRUMS
 __all__ = ["NotesGrammar"]
 
 PAD = 0
+ONSET, FIELDS = 3, 5  # the onset's column, and how many there are
 
 
 class NotesGrammar(BarGrammar):
-    """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field.
+    """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field."""
 
-    `state` is the kind of the last id that wasn't padding, `padding` how many fields of its step are still empty.
-    """
-
-    padding = 0
-    began = False  # whether the step in hand begins a new onset
+    column = 0  # of the field that comes next
+    began = False  # whether the onset in hand is a new one
 
     def advance(self, token: int) -> None:
+        self.column = (self.column + 1) % FIELDS
         if token == PAD:
-            self.padding -= 1
             return
         kind = self._kind_of_id[token]
         value = token - self.v.base[kind]
@@ -36,18 +35,12 @@ class NotesGrammar(BarGrammar):
             self._enter_bar(first=self.state == "bos")
         elif kind == "meter":
             self._take_meter(value)
-            self.padding = 3
         elif kind == "span":
             self.window += 1
-            self.padding = 4
-        elif kind in ("bos", "eos"):
-            self.padding = 4
         elif kind == "position":
             self.began = self._absolute(value) > self.position
             if self.began:
                 self._enter_onset(value)
-        elif kind == "tempo":
-            self.padding = 3
         elif kind == "program":
             if self.fresh or value != self.program:
                 self._take_program(value)
@@ -60,12 +53,15 @@ class NotesGrammar(BarGrammar):
     def allowed(self) -> np.ndarray:
         v, state = self.v, self.state
         mask = np.zeros(len(v), bool)
-        if self.padding:
-            mask[PAD] = True
-        elif state == "start":
-            mask[v.base["bos"]] = True
-        elif state == "bos":
-            mask[v.base["bar"]] = True
+        if self.column == ONSET:
+            if state == "start":
+                mask[v.base["bos"]] = True
+            elif state == "bos":
+                mask[v.base["bar"]] = True
+            elif state == "eos":
+                mask[v.base["eos"]] = True
+            else:
+                self._allow_onsets(mask)
         elif state == "bar":
             mask[v.slice("meter")] = self._meters
         elif state == "position":
@@ -79,10 +75,8 @@ class NotesGrammar(BarGrammar):
             mask[v.slice("duration")] = True
         elif state == "duration":
             mask[v.slice("velocity")] = True
-        elif state in ("eos", "pad"):
-            mask[v.base["eos"]] = True
-        else:  # the step is full: meter, span, tempo, velocity
-            self._allow_onsets(mask)
+        else:
+            mask[PAD] = True
         return mask
 
     def _absolute(self, value: int) -> int:
@@ -107,7 +101,8 @@ class NotesGrammar(BarGrammar):
             if mask.any():
                 return
         elif not self._crowded() and (self._programs.any() or self.constraints.tempo_changes):
-            if self.state in ("tempo", "velocity") and self._room_for_note() and self._parts().any():
+            here = self.state in ("tempo", "velocity") and self.position >= 0
+            if here and self._room_for_note() and self._parts().any():
                 mask[v.id("position", self.position - self._absolute(0))] = True
             self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
         if self._must_sound() and mask.any():

@@ -249,8 +249,8 @@ def _validate(
 
 
 def _steps(scored: torch.Tensor) -> int:
-    """How many steps are scored, of scored_BT or scored_BTF: where steps have fields, the first is never empty."""
-    return int((scored if scored.ndim == 2 else scored[:, :, 0]).sum())
+    """How many steps are scored, of scored_BT or scored_BTF: of a step's fields any one is enough."""
+    return int((scored if scored.ndim == 2 else scored.any(dim=2)).sum())
 
 
 class _Log:

@@ -35,7 +35,7 @@ STYLE = {
     "lines.marker": "o",
     "lines.markersize": 5,
 }
-DASHED: dict[str, Any] = {"linestyle": "--", "color": "0.45", "marker": "", "zorder": 1}
+DASHED: dict[str, Any] = {"linestyle": "--", "color": "0.45", "marker": "", "zorder": 3}
 
 
 def main() -> int:
@@ -202,7 +202,7 @@ def logarithmic(axis: Any, *, subs: Sequence[float] = (1,)) -> None:
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     axis.set_major_locator(LogLocator(subs=subs))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.set_major_formatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e6 else f"{value:,.0f}")
 
 
 def canvas(count: int) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Sampling and training speed of the models: ours beside Hugging Face's GPT-2 and a plain nn.LSTM, about 11 M parameters.
+"""Sampling and training speed of the models: ours beside Hugging Face's GPT-2 and a plain nn.LSTM, of 11 M parameters.
 
     python pipelines/benchmarks/models.py --data ../shared/data --notes 100 --rounds 5
 
