@@ -186,7 +186,7 @@ def train(
                 waiting, value = [], next((v for v in values if not math.isfinite(v)), values[-1])
                 if not math.isfinite(value):
                     raise CheckError(
-                        f"the loss is {values[-1]} by step {step}",
+                        f"the loss is {value} at step {step}",
                         where=folder,
                         hint="lower learning_rate in the recipe",
                     )
