@@ -18,6 +18,7 @@ from torch import Tensor
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State, select_state
+from musicgen.models.head import Scores
 from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tokenizers import Grammar
 from musicgen.tokenizers.vocabulary import Field
@@ -55,13 +56,11 @@ def read_prompt(model: SequenceModel, ids: np.ndarray, *, grammar: Grammar, begu
 class _Take:
     """One sequence on its way: its grammar, its random numbers, its steps."""
 
-    def __init__(self, prompt: Prompt, generator: torch.Generator, window: int) -> None:
+    def __init__(self, prompt: Prompt, generator: torch.Generator) -> None:
         self.walker = prompt.grammar.copy()
         self.generator = generator
         self.steps: list[list[int]] = []
-        self.past = (
-            prompt.ids[len(prompt.ids) - min(len(prompt.ids), window) :].reshape(-1, _width(prompt.ids)).tolist()
-        )
+        self.past: list[list[int]] = prompt.ids[-REPETITION_WINDOW:].reshape(-1, _width(prompt.ids)).tolist()
         self.begun = list(prompt.begun)  # of the first step; the grammar has taken them
         self.over = False
 
@@ -97,7 +96,7 @@ def sample(
     field that isn't there.
     """
     per_field = _per_field(settings, fields)
-    takes = [_Take(prompt, generator, REPETITION_WINDOW) for generator in generators]
+    takes = [_Take(prompt, generator) for generator in generators]
     alive = takes
     device = prompt.hidden_BC.device
     hidden_BC = prompt.hidden_BC.expand(len(takes), -1)
@@ -128,7 +127,7 @@ def sample(
 
 
 def _fill(
-    takes: list[_Take], steps: list[list[int]], number: int, field: Field, scores, settings: SamplingSettings
+    takes: list[_Take], steps: list[list[int]], number: int, field: Field, scores: Scores, settings: SamplingSettings
 ) -> None:
     """Choose one field of a step of every take; a take that ends is marked, and its place filled with padding."""
     logits_BK: np.ndarray | None = None
