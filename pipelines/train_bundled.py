@@ -33,10 +33,11 @@ from musicgen.training.loop import Progress, train
 # Sized for an hour of a CPU core: about 3 M parameters. 512 steps are some 480 notes.
 MODEL = {"family": "transformer", "width": 192, "layers": 5, "heads": 6, "context": 512, "dropout": 0.0}
 TRAIN = TrainSettings(
-    steps=12_000,
-    batch=8,
+    steps=24_000,
+    batch=4,
     length=512,
-    learning_rate=2e-3,
+    learning_rate=1e-3,
+    warmup=0.05,
     weight_decay=0.1,
     evaluate_every=100,
     evaluate_tokens=40_000,
