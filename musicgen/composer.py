@@ -93,8 +93,11 @@ def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -
 class Composer:
     """Continues pieces with one trained model."""
 
-    def __init__(self, run: Run, *, device: str = "auto") -> None:
-        """`device` is auto, cpu, cuda or mps; auto takes a GPU only for a model that is faster there."""
+    def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
+        """`device` is auto, cpu, cuda or mps; auto takes a GPU only for a model that is faster there.
+
+        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact.
+        """
         self.run, self.tokenizer = run, run.tokenizer
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() and run.model.n_parameters > GPU_FROM_PARAMETERS else "cpu"
@@ -102,14 +105,17 @@ class Composer:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):
             raise UsageError(f"no device {device!r} on this machine", hint="use --device auto") from None
-        self.model.faster()
+        self.model.faster(int8=int8)
+        self.int8 = int8
 
     @classmethod
-    def load(cls, model: str | os.PathLike[str] = DEFAULT_MODEL, *, device: str = "auto") -> Composer:
+    def load(
+        cls, model: str | os.PathLike[str] = DEFAULT_MODEL, *, device: str = "auto", int8: bool = False
+    ) -> Composer:
         """Load a run folder, or by name a model that comes with the package."""
         if str(model) == DEFAULT_MODEL and not bundled_models():
             raise UnreadableError("this copy of musicgen carries no model", hint="name a run folder with -m")
-        return cls(load_run(model), device=device)
+        return cls(load_run(model), device=device, int8=int8)
 
     def continue_file(self, path: str | os.PathLike[str], *, seed: int = 0, request: Request | None = None) -> Take:
         """One take of a file's continuation under the default sampling settings."""
@@ -220,7 +226,7 @@ class Composer:
             "model": self.run.name,
             "model_sha256": self.run.sha256,
             "seed": seed,
-            "settings": {**asdict(settings), **asdict(request)},
+            "settings": {**asdict(settings), **asdict(request), "int8": self.int8},
             "source": source.name,
             "source_sha256": source.sha256,
             "ticks_per_quarter": piece.ticks_per_quarter,

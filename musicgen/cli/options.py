@@ -235,5 +235,6 @@ sampling_options = _all(
     ),
     click.option("-f", "--formats", default=None, help="mid, wav, flac, ogg, by commas; default: mid."),
     click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2) for audio."),
+    click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
     click.option("--only-new", is_flag=True, help="Write the new music alone."),
 )

@@ -107,7 +107,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(2**31)
-    composer = Composer.load(options["model"], device=options["device"])
+    composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
     printed, broken = [], 0
     with progress_bar("notes") as bar:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, row_by_row
+from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, has_int8, row_by_row
 
 __all__ = [
     "EMBEDDINGS",
@@ -211,13 +211,16 @@ class SequenceModel(nn.Module, ABC):
         """How many numbers are learned; a weight used twice counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def faster(self) -> Self:
+    def faster(self, *, int8: bool = False) -> Self:
         """Prepares, in place, for sampling on a CPU, and switches to `eval()`; elsewhere it only does the latter.
 
         A product of one row with a matrix runs faster when the matrix lies column by column. Values and
         shapes stay as they were, so the logits move by rounding only. Single steps of several rows go row by row,
         so that a row's bits don't depend on its neighbours. Save before, not after: safetensors takes row-by-row
         tensors only. `train()` undoes what would go stale.
+
+        With `int8` single steps multiply with weights of 8 bits where this PyTorch can (`has_int8`): faster still,
+        and a little less exact. Prompts are read as ever; so are the gates of an LSTM.
         """
         self.eval()
         if next(self.parameters()).device.type == "cpu":
@@ -228,6 +231,8 @@ class SequenceModel(nn.Module, ABC):
                         layer.weight.data = layer.weight.data.t().contiguous().t()
                     if isinstance(layer, Linear):
                         layer.by_row = True
+                        if int8 and has_int8():
+                            layer.quantise()
                 if self.field_head is not None:
                     self.field_head.pack()
                 elif self.head is None:
@@ -238,7 +243,7 @@ class SequenceModel(nn.Module, ABC):
         if mode:
             for layer in self.modules():
                 if isinstance(layer, Linear):
-                    layer.by_row = False
+                    layer.by_row, layer.int8 = False, None
             if self.field_head is not None:
                 self.field_head.packed_VFC = None
             self._tied_VC = None

@@ -170,9 +170,9 @@ class LSTM(SequenceModel):
             cells.append(cell_BC)
         return hiddens[-1][:, None], LSTMState(torch.stack(hiddens), torch.stack(cells), state.position + 1)
 
-    def faster(self) -> Self:
+    def faster(self, *, int8: bool = False) -> Self:
         """As every model's, and packs the gates' weights in copies; `train()` drops them, as they would go stale."""
-        super().faster()
+        super().faster(int8=int8)
         if self.lstm.get_parameter("weight_hh_l0").device.type != "cpu":
             return self
         with torch.inference_mode(False), torch.no_grad():

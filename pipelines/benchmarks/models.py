@@ -143,10 +143,12 @@ class PlainLSTM(nn.Module):
 # ---- sampling ----------------------------------------------------------------------------------
 
 
-def sampler(model: SequenceModel, name: str, prompt: np.ndarray, *, steps: int, takes: int) -> Callable[[], int]:
+def sampler(
+    model: SequenceModel, name: str, prompt: np.ndarray, *, steps: int, takes: int, int8: bool = False
+) -> Callable[[], int]:
     """A way to draw `takes` sequences of `steps` steps after the prompt; it returns the notes of all of them."""
     tokenizer = load_tokenizer({"name": name})
-    model.faster()
+    model.faster(int8=int8)
 
     def way() -> int:
         read = read_prompt(model, prompt, grammar=tokenizer.grammar())
@@ -200,20 +202,22 @@ def sampling(music: Music, *, notes: int, takes: int, rounds: int) -> None:
         "ours over remi": sampler(ours("remi"), "remi", music.tokens, steps=tokens, takes=takes),
         "ours over notes": over_notes,
     }
+    for name, prompt, steps in (("remi", music.tokens, tokens), ("notes", music.rows, rows)):
+        ways[f"ours over {name}, int8"] = sampler(ours(name), name, prompt, steps=steps, takes=takes, int8=True)
     seconds = interleave(ways, rounds=rounds)
     base = seconds["GPT-2, generate"]
     target = NOTES_ALONE if takes == 1 else NOTES_TOGETHER
     lines = []
     for name, spent in seconds.items():
-        steps = takes * (rows if name.endswith("notes") else tokens)
-        written = drawn if name.endswith("notes") else steps / music.tokens_a_note
+        steps = takes * (rows if "notes" in name else tokens)
+        written = drawn if "notes" in name else steps / music.tokens_a_note
         step_times = ratio(base, spent) * steps / (takes * tokens)
         note_times = ratio(base, spent) * written / (takes * tokens / music.tokens_a_note)
         verdicts = ["1.0 x", "1.0 x"]
-        if name == "ours over remi":
+        if "remi" in name:
             verdicts = [versus(step_times, STEPS, form=".2f") if takes == 1 else f"{step_times:.2f} x"]
             verdicts.append(f"{note_times:.2f} x")
-        elif name == "ours over notes":
+        elif "notes" in name:
             verdicts = [versus(step_times, STEPS, form=".2f") if takes == 1 else f"{step_times:.2f} x"]
             verdicts.append(versus(note_times, target, form=".2f"))
         lines.append([name, speed(spent, steps), speed(spent, written), *verdicts])

@@ -9,6 +9,7 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
+from musicgen.models.head import has_int8
 
 FIELDS = ((1, 4), (5, 3), (8, 2))  # ids 1..9, and 0 for an empty field
 SIZE = 10
@@ -99,6 +100,26 @@ def test_a_row_alone_is_the_same_bit_for_bit(model):
     for row in range(6):
         assert torch.equal(run([row])[0], together[row])
     assert torch.equal(run([4, 2]), together[[4, 2]])
+
+
+def test_weights_of_8_bits_are_nearly_the_same():
+    model = build_model(settings("transformer", width=64), seed=1).eval()
+    ids = steps(2, 12)
+    with torch.inference_mode():
+        exact_BTC, _ = model.read(ids)
+        model.faster(int8=True)
+        state, parts = None, []
+        for t in range(12):
+            hidden_BTC, state = model.read(ids[:, t : t + 1], state)
+            parts.append(hidden_BTC)
+        rounded_BTC = torch.cat(parts, dim=1)
+        assert torch.allclose(rounded_BTC, exact_BTC, atol=0.1)
+        assert torch.allclose(rounded_BTC, exact_BTC, atol=1e-5) is not has_int8()
+        alone_BTC = model.read(ids[1:, :1])[0]
+        assert torch.equal(alone_BTC, rounded_BTC[1:, :1]), "a row doesn't depend on its neighbours here either"
+        model.train().eval()
+        again_BTC = model.read(ids[:, :1])[0]
+        assert torch.allclose(again_BTC, exact_BTC[:, :1], atol=1e-5), "train() brings the weights back"
 
 
 def test_padding_counts_nothing_and_later_steps_change_nothing(model):
