@@ -120,11 +120,21 @@ class LSTM(SequenceModel):
         # The fused kernel takes three to nine times as long for a single step as the step written out.
         if T == 1 and not self.training:
             hidden_BTC, state = self._step(ids[:, 0], state or self._silence(ids))
+            if self._skips:
+                hidden_BTC = hidden_BTC + self.embedded(ids)
         else:
             past = None if state is None else (state.hidden_LBC, state.cell_LBC)
-            hidden_BTC, (hidden_LBC, cell_LBC) = self.lstm(self._inputs(ids), past)
+            inputs = self._inputs(ids)
+            hidden_BTC, (hidden_LBC, cell_LBC) = self.lstm(inputs, past)
             state = LSTMState(hidden_LBC, cell_LBC, T + (0 if state is None else state.position))
+            if self._skips:
+                hidden_BTC = hidden_BTC + inputs
         return self.dropout(hidden_BTC), state
+
+    @property
+    def _skips(self) -> bool:
+        """Whether the head also sees the step itself: it says where the next note stands, which gates would blur."""
+        return bool(self.settings.fields) and self.embedding is not None
 
     def _inputs(self, ids: Tensor) -> Tensor:
         """What the first layer reads: x_BTC, or with the one-hot input x_BTV."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ WINDOW = {"remi": 512, "performance": 512, "notes": 256}
 PROMPT = 100  # steps that sampling begins from
 
 
-def corpora(work: Path) -> dict[str, Corpus]:
+def corpora(work: Path, names: Sequence[str]) -> dict[str, Corpus]:
     """The chorales in each representation; built once in the work folder."""
     found = {}
-    for name in NAMES:
+    for name in names:
         folder = work / f"chorales-{name}"
         if not (folder / "corpus.json").is_file():
             build_corpus(["bach-chorales"], folder, tokenizer={"name": name})
@@ -104,6 +105,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=45.0, help="CPU seconds of training a model")
     options.add_argument("--steps", type=int, default=150, help="optimiser steps of the second comparison")
+    options.add_argument("--only", choices=NAMES, help="one representation")
     options.add_argument("--work", type=Path, help="keep corpora and runs here (default: a temporary folder)")
     chosen = options.parse_args()
     if chosen.quick:
@@ -113,7 +115,7 @@ def main() -> None:
     work = chosen.work or Path(tempfile.mkdtemp(prefix="musicgen-"))
     try:
         rows = []
-        for name, corpus in corpora(work).items():
+        for name, corpus in corpora(work, (chosen.only,) if chosen.only else NAMES).items():
             facts = corpus.info()
             for family in FAMILIES:
                 for kind in ("time", "steps"):
