@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -143,7 +144,11 @@ def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
 
 
 def save_checkpoint(
-    folder: str | Path, *, model: SequenceModel, optimizer: torch.optim.Optimizer | None, state: dict[str, Any]
+    folder: str | Path,
+    *,
+    model: SequenceModel,
+    optimizers: Sequence[torch.optim.Optimizer] = (),
+    state: dict[str, Any],
 ) -> None:
     """Write one checkpoint folder whole, replacing the one that was there. `state` is JSON-able."""
     folder = Path(folder)
@@ -151,14 +156,15 @@ def save_checkpoint(
     shutil.rmtree(new, ignore_errors=True)
     _make_folder(new)
     _save({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, new / "model.safetensors")
-    if optimizer is not None:
+    if optimizers:
         tensors, plain = {}, {}
-        for number, values in optimizer.state_dict()["state"].items():
-            for key, value in values.items():
-                if isinstance(value, torch.Tensor):
-                    tensors[f"{number}.{key}"] = value.detach().cpu().contiguous()
-                else:
-                    plain[f"{number}.{key}"] = value
+        for which, optimizer in enumerate(optimizers):
+            for number, values in optimizer.state_dict()["state"].items():
+                for key, value in values.items():
+                    if isinstance(value, torch.Tensor):
+                        tensors[f"{which}.{number}.{key}"] = value.detach().cpu().contiguous()
+                    else:
+                        plain[f"{which}.{number}.{key}"] = value
         _save(tensors, new / "optimizer.safetensors")
         state = {**state, "optimizer": plain}
     write_text(new / "state.json", _json({"format": FORMAT, **state}))
@@ -170,9 +176,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: str | Path, *, model: SequenceModel, optimizer: torch.optim.Optimizer | None = None
+    folder: str | Path, *, model: SequenceModel, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> dict[str, Any]:
-    """Fill `model` and `optimizer` from a checkpoint and return its state. UnreadableError when there is none."""
+    """Fill `model` and `optimizers` from a checkpoint and return its state. UnreadableError when there is none."""
     folder = Path(folder)
     if not folder.is_dir() and folder.with_name(folder.name + ".old").is_dir():
         folder = folder.with_name(folder.name + ".old")  # a kill between two renames
@@ -180,13 +186,14 @@ def load_checkpoint(
         raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
     state = _read_json(folder / "state.json")
     model.load_state_dict(_load(folder / "model.safetensors"))
-    if optimizer is not None:
-        restored: dict[int, dict[str, Any]] = {}
+    if optimizers:
+        restored: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
         flat = {**_load(folder / "optimizer.safetensors"), **state.get("optimizer", {})}
         for name, value in flat.items():
-            number, key = name.split(".", 1)
-            restored.setdefault(int(number), {})[key] = value
-        optimizer.load_state_dict({"state": restored, "param_groups": optimizer.state_dict()["param_groups"]})
+            which, number, key = name.split(".", 2)
+            restored[int(which)].setdefault(int(number), {})[key] = value
+        for optimizer, values in zip(optimizers, restored, strict=True):
+            optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
 
 

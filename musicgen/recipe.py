@@ -24,12 +24,14 @@ T = TypeVar("T")
 class TrainSettings:
     """How to train. The learning rate warms up over `warmup` of the run and falls along a cosine to a tenth.
 
-    `length` is in tokens; `evaluate_every` in steps; `precision` is auto, float32 or bfloat16.
+    `length` is in tokens; `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or
+    bfloat16.
     """
 
     steps: int = 3000
     batch: int = 16
     length: int = 256
+    optimizer: str = "muon"
     learning_rate: float = 2e-3
     warmup: float = 0.03
     weight_decay: float = 0.05
@@ -45,8 +47,10 @@ class TrainSettings:
         _require(self.learning_rate > 0, f"[train] learning_rate is {self.learning_rate}", "give a positive number")
         _require(0 <= self.warmup < 1, f"[train] warmup is {self.warmup}", "give a share of the run, 0 to below 1")
         _require(self.clip > 0, f"[train] clip is {self.clip}", "give a positive number")
-        kinds = ("auto", "float32", "bfloat16")
-        _require(self.precision in kinds, f"[train] precision is {self.precision!r}", f"choose from {', '.join(kinds)}")
+        choices = {"optimizer": ("muon", "adamw"), "precision": ("auto", "float32", "bfloat16")}
+        for name, kinds in choices.items():
+            value = getattr(self, name)
+            _require(value in kinds, f"[train] {name} is {value!r}", f"choose from {', '.join(kinds)}")
 
 
 @dataclass(frozen=True)

@@ -221,11 +221,17 @@ class Transformer(SequenceModel):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less."""
+        """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less.
+
+        With fields the embedding isn't the head's too, and starts at deviation 1: else what the blocks add soon
+        drowns the step itself, which says where the next note stands.
+        """
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2 and not name.startswith("field_head"):
                 added = name.endswith(("attention.project.weight", "narrow.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.settings.layers) if added else 0.02)
+        if self.settings.fields and isinstance(self.embedding, nn.Embedding):
+            nn.init.normal_(self.embedding.weight, std=1.0)
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, TransformerState | None]:
         self.check_ids(ids)

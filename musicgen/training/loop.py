@@ -1,9 +1,7 @@
-"""The one training loop: next-step prediction with AdamW, for every model and tokenizer. A token is a step.
+"""The one training loop: next-step prediction, for every model and tokenizer. A token is a step.
 
 Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it, so
 a resumed run equals one that was never interrupted, as long as no time limit shapes the learning rate.
-
-Source: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW).
 """
 
 from __future__ import annotations
@@ -25,6 +23,7 @@ from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.training.batches import Batches, TokenSource, validation_windows
+from musicgen.training.optimizers import make_optimizers
 from musicgen.training.schedule import learning_rate
 
 __all__ = ["Progress", "choose_device", "train"]
@@ -91,10 +90,12 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     model = model_for(recipe, tokenizer)
     model.to(target)
-    optimizer = _optimizer(model, settings.weight_decay, fused=target.type in ("cuda", "cpu"))
+    optimizers = make_optimizers(
+        model, settings.optimizer, weight_decay=settings.weight_decay, half=_multiplies_in_bfloat16(target)
+    )
     begin, before, best = 0, 0.0, None
     if resume:
-        state = load_checkpoint(last, model=model, optimizer=optimizer)
+        state = load_checkpoint(last, model=model, optimizers=optimizers)
         begin, before, best = state["step"], state["seconds"], state["best"]
 
     autocast = _autocast(target, settings.precision, model.settings.family)
@@ -123,10 +124,10 @@ def train(
 
     def keep_last() -> None:
         state = {"step": step, "seconds": seconds, "best": best}
-        save_checkpoint(last, model=model, optimizer=optimizer, state=state)
+        save_checkpoint(last, model=model, optimizers=optimizers, state=state)
 
     def keep_best() -> None:
-        save_checkpoint(best_folder, model=model, optimizer=None, state={"step": step, "valid_nats_per_token": best})
+        save_checkpoint(best_folder, model=model, state={"step": step, "valid_nats_per_token": best})
         export(best_step=step)
 
     def export(*, best_step: int) -> dict[str, Any]:
@@ -160,8 +161,9 @@ def train(
                 share = max(share, (before + clock() - started) / budget)
             rate = learning_rate(share, peak=settings.learning_rate, warmup=settings.warmup)
             rate = min(rate, settings.learning_rate * (step + 1) / LEAST_WARMUP)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
             inputs_BT, targets_BT = batches(step)
             scored = targets_BT != pad  # with fields (B, T, F)
             n_values, n_steps = int(scored.sum()), max(1, _steps(scored))
@@ -172,11 +174,12 @@ def train(
                 with autocast():
                     nats, _ = model.nats(inputs_BT, targets_BT, pad=pad)
                 total = nats.sum()
-            optimizer.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             # By the values that were chosen, so that gradients are of one size with and without fields.
             (total / n_values).backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             step += 1
             # A GPU works ahead of this loop; asking it for a number each step would make it wait.
             waiting.append(total.detach() / n_steps)  # a token is a step, whatever its fields
@@ -221,27 +224,22 @@ def train(
     return finish()
 
 
-def _optimizer(model: SequenceModel, weight_decay: float, *, fused: bool) -> torch.optim.Optimizer:
-    # Matrices decay; norms, biases and the embedding don't.
-    matrices = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98), fused=fused)
-
-
 def _autocast(device: torch.device, precision: str, family: str) -> Callable[[], Any]:
     """bfloat16 where it helps: on CUDA, and for Transformers on CPUs that have the instructions."""
     if precision == "auto":
-        native = torch.backends.cpu.get_cpu_capability() in ("AVX512", "DEFAULT") and _cpu_has_bfloat16()
-        helps = device.type == "cuda" or (device.type == "cpu" and native and family == "transformer")
-        precision = "bfloat16" if helps else "float32"
+        helps = device.type == "cuda" or family == "transformer"
+        precision = "bfloat16" if helps and _multiplies_in_bfloat16(device) else "float32"
     if precision == "float32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def _cpu_has_bfloat16() -> bool:
+def _multiplies_in_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it; a CPU without computes in bfloat16 many times slower."""
+    if device.type != "cpu":
+        return device.type == "cuda"
+    if torch.backends.cpu.get_cpu_capability() not in ("AVX512", "DEFAULT"):
+        return False
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:
