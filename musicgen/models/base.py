@@ -3,8 +3,9 @@
 Models never see a note. They read ids of a vocabulary and score which id comes next; what an id means is
 the tokenizer's affair.
 
-A step is one id, or a row of F ids where the tokenizer has fields (a note a step: onset, part, pitch, duration,
-velocity). The families differ only in how they read steps; `head.py` says how what they read becomes scores.
+A step is one id, or a row of F ids where the tokenizer has fields (a note a step: pitch, duration, velocity, and
+where the next one stands). The families differ only in how they read steps; `head.py` says how what they read
+becomes scores.
 
 Shapes: B batch, T time, F fields, V vocabulary, C width.
 """

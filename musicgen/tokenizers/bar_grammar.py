@@ -97,6 +97,19 @@ class BarGrammar:
 
     # ---- what happens on the way -----------------------------------------------------------------
 
+    def _take(self, kind: str, value: int) -> None:
+        """A value of a kind that means the same however it is spelled; other kinds pass."""
+        if kind == "bar":
+            self._enter_bar(first=self.state == "bos")
+        elif kind == "meter":
+            self._take_meter(value)
+        elif kind == "span":
+            self.window += 1
+        elif kind in ("pitch", "drum"):
+            self._take_pitch(value)
+        elif kind == "duration":
+            self._take_duration(value)
+
     def _enter_bar(self, *, first: bool) -> None:
         if self.bars:
             self.empty_bars = 0 if self.notes_in_bar else self.empty_bars + 1

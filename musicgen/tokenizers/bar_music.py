@@ -8,8 +8,8 @@ up to 16 quarters.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from musicgen.errors import UsageError
 from musicgen.piece import METER, NOTE, TEMPO, Piece, Track
 from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
 from musicgen.tokenizers.constraints import DRUMS, Anchor
+from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["N_TEMPOS", "SPAN_QUARTERS", "TICKS_PER_QUARTER", "BarMusic", "BarSettings", "Items", "Spelled", "changes"]
@@ -68,14 +69,15 @@ class Spelled(NamedTuple):
     duration: np.ndarray  # grid steps
 
 
-class BarMusic:
+class BarMusic(FromSettings):
     """The half of a bar tokenizer that doesn't depend on how items become ids. Stateless."""
 
-    name: str
+    Settings = BarSettings
+    settings: BarSettings
     _vocabulary: Vocabulary
 
     def __init__(self, settings: BarSettings | None = None) -> None:
-        self.settings = settings or BarSettings()
+        super().__init__(settings)
         self.steps = self.settings.positions_per_quarter
         # Every step up to two quarters, then sixteenths up to four, eighths to eight, quarters to sixteen.
         r = self.steps
@@ -93,19 +95,6 @@ class BarMusic:
     @property
     def vocabulary(self) -> Vocabulary:
         return self._vocabulary
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return {"name": self.name, **asdict(self.settings)}
-
-    @classmethod
-    def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """Rebuild from `spec`; keys that are not settings are an error."""
-        settings = {k: v for k, v in spec.items() if k != "name"}
-        unknown = set(settings) - {f.name for f in fields(BarSettings)}
-        if unknown:
-            raise UsageError(f"the tokenizer {cls.name} has no setting {sorted(unknown)[0]!r}")
-        return cls(BarSettings(**settings))
 
     # ---- piece -> items --------------------------------------------------------------------------
 
@@ -248,6 +237,17 @@ class BarMusic:
         return notes, n.program[new]
 
     # ---- on ids ----------------------------------------------------------------------------------
+
+    def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
+        """The last bars that fit into `room` steps; of a single bar that doesn't fit, its head and its last onsets."""
+        if len(ids) <= room:
+            return ids
+        bars = self.bar_positions(ids)
+        fitting = bars[bars >= len(ids) - room]
+        return ids[fitting[0] :] if len(fitting) else self._tail_of_bar(ids, int(bars[-1]), room)
+
+    def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
+        raise NotImplementedError
 
     def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
         """`ids` with every pitch moved; drums stay. A shift that leaves 0..127 is folded by octaves."""

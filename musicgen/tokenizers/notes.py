@@ -135,15 +135,8 @@ class Notes(BarMusic):
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
         return np.flatnonzero(np.asarray(ids)[:, ONSET] == self._vocabulary.id("bar"))
 
-    def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """The last bars that fit into `room` rows; of a single bar that doesn't fit, its head and its last onsets."""
-        if len(ids) <= room:
-            return ids
-        bars = self.bar_positions(ids)
-        fitting = bars[bars >= len(ids) - room]
-        if len(fitting):
-            return ids[fitting[0] :]
-        left_out, kept = ids[bars[-1] : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
+    def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
+        left_out, kept = ids[bar : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
         head = left_out[np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])]
         for rows in (head, kept[:1]):
             rows[:, :ONSET] = 0  # the notes of rows that are gone

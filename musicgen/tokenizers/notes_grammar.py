@@ -31,23 +31,15 @@ class NotesGrammar(BarGrammar):
             return
         kind = self._kind_of_id[token]
         value = token - self.v.base[kind]
-        if kind == "bar":
-            self._enter_bar(first=self.state == "bos")
-        elif kind == "meter":
-            self._take_meter(value)
-        elif kind == "span":
-            self.window += 1
-        elif kind == "position":
+        if kind == "position":
             self.began = self._absolute(value) > self.position
             if self.began:
                 self._enter_onset(value)
         elif kind == "program":
             if self.fresh or value != self.program:
                 self._take_program(value)
-        elif kind in ("pitch", "drum"):
-            self._take_pitch(value)
-        elif kind == "duration":
-            self._take_duration(value)
+        else:
+            self._take(kind, value)
         self.state = kind
 
     def allowed(self) -> np.ndarray:

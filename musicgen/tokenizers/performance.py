@@ -14,8 +14,7 @@ Huang et al. 2018, "Music Transformer" (the same events under attention).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from musicgen.tokenizers.performance_events import (
     stretch,
 )
 from musicgen.tokenizers.performance_grammar import LONGEST, LONGEST_SHIFT, STEPS_PER_SECOND, PerformanceGrammar
+from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["Performance", "PerformanceSettings"]
@@ -55,13 +55,15 @@ class PerformanceSettings:
             raise UsageError(f"pedal is {self.pedal!r}, must be true or false")
 
 
-class Performance:
+class Performance(FromSettings):
     """Piece <-> ids, (T,). Stateless: one object serves all threads."""
 
     name = "performance"
+    Settings = PerformanceSettings
+    settings: PerformanceSettings
 
     def __init__(self, settings: PerformanceSettings | None = None) -> None:
-        self.settings = settings or PerformanceSettings()
+        super().__init__(settings)
         kinds = {"pad": 1, "bos": 1, "eos": 1, "on": 128, "off": 128, "shift": LONGEST_SHIFT, "velocity": 32}
         self._vocabulary = Vocabulary(kinds | ({"pedal": 2} if self.settings.pedal else {}))
 
@@ -72,19 +74,6 @@ class Performance:
     @property
     def fields(self) -> tuple[Field, ...]:
         return (Field("token", 0, len(self._vocabulary)),)
-
-    @property
-    def spec(self) -> dict[str, Any]:
-        return {"name": self.name, **asdict(self.settings)}
-
-    @classmethod
-    def from_spec(cls, spec: dict[str, Any]) -> Performance:
-        """Rebuild from `spec`; keys that are not settings are an error."""
-        settings = {k: v for k, v in spec.items() if k != "name"}
-        unknown = set(settings) - {f.name for f in fields(PerformanceSettings)}
-        if unknown:
-            raise UsageError(f"the tokenizer {cls.name} has no setting {sorted(unknown)[0]!r}")
-        return cls(PerformanceSettings(**settings))
 
     # ---- piece -> ids ----------------------------------------------------------------------------
 

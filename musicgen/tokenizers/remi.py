@@ -144,18 +144,11 @@ class Remi(BarMusic):
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
         return np.flatnonzero(np.asarray(ids) == self._vocabulary.id("bar"))
 
-    def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """The last bars that fit into `room` ids; of a single bar that doesn't fit, its head and its last onsets."""
-        if len(ids) <= room:
-            return ids
-        bars = self.bar_positions(ids)
-        fitting = bars[bars >= len(ids) - room]
-        if len(fitting):
-            return ids[fitting[0] :]
-        head = ids[bars[-1] : bars[-1] + 2]
+    def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
+        head = ids[bar : bar + 2]
         onsets = np.flatnonzero(self._vocabulary.is_kind(ids, "position"))
         onsets = onsets[onsets >= len(ids) - room + 2]
-        return np.concatenate([head, ids[onsets[0] :]]) if len(onsets) else ids[bars[-1] :]
+        return np.concatenate([head, ids[onsets[0] :]]) if len(onsets) else ids[bar:]
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> RemiGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""

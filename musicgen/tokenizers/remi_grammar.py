@@ -19,22 +19,14 @@ class RemiGrammar(BarGrammar):
     def advance(self, token: int) -> None:
         kind = self._kind_of_id[token]
         value = token - self.v.base[kind]
-        if kind == "bar":
-            self._enter_bar(first=self.state == "bos")
-        elif kind == "meter":
-            self._take_meter(value)
-        elif kind == "span":
-            self.window += 1
-        elif kind == "position":
+        if kind == "position":
             self._enter_onset(value)
         elif kind == "program":
             self._take_program(value)
-        elif kind in ("pitch", "drum"):
-            self._take_pitch(value)
-            if self.program is None:  # a window that begins in mid-bar
+        else:
+            self._take(kind, value)
+            if kind in ("pitch", "drum") and self.program is None:  # a window that begins in mid-bar
                 self.program = DRUMS if kind == "drum" else 0
-        elif kind == "duration":
-            self._take_duration(value)
         self.state = kind
 
     def allowed(self) -> np.ndarray:

@@ -183,7 +183,10 @@ def train(
             step += 1
             # A GPU works ahead of this loop; asking it for a number each step would make it wait.
             waiting.append(total.detach() / n_steps)  # a token is a step, whatever its fields
-            last_one = step == settings.steps or step % settings.evaluate_every == 0
+            now = clock()
+            seconds = before + now - started
+            over = budget is not None and seconds >= budget
+            last_one = over or step == settings.steps or step % settings.evaluate_every == 0
             if target.type == "cpu" or len(waiting) == STEPS_AHEAD or last_one:
                 values = torch.stack(waiting).tolist()
                 waiting, value = [], next((v for v in values if not math.isfinite(v)), values[-1])
@@ -194,13 +197,10 @@ def train(
                         hint="lower learning_rate in the recipe",
                     )
                 recent += values
-            now = clock()
-            seconds = before + now - started
             window_tokens += targets_BT.shape[0] * targets_BT.shape[1]
             speed = window_tokens / max(now - window_start, 1e-9)
-            over = budget is not None and seconds >= budget
             valid = None
-            if step % settings.evaluate_every == 0 or step == settings.steps or over:
+            if last_one:
                 valid = _validate(model, windows, target, autocast, pad)
                 log.write(step, seconds, sum(recent) / max(1, len(recent)), valid, rate, norm.item())
                 recent = []

@@ -11,7 +11,7 @@ scalable for LLM training" (arXiv:2502.16982: the size of a step, so that one le
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        matrices: list[Tensor],
+        matrices: Sequence[Tensor],
         *,
         lr: float = 1e-3,
         momentum: float = 0.95,
