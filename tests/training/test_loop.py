@@ -16,6 +16,7 @@ from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe,
 from musicgen.tokenizers import Remi
 from musicgen.training.batches import Batches, validation_windows
 from musicgen.training.loop import train
+from musicgen.training.optimizers import OPTIMIZERS
 from musicgen.training.schedule import learning_rate
 
 REMI = Remi()
@@ -94,18 +95,19 @@ def test_validation_windows_cover_the_split_once_and_unaltered():
 
 
 @pytest.mark.parametrize("family", MODELS)
-def test_a_resumed_run_equals_an_uninterrupted_one(family, tmp_path):
-    tunes = Tunes()
-    train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "whole", device="cpu")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_equals_an_uninterrupted_one(family, optimizer, tmp_path):
+    tunes, settings = Tunes(), recipe(family, optimizer=optimizer)
+    train(tunes, REMI, recipe=settings, folder=tmp_path / "whole", device="cpu")
 
     def interrupt(progress):
         if progress.step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "parts", device="cpu", report=interrupt)
+        train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", report=interrupt)
     load_run(tmp_path / "parts")  # usable as it is
-    train(tunes, REMI, recipe=recipe(family), folder=tmp_path / "parts", device="cpu", resume=True)
+    train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     steps = [row["step"] for row in log(tmp_path / "parts")]
@@ -198,6 +200,7 @@ def test_a_recipe_survives_its_file(tmp_path):
         ("[trian]\nsteps = 3\n", "there is no table [trian]; did you mean 'train'?"),
         ("[train]\nsteps = 'many'\n", "[train] steps is 'many'; give a int"),
         ("[train]\nsteps = 0\n", "[train] steps is 0; give at least 1"),
+        ("[train]\noptimizer = 'adam'\n", "[train] optimizer is 'adam'; choose from muon, adamw"),
     ],
 )
 def test_a_wrong_recipe_offers_the_nearest(text, message, tmp_path):
