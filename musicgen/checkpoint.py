@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -34,6 +34,7 @@ __all__ = [
     "FORMAT",
     "Run",
     "bundled_models",
+    "load_carried",
     "load_checkpoint",
     "load_run",
     "model_for",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 FORMAT = 1  # of the run folder; a reader refuses what it doesn't know
+CARRIED = "carried.safetensors"
 PARTS = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json")
 
 
@@ -149,8 +151,12 @@ def save_checkpoint(
     model: SequenceModel,
     optimizers: Sequence[torch.optim.Optimizer] = (),
     state: dict[str, Any],
+    carried: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write one checkpoint folder whole, replacing the one that was there. `state` is JSON-able."""
+    """Write one checkpoint folder whole, replacing the one that was there. `state` is JSON-able.
+
+    `carried` is what the rows of a batch remember from one step to the next.
+    """
     folder = Path(folder)
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
     shutil.rmtree(new, ignore_errors=True)
@@ -167,6 +173,8 @@ def save_checkpoint(
                         plain[f"{which}.{number}.{key}"] = value
         _save(tensors, new / "optimizer.safetensors")
         state = {**state, "optimizer": plain}
+    if carried:
+        _save({name: value.detach().cpu().contiguous() for name, value in carried.items()}, new / CARRIED)
     write_text(new / "state.json", _json({"format": FORMAT, **state}))
     if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
@@ -179,9 +187,7 @@ def load_checkpoint(
     folder: str | Path, *, model: SequenceModel, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> dict[str, Any]:
     """Fill `model` and `optimizers` from a checkpoint and return its state. UnreadableError when there is none."""
-    folder = Path(folder)
-    if not folder.is_dir() and folder.with_name(folder.name + ".old").is_dir():
-        folder = folder.with_name(folder.name + ".old")  # a kill between two renames
+    folder = _whole(folder)
     if not (folder / "state.json").is_file():
         raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
     state = _read_json(folder / "state.json")
@@ -195,6 +201,19 @@ def load_checkpoint(
         for optimizer, values in zip(optimizers, restored, strict=True):
             optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
+
+
+def load_carried(folder: str | Path) -> dict[str, torch.Tensor]:
+    """What a checkpoint's rows remember; empty for a run whose rows begin anew at each step."""
+    path = _whole(folder) / CARRIED
+    return _load(path) if path.is_file() else {}
+
+
+def _whole(folder: str | Path) -> Path:
+    """The checkpoint folder, or its predecessor after a kill between two renames."""
+    folder = Path(folder)
+    old = folder.with_name(folder.name + ".old")
+    return old if not folder.is_dir() and old.is_dir() else folder
 
 
 # ---- small things ----------------------------------------------------------------------------------------

@@ -24,15 +24,17 @@ T = TypeVar("T")
 class TrainSettings:
     """How to train. The learning rate warms up over `warmup` of the run and falls along a cosine to a tenth.
 
-    `length` is in tokens; `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or
-    bfloat16.
+    `carry` lets each row of a batch read on through its piece, with the state carried from window to window
+    (truncated back-propagation through time); else windows are drawn at random. `length` is in tokens;
+    `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or bfloat16.
     """
 
     steps: int = 3000
     batch: int = 16
     length: int = 256
+    carry: bool = False
     optimizer: str = "muon"
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     warmup: float = 0.03
     weight_decay: float = 0.05
     clip: float = 1.0
@@ -100,6 +102,20 @@ class Recipe:
         """The recipe with some of `[train]` changed; None means unchanged."""
         return replace(self, train=replace(self.train, **{k: v for k, v in changes.items() if v is not None}))
 
+    def with_change(self, text: str) -> Recipe:
+        """The recipe with one setting changed, as in "model.horizon=4". Raises UsageError for what is no setting."""
+        name, equals, value = text.partition("=")
+        table, dot, key = name.strip().partition(".")
+        tables = self.to_dict()
+        if not (equals and dot and key):
+            raise UsageError(f"{text!r} is not a setting", where="--set", hint="write it like model.width=256")
+        try:
+            parsed = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            parsed = value.strip()  # a word without quotes
+        tables[table] = {**tables.get(table, {}), key: parsed}
+        return Recipe.from_dict(tables, where="--set")
+
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return asdict(self)
 
@@ -143,7 +159,7 @@ def _fill(kind: type[T], values: Mapping[str, Any], table: str, where: object) -
         if key not in known:
             raise UsageError(f"[{table}] has no {key!r}", where=where, hint=_near(key, list(known)))
         wanted = (int, float) if known[key] is float else known[key]
-        if not isinstance(value, wanted) or isinstance(value, bool):
+        if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
             raise UsageError(f"[{table}] {key} is {value!r}", where=where, hint=f"give a {known[key].__name__}")
     return kind(**values)
 

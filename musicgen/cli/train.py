@@ -26,9 +26,16 @@ __all__ = ["command"]
 @click.command("train")
 @click.argument("corpus", type=click.Path())
 @click.option("-o", "--output", "run", required=True, type=click.Path(), help="The run folder to write.")
-@click.option("--model", "family", default=None, help="lstm or transformer.  [transformer]")
+@click.option("--model", "family", default=None, help="window, cnn, rnn, gru, lstm, cnn-lstm or transformer.  [transformer]")
 @click.option("--preset", "size", default=None, help="tiny, small, medium or large.  [tiny]")
 @click.option("--recipe", "recipe_file", type=click.Path(), default=None, help="A recipe.toml with all settings.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="TABLE.KEY=VALUE",
+    help="Change one setting of the recipe, such as model.horizon=4 or train.carry=true.",
+)
 @click.option(
     "--embedding",
     type=click.Choice(["learned", "one-hot"]),
@@ -136,7 +143,8 @@ def _make_room(folder: Path, *, overwrite: bool) -> None:
 
     for name in ("checkpoints", "corpus"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json", "manifest.json", "log.csv"):
+    run = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json", "manifest.json")
+    for name in (*run, "log.csv", "gradients.csv"):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -161,6 +169,8 @@ def _recipe(options: dict[str, Any]) -> Any:
         recipe = Recipe({"family": family, **PRESETS[family][size]}, TrainSettings(**TRAIN_PRESETS[size]))
     if options["embedding"]:
         recipe = replace(recipe, model={**recipe.model, "embedding": options["embedding"]})
+    for change in options["changes"]:
+        recipe = recipe.with_change(change)
     return recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
 
 
@@ -174,8 +184,9 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Any:
         ("recipe_file", "--recipe"),
         ("seed", "--seed"),
         ("embedding", "--embedding"),
+        ("changes", "--set"),
     ):
-        if options[name] is not None:
+        if options[name] not in (None, ()):
             raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")
     recipe = read_recipe(folder / "recipe.toml")
     return recipe.with_train(steps=options["steps"], precision=options["precision"])

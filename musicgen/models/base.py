@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
+from musicgen.models.following import masked
 from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, has_int8, row_by_row
 
 __all__ = [
@@ -52,7 +53,9 @@ class ModelSettings:
 
     `context` is how many steps a Transformer attends to at once, and for an LSTM, whose memory has no such
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
-    alone. `fields` are (first id, number of ids) of each field of a step; empty where a step is one id.
+    alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
+    first, the others teach the model to plan (and are measured). `fields` are (first id, number of ids) of each
+    field of a step; empty where a step is one id.
     Raises UsageError where a value is out of range.
     """
 
@@ -64,11 +67,12 @@ class ModelSettings:
     context: int = 512
     dropout: float = 0.0
     embedding: str = "learned"
+    horizon: int = 1
     fields: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
-        for name in ("vocabulary_size", "width", "layers", "heads", "context"):
+        for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"{name} is {value!r}", where="model", hint="give a whole number of at least 1")
@@ -113,6 +117,22 @@ class State(ABC):
     def select(self, rows_B: Tensor) -> Self:
         """The state of the named rows, in that order; a row may be named many times, or not at all."""
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint has to hold so that `restored` makes the same state; TypeError where training has none."""
+        raise TypeError(f"a {type(self).__name__} is not carried from one training window to the next")
+
+    def restored(self, tensors: Mapping[str, Tensor]) -> Self:
+        """This state with `tensors` in the place of its own."""
+        raise TypeError(f"a {type(self).__name__} is not carried from one training window to the next")
+
+    def cleared(self, rows_B: Tensor) -> Self:
+        """The state in which the rows where `rows_B` (bool) is true have read nothing yet."""
+        raise TypeError(f"a {type(self).__name__} is not carried from one training window to the next")
+
+    def detach(self) -> Self:
+        """The same state without its gradient, for training on an excerpt that goes on from the one before."""
+        return self.restored({name: value.detach() for name, value in self.tensors().items()})
+
 
 def select_state(state: State, rows_B: Tensor | Iterable[int]) -> State:
     """Picks rows of a batch's state: one prompt's state for 64 takes, or only the takes that go on."""
@@ -134,6 +154,7 @@ class SequenceModel(nn.Module, ABC):
     embedding: nn.Embedding | OneHotLinear | None
     head: Linear | None  # None where the embedding is the head, or the fields have theirs
     field_head: FieldHead | None
+    ahead: nn.ModuleList  # for the second step ahead and later ones: what the head is to see
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -148,6 +169,21 @@ class SequenceModel(nn.Module, ABC):
         self.field_head = None
         if s.fields:
             self.field_head = FieldHead(s.fields, vocabulary_size=s.vocabulary_size, width=s.width, dropout=s.dropout)
+        self.ahead = nn.ModuleList(Linear(s.width, s.width) for _ in range(s.horizon - 1))
+        for layer in self.ahead:
+            nn.init.zeros_(layer.weight)  # type: ignore[arg-type]
+
+    def _small_ends(self) -> None:
+        """Starts the embedding, which is also the head's weight, and a head of its own at deviation 0.02.
+
+        So the first guess is even. With fields the embedding isn't the head's too, and starts at deviation 1: else
+        what the layers add soon drowns the step itself, which says where the next note stands.
+        """
+        if self.embedding is not None:
+            learned = isinstance(self.embedding, nn.Embedding)
+            nn.init.normal_(self.embedding.weight, std=1.0 if self.settings.fields and learned else 0.02)
+        if self.head is not None:
+            nn.init.normal_(self.head.weight, std=0.02)
 
     @abstractmethod
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
@@ -188,19 +224,56 @@ class SequenceModel(nn.Module, ABC):
         return FieldScores(self.field_head, hidden_BC)
 
     def nats(
-        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        *,
+        pad: int,
+        following_VV: Tensor | None = None,
     ) -> tuple[Tensor, State | None]:
         """Negative log-likelihood of `targets`, which follow `ids` one step ahead, and the state.
 
-        nats_BT, or nats_BTF by field: by the chain rule a row's sum is the step's. `pad` counts nothing.
+        nats_BT, or nats_BTF by field: by the chain rule a row's sum is the step's. `pad` counts nothing. Where steps
+        are single ids, `following_VV` says which may come after which; the others get no probability.
         """
         hidden_BTC, state = self.read(ids, state)
+        return self._nats(hidden_BTC, targets, ids, pad=pad, following_VV=following_VV), state
+
+    def nats_ahead(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        *,
+        pad: int,
+        following_VV: Tensor | None = None,
+    ) -> tuple[list[Tensor], State | None]:
+        """`nats` of one step ahead, of two, and so on to the horizon, all from the same pass, and the state.
+
+        Entry h has the shape of targets[:, h:], for the last h steps of the ids have no such target.
+        """
+        hidden_BTC, state = self.read(ids, state)
+        result = [self._nats(hidden_BTC, targets, ids, pad=pad, following_VV=following_VV)]
+        for later, layer in enumerate(self.ahead, start=1):
+            if later >= ids.shape[1]:
+                break
+            seen_BTC = hidden_BTC[:, :-later]
+            # No mask: what stands right before such a target hasn't been read.
+            result.append(self._nats(seen_BTC + layer(seen_BTC), targets[:, later:], ids[:, :-later], pad=pad))
+        return result, state
+
+    def _nats(
+        self, hidden_BTC: Tensor, targets: Tensor, ids: Tensor, *, pad: int, following_VV: Tensor | None = None
+    ) -> Tensor:
+        """nats_BT or nats_BTF of targets, from what the head sees."""
         if self.field_head is not None:
-            return self.field_head.nats(hidden_BTC, targets, pad=pad), state
-        flat = F.cross_entropy(
-            self.logits(hidden_BTC).float().flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="none"
-        )
-        return flat.view(targets.shape), state
+            return self.field_head.nats(hidden_BTC, targets, pad=pad)
+        logits_BTV = self.logits(hidden_BTC).float()
+        if following_VV is not None:
+            logits_BTV = masked(logits_BTV, ids, following_VV)
+        flat = F.cross_entropy(logits_BTV.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="none")
+        return flat.view(targets.shape)
 
     @property
     def context(self) -> int | None:

@@ -17,12 +17,44 @@ __all__ = ["PRESETS", "SIZES", "preset"]
 SIZES = ("tiny", "small", "medium", "large")
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
-    # `context` is the length of the excerpts an LSTM is trained on; its memory has no such limit.
+    # `context` is the number of lags.
+    "window": {
+        "tiny": {"width": 144, "layers": 3, "context": 32, "dropout": 0.1},  # 1.0 M
+        "small": {"width": 256, "layers": 4, "context": 48, "dropout": 0.1},  # 4.3 M
+        "medium": {"width": 512, "layers": 6, "context": 48, "dropout": 0.1},  # 18 M
+        "large": {"width": 1024, "layers": 6, "context": 64, "dropout": 0.1},  # 89 M
+    },
+    # `context` is how far back the dilations reach before they begin again.
+    "cnn": {
+        "tiny": {"width": 160, "layers": 8, "context": 512, "dropout": 0.1},  # 1.0 M
+        "small": {"width": 320, "layers": 9, "context": 1024, "dropout": 0.1},  # 4.1 M
+        "medium": {"width": 576, "layers": 12, "context": 2048, "dropout": 0.1},  # 17 M
+        "large": {"width": 1024, "layers": 16, "context": 2048, "dropout": 0.1},  # 68 M
+    },
+    # `context` is the length of the excerpts that a recurrent model is trained on; its memory has no such limit.
+    "rnn": {
+        "tiny": {"width": 384, "layers": 2, "context": 512, "dropout": 0.1},  # 1.1 M
+        "small": {"width": 896, "layers": 2, "context": 512, "dropout": 0.1},  # 4.4 M
+        "medium": {"width": 1536, "layers": 3, "context": 1024, "dropout": 0.2},  # 16 M
+        "large": {"width": 3072, "layers": 3, "context": 1024, "dropout": 0.2},  # 61 M
+    },
+    "gru": {
+        "tiny": {"width": 256, "layers": 2, "context": 512, "dropout": 0.1},  # 1.1 M
+        "small": {"width": 576, "layers": 2, "context": 512, "dropout": 0.1},  # 4.7 M
+        "medium": {"width": 896, "layers": 3, "context": 1024, "dropout": 0.2},  # 16 M
+        "large": {"width": 1792, "layers": 3, "context": 1024, "dropout": 0.2},  # 60 M
+    },
     "lstm": {
         "tiny": {"width": 224, "layers": 2, "context": 512, "dropout": 0.1},  # 1.1 M
         "small": {"width": 512, "layers": 2, "context": 512, "dropout": 0.1},  # 4.8 M
         "medium": {"width": 768, "layers": 3, "context": 1024, "dropout": 0.2},  # 15 M
         "large": {"width": 1536, "layers": 3, "context": 1024, "dropout": 0.2},  # 59 M
+    },
+    "cnn-lstm": {
+        "tiny": {"width": 192, "layers": 2, "context": 512, "dropout": 0.1},  # 1.1 M
+        "small": {"width": 416, "layers": 2, "context": 512, "dropout": 0.1},  # 4.7 M
+        "medium": {"width": 768, "layers": 2, "context": 1024, "dropout": 0.2},  # 15 M
+        "large": {"width": 1536, "layers": 2, "context": 1024, "dropout": 0.2},  # 59 M
     },
     "transformer": {
         "tiny": {"width": 128, "layers": 4, "heads": 4, "context": 512, "dropout": 0.1},  # 0.9 M

@@ -6,12 +6,24 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, nearest
-from musicgen.models.rnn import LSTM
+from musicgen.models.cnn import CNN
+from musicgen.models.cnn_lstm import CNNLSTM
+from musicgen.models.rnn import GRU, LSTM, RNN
 from musicgen.models.transformer import Transformer
+from musicgen.models.window import Window
 
 __all__ = ["FAMILIES", "build_model", "count_parameters"]
 
-FAMILIES: dict[str, type[SequenceModel]] = {"lstm": LSTM, "transformer": Transformer}
+# From a window of the past to attention: the ladder of sequence models, each rung on what the one before lacks.
+FAMILIES: dict[str, type[SequenceModel]] = {
+    "window": Window,
+    "cnn": CNN,
+    "rnn": RNN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "cnn-lstm": CNNLSTM,
+    "transformer": Transformer,
+}
 
 
 def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, State, embed
 from musicgen.models.head import Linear
 
-__all__ = ["LayerCache", "Transformer", "TransformerState"]
+__all__ = ["LayerCache", "Transformer", "TransformerState", "attention_weights"]
 
 _GROWTH = 256  # steps of room that a cache gains at a time
 _ROTARY_BASE = 10_000.0
@@ -221,17 +221,12 @@ class Transformer(SequenceModel):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less.
-
-        With fields the embedding isn't the head's too, and starts at deviation 1: else what the blocks add soon
-        drowns the step itself, which says where the next note stands.
-        """
-        for name, parameter in self.named_parameters():
-            if parameter.ndim == 2 and not name.startswith("field_head"):
+        """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less."""
+        for name, parameter in self.blocks.named_parameters():
+            if parameter.ndim == 2:
                 added = name.endswith(("attention.project.weight", "narrow.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.settings.layers) if added else 0.02)
-        if self.settings.fields and isinstance(self.embedding, nn.Embedding):
-            nn.init.normal_(self.embedding.weight, std=1.0)
+        self._small_ends()
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, TransformerState | None]:
         self.check_ids(ids)
@@ -247,3 +242,26 @@ class Transformer(SequenceModel):
                 caches.append(cache)
         hidden_BTC = self.norm(x_BTC)
         return hidden_BTC, TransformerState(tuple(caches), start + ids.shape[1]) if caches else None
+
+
+@torch.no_grad()
+def attention_weights(model: Transformer, ids: Tensor) -> list[Tensor]:
+    """weights_BHTT of each layer, query by key, while the model reads ids_BT or ids_BTF from their beginning.
+
+    They are softmax(Q K^T / sqrt(D)) written out, in evaluation mode: the fused attention of `read` never forms them.
+    """
+    model.eval()
+    model.check_ids(ids)
+    T = ids.shape[1]
+    turns = model.rotary(0, T)
+    hidden_TT = ~band(T, T, context=model.settings.context, device=ids.device)
+    x_BTC = model.embedded(ids)
+    layers = []
+    for block in model.blocks:
+        attention, norm = cast(Attention, block.attention), cast(nn.LayerNorm, block.attention_norm)
+        qkv = attention.query_key_value(norm(x_BTC)).unflatten(-1, (3, attention.heads, -1))
+        query_BHTD, key_BHTD = rotate(qkv[:, :, :2], *turns).transpose(1, 3).unbind(2)
+        scores_BHTT = query_BHTD @ key_BHTD.transpose(2, 3) / math.sqrt(query_BHTD.shape[-1])
+        layers.append(scores_BHTT.masked_fill(hidden_TT, -math.inf).softmax(dim=-1))
+        x_BTC, _ = block(x_BTC, turns, None)
+    return layers

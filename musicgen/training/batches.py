@@ -15,7 +15,7 @@ from musicgen.corpus.augment import draw_transposition
 from musicgen.errors import UnreadableError
 from musicgen.recipe import AugmentSettings
 
-__all__ = ["Batches", "TokenSource", "validation_windows"]
+__all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
 
 FROM_THE_BEGINNING = 0.1  # share of windows that begin where their piece does: how music opens must be learned too
 
@@ -52,7 +52,7 @@ class Batches:
         rng = np.random.default_rng((self.seed, step))
         rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
         for row in rows:
-            window = self._augmented(self._window(rng), rng)
+            window = augmented(self._window(rng), self.tokenizer, self.augment, rng)
             window = window[: self.length + 1]  # slower music may need more time shifts
             row[: len(window)] = window
         ids = torch.from_numpy(rows)
@@ -66,21 +66,25 @@ class Batches:
         begin = 0 if rng.random() < FROM_THE_BEGINNING else int(rng.integers(latest + 1))
         if begin:
             # Back to the bar line, if one lies within half a window.
-            back = np.asarray(self.tokens[offset + max(0, begin - self.length // 2) : offset + begin + 1])
+            low = max(0, begin - self.length // 2)
+            # Frames of a fixed number of ids don't show where they begin: behind BOS, one does at every so many.
+            low -= (low - 1) % getattr(self.tokenizer, "period", 1) if low else 0
+            back = np.asarray(self.tokens[offset + low : offset + begin + 1])
             bars = self.tokenizer.bar_positions(back)
             begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
         return np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
 
-    def _augmented(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        a = self.augment
-        # Always the same draws, so that one setting doesn't change what the others do.
-        semitones = draw_transposition(rng, low=a.transpose_low, high=a.transpose_high)
-        tempo = int(rng.integers(-a.tempo_steps, a.tempo_steps + 1))
-        others = rng.random() < a.programs
-        ids = self.tokenizer.transposed(ids, semitones)
-        if tempo:
-            ids = self.tokenizer.with_tempo(ids, tempo)
-        return self.tokenizer.with_programs(ids, rng) if others else ids
+
+def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+    """`ids` transposed, at another tempo or with other instruments, as drawn."""
+    # Always the same draws, so that one setting doesn't change what the others do.
+    semitones = draw_transposition(rng, low=settings.transpose_low, high=settings.transpose_high)
+    tempo = int(rng.integers(-settings.tempo_steps, settings.tempo_steps + 1))
+    others = rng.random() < settings.programs
+    ids = tokenizer.transposed(ids, semitones)
+    if tempo:
+        ids = tokenizer.with_tempo(ids, tempo)
+    return tokenizer.with_programs(ids, rng) if others else ids
 
 
 def validation_windows(

@@ -1,13 +1,11 @@
 """The one training loop: next-step prediction, for every model and tokenizer. A token is a step.
 
-Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it, so
-a resumed run equals one that was never interrupted, as long as no time limit shapes the learning rate.
+Step s is a function of (recipe, corpus, s), so a resumed run equals one that was never interrupted, as long as no
+time limit shapes the learning rate. What a step does stands in `step.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import math
 import time
 from collections.abc import Callable
@@ -17,14 +15,16 @@ from typing import Any
 
 import torch
 
-from musicgen.checkpoint import load_checkpoint, model_for, save_checkpoint, save_run
+from musicgen.checkpoint import load_carried, load_checkpoint, model_for, save_checkpoint, save_run
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
+from musicgen.models.following import scored_targets
 from musicgen.recipe import Recipe, recipe_toml
-from musicgen.training.batches import Batches, TokenSource, validation_windows
-from musicgen.training.optimizers import make_optimizers
+from musicgen.training.batches import TokenSource, validation_windows
+from musicgen.training.log import Log
 from musicgen.training.schedule import learning_rate
+from musicgen.training.step import Learner, count_steps
 
 __all__ = ["Progress", "choose_device", "train"]
 
@@ -32,7 +32,6 @@ __all__ = ["Progress", "choose_device", "train"]
 # with 9 of them, at 4.2 with 40.
 LEAST_WARMUP = 50
 STEPS_AHEAD = 20  # of a GPU
-LOG_COLUMNS = ("step", "seconds", "train_nats_per_token", "valid_nats_per_token", "learning_rate", "gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -90,19 +89,13 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     model = model_for(recipe, tokenizer)
     model.to(target)
-    optimizers = make_optimizers(
-        model, settings.optimizer, weight_decay=settings.weight_decay, half=_multiplies_in_bfloat16(target)
-    )
+    learn = Learner(model, source, tokenizer, recipe=recipe, device=target)
     begin, before, best = 0, 0.0, None
     if resume:
-        state = load_checkpoint(last, model=model, optimizers=optimizers)
+        state = load_checkpoint(last, model=model, optimizers=learn.optimizers)
+        learn.restore(load_carried(last))
         begin, before, best = state["step"], state["seconds"], state["best"]
-
-    autocast = _autocast(target, settings.precision, model.settings.family)
-    batches = Batches(
-        source, tokenizer, length=settings.length, batch=settings.batch, seed=settings.seed, augment=recipe.augment
-    )
-    pad = batches.pad
+    pad = learn.pad
     windows = validation_windows(
         source,
         split="valid",
@@ -111,9 +104,10 @@ def train(
         max_tokens=settings.evaluate_tokens,
         pad=pad,
     )
+    windows = [(inputs, scored_targets(targets, learn.following_VV, pad=pad)) for inputs, targets in windows]
     # From the first step on, so that even a run that is killed can be resumed.
     write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
-    log = _Log(folder, resume_at=begin if resume else None)
+    log = Log(folder, resume_at=begin if resume else None)
     started = saved = clock()
     budget = None if max_seconds is None else before + max_seconds
     window_tokens, window_start = 0, started
@@ -124,7 +118,7 @@ def train(
 
     def keep_last() -> None:
         state = {"step": step, "seconds": seconds, "best": best}
-        save_checkpoint(last, model=model, optimizers=optimizers, state=state)
+        save_checkpoint(last, model=model, optimizers=learn.optimizers, state=state, carried=learn.carried)
 
     def keep_best() -> None:
         save_checkpoint(best_folder, model=model, state={"step": step, "valid_nats_per_token": best})
@@ -141,7 +135,7 @@ def train(
             "seconds": round(seconds, 1),
             "tokens_seen": step * settings.batch * settings.length,
             "valid_nats_per_token": best,
-            "valid_tokens": sum(_steps(targets != pad) for _, targets in windows),
+            "valid_tokens": sum(count_steps(targets != pad) for _, targets in windows),
         }
         save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
         return full
@@ -161,32 +155,15 @@ def train(
                 share = max(share, (before + clock() - started) / budget)
             rate = learning_rate(share, peak=settings.learning_rate, warmup=settings.warmup)
             rate = min(rate, settings.learning_rate * (step + 1) / LEAST_WARMUP)
-            for optimizer in optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-            inputs_BT, targets_BT = batches(step)
-            scored = targets_BT != pad  # with fields (B, T, F)
-            n_values, n_steps = int(scored.sum()), max(1, _steps(scored))
-            inputs_BT, targets_BT = _to(target, inputs_BT), _to(target, targets_BT)
-            model.train()
-            with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
-                torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
-                with autocast():
-                    nats, _ = model.nats(inputs_BT, targets_BT, pad=pad)
-                total = nats.sum()
-            model.zero_grad(set_to_none=True)
-            # By the values that were chosen, so that gradients are of one size with and without fields.
-            (total / n_values).backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            for optimizer in optimizers:
-                optimizer.step()
+            evaluates = step + 1 == settings.steps or (step + 1) % settings.evaluate_every == 0
+            outcome = learn(step, rate=rate, by_layer=evaluates)
             step += 1
             # A GPU works ahead of this loop; asking it for a number each step would make it wait.
-            waiting.append(total.detach() / n_steps)  # a token is a step, whatever its fields
+            waiting.append(outcome.loss)
             now = clock()
             seconds = before + now - started
             over = budget is not None and seconds >= budget
-            last_one = over or step == settings.steps or step % settings.evaluate_every == 0
+            last_one = over or evaluates
             if target.type == "cpu" or len(waiting) == STEPS_AHEAD or last_one:
                 values = torch.stack(waiting).tolist()
                 waiting, value = [], next((v for v in values if not math.isfinite(v)), values[-1])
@@ -197,12 +174,13 @@ def train(
                         hint="lower learning_rate in the recipe",
                     )
                 recent += values
-            window_tokens += targets_BT.shape[0] * targets_BT.shape[1]
+            window_tokens += outcome.ids
             speed = window_tokens / max(now - window_start, 1e-9)
             valid = None
             if last_one:
-                valid = _validate(model, windows, target, autocast, pad)
-                log.write(step, seconds, sum(recent) / max(1, len(recent)), valid, rate, norm.item())
+                valid = _validate(model, windows, target, learn.autocast, pad, learn.following_VV)
+                loss = sum(recent) / max(1, len(recent))
+                log.write(step, seconds, loss, valid, rate, outcome.norm.item(), outcome.layers)
                 recent = []
                 if valid is not None and (best is None or valid < best):
                     best = valid
@@ -224,75 +202,21 @@ def train(
     return finish()
 
 
-def _autocast(device: torch.device, precision: str, family: str) -> Callable[[], Any]:
-    """bfloat16 where it helps: on CUDA, and for Transformers on CPUs that have the instructions."""
-    if precision == "auto":
-        helps = device.type == "cuda" or family == "transformer"
-        precision = "bfloat16" if helps and _multiplies_in_bfloat16(device) else "float32"
-    if precision == "float32":
-        return contextlib.nullcontext
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def _multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; a CPU without computes in bfloat16 many times slower."""
-    if device.type != "cpu":
-        return device.type == "cuda"
-    if torch.backends.cpu.get_cpu_capability() not in ("AVX512", "DEFAULT"):
-        return False
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "avx512_bf16" in text or "amx_bf16" in text
-
-
 @torch.no_grad()
 def _validate(
-    model: SequenceModel, windows: list, device: torch.device, autocast: Callable[[], Any], pad: int
+    model: SequenceModel,
+    windows: list,
+    device: torch.device,
+    autocast: Callable[[], Any],
+    pad: int,
+    following_VV: torch.Tensor | None = None,
 ) -> float | None:
     """Mean nats a token over the validation windows; None without any."""
     model.eval()
     total, count = 0.0, 0
     for inputs_BT, targets_BT in windows:
         with autocast():
-            nats, _ = model.nats(inputs_BT.to(device), targets_BT.to(device), pad=pad)
+            nats, _ = model.nats(inputs_BT.to(device), targets_BT.to(device), pad=pad, following_VV=following_VV)
         total += nats.sum().item()
-        count += _steps(targets_BT != pad)
+        count += count_steps(targets_BT != pad)
     return total / count if count else None
-
-
-def _to(device: torch.device, ids: torch.Tensor) -> torch.Tensor:
-    """A batch on its way to the device; from pinned memory a GPU fetches it by itself."""
-    return ids.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else ids.to(device)
-
-
-def _steps(scored: torch.Tensor) -> int:
-    """How many steps are scored, of scored_BT or scored_BTF: of a step's fields any one is enough."""
-    return int((scored if scored.ndim == 2 else scored.any(dim=2)).sum())
-
-
-class _Log:
-    """log.csv, one row an evaluation; rows past the step that a run resumes at are dropped."""
-
-    def __init__(self, folder: Path, *, resume_at: int | None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "log.csv"
-        rows: list[list[str]] = []
-        if resume_at is not None and self.path.is_file():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= resume_at]
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([LOG_COLUMNS, *rows])
-
-    def write(self, step: int, seconds: float, loss: float, valid: float | None, rate: float, norm: float) -> None:
-        values = [
-            step,
-            f"{seconds:.1f}",
-            f"{loss:.5f}",
-            "" if valid is None else f"{valid:.5f}",
-            f"{rate:.3e}",
-            f"{norm:.3f}",
-        ]
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(values)

@@ -8,55 +8,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from training_tunes import AUGMENT, MODELS, REMI, Tunes, log, recipe, weights
 
 from musicgen.checkpoint import load_run
 from musicgen.errors import CheckError, UnreadableError, UsageError
-from musicgen.piece import Piece, Track, notes_array
-from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe, recipe_toml
-from musicgen.tokenizers import Remi
+from musicgen.recipe import read_recipe, recipe_toml
 from musicgen.training.batches import Batches, validation_windows
 from musicgen.training.loop import train
 from musicgen.training.optimizers import OPTIMIZERS
 from musicgen.training.schedule import learning_rate
-
-REMI = Remi()
-AUGMENT = AugmentSettings(-5, 6, 2, 0.5)
-MODELS = {
-    "lstm": {"family": "lstm", "width": 16, "layers": 2, "context": 64, "dropout": 0.1},
-    "transformer": {"family": "transformer", "width": 16, "layers": 2, "heads": 2, "context": 64, "dropout": 0.1},
-}
-
-
-class Tunes:
-    """A corpus in memory: six little pieces, one of them for validation."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        every, self.rows = [], []
-        for n in range(6):
-            notes = [(i * 480, 480, int(rng.integers(50, 80)), 80) for i in range(30 + 20 * n)]
-            ids = REMI.encode(Piece(480, (Track(program=40, notes=notes_array(notes)),)))
-            self.rows.append((sum(map(len, every)), len(ids)))
-            every.append(ids)
-        self.tokens = np.concatenate(every)
-
-    def spans(self, split: str) -> np.ndarray:
-        rows = {"train": self.rows[1:], "valid": self.rows[:1]}.get(split, [])
-        return np.array(rows, np.int64).reshape(-1, 2)
-
-
-def recipe(family: str, **changes) -> Recipe:
-    settings = {"steps": 8, "batch": 3, "length": 48, "evaluate_every": 4, "seed": 5, "precision": "float32", **changes}
-    return Recipe(MODELS[family], TrainSettings(**settings), AUGMENT)
-
-
-def log(folder) -> list[dict[str, str]]:
-    with open(folder / "log.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def weights(folder) -> dict[str, torch.Tensor]:
-    return load_run(folder).model.state_dict()
 
 
 def batches(seed: int = 0) -> Batches:
@@ -217,3 +177,39 @@ def test_presets_train_the_whole_context():
 
     for size, settings in PRESETS["transformer"].items():
         assert TRAIN_PRESETS[size]["length"] == settings["context"], size
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_the_gradients_norm_is_logged_by_layer(family, tmp_path):
+    train(Tunes(), REMI, recipe=recipe(family), folder=tmp_path / "run", device="cpu")
+    with open(tmp_path / "run" / "gradients.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    layers = {"lstm": ["embedding", "recurrence.0", "recurrence.1"]}
+    layers["transformer"] = ["embedding", "blocks.0", "blocks.1", "norm"]
+    assert [row["layer"] for row in rows if row["step"] == "4"] == layers[family]
+    whole = {row["step"]: float(row["gradient_norm"]) for row in log(tmp_path / "run")}
+    for step, norm in whole.items():
+        parts = [float(row["norm"]) for row in rows if row["step"] == step]
+        assert np.sqrt(np.square(parts).sum()) == pytest.approx(norm, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("model.width", "'model.width' is not a setting; write it like model.width=256"),
+        ("train.step=3", "[train] has no 'step'; did you mean 'steps'?"),
+        ("train.carry=3", "[train] carry is 3; give a bool"),
+        ("trian.steps=3", "there is no table [trian]; did you mean 'train'?"),
+    ],
+)
+def test_a_change_that_is_none_says_so(text, message):
+    with pytest.raises(UsageError) as caught:
+        recipe("lstm").with_change(text)
+    assert str(caught.value).endswith(message)
+
+
+def test_a_change_is_read_as_toml_or_as_a_word():
+    changed = recipe("lstm").with_change("model.width=24").with_change("train.optimizer=adamw")
+    changed = changed.with_change("train.carry=true").with_change("train.learning_rate=1e-2")
+    assert changed.model["width"] == 24
+    assert (changed.train.optimizer, changed.train.carry, changed.train.learning_rate) == ("adamw", True, 0.01)

@@ -1,0 +1,239 @@
+"""Recurrence, written out: the plain network, GRU and LSTM, each as its equations and as the library's fused layer.
+
+A layer reads x_t and what it said last, h_{t-1}. Both go through a matrix, `into` = W x_t + b and
+`own` = U h_{t-1} + c, and the cell makes the new h_t of the two. The stack runs fused over whole passes and cell by
+cell over single steps, with the same weights and the same results.
+
+Shapes: B batch, T time, C width, L layers, G = 1, 3 or 4 times C the gates side by side.
+
+Sources: Elman 1990 (the plain network); Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000
+and its bias of 1 from Jozefowicz et al. 2015 (section 2.2); Cho et al. 2014 (arXiv:1406.1078) in the form that
+PyTorch computes, with the reset gate behind the product; dropout between layers only: Zaremba et al. 2014.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.models.base import State
+from musicgen.models.head import row_by_row
+
+__all__ = ["CELLS", "Recurrence", "RecurrentState", "gru_cell", "lstm_cell", "rnn_cell"]
+
+GATES = {
+    "rnn": (),
+    "gru": ("reset", "update", "candidate"),
+    "lstm": ("input", "forget", "candidate", "output"),
+}
+
+
+def rnn_cell(into_BC: Tensor, own_BC: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None) -> tuple[Tensor, None]:
+    """h_t = tanh(W x_t + U h_{t-1} + b). What it says is all that it remembers."""
+    return (into_BC + own_BC).tanh(), None
+
+
+def gru_gates(into_B3C: Tensor, own_B3C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """reset, update and the candidate for the new state; (B, C) each, or with any dimensions before C."""
+    into_reset, into_update, into_new = into_B3C.chunk(3, dim=-1)  # PyTorch's order
+    own_reset, own_update, own_new = own_B3C.chunk(3, dim=-1)
+    reset = (into_reset + own_reset).sigmoid()
+    return reset, (into_update + own_update).sigmoid(), (into_new + reset * own_new).tanh()
+
+
+def gru_cell(into_B3C: Tensor, own_B3C: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None) -> tuple[Tensor, None]:
+    """h_t = z * h_{t-1} + (1 - z) * n: the update gate z keeps the old, the reset gate says how much n sees of it."""
+    _, update, new = gru_gates(into_B3C, own_B3C)
+    return new + update * (hidden_BC - new), None
+
+
+def lstm_gates(into_B4C: Tensor, own_B4C: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """input, forget, the candidate for the cell, and output; as `gru_gates`."""
+    into, forget, new, out = (into_B4C + own_B4C).chunk(4, dim=-1)  # PyTorch's order
+    return into.sigmoid(), forget.sigmoid(), new.tanh(), out.sigmoid()
+
+
+def lstm_cell(
+    into_B4C: Tensor, own_B4C: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t): the cell remembers, the output gate says what is told of it."""
+    into, forget, new, out = lstm_gates(into_B4C, own_B4C)
+    assert cell_BC is not None
+    cell_BC = forget * cell_BC + into * new
+    return out * cell_BC.tanh(), cell_BC
+
+
+CELLS = {"rnn": rnn_cell, "gru": gru_cell, "lstm": lstm_cell}
+_FUSED: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+
+
+@dataclasses.dataclass
+class RecurrentState(State):
+    """What the layers said last and, for an LSTM, what their cells hold."""
+
+    hidden_LBC: Tensor
+    cell_LBC: Tensor | None
+    position: int
+
+    @property
+    def rows(self) -> int:
+        return self.hidden_LBC.shape[1]
+
+    def select(self, rows_B: Tensor) -> Self:
+        rows_B = rows_B.to(self.hidden_LBC.device)
+        return self.restored({name: value.index_select(1, rows_B) for name, value in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        cell = {} if self.cell_LBC is None else {"cell_LBC": self.cell_LBC}
+        return {"hidden_LBC": self.hidden_LBC, **cell}
+
+    def restored(self, tensors: Mapping[str, Tensor]) -> Self:
+        return dataclasses.replace(self, **tensors)  # type: ignore[arg-type]
+
+    def cleared(self, rows_B: Tensor) -> Self:
+        keep = (~rows_B).to(self.hidden_LBC)[None, :, None]
+        return self.restored({name: value * keep for name, value in self.tensors().items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class _Packed:
+    """Copies of a layer's weights as single steps read them: (inputs, G) and (C, G), column by column."""
+
+    into: Tensor
+    own: Tensor
+    into_bias: Tensor
+    own_bias: Tensor
+
+
+def _affine(bias: Tensor, matrix: Tensor, row: Tensor) -> Tensor:
+    return torch.addmm(bias, row, matrix)
+
+
+class Recurrence(nn.Module):
+    """A stack of recurrent layers over vectors x_BTI of `inputs` numbers: `kind` is rnn, gru or lstm."""
+
+    def __init__(self, kind: str, inputs: int, width: int, layers: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.kind, self.width, self.layers = kind, width, layers
+        self.cell = CELLS[kind]
+        between = dropout if layers > 1 else 0.0
+        self.fused = _FUSED[kind](inputs, width, layers, dropout=between, batch_first=True)
+        self._packed: list[_Packed] | None = None
+        C = width
+        for layer in range(layers):
+            # PyTorch has two biases where one would do; only a GRU's reset gate tells them apart.
+            for name in (f"bias_ih_l{layer}", f"bias_hh_l{layer}"):
+                nn.init.zeros_(self.fused.get_parameter(name))
+            if kind == "lstm":  # memory that starts by keeping
+                nn.init.ones_(self.fused.get_parameter(f"bias_ih_l{layer}").data[C : 2 * C])
+
+    def silence(self, rows: int) -> RecurrentState:
+        """The state before the first step."""
+        zeros_LBC = self.fused.get_parameter("weight_hh_l0").new_zeros(self.layers, rows, self.width)
+        return RecurrentState(zeros_LBC, zeros_LBC if self.kind == "lstm" else None, 0)
+
+    def forward(self, x_BTI: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+        """hidden_BTC of the last layer and the state, by the fused layers."""
+        state = state or self.silence(len(x_BTI))
+        past = (state.hidden_LBC, state.cell_LBC) if self.kind == "lstm" else state.hidden_LBC
+        hidden_BTC, last = self.fused(x_BTI, past)
+        hidden_LBC, cell_LBC = last if self.kind == "lstm" else (last, None)
+        return hidden_BTC, RecurrentState(hidden_LBC, cell_LBC, state.position + x_BTI.shape[1])
+
+    def step(
+        self, x_BI: Tensor | None, state: RecurrentState, *, into_BG: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentState]:
+        """One step further, cell by cell: hidden_BC and the state, as the fused layers have them.
+
+        `into_BG` stands for what x_BI sends to the first layer's gates, bias included, where that is at hand.
+        """
+        hiddens: list[Tensor] = []
+        cells: list[Tensor] = []
+        x_BC = x_BI
+        for layer in range(self.layers):
+            hidden_BC = state.hidden_LBC[layer]
+            cell_BC = None if state.cell_LBC is None else state.cell_LBC[layer]
+            sums_BG = into_BG if layer == 0 and into_BG is not None else self._into(layer, x_BC)
+            x_BC, cell_BC = self.cell(sums_BG, self._own(layer, hidden_BC), hidden_BC, cell_BC)
+            hiddens.append(x_BC)
+            if cell_BC is not None:
+                cells.append(cell_BC)
+        new = RecurrentState(torch.stack(hiddens), torch.stack(cells) if cells else None, state.position + 1)
+        return hiddens[-1], new
+
+    def unrolled(self, x_BTI: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
+        """What `forward` computes, as the loop that it stands for: slower, and there to be read."""
+        state = state or self.silence(len(x_BTI))
+        hiddens = []
+        for x_BI in x_BTI.unbind(1):
+            hidden_BC, state = self.step(x_BI, state)
+            hiddens.append(hidden_BC)
+        return torch.stack(hiddens, dim=1), state
+
+    @torch.no_grad()
+    def gates(self, x_BTI: Tensor) -> list[dict[str, Tensor]]:
+        """For each layer the activations (B, T, C) of its gates over a sequence from its beginning, by name.
+
+        Empty for the plain network, which has none.
+        """
+        result: list[dict[str, Tensor]] = []
+        names = GATES[self.kind]
+        for layer in range(self.layers if names else 0):
+            hidden_BC = x_BTI.new_zeros(len(x_BTI), self.width)
+            cell_BC = hidden_BC if self.kind == "lstm" else None
+            seen: list[tuple[Tensor, ...]] = []
+            told: list[Tensor] = []
+            for x_BI in x_BTI.unbind(1):
+                into_BG, own_BG = self._into(layer, x_BI), self._own(layer, hidden_BC)
+                seen.append(lstm_gates(into_BG, own_BG) if self.kind == "lstm" else gru_gates(into_BG, own_BG))
+                hidden_BC, cell_BC = self.cell(into_BG, own_BG, hidden_BC, cell_BC)
+                told.append(hidden_BC)
+            stacked = (torch.stack(values, dim=1) for values in zip(*seen, strict=True))
+            result.append(dict(zip(names, stacked, strict=True)))
+            x_BTI = torch.stack(told, dim=1)
+        return result
+
+    def _into(self, layer: int, x: Tensor | None) -> Tensor:
+        assert x is not None
+        if self._packed is None:
+            into, _, bias, _ = self.fused.all_weights[layer]
+            return F.linear(x, into, bias)
+        packed = self._packed[layer]
+        return row_by_row(partial(_affine, packed.into_bias, packed.into), x)
+
+    def _own(self, layer: int, hidden_BC: Tensor) -> Tensor:
+        if self._packed is None:
+            _, own, _, bias = self.fused.all_weights[layer]
+            return F.linear(hidden_BC, own, bias)
+        packed = self._packed[layer]
+        return row_by_row(partial(_affine, packed.own_bias, packed.own), hidden_BC)
+
+    def table(self, inputs_VI: Tensor | None) -> Tensor:
+        """What each id sends to the first layer's gates (V, G), without the bias: `inputs_VI` are the ids' vectors.
+
+        None stands for one-hot vectors, of which each picks a column.
+        """
+        into = self.fused.get_parameter("weight_ih_l0")
+        return into.t() if inputs_VI is None else F.linear(inputs_VI, into)
+
+    @property
+    def first_bias_G(self) -> Tensor:
+        return self.fused.get_parameter("bias_ih_l0")
+
+    def pack(self) -> None:
+        """Copies of the weights for single steps on a CPU, where a product of one row waits for memory."""
+        self._packed = [
+            _Packed(into.t().contiguous(), own.t().contiguous(), into_bias, own_bias)
+            for into, own, into_bias, own_bias in self.fused.all_weights
+        ]
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self._packed = None  # they would go stale
+        return super().train(mode)

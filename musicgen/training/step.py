@@ -1,0 +1,127 @@
+"""One optimiser step: a batch, its loss, the gradient, the new weights. And the state that rows carry on.
+
+Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it. With
+`carry` it also depends on the state that the step before left, which a checkpoint holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musicgen.errors import UsageError
+from musicgen.models import SequenceModel, State
+from musicgen.models.following import following_of, scored_targets
+from musicgen.recipe import Recipe
+from musicgen.training.batches import Batches, TokenSource
+from musicgen.training.log import layer_norms
+from musicgen.training.optimizers import make_optimizers
+from musicgen.training.precision import autocast_for, multiplies_in_bfloat16
+from musicgen.training.streams import Streams
+
+__all__ = ["Learner", "Outcome", "count_steps"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step gave: the loss in nats a token and the gradient's norm, on the device; how many ids were read."""
+
+    loss: Tensor
+    norm: Tensor
+    ids: int
+    layers: dict[str, float]  # norms by layer, where they were asked for
+
+
+class Learner:
+    """A model on its device with its optimisers, its data, and the state of its rows."""
+
+    def __init__(
+        self, model: SequenceModel, source: TokenSource, tokenizer: Any, *, recipe: Recipe, device: torch.device
+    ) -> None:
+        settings = recipe.train
+        self.model, self.settings, self.device = model, settings, device
+        half = multiplies_in_bfloat16(device)
+        self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
+        self.autocast = autocast_for(device, settings.precision, model.settings.family)
+        self.pad: int = tokenizer.vocabulary.id("pad")
+        if settings.carry and model.settings.family == "transformer":
+            raise UsageError(
+                "[train] carry is for models with a state, which a Transformer in training has not",
+                hint="leave carry out, or choose a recurrent model",
+            )
+        self.following_VV = following_of(tokenizer, device)
+        kind: type[Batches] | type[Streams] = Streams if settings.carry else Batches
+        self._data = kind(
+            source, tokenizer, length=settings.length, batch=settings.batch, seed=settings.seed, augment=recipe.augment
+        )
+        self._state: State | None = None
+        self._carried: Mapping[str, Tensor] = {}
+
+    @property
+    def carried(self) -> dict[str, Tensor]:
+        """The rows' state, for a checkpoint; empty without `carry`."""
+        return {} if self._state is None else self._state.tensors()
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Go on with the state of a checkpoint."""
+        self._carried = carried
+
+    def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
+        """Learn from batch number `step` at this learning rate."""
+        inputs_BT, targets_BT, state = self._batch(step)
+        targets_BT = scored_targets(targets_BT, self.following_VV, pad=self.pad)
+        scored = targets_BT != self.pad  # with fields (B, T, F)
+        n_values, n_steps = max(1, int(scored.sum())), max(1, count_steps(scored))
+        inputs_BT, targets_BT = _to(self.device, inputs_BT), _to(self.device, targets_BT)
+        model, settings = self.model, self.settings
+        model.train()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
+            with self.autocast():
+                nats, state = model.nats_ahead(
+                    inputs_BT, targets_BT, state, pad=self.pad, following_VV=self.following_VV
+                )
+            totals = [ahead.sum() for ahead in nats]
+        model.zero_grad(set_to_none=True)
+        # By the values that were chosen, so that gradients are of one size with and without fields, and the mean
+        # over the horizon, so that the rate means the same.
+        (torch.stack(totals).mean() / n_values).backward()
+        layers = layer_norms(model) if by_layer else {}
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+        if settings.carry and state is not None:
+            self._state = state.detach()
+        # A token is a step, whatever its fields; the loss that is told is that of the next one.
+        return Outcome(totals[0].detach() / n_steps, norm, inputs_BT.shape[0] * inputs_BT.shape[1], layers)
+
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, State | None]:
+        """Inputs, targets, and the state to read on from."""
+        if isinstance(self._data, Batches):
+            return *self._data(step), None
+        inputs_BT, targets_BT, begins_B = self._data(step)
+        if self._carried:
+            with torch.no_grad():  # any state of this shape, to be filled
+                _, blank = self.model.read(inputs_BT[:, :1].to(self.device))
+            assert blank is not None
+            self._state = blank.restored({name: value.to(self.device) for name, value in self._carried.items()})
+            self._carried = {}
+        if self._state is None:
+            return inputs_BT, targets_BT, None
+        return inputs_BT, targets_BT, self._state.cleared(begins_B.to(self.device))
+
+
+def _to(device: torch.device, ids: Tensor) -> Tensor:
+    """A batch on its way to the device; from pinned memory a GPU fetches it by itself."""
+    return ids.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else ids.to(device)
+
+
+def count_steps(scored: Tensor) -> int:
+    """How many steps are scored, of scored_BT or scored_BTF: of a step's fields any one is enough."""
+    return int((scored if scored.ndim == 2 else scored.any(dim=2)).sum())

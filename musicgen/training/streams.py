@@ -1,0 +1,94 @@
+"""Batches whose rows read on: back-propagation through time over windows, with the state carried between them.
+
+Each row of a batch reads pieces from their beginnings, a window a step; when a piece ends, the row begins another,
+and says so, so that the caller clears that row's state. No window holds two pieces.
+
+What a row reads at a step is a function of (seed, step): every piece once an epoch, in an order drawn for it, shared
+out so that the rows are done at about the same time. A row that has nothing left in an epoch is padding.
+
+Shapes: B batch, T time, F fields.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from musicgen.errors import UnreadableError
+from musicgen.recipe import AugmentSettings
+from musicgen.training.batches import TokenSource, augmented
+
+__all__ = ["Streams"]
+
+
+class _Part(NamedTuple):
+    """A window of a piece: which piece, and the first of its inputs."""
+
+    piece: int
+    begin: int
+
+
+class Streams:
+    """Batch number `step`: inputs and targets as from `Batches`, and which rows begin a piece."""
+
+    def __init__(
+        self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
+    ) -> None:
+        self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
+        self.length, self.batch, self.seed = length, batch, seed
+        self.spans = source.spans("train")
+        self.spans = self.spans[self.spans[:, 1] > 1]
+        if not len(self.spans):
+            raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
+        self.pad = tokenizer.vocabulary.id("pad")
+        self._ends: list[int] = []  # the step at which each epoch known so far is over
+        self._plan: tuple[int, list[list[_Part]]] = (-1, [])  # of one epoch
+        self._pieces: dict[int, tuple[int, int, np.ndarray]] = {}  # row -> epoch, piece, its ids as augmented
+
+    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """inputs_BT, targets_BT (with fields (B, T, F)) and begins_B, bool."""
+        epoch, at = self._epoch_of(step)
+        rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
+        begins = np.ones(self.batch, bool)
+        for row, parts in enumerate(self._rows(epoch)):
+            if at < len(parts):
+                part = parts[at]
+                begins[row] = part.begin == 0
+                window = self._piece(row, epoch, part.piece)[part.begin : part.begin + self.length + 1]
+                rows[row, : len(window)] = window
+        ids = torch.from_numpy(rows)
+        return ids[:, :-1], ids[:, 1:], torch.from_numpy(begins)
+
+    def _epoch_of(self, step: int) -> tuple[int, int]:
+        """The epoch of a step, and the step within it."""
+        while not self._ends or step >= self._ends[-1]:
+            length = max(map(len, self._rows(len(self._ends))))
+            self._ends.append(length + (self._ends[-1] if self._ends else 0))
+        epoch = int(np.searchsorted(self._ends, step, side="right"))
+        return epoch, step - (self._ends[epoch - 1] if epoch else 0)
+
+    def _rows(self, epoch: int) -> list[list[_Part]]:
+        """For each row of the batch the windows that it reads in an epoch."""
+        if self._plan[0] != epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(len(self.spans))
+            rows: list[list[_Part]] = [[] for _ in range(self.batch)]
+            waiting = [(0, row) for row in range(self.batch)]
+            for piece in order.tolist():
+                _, row = heapq.heappop(waiting)  # the row that is done first takes the next piece
+                size = int(self.spans[piece, 1])
+                rows[row] += [_Part(piece, begin) for begin in range(0, size - 1, self.length)]
+                heapq.heappush(waiting, (len(rows[row]), row))
+            self._plan = epoch, rows
+        return self._plan[1]
+
+    def _piece(self, row: int, epoch: int, piece: int) -> np.ndarray:
+        """A piece's ids, varied once an epoch: all its windows are in one key. Not longer than it was."""
+        if self._pieces.get(row, (-1, -1, None))[:2] != (epoch, piece):
+            offset, size = self.spans[piece].tolist()
+            rng = np.random.default_rng((self.seed, epoch, piece))
+            ids = augmented(np.asarray(self.tokens[offset : offset + size]), self.tokenizer, self.augment, rng)
+            self._pieces[row] = epoch, piece, ids[:size]
+        return self._pieces[row][2]
