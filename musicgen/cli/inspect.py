@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from musicgen.cli.options import json_option, limit_options, limits_from, print_json, say, warn
-from musicgen.errors import UnreadableError
+from musicgen.cli.options import (
+    json_option,
+    limit_options,
+    limits_from,
+    overwrite_option,
+    print_json,
+    say,
+    warn,
+)
+from musicgen.errors import UnreadableError, UsageError
 
 __all__ = ["command"]
 
 
 @click.command("inspect")
 @click.argument("path", type=click.Path())
+@click.option(
+    "--pictures",
+    type=click.Path(),
+    default=None,
+    metavar="DIR",
+    help="For a run: draw losses, gradients, memory, pitch embeddings, attention or gates into DIR as PNG.",
+)
+@click.option(
+    "--piece",
+    type=click.Path(),
+    default=None,
+    metavar="FILE",
+    help="Draw attention and gates over this piece.  [one of the validation split]",
+)
 @limit_options
 @json_option
-def command(path: str, as_json: bool, **options: Any) -> None:
-    """Tell what is in PATH: a MIDI file or score, a corpus folder, or a run folder."""
+@overwrite_option
+def command(path: str, pictures: str | None, piece: str | None, as_json: bool, overwrite: bool, **options: Any) -> None:
+    """Tell what is in PATH: a MIDI file or score, a corpus folder, or a run folder.
+
+    For a run, --pictures DIR also shows what it learned and how. It needs matplotlib, the extra `pictures`.
+    """
     folder = Path(path)
+    if piece and not pictures:
+        raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
+    if pictures and not (folder / "recipe.toml").is_file():
+        raise UsageError("--pictures are of a run, and this is no run folder", where=path, hint="name a run folder")
     if folder.is_dir():
         if (folder / "corpus.json").is_file():
             from musicgen.cli.corpus import show_corpus
 
             show_corpus(folder, as_json=as_json)
         elif (folder / "recipe.toml").is_file():
-            _run(folder, as_json=as_json)
+            limits = limits_from(options)
+            draw = None if pictures is None else lambda run: _draw(run, folder, pictures, piece, limits, overwrite)
+            _run(folder, as_json=as_json, draw=draw)
         else:
             raise UnreadableError("neither a corpus nor a run folder", where=path, hint="name one file in it")
         return
@@ -88,16 +121,19 @@ def _changes(changes: list[list[Any]], default: str) -> str:
     return first if len(changes) == 1 else f"{first} at first, {len(changes) - 1} changes"
 
 
-def _run(folder: Path, *, as_json: bool) -> None:
+def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None) -> None:
+    """`draw` makes the run's pictures and returns their paths."""
     from musicgen.checkpoint import load_run
 
     run = load_run(folder)
+    written = draw(run) if draw else None
     facts = {
         "run": str(folder),
         "sha256": run.sha256,
         "tokenizer": run.tokenizer.spec,
         "recipe": run.recipe.to_dict(),
         "card": run.card,
+        **({} if written is None else {"pictures": written}),
     }
     if as_json:
         print_json(facts)
@@ -108,3 +144,16 @@ def _run(folder: Path, *, as_json: bool) -> None:
     if card.get("valid_nats_per_token") is not None:
         say(f"  {card['steps']} steps, validation loss {card['valid_nats_per_token']:.4f} nats a token")
     say(f"  licence of the data: {card.get('licence', 'unknown')}")
+    for path in written or ():
+        say(f"  wrote {path}")
+
+
+def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any, overwrite: bool) -> list[str]:
+    """The run's pictures as files; what can't be drawn is told on stderr."""
+    from musicgen.evaluation.pictures import draw_run
+    from musicgen.io import read
+
+    album = draw_run(run, folder, piece=read(piece, limits=limits) if piece else None)
+    for line in album.left_out:
+        warn(f"left out: {line}")
+    return [str(path) for path in album.save(pictures, overwrite=overwrite)]

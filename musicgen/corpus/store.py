@@ -24,7 +24,7 @@ import numpy as np
 from musicgen.errors import MusicgenError, ResourceError, UnreadableError, UsageError
 from musicgen.io.atomic import FULL
 
-__all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "write_corpus"]
+__all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "own_corpus", "write_corpus"]
 
 FORMAT_VERSION = 1
 HINT = "build it again with musicgen corpus build"
@@ -47,6 +47,17 @@ class PieceRecord:
 def is_corpus(folder: str | Path) -> bool:
     """Whether `folder` looks like a built corpus."""
     return Path(folder, "corpus.json").is_file()
+
+
+def own_corpus(run: str | Path, recorded: str) -> Path:
+    """The corpus folder that a run was trained on: built inside its folder, or where its recipe recorded it.
+
+    Raises UsageError when it is at neither place.
+    """
+    for folder in (Path(run, "corpus"), Path(recorded)):
+        if is_corpus(folder):
+            return folder
+    raise UsageError("the corpus of this run is not here", where=run, hint="name a corpus folder after the run")
 
 
 # ---- writing -------------------------------------------------------------------------------------------

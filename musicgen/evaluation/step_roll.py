@@ -1,0 +1,87 @@
+"""A piano roll whose time is counted in steps of a model, so that it can stand above what the model does at each step.
+
+A note begins at the step at which its pitch is read. It ends at the step that says so (a note-off, the frame without
+it) or, where no step does, at the next one that reads an onset at or past its end: a rough end, since steps count
+choices and not time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from musicgen.tokenizers.constraints import DRUMS
+
+__all__ = ["StepNotes", "bar_lines", "pitch_kind", "step_notes"]
+
+
+class StepNotes(NamedTuple):
+    """One entry a note: it lasts over the steps begin .. end - 1."""
+
+    begin: np.ndarray
+    end: np.ndarray
+    pitch: np.ndarray
+    is_drum: np.ndarray
+
+
+def pitch_kind(tokenizer: Any) -> str | None:
+    """The kind of token that stands for a pitch (value = MIDI pitch): `pitch` or `on`; None where there is none."""
+    sizes = getattr(tokenizer.vocabulary, "sizes", {})
+    return next((kind for kind in ("pitch", "on") if sizes.get(kind) == 128), None)
+
+
+def step_notes(tokenizer: Any, ids: np.ndarray) -> StepNotes | None:
+    """The notes that `ids`, (T,) or (T, F), spell, in steps; None where the tokenizer can't say which step is which."""
+    kind = pitch_kind(tokenizer)
+    if kind == "on":
+        return _pressed(tokenizer.vocabulary, np.asarray(ids).astype(np.int64))
+    if kind == "pitch" and hasattr(tokenizer, "frame_of"):
+        return _framed(tokenizer, np.asarray(ids).astype(np.int64))
+    if kind is None or not hasattr(tokenizer, "notes"):
+        return None
+    spelled = tokenizer.notes(ids)
+    # Where a step has fields, a row says where the next row's note stands; `at` is that of the place.
+    begin = spelled.at + int(len(tokenizer.fields) > 1)
+    piece = tokenizer.decode(ids)
+    per_step = piece.ticks_per_quarter // tokenizer.steps
+    starts, _ = piece.bar_starts()
+    onset = starts[spelled.bar] + spelled.position * per_step
+    # Onsets never go back, so that the first one at or past a note's end is found by bisection.
+    later = np.searchsorted(np.maximum.accumulate(onset), onset + spelled.duration * per_step)
+    end = np.append(begin, len(ids))[later]
+    drums = spelled.program == DRUMS
+    return StepNotes(begin, np.maximum(end, begin + 1), spelled.pitch, drums)
+
+
+def bar_lines(tokenizer: Any, ids: np.ndarray) -> np.ndarray:
+    """The steps at which bars begin, or lines of `abc`; none where ids don't say, as in `performance` and `frames`."""
+    sizes = getattr(tokenizer.vocabulary, "sizes", {})
+    if pitch_kind(tokenizer) and "bar" not in sizes:
+        return np.zeros(0, np.int64)
+    return np.asarray(tokenizer.bar_positions(ids), np.int64)
+
+
+def _pressed(vocabulary: Any, ids: np.ndarray) -> StepNotes:
+    """Notes from the step that presses a key to the one that lifts it, or presses it again."""
+    low = vocabulary.base["on"]  # of the 128 note-ons; the 128 note-offs follow
+    at = np.flatnonzero((ids >= low) & (ids < low + 256))
+    at = at[np.argsort((ids[at] - low) % 128, kind="stable")]  # what happens to each pitch, in order
+    pitch, on = (ids[at] - low) % 128, ids[at] < low + 128
+    last = np.append(pitch[1:] != pitch[:-1], True)[: len(at)]
+    end = np.where(last, len(ids), np.append(at[1:], 0)[: len(at)])
+    return StepNotes(at[on], end[on], pitch[on], np.zeros(int(on.sum()), bool))
+
+
+def _framed(tokenizer: Any, ids: np.ndarray) -> StepNotes:
+    """A pitch of a frame lasts until it is read again, where the next frame holds it too, or that frame begins."""
+    v, frame = tokenizer.vocabulary, tokenizer.frame_of(ids)
+    at = np.flatnonzero(v.is_kind(ids, "pitch"))
+    pitch = ids[at] - v.base["pitch"]
+    reached = np.maximum.accumulate(frame)
+    end = np.searchsorted(np.where(frame < 0, reached + 1, reached), frame[at] + 1)  # EOS ends the last frame
+    key = pitch << 40 | frame[at]
+    order = np.argsort(key, kind="stable")
+    held = np.flatnonzero(np.diff(key[order]) == 1)
+    end[order[held]] = at[order[held + 1]]
+    return StepNotes(at, np.maximum(end, at + 1), pitch, np.zeros(len(at), bool))

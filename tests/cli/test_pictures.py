@@ -1,0 +1,158 @@
+"""`musicgen inspect RUN --pictures DIR` on runs of a few steps: the files, and one line for what can't be."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from musicgen.cli.main import cli
+from musicgen.io import write
+from musicgen.piece import Piece, Track, notes_array
+
+pytest.importorskip("matplotlib", reason="pictures need the extra `pictures`")
+
+RECIPE = """
+[model]
+family = "{family}"
+width = 16
+layers = {layers}
+heads = 2
+context = 32
+
+[train]
+steps = 5
+batch = 2
+length = 32
+evaluate_every = 2
+"""
+ATTENTION = {"attention.layer1.png", "attention.layer2.png"}
+ALWAYS = {"loss.png", "memory.png", "pitches.png"}
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(cli, [str(a) for a in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def line(code: int, *arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    return result.stderr.strip().splitlines()[-1]
+
+
+def tune(path: Path, *, begin: int = 55) -> Path:
+    notes = [(i * 240, 240, begin + (i * begin + i // 5) % 24, 80) for i in range(60)]
+    write(Piece(480, (Track(notes=notes_array(notes)),)), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> dict[str, Path]:
+    """Runs by family, each with its corpus inside; the path that their recipes record leads nowhere."""
+    root, made = tmp_path_factory.mktemp("runs"), {}
+    (root / "tunes").mkdir()
+    for n in range(10):
+        tune(root / "tunes" / f"tune{n}.mid", begin=40 + n)
+    with contextlib.chdir(root):
+        assert run("corpus", "build", "tunes", "-o", "corpus", "--jobs", 1).exit_code == 0
+        for family in ("transformer", "lstm", "rnn"):
+            Path("recipe.toml").write_text(RECIPE.format(family=family, layers=2 if family == "transformer" else 1))
+            result = run("train", "corpus", "-o", family, "--recipe", "recipe.toml", "--device", "cpu")
+            assert result.exit_code == 0, result.output
+            made[family] = root / family
+            shutil.copytree("corpus", Path(family, "corpus"))
+    return made
+
+
+def check_png(path: Path) -> None:
+    data = path.read_bytes()
+    assert data[:8] == b"\x89PNG\r\n\x1a\n"
+    assert data[-8:-4] == b"IEND"
+    width, height = struct.unpack(">II", data[16:24])
+    assert 600 < width < 4000
+    assert 400 < height < 4000
+
+
+def gradients(folder: Path) -> None:
+    with open(folder / "gradients.csv", "w", newline="") as file:
+        csv.writer(file).writerows(
+            [("step", "layer", "norm"), (2, "embedding", 0.5), (2, "head", 0.25), (4, "head", 1)]
+        )
+
+
+@pytest.mark.parametrize(("family", "own"), [("transformer", ATTENTION), ("lstm", {"gates.png"})])
+def test_a_run_has_its_pictures(runs, tmp_path, family, own):
+    gradients(runs[family])
+    result = run("inspect", runs[family], "--pictures", tmp_path / "out", "--json")
+    assert result.exit_code == 0, result.output
+    paths = [Path(p) for p in json.loads(result.stdout)["pictures"]]
+    assert {p.name for p in paths} == ALWAYS | own | {"gradients.png"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {p.name for p in paths}
+    for path in paths:
+        check_png(path)
+
+
+def bare(run_folder: Path, to: Path, *without: str) -> Path:
+    """A copy of a run without its corpus and more."""
+    shutil.copytree(run_folder, to, ignore=shutil.ignore_patterns("corpus", "checkpoints", *without))
+    return to
+
+
+def test_gates_are_drawn_over_the_piece_that_is_named(runs, tmp_path):
+    folder, out = bare(runs["lstm"], tmp_path / "bare", "*.csv"), tmp_path / "out"
+    pictures = []
+    for begin in (55, 70):
+        piece = tune(tmp_path / f"{begin}.mid", begin=begin)
+        result = run("inspect", folder, "--pictures", out, "--piece", piece, "--overwrite")
+        assert f"wrote {out / 'gates.png'}" in result.stdout
+        pictures.append((out / "gates.png").read_bytes())
+    assert pictures[0] != pictures[1]
+    assert "already exists; pass --overwrite" in line(2, "inspect", folder, "--pictures", out, "--piece", piece)
+    assert (out / "gates.png").read_bytes() == pictures[1]
+
+
+def test_what_a_run_lacks_is_left_out_and_named(runs, tmp_path):
+    folder = bare(runs["transformer"], tmp_path / "bare", "*.csv")
+    message = line(2, "inspect", folder, "--pictures", tmp_path / "out")
+    assert message.endswith("this run has nothing to draw; name a piece with --piece")
+    result = run("inspect", folder, "--pictures", tmp_path / "out", "--piece", tune(tmp_path / "mine.mid"))
+    assert result.exit_code == 0, result.output
+    assert {p.name for p in (tmp_path / "out").iterdir()} == ATTENTION
+    for name in ("loss.png: there is no log.csv", "gradients.png: there is no", "memory.png: it needs", "pitches.png"):
+        assert f"left out: {name}" in result.stderr
+
+
+def test_the_plain_network_has_no_gates(runs, tmp_path):
+    folder = bare(runs["rnn"], tmp_path / "bare", "gradients.csv")
+    message = line(0, "inspect", folder, "--pictures", tmp_path / "out", "--piece", tune(tmp_path / "mine.mid"))
+    assert message == "left out: gates.png: a model of the family rnn has no gates"
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["loss.png"]
+
+
+def test_one_line_says_why_not(runs, tmp_path):
+    folder, out = bare(runs["lstm"], tmp_path / "bare", "gradients.csv"), tmp_path / "out"
+    piece = tune(tmp_path / "mine.mid")
+    assert "this is no run folder; name a run folder" in line(2, "inspect", piece, "--pictures", out)
+    assert "add --pictures DIR" in line(2, "inspect", folder, "--piece", piece)
+    assert "is a file, not a folder" in line(2, "inspect", folder, "--pictures", piece)
+    missing = tmp_path / "no"
+    assert f"create {missing} first" in line(2, "inspect", folder, "--pictures", missing / "out")
+    write(Piece(480), tmp_path / "empty.mid")
+    empty = line(2, "inspect", folder, "--pictures", out, "--piece", tmp_path / "empty.mid")
+    assert "has no notes that this run's tokenizer reads" in empty
+    assert not out.exists()
+
+
+def test_without_matplotlib_a_line_says_what_to_install(runs, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    message = line(2, "inspect", runs["rnn"], "--pictures", tmp_path / "out")
+    assert message.endswith("pictures need matplotlib; install it with pip install 'musicgen-symbolic[pictures]'")
+    assert not (tmp_path / "out").exists()
