@@ -24,6 +24,7 @@ from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
 from musicgen.io.atomic import write_bytes
 from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
+from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
 from musicgen.piece import METER, TEMPO, Piece, Track
@@ -51,6 +52,7 @@ class Source:
     piece: Piece
     name: str
     sha256: str
+    text: str | None = None  # of an ABC file: its first tune, as it stands there
 
 
 @dataclass(frozen=True)
@@ -80,14 +82,17 @@ def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -
     limits = limits or Limits()
     name = os.fspath(path)
     data = read_bytes(path, max_megabytes=limits.megabytes)
+    text = None
     if Path(name).suffix.lower() in SCORE_SUFFIXES:
         piece = read_score(path, limits=limits)
         midi = midi_from_piece(piece)
         piece = replace(piece_from_midi(midi, where=name, limits=limits), warnings=piece.warnings)
+        if Path(name).suffix.lower() == ".abc":
+            text = read_texts(name, limits=limits)[0].text
     else:
         midi = parse_smf(data, where=name, max_tracks=limits.tracks)
         piece = piece_from_midi(midi, where=name, limits=limits)
-    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest())
+    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text)
 
 
 class Composer:

@@ -13,7 +13,7 @@ from musicgen.errors import CheckError, UsageError
 
 __all__ = ["Outputs", "plan_outputs", "run_takes", "split_request"]
 
-FORMATS = ("mid", "wav", "flac", "ogg")
+FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     """Draw the takes and write their files. Raises CheckError when one still failed its check after all retries."""
     import torch
 
+    from musicgen.cli.text_takes import draw_text, source_text
     from musicgen.composer import UNLIMITED, Composer
     from musicgen.io.atomic import write_bytes, write_text
     from musicgen.io.midi import piece_from_midi
@@ -109,6 +110,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(2**31)
     composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
+    text_source = source_text(composer.tokenizer, source, outputs)
     printed, broken = [], 0
     with progress_bar("notes") as bar:
         task = bar.add_task("takes", total=takes, notes="")
@@ -120,12 +122,18 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
             if steps % 50 == 0:
                 bar.update(task, notes=f"{steps} steps")
 
-        drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_step=on_step)
+        drawn: Any = None
+        if text_source is not None:
+            drawn = draw_text(composer, text_source, source, options, request, sampling, seed, on_step)
+        else:
+            drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_step=on_step)
         for k, take in enumerate(drawn):
             midi = take.only_new if options["only_new"] else take.midi
             # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.
             for name, path in sorted(outputs.files[k].items(), key=lambda item: item[0] == "mid"):
-                if name == "mid":
+                if name == "abc":
+                    write_text(path, take.new_text if options["only_new"] else take.text, overwrite=overwrite)
+                elif name == "mid":
                     write_bytes(path, smf_bytes(midi), overwrite=overwrite)
                 else:
                     render_file(

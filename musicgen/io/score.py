@@ -28,10 +28,10 @@ from musicgen.io.midi import Limits
 from musicgen.io.score_layout import FINE, Layout, PartRows, joined, rebar
 from musicgen.io.score_names import is_high_voice, program_for
 from musicgen.io.score_order import Bar
-from musicgen.io.score_text import SCORE_SUFFIXES, ScoreText, read_texts
+from musicgen.io.score_text import SCORE_SUFFIXES, ScoreText, abc_tunes, read_texts
 from musicgen.piece import MAX_MICROSECONDS, MIN_MICROSECONDS, NOTE, Piece, Track
 
-__all__ = ["SCORE_SUFFIXES", "iter_scores", "read_score", "read_scores"]
+__all__ = ["SCORE_SUFFIXES", "iter_scores", "read_score", "read_scores", "read_tune"]
 
 PLAIN = 480  # ticks a quarter of pieces which that holds exactly
 VELOCITY = 72
@@ -67,6 +67,11 @@ def read_score(path: str | Path, *, limits: Limits | None = None) -> Piece:
     """The first piece in a score file. Raises UnreadableError."""
     texts = read_texts(path, limits=limits or Limits())
     return _piece(texts[0], Path(path), limits or Limits())
+
+
+def read_tune(text: str, *, where: str | Path = "tune.abc", limits: Limits | None = None) -> Piece:
+    """The first tune in ABC text. Raises UnreadableError, which names it `where`."""
+    return _piece(abc_tunes(text, Path(where))[0], Path(where), limits or Limits())
 
 
 def iter_scores(path: str | Path, *, limits: Limits | None = None) -> Iterator[tuple[str, Piece | UnreadableError]]:

@@ -22,7 +22,7 @@ from xml.parsers import expat
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits, read_bytes
 
-__all__ = ["SCORE_SUFFIXES", "ScoreText", "read_texts"]
+__all__ = ["SCORE_SUFFIXES", "ScoreText", "abc_tunes", "read_texts"]
 
 FORMATS = {".mxl": "musicxml", ".musicxml": "musicxml", ".xml": "musicxml", ".krn": "humdrum", ".abc": "abc"}
 SCORE_SUFFIXES = tuple(FORMATS)
@@ -63,7 +63,7 @@ def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
     if "\0" in text:
         raise UnreadableError("is not text", where=path, hint=f"a {path.suffix} file is plain text")
     if kind == "abc":
-        return _tunes(text, path)
+        return abc_tunes(text, path)
     if "**kern" not in text:
         raise UnreadableError("has no **kern spine", where=path, hint="only Humdrum kern scores can be read")
     return [ScoreText(path.stem, text, "humdrum")]
@@ -81,7 +81,7 @@ def _decoded(data: bytes) -> str:
 # ---- ABC -----------------------------------------------------------------------------------------------
 
 
-def _tunes(text: str, path: Path) -> list[ScoreText]:
+def abc_tunes(text: str, path: Path) -> list[ScoreText]:
     """Tunes begin at `X:`; what stands before the first one holds for all of them (ABC 2.1, 2.2.2)."""
     head, *bodies = re.split(r"^(?=X:)", text, flags=re.MULTILINE)
     if not bodies:

@@ -154,7 +154,7 @@ def test_an_output_that_exists_is_kept(here):
         (["--tracks", "kazzo"], "no instrument 'kazzo'; did you mean"),
         (["-t", -1], "temperature is -1.0"),
         (["--top-p", 2], "top_p is 2.0"),
-        (["-f", "mp3"], "unknown format 'mp3'; choose from mid, wav, flac, ogg"),
+        (["-f", "mp3"], "unknown format 'mp3'; choose from mid, abc, wav, flac, ogg"),
         (["-o", "nowhere/x.mid"], "nowhere: no such folder; create it first"),
         (["--device", "abacus"], "no device 'abacus' on this machine; use --device auto"),
     ],

@@ -1,0 +1,63 @@
+"""Tunes drawn with equal chances inside the ABC grammar: music21 must read each, with at least 8 bars of notes.
+
+    python pipelines/torture/abc_tunes.py --tunes 300
+
+Harder than any trained model: every character that is allowed comes as often as any other. Prints the seed of each
+tune that fails, and ends with code 1 if there is one. A tune takes music21 about a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+from music21 import converter
+
+from musicgen.tokenizers import Abc
+from musicgen.tokenizers.abc_grammar import LEAST_BARS
+
+LONGEST = 8000
+
+
+def draw(tokenizer: Abc, seed: int) -> str:
+    """A tune by its seed."""
+    rng, walker, ids = np.random.default_rng(seed), tokenizer.grammar(), []
+    while len(ids) < LONGEST:
+        token = int(rng.choice(np.flatnonzero(walker.allowed())))
+        if walker.ends(token):
+            break
+        walker.advance(token)
+        ids.append(token)
+    return tokenizer.text(np.array(ids))
+
+
+def fault(tokenizer: Abc, text: str) -> str | None:
+    """What is wrong with a tune, or None."""
+    try:
+        part = converter.parseData(text, format="abc").parts[0]
+        bars = sum(1 for measure in part.getElementsByClass("Measure") if measure.recurse().notes)
+        piece = tokenizer.decode(tokenizer.encode_text(text))
+        piece.validate()
+    except Exception as error:  # whatever is raised, the tune can't be read
+        return f"{type(error).__name__}: {error}"
+    return None if bars >= LEAST_BARS and piece.n_notes else f"{bars} bars, {piece.n_notes} notes"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tunes", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    tokenizer, bad = Abc(), 0
+    for seed in range(options.seed, options.seed + options.tunes):
+        what = fault(tokenizer, draw(tokenizer, seed))
+        if what is not None:
+            bad += 1
+            print(f"seed {seed}: {what}", flush=True)
+    print(f"{options.tunes - bad} of {options.tunes} tunes are whole")
+    sys.exit(bad > 0)
+
+
+if __name__ == "__main__":
+    main()
