@@ -104,7 +104,12 @@ def build(
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Build a corpus from SOURCES: folders, files, or names of the catalogue."""
+    """Build a corpus from SOURCES: folders, files, or names of the catalogue.
+
+    Files are MIDI, MusicXML, kern or ABC. A .mat file (arrays traindata, validdata, testdata of T x 88 binary
+    matrices) or a .json file (train, valid, test: pieces, frames, pitches by voice) is best built with --tokenizer
+    frames; it keeps its own splits.
+    """
     from musicgen.corpus.build import BuildSettings, build_corpus
 
     settings = BuildSettings(

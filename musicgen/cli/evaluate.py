@@ -31,16 +31,17 @@ def command(
 ) -> None:
     """Measure how well RUN predicts a split of CORPUS (default: the corpus it was trained on).
 
-    Prints nats a token, perplexity and nats a note, each with its count.
+    Prints nats a token, a note, a second of music, and a frame where the tokenizer has frames, each with the count
+    it is averaged over, so that models with different tokenizers can be compared.
     """
     from musicgen.checkpoint import load_run
-    from musicgen.corpus.store import Corpus
+    from musicgen.corpus.store import Corpus, own_corpus
     from musicgen.evaluation.likelihood import evaluate
     from musicgen.evaluation.ngram import evaluate_ngram
     from musicgen.training.loop import choose_device
 
     loaded = load_run(run)
-    folder = Path(corpus) if corpus else _own_corpus(Path(run), loaded.recipe.data.corpus)
+    folder = Path(corpus) if corpus else own_corpus(run, loaded.recipe.data.corpus)
     source = Corpus.open(folder)
     if source.spec != loaded.tokenizer.spec:
         raise UsageError(
@@ -70,19 +71,20 @@ def command(
         say(_lines(result["baseline"]))
 
 
-def _own_corpus(run: Path, recorded: str) -> Path:
-    for folder in (run / "corpus", Path(recorded)):
-        if (folder / "corpus.json").is_file():
-            return folder
-    raise UsageError("the corpus of this run is not here", where=run, hint="name a corpus folder after the run")
-
-
 def _lines(result: dict[str, Any]) -> str:
     nats, bits = result["nats_per_token"], result["bits_per_token"]
     lines = [
-        f"{result['split']}: {result['tokens']:,} tokens, {result['notes']:,} notes",
+        f"{result['split']}: {result['tokens']:,} tokens, {result['notes']:,} notes, {result['pieces']:,} pieces",
         f"  {nats:.4f} nats a token ({bits:.4f} bits), perplexity {result['perplexity']:.3f}",
     ]
     if result["nats_per_note"] is not None:
         lines.append(f"  {result['nats_per_note']:.4f} nats a note")
+    if result["nats_per_second"] is not None:
+        lines.append(f"  {result['nats_per_second']:.4f} nats a second, over {result['seconds']:,.0f} s of music")
+    if result["nats_per_frame"] is not None and result["nats_per_frame"]["all"] is not None:
+        means, frames, pieces = result["nats_per_frame"], result["frames"], result["pieces"]
+        lines.append(f"  {means['all']:.4f} nats a frame, over {frames:,} frames")
+        if means["skip_first"] is not None:
+            lines.append(f"  {means['skip_first']:.4f} without each piece's first, over {frames - pieces:,} frames")
+        lines.append(f"  {means['piece_mean']:.4f} as the mean of the means of {pieces:,} pieces")
     return "\n".join(lines)

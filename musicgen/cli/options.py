@@ -139,17 +139,35 @@ def limits_from(options: dict[str, Any]) -> Any:
 
 
 tokenizer_options = _all(
-    click.option("--tokenizer", default=None, help="notes, remi or performance.  [notes]"),
+    click.option("--tokenizer", default=None, help="notes, remi, performance, frames or abc.  [notes]"),
     click.option(
         "--positions", type=click.Choice(["24", "48"]), default=None, help="Grid positions a quarter note.  [24]"
     ),
     click.option("--pedal", is_flag=True, help="The sustain pedal too (performance only)."),
+    click.option(
+        "--frames-per-quarter", type=click.IntRange(1, 48), default=None, help="Frames a quarter note (frames).  [4]"
+    ),
+    click.option(
+        "--frame-order",
+        type=click.Choice(["descending", "ascending"]),
+        default=None,
+        help="Order of the pitches in a frame (frames).  [descending]",
+    ),
+    click.option(
+        "--voices",
+        type=click.IntRange(0, 8),
+        default=None,
+        help="Voices of which each frame has one pitch or a rest (frames); 0: frames are sets of pitches.  [0]",
+    ),
 )
+# Options that set one tokenizer's setting each, and what it is called there.
+_FRAMES_OPTIONS = {"frames_per_quarter": "frames_per_quarter", "frame_order": "order", "voices": "voices"}
 
 
 def asked_tokenizer(options: dict[str, Any]) -> bool:
     """Whether a command's options say anything of the tokenizer."""
-    return bool(options["tokenizer"] or options["positions"] or options["pedal"])
+    asked = options["tokenizer"] or options["positions"] or options["pedal"]
+    return bool(asked or any(options[name] is not None for name in _FRAMES_OPTIONS))
 
 
 def tokenizer_from(options: dict[str, Any]) -> Any:
@@ -161,6 +179,12 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
         spec["positions_per_quarter"] = int(options["positions"])
     if options["pedal"]:
         spec["pedal"] = True
+    for name, setting in _FRAMES_OPTIONS.items():
+        if options[name] is not None:
+            if spec["name"] != "frames":
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} is for the tokenizer frames alone", hint="add --tokenizer frames")
+            spec[setting] = options[name]
     return load_tokenizer(spec)
 
 
@@ -233,7 +257,7 @@ sampling_options = _all(
     click.option(
         "--max-polyphony", type=click.IntRange(min=0), default=0, help="Most notes that sound at once; 0: no limit."
     ),
-    click.option("-f", "--formats", default=None, help="mid, wav, flac, ogg, by commas; default: mid."),
+    click.option("-f", "--formats", default=None, help="mid, abc, wav, flac, ogg, by commas; default: mid."),
     click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2) for audio."),
     click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
     click.option("--only-new", is_flag=True, help="Write the new music alone."),

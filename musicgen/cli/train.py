@@ -26,7 +26,12 @@ __all__ = ["command"]
 @click.command("train")
 @click.argument("corpus", type=click.Path())
 @click.option("-o", "--output", "run", required=True, type=click.Path(), help="The run folder to write.")
-@click.option("--model", "family", default=None, help="window, cnn, rnn, gru, lstm, cnn-lstm or transformer.  [transformer]")
+@click.option(
+    "--model",
+    "family",
+    default=None,
+    help="window, cnn, rnn, gru, lstm, cnn-lstm or transformer.  [transformer]",
+)
 @click.option("--preset", "size", default=None, help="tiny, small, medium or large.  [tiny]")
 @click.option("--recipe", "recipe_file", type=click.Path(), default=None, help="A recipe.toml with all settings.")
 @click.option(

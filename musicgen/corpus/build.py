@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from musicgen.corpus import catalog
+from musicgen.corpus.frames import FRAME_SUFFIXES, check_reader
 from musicgen.corpus.pool import Rejected, Work, run_workers
 from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
@@ -64,9 +65,12 @@ def build_corpus(
     check_target(out, overwrite=settings.overwrite)
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
     spec = _spec(tokenizer)
-    files, entries = find_sources(sources, settings=settings, licences=licences)
+    # In a folder a .json is hardly ever music.
+    suffixes = (*MUSIC_SUFFIXES, *FRAME_SUFFIXES) if spec["name"] == "frames" else MUSIC_SUFFIXES
+    files, entries = find_sources(sources, settings=settings, licences=licences, suffixes=suffixes)
     if not files:
-        raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(MUSIC_SUFFIXES)}")
+        raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(suffixes)}")
+    check_reader(file.path for file in files)
     jobs = max(1, min(jobs or _cores(), len(files)))
 
     works: list[Work] = []
@@ -80,11 +84,14 @@ def build_corpus(
     for file, result in results:  # in the order of `files`, so the first by name wins
         if isinstance(result, Rejected):
             rejected.append({"source": result.source, "reason": result.reason})
+        elif result.split is not None:  # published splits hold what they hold, short pieces and repetitions too
+            works.append(result)
+            kept_licences.append(file.licence)
         elif result.notes < settings.min_notes:
             reason = f"too short: {result.notes} notes, at least {settings.min_notes} are needed"
             rejected.append({"source": result.source, "reason": reason})
         else:
-            digest = hashlib.sha256(result.ids).digest()
+            digest = result.content.encode() or hashlib.sha256(result.ids).digest()
             if digest in seen:
                 duplicates.append({"source": result.source, "same_as": seen[digest]})
                 continue
@@ -113,15 +120,20 @@ def find_sources(
     *,
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
+    suffixes: tuple[str, ...] = MUSIC_SUFFIXES,
 ) -> tuple[list[Found], list[catalog.CorpusEntry]]:
-    """The files of all `sources` by name, each once, and the catalogue entries among them. Raises UsageError."""
+    """The files of all `sources` by name, each once, and the catalogue entries among them. Raises UsageError.
+
+    `suffixes` are those that count in folders.
+    """
     settings = settings or BuildSettings()
     entries: dict[str, catalog.CorpusEntry] = {}
     found: dict[str, Found] = {}
     for source in sources:
         name = os.fspath(source)
-        if os.path.lexists(name) or os.sep in name or name.endswith(MUSIC_SUFFIXES):
-            files = find_files([name], licence=(licences or {}).get(name, settings.licence))
+        if os.path.lexists(name) or os.sep in name or name.endswith((*MUSIC_SUFFIXES, *FRAME_SUFFIXES)):
+            licence = (licences or {}).get(name, settings.licence)
+            files = find_files([name], suffixes=suffixes, licence=licence)
         else:
             entry = catalog.find_entry(name)
             entries[entry.name] = entry
@@ -151,14 +163,18 @@ def _entry_files(entry: catalog.CorpusEntry, settings: BuildSettings) -> list[Fo
 
 
 def _records(works: list[Work], licences: list[str], fields: int, settings: BuildSettings) -> list[PieceRecord]:
-    keys = [work_key(w.source, by_folder=settings.by_folder) for w in works]
-    merged = merge_works(keys, [w.fingerprint for w in works])
+    mixed = [w for w in works if w.split is None]
+    keys = [work_key(w.source, by_folder=settings.by_folder) for w in mixed]
+    merged = merge_works(keys, [w.fingerprint for w in mixed])
     split = assign_splits(merged, seed=settings.seed, valid=settings.valid, test=settings.test)
+    key_of = {w.source: key for w, key in zip(mixed, merged, strict=True)}
     records, offset = [], 0
-    for work, key, licence in zip(works, merged, licences, strict=True):
+    for work, licence in zip(works, licences, strict=True):
+        key = key_of.get(work.source, work.source)
         length = len(work.ids) // (2 * fields)
         digest = hashlib.sha256(work.ids).hexdigest()
-        records.append(PieceRecord(offset, length, work.notes, work.source, digest, key, split[key], licence))
+        place = work.split or split[key]
+        records.append(PieceRecord(offset, length, work.notes, work.source, digest, key, place, licence))
         offset += length
     return records
 

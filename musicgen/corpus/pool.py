@@ -7,6 +7,7 @@ each worker has a pipe and a deadline: a worker that dies or is late is replaced
 from __future__ import annotations
 
 import gc
+import hashlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,11 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from musicgen.corpus.frames import FRAME_SUFFIXES, frame_pieces
 from musicgen.corpus.scan import Found, iter_pieces
 from musicgen.corpus.split import fingerprint
 from musicgen.errors import MusicgenError, ResourceError, printable
 from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.midi import Limits
+from musicgen.io.score_text import read_texts
 from musicgen.piece import Piece
 
 __all__ = ["Rejected", "Work", "run_workers"]
@@ -31,12 +34,14 @@ START_S = 120.0  # for a worker to start: a cold disk may take its time over num
 
 @dataclass(frozen=True)
 class Work:
-    """One encoded piece: `ids` are its tokens as little-endian uint16."""
+    """One encoded piece: `ids` are its tokens as little-endian uint16, `split` its file's own, if that has any."""
 
     source: str
     ids: bytes
     notes: int
     fingerprint: str
+    split: str | None = None
+    content: str = ""  # what copies of it share; empty: the ids
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,12 @@ def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
 
 def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work | Rejected]:
     try:
+        if path.lower().endswith(FRAME_SUFFIXES):
+            yield from _encode_frames(name, path, tokenizer, limits)
+            return
+        if getattr(tokenizer, "reads_text", False) and path.lower().endswith(".abc"):
+            yield from _encode_tunes(name, path, tokenizer, limits)
+            return
         for tune, piece in iter_pieces(path, limits=limits):
             source = f"{name}#{tune}" if tune else name
             if isinstance(piece, Piece):
@@ -182,3 +193,32 @@ def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iter
         yield Rejected(name, printable(error.what))
     except Exception as error:  # one file must not end the build; the reason is kept in corpus.json
         yield Rejected(name, printable(f"can't be encoded ({type(error).__name__}: {error})")[:300])
+
+
+def _encode_frames(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work]:
+    # Another tokenizer than `frames` has no frames to count by; sixteenth notes are what music is mostly cut into.
+    per_quarter = getattr(tokenizer.settings, "frames_per_quarter", 4)
+    for part in frame_pieces(path, frames_per_quarter=per_quarter, limits=limits):
+        ids = np.asarray(tokenizer.encode(part.piece, until=part.end)).astype("<u2")
+        notes = int(tokenizer.count_notes(ids))
+        yield Work(f"{name}#{part.name}", ids.tobytes(), notes, fingerprint(part.piece), part.split)
+
+
+def _encode_tunes(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work]:
+    # A tune is known by the notes it opens with, and a copy by its text: number and source are another setting's.
+    texts = read_texts(path, limits=limits or Limits())
+    for tune in texts:
+        ids = np.asarray(tokenizer.encode_text(tune.text)).astype("<u2")
+        opening = tokenizer.opening(tune.text)
+        copy = "".join(line for line in tokenizer.text(ids).splitlines(True) if not line.startswith(("X:", "Z:")))
+        yield Work(
+            name if len(texts) == 1 else f"{name}#{tune.name}",
+            ids.tobytes(),
+            int(tokenizer.count_notes(ids)),
+            _digest(opening) if opening else "",
+            content=_digest(copy),
+        )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

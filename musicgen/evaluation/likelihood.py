@@ -1,9 +1,13 @@
-"""How well a model predicts a split: negative log-likelihood in nats, per token and per note.
+"""How well a model predicts a split: negative log-likelihood in nats, per token, note, second and frame.
 
 Every token but a piece's first is scored once. A model with a limited context reads overlapping windows and is
 scored on the second half of each, so that a token has at least half a context of history where its piece has it;
 a recurrent model reads each piece whole. Perplexity is exp(nats per token), bits are nats / ln 2. A token is a
 step: where it has fields, its nats are the sum over them, by the chain rule.
+
+Where a tokenizer says which id may follow which, scores are masked to that and renormalised, and the end of a piece
+is not scored: so the nats of a frame are those of a set of pitches, whatever its spelling (Boulanger-Lewandowski et
+al. 2012 and what is measured on their data since).
 """
 
 from __future__ import annotations
@@ -17,8 +21,9 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel
+from musicgen.models.following import following_of, scored_targets
 
-__all__ = ["evaluate", "figures"]
+__all__ = ["Tally", "evaluate", "figures", "piece_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads at once
 
@@ -51,53 +56,132 @@ def evaluate(
     if max_tokens is not None and spans[:, 1].sum() > max_tokens:
         wanted = max(1, int(len(spans) * max_tokens / spans[:, 1].sum()))
         spans = spans[np.linspace(0, len(spans) - 1, wanted).round().astype(int)]
-    total, tokens, notes = 0.0, 0, 0
+    tally = Tally(tokenizer)
+    device = next(model.parameters()).device
+    following_VV = following_of(tokenizer, device)
+    pad, period = tokenizer.vocabulary.id("pad"), getattr(tokenizer, "period", 1)
     model.eval()
     for done, (offset, size) in enumerate(spans.tolist()):
         ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
-        total += piece_nats(model, ids, pad=tokenizer.vocabulary.id("pad"))
-        tokens += len(ids) - 1
-        notes += tokenizer.count_notes(ids)
+        tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=period))
         on_piece(done + 1, len(spans))
-    return {"split": split, **figures(total, tokens=tokens, notes=notes)}
+    return {"split": split, **tally.figures()}
 
 
-def figures(nats: float, *, tokens: int, notes: int) -> dict[str, Any]:
-    """Total nats as tokens, notes, frames (None: this tokenizer has none) and the averages over each."""
+class Tally:
+    """Adds up the pieces of a split, whatever has scored them."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        table = getattr(tokenizer, "following", None)
+        self.scored_V = None if table is None else table.any(axis=0)  # ids that may follow any
+        self.nats, self.seconds = 0.0, 0.0
+        self.tokens = self.notes = self.pieces = 0
+        self.frames: list[np.ndarray] | None = [] if hasattr(tokenizer, "frame_of") else None
+
+    def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
+        """A piece: all its ids, and nats that sum to its whole; for frames, those of each id but the first."""
+        self.nats += float(nats.sum())
+        self.tokens += len(ids) - 1 if self.scored_V is None else int(self.scored_V[ids[1:]].sum())
+        self.notes += self.tokenizer.count_notes(ids)
+        self.seconds += self.tokenizer.decode(ids).seconds
+        self.pieces += 1
+        if self.frames is not None:
+            frame = self.tokenizer.frame_of(ids)[1:]
+            self.frames.append(np.bincount(frame[frame >= 0], weights=nats[frame >= 0]))
+
+    def figures(self) -> dict[str, Any]:
+        """See the function of this name."""
+        return figures(
+            self.nats,
+            tokens=self.tokens,
+            notes=self.notes,
+            seconds=self.seconds,
+            pieces=self.pieces,
+            frames=self.frames,
+        )
+
+
+def figures(
+    nats: float,
+    *,
+    tokens: int,
+    notes: int,
+    seconds: float = 0.0,
+    pieces: int = 0,
+    frames: list[np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Counts, and total nats as the average over each; None where there is nothing to average over.
+
+    `seconds` are of music. `frames` holds the nats of each frame, an array a piece: `all` is their mean,
+    `skip_first` that without each piece's first frame, `piece_mean` the mean over pieces of each one's mean.
+    """
     per_token = nats / max(1, tokens)
+    per_frame = None
+    if frames is not None:
+        frames = [nats_T for nats_T in frames if len(nats_T)]
+        every = np.concatenate(frames) if frames else np.zeros(0)
+        later = np.concatenate([nats_T[1:] for nats_T in frames]) if frames else np.zeros(0)
+        per_frame = {
+            "all": float(every.mean()) if len(every) else None,
+            "skip_first": float(later.mean()) if len(later) else None,
+            "piece_mean": float(np.mean([nats_T.mean() for nats_T in frames])) if frames else None,
+        }
     return {
         "tokens": tokens,
         "notes": notes,
-        "frames": None,
+        "frames": None if frames is None else sum(map(len, frames)),
+        "seconds": round(seconds, 3),
+        "pieces": pieces,
         "nats_per_token": per_token,
         "bits_per_token": per_token / math.log(2),
         "perplexity": math.exp(min(per_token, 700)),
         "nats_per_note": nats / notes if notes else None,
+        "nats_per_second": nats / seconds if seconds else None,
+        "nats_per_frame": per_frame,
     }
 
 
-@torch.inference_mode()
 def piece_nats(model: SequenceModel, ids: np.ndarray, *, pad: int = 0) -> float:
     """Summed nats of ids[1:] given what comes before each; `pad` counts nothing."""
+    return float(step_nats(model, ids, pad=pad).sum())
+
+
+@torch.inference_mode()
+def step_nats(
+    model: SequenceModel, ids: np.ndarray, *, pad: int = 0, following_VV: torch.Tensor | None = None, period: int = 1
+) -> np.ndarray:
+    """Nats of each step of ids[1:] given what comes before it, float64; 0 for `pad` and for what is not scored.
+
+    Windows of a limited context begin at every `period`-th id behind the first, so that a window of frames begins
+    with a frame.
+    """
     device = next(model.parameters()).device
     inputs = torch.from_numpy(ids[:-1])[None].to(device)
-    targets = torch.from_numpy(ids[1:])[None].to(device)
+    targets = scored_targets(torch.from_numpy(ids[1:])[None].to(device), following_VV, pad=pad)
     n = targets.shape[1]
-    total = 0.0
+    result = np.zeros(n)
     if model.context is None:
         state = None
         for begin in range(0, n, CHUNK):
             part = slice(begin, begin + CHUNK)
-            nats, state = model.nats(inputs[:, part], targets[:, part], state, pad=pad)
-            total += nats.sum().item()
-        return total
+            nats, state = model.nats(inputs[:, part], targets[:, part], state, pad=pad, following_VV=following_VV)
+            result[part] = _of_steps(nats)
+        return result
     context, stride = model.context, max(1, model.context // 2)
+    align = period if period <= stride else 1
     scored = 0
-    for begin in range(0, n, stride):
+    while scored < n:
+        begin = max(0, scored - (context - stride))
+        begin -= (begin - 1) % align if begin else 0
         window = slice(begin, begin + context)
-        nats, _ = model.nats(inputs[:, window], targets[:, window], pad=pad)
-        total += nats[:, scored - begin :].sum().item()  # an earlier window has scored what lies before
-        scored = begin + nats.shape[1]
-        if scored >= n:
-            break
-    return total
+        nats, _ = model.nats(inputs[:, window], targets[:, window], pad=pad, following_VV=following_VV)
+        stop = begin + nats.shape[1]
+        result[scored:stop] = _of_steps(nats)[scored - begin :]  # an earlier window has scored what lies before
+        scored = stop
+    return result
+
+
+def _of_steps(nats: torch.Tensor) -> np.ndarray:
+    """(T,) of one row's nats by step, or by step and field."""
+    return nats[0].double().reshape(nats.shape[1], -1).sum(dim=1).cpu().numpy()

@@ -2,7 +2,9 @@
 
 Interpolated Witten-Bell smoothing: p(w | h) = (count(h w) + types(h) p(w | h')) / (count(h) + types(h)), where h'
 is h without its oldest token and types(h) is the number of different tokens seen after h; at the bottom is the
-uniform distribution. Source: Witten and Bell 1991; Chen and Goodman 1999, section 2.6.
+uniform distribution. Where a tokenizer says which token may follow which, the level below all histories is masked to
+that and renormalised; the levels above have seen nothing else. Source: Witten and Bell 1991; Chen and
+Goodman 1999, section 2.6.
 """
 
 from __future__ import annotations
@@ -13,22 +15,27 @@ from typing import Any
 
 import numpy as np
 
-from musicgen.evaluation.likelihood import TokenSource, figures
+from musicgen.evaluation.likelihood import Tally, TokenSource
 
 __all__ = ["NGram", "evaluate_ngram"]
 
 
 class NGram:
-    """Counts of all n-grams up to `order` tokens."""
+    """Counts of all n-grams up to `order` tokens.
 
-    def __init__(self, vocabulary_size: int, *, order: int = 6) -> None:
-        self.size, self.order = vocabulary_size, order
+    `following` (V, V) is true where the column's token may come after the row's.
+    """
+
+    def __init__(self, vocabulary_size: int, *, order: int = 6, following: np.ndarray | None = None) -> None:
+        self.size, self.order, self.following = vocabulary_size, order, following
+        self.shares: dict[int, float] = {}  # by token: what the lowest level gives to all that may follow it
         self.counts: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
         self.totals: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
         self.types: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
 
     def add(self, ids: list[int]) -> None:
         """Count one piece."""
+        self.shares.clear()
         for n in range(self.order):
             counts, totals, types = self.counts[n], self.totals[n], self.types[n]
             for gram in zip(*(ids[k:] for k in range(n + 1)), strict=False):
@@ -46,29 +53,43 @@ class NGram:
             if not total:
                 break  # a longer history was not seen either
             p = (self.counts[n][(*h, token)] + types * p) / (total + types)
+            if n == 0 and self.following is not None and history:
+                p = p / self._share(history[-1]) if self.following[history[-1], token] else 0.0
         return p
+
+    def _share(self, last: int) -> float:
+        """What the lowest level gives to all tokens that may follow `last`."""
+        if last not in self.shares and self.following is not None:
+            allowed = np.flatnonzero(self.following[last]).tolist()
+            self.shares[last] = sum(self.probability([], token) for token in allowed)
+        return self.shares[last]
 
 
 def evaluate_ngram(
     source: TokenSource, tokenizer: Any, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
 ) -> dict[str, Any]:
     """Count the training split (at most `max_tokens` of it, piece by piece) and score `split` like a network."""
-    model = NGram(len(tokenizer.vocabulary), order=order)
+    tally = Tally(tokenizer)
+    model = NGram(len(tokenizer.vocabulary), order=order, following=getattr(tokenizer, "following", None))
     counted = 0
     for offset, size in source.spans("train").tolist():
         if counted >= max_tokens:
             break
-        model.add(_flat(source.tokens[offset : offset + size]))
+        model.add(_flat(_scored(source.tokens[offset : offset + size], tally)))
         counted += size
-    nats, tokens, notes = 0.0, 0, 0
     for offset, size in source.spans(split).tolist():
         ids = np.asarray(source.tokens[offset : offset + size])
-        listed = _flat(ids)
+        listed = _flat(_scored(ids, tally))
+        nats = np.zeros(max(len(listed), len(ids)) - 1)
         for t in range(1, len(listed)):
-            nats -= math.log(model.probability(listed[max(0, t - order + 1) : t], listed[t]))
-        tokens += len(ids) - 1
-        notes += tokenizer.count_notes(ids)
-    return {"split": split, "order": order, "counted_tokens": counted, **figures(nats, tokens=tokens, notes=notes)}
+            nats[t - 1] = -math.log(model.probability(listed[max(0, t - order + 1) : t], listed[t]))
+        tally.add(ids, nats)
+    return {"split": split, "order": order, "counted_tokens": counted, **tally.figures()}
+
+
+def _scored(ids: np.ndarray, tally: Tally) -> np.ndarray:
+    """`ids` without the end of the piece where that isn't scored."""
+    return ids[:-1] if tally.scored_V is not None and not tally.scored_V[ids[-1]] else ids
 
 
 def _flat(ids: np.ndarray) -> list[int]:

@@ -6,8 +6,10 @@ import difflib
 from typing import Any
 
 from musicgen.errors import UsageError
+from musicgen.tokenizers.abc import Abc, AbcSettings
 from musicgen.tokenizers.bar_music import BarSettings
 from musicgen.tokenizers.base import Grammar, Tokenizer
+from musicgen.tokenizers.frames import Frames, FramesSettings
 from musicgen.tokenizers.notes import Notes
 from musicgen.tokenizers.performance import Performance, PerformanceSettings
 from musicgen.tokenizers.remi import Remi
@@ -15,7 +17,11 @@ from musicgen.tokenizers.remi import Remi
 __all__ = [
     "DEFAULT_TOKENIZER",
     "TOKENIZERS",
+    "Abc",
+    "AbcSettings",
     "BarSettings",
+    "Frames",
+    "FramesSettings",
     "Grammar",
     "Notes",
     "Performance",
@@ -26,7 +32,7 @@ __all__ = [
 ]
 
 DEFAULT_TOKENIZER = "notes"
-TOKENIZERS: dict[str, Any] = {"notes": Notes, "performance": Performance, "remi": Remi}
+TOKENIZERS: dict[str, Any] = {"abc": Abc, "frames": Frames, "notes": Notes, "performance": Performance, "remi": Remi}
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Any:

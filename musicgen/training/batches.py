@@ -88,12 +88,16 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
 
 
 def validation_windows(
-    source: TokenSource, *, split: str, length: int, batch: int, max_tokens: int, pad: int
+    source: TokenSource, *, split: str, length: int, batch: int, max_tokens: int, pad: int, period: int = 1
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Fixed, unaugmented windows of a split, spread evenly over its pieces, at most about `max_tokens` tokens."""
+    """Fixed, unaugmented windows of a split, spread evenly over its pieces, at most about `max_tokens` tokens.
+
+    They begin at every `period`-th id behind the first, for frames of so many ids.
+    """
     windows = []
     for offset, size in source.spans(split).tolist():
         for begin in range(0, max(1, size - 1), length):
+            begin -= (begin - 1) % period if begin else 0
             windows.append((offset + begin, min(length + 1, size - begin)))
     wanted = max(1, max_tokens // length)
     if len(windows) > wanted:

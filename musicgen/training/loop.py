@@ -103,6 +103,7 @@ def train(
         batch=settings.batch,
         max_tokens=settings.evaluate_tokens,
         pad=pad,
+        period=getattr(tokenizer, "period", 1),
     )
     windows = [(inputs, scored_targets(targets, learn.following_VV, pad=pad)) for inputs, targets in windows]
     # From the first step on, so that even a run that is killed can be resumed.
