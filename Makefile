@@ -32,6 +32,7 @@ bench: $(VENV)/installed-bench
 torture: $(VENV)/installed-dev
 	$(BIN)/python pipelines/torture/midi_oracles.py --limit 1000
 	$(BIN)/python pipelines/torture/continue_many.py
+	$(BIN)/python pipelines/torture/abc_tunes.py --tunes 300
 
 # constraints.txt pins what was tested; pyproject.toml alone gives lower bounds.
 $(VENV)/installed: pyproject.toml constraints.txt

@@ -77,6 +77,8 @@ def _lines(result: dict[str, Any]) -> str:
         f"{result['split']}: {result['tokens']:,} tokens, {result['notes']:,} notes, {result['pieces']:,} pieces",
         f"  {nats:.4f} nats a token ({bits:.4f} bits), perplexity {result['perplexity']:.3f}",
     ]
+    if ahead := result.get("nats_per_token_ahead"):
+        lines.append("  by steps ahead: " + ", ".join(f"{nats:.4f}" for nats in ahead) + " nats a token")
     if result["nats_per_note"] is not None:
         lines.append(f"  {result['nats_per_note']:.4f} nats a note")
     if result["nats_per_second"] is not None:

@@ -48,6 +48,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """The figures of a split; see `figures` for the keys. `max_tokens` takes pieces spread over the split.
 
+    A model with a horizon gets `nats_per_token_ahead` too: those of the next step, of the one after it, and so on.
+
     Raises UsageError when the split has no pieces.
     """
     spans = source.spans(split)
@@ -61,11 +63,17 @@ def evaluate(
     following_VV = following_of(tokenizer, device)
     pad, period = tokenizer.vocabulary.id("pad"), getattr(tokenizer, "period", 1)
     model.eval()
+    ahead = np.zeros((model.settings.horizon, 2))
     for done, (offset, size) in enumerate(spans.tolist()):
         ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
+        if model.settings.horizon > 1:
+            ahead += _ahead(model, ids, pad=pad)
         tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=period))
         on_piece(done + 1, len(spans))
-    return {"split": split, **tally.figures()}
+    result = {"split": split, **tally.figures()}
+    if model.settings.horizon > 1:
+        result["nats_per_token_ahead"] = (ahead[:, 0] / np.maximum(1, ahead[:, 1])).tolist()
+    return result
 
 
 class Tally:
@@ -179,6 +187,24 @@ def step_nats(
         stop = begin + nats.shape[1]
         result[scored:stop] = _of_steps(nats)[scored - begin :]  # an earlier window has scored what lies before
         scored = stop
+    return result
+
+
+@torch.inference_mode()
+def _ahead(model: SequenceModel, ids: np.ndarray, *, pad: int) -> np.ndarray:
+    """(H, 2): summed nats and their number for each step ahead.
+
+    A limited context reads in windows that begin without a past; what lies beyond a window's end is not scored.
+    """
+    device = next(model.parameters()).device
+    result = np.zeros((model.settings.horizon, 2))
+    length, state = model.context or CHUNK, None
+    for begin in range(0, len(ids) - 1, length):
+        window = torch.from_numpy(ids[begin : begin + length + 1])[None].to(device)
+        nats, after = model.nats_ahead(window[:, :-1], window[:, 1:], state, pad=pad)
+        state = after if model.context is None else None
+        for step, each in enumerate(nats):
+            result[step] += each.sum().item(), each.shape[1]
     return result
 
 

@@ -32,6 +32,7 @@ from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import load_tokenizer
 from musicgen.tokenizers.constraints import Constraints
 from musicgen.training.loop import train
+from musicgen.training.presets import TRAIN_PRESETS
 
 NAMES = ("remi", "performance", "notes")
 FAMILIES = ("lstm", "transformer")
@@ -55,7 +56,8 @@ def learn(corpus: Corpus, family: str, folder: Path, *, steps: int, seconds: flo
     tokenizer = load_tokenizer(corpus.spec)
     length = WINDOW[tokenizer.name]
     shape = {"family": family, **PRESETS[family]["tiny"], "context": length}
-    settings = TrainSettings(steps=steps, batch=8, length=length, learning_rate=3e-3, evaluate_every=50)
+    rate = TRAIN_PRESETS["tiny"]["learning_rate"]
+    settings = TrainSettings(steps=steps, batch=8, length=length, learning_rate=rate, evaluate_every=50)
     begun = time.process_time()
     card = train(
         corpus,

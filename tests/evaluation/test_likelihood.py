@@ -119,3 +119,21 @@ def test_statistics_of_a_known_piece():
     assert got["pitch_class_entropy"] == pytest.approx(math.log2(3), abs=1e-3)
     assert statistics(piece, begin=1920, end=3840)["notes"] == 3
     assert statistics(Piece()) == {"notes": 0, "bars": 0}
+
+
+@pytest.mark.parametrize("family", ["window", "lstm", "transformer"])
+def test_a_horizon_is_measured_step_by_step(family):
+    tunes = Tunes()
+    net = build_model(ModelSettings(family, V, width=16, layers=1, heads=2, context=512, horizon=3), seed=3).eval()
+    with torch.no_grad():
+        for layer in net.ahead:
+            torch.nn.init.normal_(layer.weight)
+    figure = evaluate(net, tunes, REMI, split="valid")
+    ahead = figure["nats_per_token_ahead"]
+    offset, size = tunes.spans("valid")[0]
+    ids = torch.from_numpy(tunes.tokens[offset : offset + size].astype(np.int64))[None]
+    with torch.inference_mode():
+        by_step, _ = net.nats_ahead(ids[:, :-1], ids[:, 1:], pad=0)
+    assert ahead == pytest.approx([nats.mean().item() for nats in by_step], rel=1e-5)
+    assert ahead[0] == pytest.approx(figure["nats_per_token"], rel=1e-5)
+    assert "nats_per_token_ahead" not in evaluate(model(family, 512), tunes, REMI, split="valid")
