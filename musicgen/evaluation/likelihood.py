@@ -23,7 +23,7 @@ from musicgen.errors import UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.following import following_of, scored_targets
 
-__all__ = ["Tally", "evaluate", "figures", "piece_nats", "step_nats"]
+__all__ = ["Tally", "evaluate", "figures", "frame_nats", "piece_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads at once
 
@@ -74,6 +74,21 @@ def evaluate(
     if model.settings.horizon > 1:
         result["nats_per_token_ahead"] = (ahead[:, 0] / np.maximum(1, ahead[:, 1])).tolist()
     return result
+
+
+def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, split: str = "valid") -> list[np.ndarray]:
+    """The nats of each frame, an array a piece of the split. Raises UsageError for a tokenizer without frames."""
+    if not hasattr(tokenizer, "frame_of"):
+        raise UsageError(f"the tokenizer {tokenizer.name} has no frames", hint="use a run with the tokenizer frames")
+    following_VV = following_of(tokenizer, next(model.parameters()).device)
+    tally = Tally(tokenizer)
+    model.eval()
+    for offset, size in source.spans(split).tolist():
+        ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
+        pad = tokenizer.vocabulary.id("pad")
+        tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=tokenizer.period))
+    assert tally.frames is not None
+    return tally.frames
 
 
 class Tally:

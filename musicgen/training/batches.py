@@ -81,7 +81,8 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
     semitones = draw_transposition(rng, low=settings.transpose_low, high=settings.transpose_high)
     tempo = int(rng.integers(-settings.tempo_steps, settings.tempo_steps + 1))
     others = rng.random() < settings.programs
-    ids = tokenizer.transposed(ids, semitones)
+    moves = rng.random() < settings.transposed
+    ids = tokenizer.transposed(ids, semitones) if moves else ids
     if tempo:
         ids = tokenizer.with_tempo(ids, tempo)
     return tokenizer.with_programs(ids, rng) if others else ids

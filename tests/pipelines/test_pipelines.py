@@ -76,3 +76,22 @@ def test_the_bundled_piece_is_the_theme():
     assert piece.end == 27.5 * 480, "it breaks off in mid-phrase"
     assert cello.notes["pitch"][:7].tolist() == [67, 62, 67, 66, 67, 69, 67]
     assert (cello.notes["start"][:4] / 480).tolist() == [0, 1, 2.5, 3]
+
+
+def test_a_published_set_goes_from_raw_file_to_figure_and_into_a_mixture(tmp_path):
+    frames = [[[72, 67, 64, 48 + (i + k) % 5] for i in range(12)] for k in range(6)]
+    data = tmp_path / "set.json"
+    data.write_text(json.dumps({"train": frames[:4], "valid": frames[4:5], "test": frames[5:]}))
+    common = ("--data", data, "--max-time", "2s", "--set-option", "train.evaluate_every=3")
+    for name in ("one", "two"):
+        done = run("nextnote/run.py", "Jsb16thSeparated", *common, "--out", tmp_path / name, "--model", "window")
+        assert done.returncode == 0, done.stderr
+        table = [line.split(" | ") for line in done.stdout.splitlines()]
+        assert [line[6] for line in table[2:]] == ["valid", "test"]
+        assert [line[7] for line in table[2:]] == ["12", "12"]
+    mixed = run("nextnote/mixture.py", tmp_path / "one", tmp_path / "two", "--split", "test")
+    assert mixed.returncode == 0, mixed.stderr
+    # The mean of likelihoods is at least their geometric mean.
+    one, two, both = (float(line.split(": ")[1].split()[0]) for line in mixed.stdout.splitlines()[:3])
+    assert both <= (one + two) / 2 + 1e-3
+    assert mixed.stdout.splitlines()[2].endswith("over 12 frames")
