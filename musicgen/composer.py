@@ -182,7 +182,8 @@ class Composer:
             )
             for seed, number, ids in zip(open_seeds, used, drawn, strict=True):
                 notes, program = new_notes(plan, ids, self.tokenizer)
-                found = faults(notes, cut=plan.cut, end=plan.end, bar_length=plan.anchor.bar_length)
+                bar_length = plan.anchor.bar_length
+                found = faults(notes, cut=plan.cut, end=plan.end, bar_length=bar_length, before=source.piece)
                 last = attempt + 1 == ATTEMPTS
                 if found and not last:
                     notices[seed].append(f"retried: seed {number} gave {' and '.join(found)}; another was tried")

@@ -225,7 +225,7 @@ sampling_options = _all(
     ),
     click.option("--top-k", type=int, default=0, show_default=True, help="Choose among the k likeliest; 0: all."),
     click.option(
-        "--top-p", type=float, default=0.95, show_default=True, help="Choose among the likeliest that sum to p."
+        "--top-p", type=float, default=0.95, show_default=True, help="Choose among the likeliest steps that sum to p."
     ),
     click.option(
         "--min-p",

@@ -6,6 +6,7 @@ notes but no tensor.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,9 @@ TOKENS_A_NOTE = 4
 MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
 FEWEST_NOTES_A_BAR = 24
 LONGEST_PROMPT = 2048  # steps
+# Of 7,633 stretches of eight bars in 770 real files one in 200 is more of a sameness than 0.74, one in 1,000 than 0.91.
+STUCK = 0.8
+FEWEST_ONSETS = 12
 
 
 @dataclass(frozen=True)
@@ -207,8 +211,11 @@ def assign_parts(
     return home
 
 
-def faults(notes: np.ndarray, *, cut: int, end: int, bar_length: float) -> list[str]:
-    """What a listener would call broken in new music between two ticks: silence for bars, or one note for ever."""
+def faults(notes: np.ndarray, *, cut: int, end: int, bar_length: float, before: Piece | None = None) -> list[str]:
+    """What a listener would call broken in new music between two ticks: silence for bars, one note or chord for ever.
+
+    A chord may go on where the last bars of `before` did nothing else either.
+    """
     if not len(notes):
         return ["no notes"]
     found = []
@@ -221,7 +228,22 @@ def faults(notes: np.ndarray, *, cut: int, end: int, bar_length: float) -> list[
         found.append("silence for two bars")
     if len(notes) >= 8 and len(np.unique(notes["pitch"])) == 1:
         found.append("one note over and over")
+    elif _sameness(notes) > STUCK:
+        old = [t.notes for t in before.tracks if not t.is_drum] if before else []
+        recent = np.concatenate(old) if old else notes[:0]
+        recent = recent[(recent["start"] < cut) & (recent["start"] >= cut - RECENT_BARS * bar_length)]
+        if _sameness(recent) <= STUCK / 2:
+            found.append("one chord over and over")
     return found
+
+
+def _sameness(notes: np.ndarray) -> float:
+    """The share of onsets that strike nothing but what the one before struck, or leave some of it out; 0 for few."""
+    start, pitch = notes["start"], notes["pitch"]
+    onsets = [set(pitch[start == tick].tolist()) for tick in np.unique(start)]
+    if len(onsets) < FEWEST_ONSETS:
+        return 0.0
+    return sum(a <= b or b <= a for a, b in itertools.pairwise(onsets)) / (len(onsets) - 1)
 
 
 # ---- small steps ---------------------------------------------------------------------------------------

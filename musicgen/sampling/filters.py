@@ -192,11 +192,16 @@ class SamplingSettings:
             _check_range(f"temperature of {name}", value, low=0.0)
         return self
 
-    def of_field(self, name: str, *, penalised: bool = True) -> SamplingSettings:
-        """The settings for one field of a step: its own temperature, and no repetition penalty unless `penalised`."""
+    def of_field(self, name: str, *, penalised: bool = True, fields: int = 1) -> SamplingSettings:
+        """The settings for one field of a step that has `fields` of them.
+
+        Its own temperature, no repetition penalty unless `penalised`, and a top-p of which all fields together
+        leave a step about the asked-for share: five times 0.95 would leave 0.77, and music that repeats itself.
+        """
         return dataclasses.replace(
             self,
             temperature=dict(self.field_temperatures).get(name, self.temperature),
+            top_p=self.top_p ** (1 / fields),
             repetition_penalty=self.repetition_penalty if penalised else 1.0,
             field_temperatures=(),
         )

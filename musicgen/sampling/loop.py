@@ -161,7 +161,9 @@ def _per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[Samp
             raise UsageError(
                 f"this model's steps have no field {name!r}", where="temperature", hint=f"fields are {', '.join(names)}"
             )
-    return [settings.of_field(name, penalised="pitch" not in names or name == "pitch") for name in names]
+    return [
+        settings.of_field(name, penalised="pitch" not in names or name == "pitch", fields=len(names)) for name in names
+    ]
 
 
 def _width(ids: np.ndarray) -> int:

@@ -297,3 +297,20 @@ def test_a_broken_take_is_retried_and_said():
     assert len([w for w in take.facts["warnings"] if w.startswith("retried: seed ")]) == 3
     assert "retried: seed 3 gave one note over and over; another was tried" in take.facts["warnings"]
     assert any(w.startswith("broken:") for w in take.facts["warnings"])
+
+
+def test_a_chord_for_ever_is_broken_unless_the_piece_did_so_before():
+    bar, end = 1920.0, 8 * 1920
+
+    def chords(choices: list[list[int]], begin: int = 0) -> np.ndarray:
+        return notes_array([(begin + i * 480, 480, p, 80) for i, chord in enumerate(choices) for p in chord])
+
+    stuck = [[48, 60, 64, 67]] * 20 + [[48, 64, 67]] * 12
+    moving = [[48, 60, 64, 67], [47, 62, 65, 67]] * 16
+    found = ["one chord over and over"]
+    assert faults(chords(stuck), cut=0, end=end, bar_length=bar) == found
+    assert faults(chords(moving), cut=0, end=end, bar_length=bar) == []
+    for opening, expected in ((moving, found), (stuck, [])):
+        before = Piece(480, (Track(notes=chords(opening)),))
+        new = chords(stuck, begin=end)
+        assert faults(new, cut=end, end=2 * end, bar_length=bar, before=before) == expected

@@ -281,3 +281,10 @@ def test_a_draw_leaves_the_global_state_alone():
 def test_a_generator_for_each_row_or_one_for_all():
     with pytest.raises(UsageError, match="2 generators were given for 4 rows; give one a row, or a single one"):
         draw(some_logits(), [generator(0), generator(1)])
+
+
+def test_top_p_is_that_of_a_step_whatever_its_fields():
+    settings = SamplingSettings(top_p=0.9)
+    assert settings.of_field("pitch").top_p == 0.9
+    assert settings.of_field("pitch", fields=5).top_p ** 5 == pytest.approx(0.9)
+    assert SamplingSettings(top_p=1.0).of_field("pitch", fields=5).top_p == 1.0
