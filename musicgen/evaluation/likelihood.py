@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from musicgen.errors import UsageError
+from musicgen.errors import UnreadableError, UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.following import following_of, scored_targets
 
@@ -98,7 +98,7 @@ class Tally:
         self.tokenizer = tokenizer
         table = getattr(tokenizer, "following", None)
         self.scored_V = None if table is None else table.any(axis=0)  # ids that may follow any
-        self.nats, self.seconds = 0.0, 0.0
+        self.nats, self.timed, self.seconds = 0.0, 0.0, 0.0
         self.tokens = self.notes = self.pieces = 0
         self.frames: list[np.ndarray] | None = [] if hasattr(tokenizer, "frame_of") else None
 
@@ -107,7 +107,11 @@ class Tally:
         self.nats += float(nats.sum())
         self.tokens += len(ids) - 1 if self.scored_V is None else int(self.scored_V[ids[1:]].sum())
         self.notes += self.tokenizer.count_notes(ids)
-        self.seconds += self.tokenizer.decode(ids).seconds
+        try:
+            self.seconds += self.tokenizer.decode(ids).seconds
+            self.timed += float(nats.sum())
+        except UnreadableError:  # text may be a tune to a model and none to a reader of ABC
+            pass
         self.pieces += 1
         if self.frames is not None:
             frame = self.tokenizer.frame_of(ids)[1:]
@@ -120,6 +124,7 @@ class Tally:
             tokens=self.tokens,
             notes=self.notes,
             seconds=self.seconds,
+            timed=self.timed,
             pieces=self.pieces,
             frames=self.frames,
         )
@@ -131,12 +136,13 @@ def figures(
     tokens: int,
     notes: int,
     seconds: float = 0.0,
+    timed: float = 0.0,
     pieces: int = 0,
     frames: list[np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Counts, and total nats as the average over each; None where there is nothing to average over.
 
-    `seconds` are of music. `frames` holds the nats of each frame, an array a piece: `all` is their mean,
+    `seconds` are of music, `timed` the nats of it. `frames` holds the nats of each frame, an array a piece: `all` is their mean,
     `skip_first` that without each piece's first frame, `piece_mean` the mean over pieces of each one's mean.
     """
     per_token = nats / max(1, tokens)
@@ -160,7 +166,7 @@ def figures(
         "bits_per_token": per_token / math.log(2),
         "perplexity": math.exp(min(per_token, 700)),
         "nats_per_note": nats / notes if notes else None,
-        "nats_per_second": nats / seconds if seconds else None,
+        "nats_per_second": timed / seconds if seconds else None,
         "nats_per_frame": per_frame,
     }
 

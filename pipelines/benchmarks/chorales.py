@@ -1,4 +1,4 @@
-"""Ten minutes of `train --preset tiny` on the Bach chorales, beside the back-off n-gram model of the same tokens.
+"""Some minutes of `train --preset tiny` on the Bach chorales, beside the back-off n-gram model of the same tokens.
 
     python pipelines/benchmarks/chorales.py --work runs/chorales --max-time 10m --model transformer
 
@@ -24,7 +24,7 @@ from musicgen.tokenizers import Remi
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", default="runs/chorales")
-    parser.add_argument("--max-time", default="10m")
+    parser.add_argument("--max-time", default="4m")
     parser.add_argument("--model", default="transformer")
     parser.add_argument("--orders", type=int, nargs="+", default=[4, 6, 8])
     return parser.parse_args(arguments)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from musicgen.errors import UsageError
+from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.likelihood import evaluate, figures, piece_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.evaluation.statistics import statistics
@@ -137,3 +137,19 @@ def test_a_horizon_is_measured_step_by_step(family):
     assert ahead == pytest.approx([nats.mean().item() for nats in by_step], rel=1e-5)
     assert ahead[0] == pytest.approx(figure["nats_per_token"], rel=1e-5)
     assert "nats_per_token_ahead" not in evaluate(model(family, 512), tunes, REMI, split="valid")
+
+
+def test_a_text_that_is_no_tune_counts_but_not_by_the_second():
+    class Unreadable(Remi):
+        def decode(self, ids):
+            if len(ids) == tunes.rows[0][1]:
+                raise UnreadableError("no tune")
+            return super().decode(ids)
+
+    tunes, net = Tunes(), model("lstm", 512)
+    whole, partly = (evaluate(net, tunes, tokenizer, split="train") for tokenizer in (REMI, Unreadable()))
+    assert partly["nats_per_token"] == whole["nats_per_token"]
+    assert 0 < partly["seconds"] < whole["seconds"]
+    first = piece_nats(net, tunes.tokens[: tunes.rows[0][1]].astype(np.int64))
+    told = whole["nats_per_token"] * whole["tokens"] - first
+    assert partly["nats_per_second"] == pytest.approx(told / partly["seconds"], rel=1e-4)
