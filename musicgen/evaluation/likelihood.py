@@ -142,8 +142,9 @@ def figures(
 ) -> dict[str, Any]:
     """Counts, and total nats as the average over each; None where there is nothing to average over.
 
-    `seconds` are of music, `timed` the nats of it. `frames` holds the nats of each frame, an array a piece: `all` is their mean,
-    `skip_first` that without each piece's first frame, `piece_mean` the mean over pieces of each one's mean.
+    `seconds` are of music, `timed` the nats of it. `frames` holds the nats of each frame, an array a piece: `all` is
+    their mean, `skip_first` that without each piece's first frame, `piece_mean` the mean over pieces of each one's
+    mean.
     """
     per_token = nats / max(1, tokens)
     per_frame = None
