@@ -6,7 +6,6 @@ their names. A file that crashes its worker or takes too long is rejected; the r
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def build_corpus(
     kept_licences: list[str] = []
     rejected: list[dict[str, str]] = []
     duplicates: list[dict[str, str]] = []
-    seen: dict[bytes, str] = {}
+    seen: dict[str, str] = {}
     results = run_workers(
         files, spec, jobs=jobs, timeout_s=settings.timeout_s, limits=settings.limits, progress=progress
     )
@@ -91,7 +90,7 @@ def build_corpus(
             reason = f"too short: {result.notes} notes, at least {settings.min_notes} are needed"
             rejected.append({"source": result.source, "reason": reason})
         else:
-            digest = result.content.encode() or hashlib.sha256(result.ids).digest()
+            digest = result.content or result.sha256
             if digest in seen:
                 duplicates.append({"source": result.source, "same_as": seen[digest]})
                 continue
@@ -172,9 +171,8 @@ def _records(works: list[Work], licences: list[str], fields: int, settings: Buil
     for work, licence in zip(works, licences, strict=True):
         key = key_of.get(work.source, work.source)
         length = len(work.ids) // (2 * fields)
-        digest = hashlib.sha256(work.ids).hexdigest()
         place = work.split or split[key]
-        records.append(PieceRecord(offset, length, work.notes, work.source, digest, key, place, licence))
+        records.append(PieceRecord(offset, length, work.notes, work.source, work.sha256, key, place, licence))
         offset += length
     return records
 

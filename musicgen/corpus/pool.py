@@ -42,6 +42,10 @@ class Work:
     fingerprint: str
     split: str | None = None
     content: str = ""  # what copies of it share; empty: the ids
+    sha256: str = ""  # of the ids; made where the piece is, so that the workers share the work
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sha256", hashlib.sha256(self.ids).hexdigest())
 
 
 @dataclass(frozen=True)
