@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
 from typing import Any
 
@@ -42,7 +42,7 @@ class Work:
     fingerprint: str
     split: str | None = None
     content: str = ""  # what copies of it share; empty: the ids
-    sha256: str = ""  # of the ids; made where the piece is, so that the workers share the work
+    sha256: str = field(init=False)  # of the ids; made where the piece is, so that the workers share the work
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha256", hashlib.sha256(self.ids).hexdigest())

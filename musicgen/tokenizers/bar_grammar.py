@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 from musicgen.tokenizers.bar_music import SPAN_QUARTERS
-from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints, pitch_mask
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["BarGrammar"]
@@ -63,11 +63,7 @@ class BarGrammar:
             self.closed = True
         c, v = constraints, self.v
         self._chord_sizes = dict(c.chord_sizes)
-        self._pitches = np.zeros(128, bool)
-        self._pitches[c.pitch_low : c.pitch_high + 1] = True
-        if c.pitch_classes is not None:
-            classes = np.isin(np.arange(128) % 12, list(c.pitch_classes))
-            self._pitches &= classes
+        self._pitches = pitch_mask(c)
         self._highest_pitch = int(np.flatnonzero(self._pitches).max(initial=-1))
         self._programs = np.ones(v.sizes["program"], bool)
         if c.programs is not None:

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.constraints import Anchor, Constraints, pitch_mask
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["FramesGrammar"]
@@ -65,22 +65,11 @@ class FramesGrammar:
             self.lead, fills = (anchor.tick - anchor.bar_start) * per_tick, anchor.fills
             self.before, self.now, self.struck = (), (), False
         self.end = None if c.bars is None else round((c.bars + fills) * self.bar_frames - self.lead)
-        self._pitches = np.zeros(128, bool)
-        self._pitches[c.pitch_low : c.pitch_high + 1] = True
-        if c.pitch_classes is not None:
-            self._pitches &= np.isin(np.arange(128) % 12, list(c.pitch_classes))
-        melodic = None if c.programs is None else c.programs - {DRUMS}
-        if melodic is not None and not melodic:
+        self._pitches = pitch_mask(c)
+        if c.melodic is not None and not c.melodic:
             self._pitches[:] = False
-        self.most = c.max_polyphony or 128
-        if melodic is not None and len(melodic) == 1:
-            self.most = min(self.most, dict(c.chord_sizes).get(next(iter(melodic)), 128))
-        # One frame less than the whole, so that silence stays shorter than that many bars.
-        self.patience = (
-            None
-            if c.max_empty_bars is None or not self._pitches.any()
-            else max(1, int((c.max_empty_bars + 1) * self.bar_frames) - 1)
-        )
+        self.most = c.most_at_once()
+        self.patience = c.longest_silence(self.bar_frames) if self._pitches.any() else None
 
     def copy(self) -> Self:
         other = object.__new__(type(self))
