@@ -16,7 +16,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,12 @@ from musicgen.errors import ResourceError, UnreadableError, UsageError
 from musicgen.io.atomic import atomic_path, write_text
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.recipe import Recipe, read_recipe, recipe_toml
+from musicgen.resources import bundled_models
 from musicgen.tokenizers import load_tokenizer
 
 __all__ = [
     "FORMAT",
     "Run",
-    "bundled_models",
     "load_carried",
     "load_checkpoint",
     "load_run",
@@ -58,12 +57,6 @@ class Run:
     card: dict[str, Any]
     name: str
     sha256: str  # of model.safetensors
-
-
-def bundled_models() -> dict[str, Path]:
-    """The run folders that come with the package, by name."""
-    root = Path(str(files("musicgen"))) / "pretrained"
-    return {p.name: p for p in sorted(root.iterdir()) if (p / "manifest.json").is_file()} if root.is_dir() else {}
 
 
 def sha256(path: str | Path) -> str:
@@ -138,7 +131,12 @@ def load_run(where: str | os.PathLike[str]) -> Run:
 def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
     """A new model of the recipe's shape, initialised from the recipe's seed."""
     fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
-    settings = ModelSettings.from_dict({**recipe.model, "vocabulary_size": len(tokenizer.vocabulary), "fields": fields})
+    of_tokenizer = {
+        "vocabulary_size": len(tokenizer.vocabulary),
+        "fields": fields,
+        "frames": getattr(tokenizer, "layout", None),
+    }
+    settings = ModelSettings.from_dict({**recipe.model, **of_tokenizer})
     return build_model(settings, seed=recipe.train.seed)
 
 

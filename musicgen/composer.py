@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from musicgen.checkpoint import Run, bundled_models, load_run
+from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
@@ -28,6 +28,7 @@ from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
 from musicgen.piece import METER, TEMPO, Piece, Track
+from musicgen.resources import bundled_models
 from musicgen.sampling.continuation import Plan, Request, assign_parts, faults, make_plan, new_notes
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
@@ -227,6 +228,8 @@ class Composer:
         midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=request.start is None)
         joined = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in piece.tracks)
+        # Whoever asked for music from nothing knows that there is nothing before it.
+        planned = [line for line in plan.warnings if source.sha256 or not line.startswith("empty:")]
         seconds = float(joined.to_seconds(plan.end) - joined.to_seconds(plan.cut))
         facts = {
             "model": self.run.name,
@@ -241,7 +244,7 @@ class Composer:
             "notes_added": joined.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(seconds, 3),
-            "warnings": [*piece.warnings, *plan.warnings, *notices],
+            "warnings": [*piece.warnings, *planned, *notices],
             "statistics": {
                 "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),

@@ -1,4 +1,4 @@
-"""Files that come along: the catalogue and the examples.
+"""Files that come along: the catalogue, the examples and the trained models.
 
 In a wheel the top-level folder `corpora/` lies inside the package, as `_corpora`; in a source tree it stands
 beside the package.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["resource"]
+__all__ = ["bundled_models", "resource"]
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -19,3 +19,9 @@ def resource(*parts: str) -> Path:
     if parts[:1] == ("corpora",) and inside.is_dir():
         return inside.joinpath(*parts[1:])
     return PACKAGE.parent.joinpath(*parts)
+
+
+def bundled_models() -> dict[str, Path]:
+    """The run folders that come with the package, by name."""
+    root = PACKAGE / "pretrained"
+    return {p.name: p for p in sorted(root.iterdir()) if (p / "manifest.json").is_file()} if root.is_dir() else {}

@@ -18,6 +18,7 @@ from musicgen.cli.options import (
     warn,
 )
 from musicgen.errors import UnreadableError, UsageError
+from musicgen.resources import bundled_models
 
 __all__ = ["command"]
 
@@ -47,6 +48,8 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
     For a run, --pictures DIR also shows what it learned and how. It needs matplotlib, the extra `pictures`.
     """
     folder = Path(path)
+    if not folder.exists():
+        folder = bundled_models().get(path, folder)
     if piece and not pictures:
         raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
     if pictures and not (folder / "recipe.toml").is_file():
@@ -150,9 +153,10 @@ def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None
 
 def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any, overwrite: bool) -> list[str]:
     """The run's pictures as files; what can't be drawn is told on stderr."""
-    from musicgen.evaluation.pictures import draw_run
+    from musicgen.evaluation.pictures import draw_run, refuse_to_replace
     from musicgen.io import read
 
+    refuse_to_replace(pictures, overwrite=overwrite)
     album = draw_run(run, folder, piece=read(piece, limits=limits) if piece else None)
     for line in album.left_out:
         warn(f"left out: {line}")

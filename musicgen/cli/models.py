@@ -22,7 +22,7 @@ def list_(as_json: bool) -> None:
     """Names, sizes and licences."""
     import json
 
-    from musicgen.checkpoint import bundled_models
+    from musicgen.resources import bundled_models
 
     cards: list[dict[str, Any]] = []
     for name, folder in bundled_models().items():

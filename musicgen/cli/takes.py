@@ -111,7 +111,7 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
     text_source = source_text(composer.tokenizer, source, outputs)
-    printed, broken = [], 0
+    printed, broken, told = [], 0, set()
     with progress_bar("notes") as bar:
         task = bar.add_task("takes", total=takes, notes="")
         steps = 0
@@ -148,7 +148,9 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
             broken += bool(take.faults)
             printed.append(take.facts)
             for line in take.facts["warnings"]:
-                warn(f"{source.name}: {line}")
+                if line not in told:
+                    warn(f"{source.name}: {line}")
+                    told.add(line)
             if not options["as_json"]:
                 names = ", ".join(str(p) for p in outputs.files[k].values())
                 bars = take.facts["bars_added"]

@@ -32,11 +32,12 @@ from musicgen.piece import Piece
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Album", "draw_run"]
+__all__ = ["Album", "draw_run", "refuse_to_replace"]
 
 STEPS = 96  # of an excerpt that is looked at: more can't be told apart on a page
 EXCERPTS = 16  # over which memory is averaged
 LONGEST_LAG = 256
+NAMES = ("loss.png", "gradients.png", "memory.png", "pitches.png", "attention.layer*.png", "gates.png")
 
 
 @dataclass
@@ -55,17 +56,27 @@ class Album:
         folder = Path(folder)
         if not self.figures:
             raise UsageError("this run has nothing to draw", where=folder, hint="name a piece with --piece")
-        if folder.exists() and not folder.is_dir():
-            raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
-        if not folder.parent.is_dir():
-            raise UsageError("its folder does not exist", where=folder, hint=f"create {folder.parent} first")
+        refuse_to_replace(folder, overwrite=overwrite)
         paths = [folder / name for name in self.figures]
-        if not overwrite and (there := [path for path in paths if path.exists()]):
-            raise UsageError("already exists", where=there[0], hint="pass --overwrite to replace it")
         folder.mkdir(exist_ok=True)
         for path, figure in zip(paths, self.figures.values(), strict=True):
             plots.write_png(figure, path, overwrite=overwrite)
         return paths
+
+
+def refuse_to_replace(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Raises UsageError where pictures can't go to `folder`, or some lie there already and `overwrite` is False.
+
+    Drawing takes a while: this is known before.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
+    if not folder.parent.is_dir():
+        raise UsageError("its folder does not exist", where=folder, hint=f"create {folder.parent} first")
+    there = [path for pattern in NAMES for path in sorted(folder.glob(pattern))] if not overwrite else []
+    if there:
+        raise UsageError("already exists", where=there[0], hint="pass --overwrite to replace it")
 
 
 def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Album:

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from musicgen.errors import UsageError
 from musicgen.models.following import masked
+from musicgen.models.frame_view import FrameLayout
 from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, has_int8, row_by_row
 
 __all__ = [
@@ -54,8 +55,9 @@ class ModelSettings:
     `context` is how many steps a Transformer attends to at once, and for an LSTM, whose memory has no such
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
     alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
-    first, the others teach the model to plan (and are measured). `fields` are (first id, number of ids) of each
-    field of a step; empty where a step is one id.
+    first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
+    spell it id after id (`frame_model.py`). Of the tokenizer: `fields` are (first id, number of ids) of each field of a
+    step, empty where a step is one id; `frames` is how it spells frames, where it does.
     Raises UsageError where a value is out of range.
     """
 
@@ -68,9 +70,13 @@ class ModelSettings:
     dropout: float = 0.0
     embedding: str = "learned"
     horizon: int = 1
+    by_frame: bool = False
     fields: tuple[tuple[int, int], ...] = ()
+    frames: FrameLayout | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.frames, Mapping):
+            object.__setattr__(self, "frames", FrameLayout(**self.frames))
         object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
         for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon"):
             value = getattr(self, name)
@@ -81,6 +87,10 @@ class ModelSettings:
         if self.embedding not in EMBEDDINGS:
             hint = nearest(str(self.embedding), EMBEDDINGS)
             raise UsageError(f"there is no embedding {self.embedding!r}", where="model", hint=hint)
+        if self.by_frame and self.frames is None:
+            raise UsageError("by_frame is set, and the tokenizer has no frames", where="model", hint="leave it out")
+        if self.by_frame and self.horizon > 1:
+            raise UsageError("by_frame and a horizon don't go together", where="model", hint="leave one of them out")
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for JSON or TOML; `from_dict` takes them back."""
@@ -206,7 +216,13 @@ class SequenceModel(nn.Module, ABC):
         return F.linear(hidden_BTC, self.embedding.weight)  # type: ignore[union-attr]
 
     def embedded(self, ids: Tensor) -> Tensor:
-        """x_BTC of ids_BT, or of ids_BTF as the sum of the fields' embeddings."""
+        """x_BTC of ids_BT, or of ids_BTF as the sum of the fields' embeddings.
+
+        A step may also be told as how often it has each id, ids_BTV of floats.
+        """
+        if ids.is_floating_point():
+            weight = self.embedding.weight  # type: ignore[union-attr]
+            return ids @ (weight.t() if isinstance(self.embedding, OneHotLinear) else weight)
         x = self.embedding(ids)  # type: ignore[misc]
         return x.sum(dim=-2) if ids.ndim == 3 else x
 
@@ -307,11 +323,14 @@ class SequenceModel(nn.Module, ABC):
                         layer.by_row = True
                         if int8 and has_int8():
                             layer.quantise()
-                if self.field_head is not None:
-                    self.field_head.pack()
-                elif self.head is None:
-                    self._tied_VC = self.embedding.weight.t().contiguous().t()  # type: ignore[union-attr]
+                self._pack_head()
         return self
+
+    def _pack_head(self) -> None:
+        if self.field_head is not None:
+            self.field_head.pack()
+        elif self.head is None:
+            self._tied_VC = self.embedding.weight.t().contiguous().t()  # type: ignore[union-attr]
 
     def train(self, mode: bool = True) -> Self:
         if mode:
@@ -326,6 +345,8 @@ class SequenceModel(nn.Module, ABC):
     def check_ids(self, ids: Tensor) -> None:
         """Refuses ids of the wrong shape, or a batch without any: there is nothing to predict from."""
         fields = self.settings.fields
+        if ids.is_floating_point() and ids.ndim == 3 and ids.shape[1] and ids.shape[2] == self.settings.vocabulary_size:
+            return
         wanted = (2, None) if not fields else (3, len(fields))
         if ids.ndim != wanted[0] or ids.shape[1] == 0 or (fields and ids.shape[2] != wanted[1]):
             shape = f"(batch, time, {len(fields)})" if fields else "(batch, time)"

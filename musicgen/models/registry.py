@@ -8,6 +8,7 @@ from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, nearest
 from musicgen.models.cnn import CNN
 from musicgen.models.cnn_lstm import CNNLSTM
+from musicgen.models.frame_model import FrameModel
 from musicgen.models.rnn import GRU, LSTM, RNN
 from musicgen.models.transformer import Transformer
 from musicgen.models.window import Window
@@ -32,16 +33,20 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
     The global random state stays as it was. Raises UsageError for a family that doesn't exist or a width that
     the family can't have.
     """
-    family = _family(settings)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
-        return family(settings)
+        return _new(settings)
 
 
 def count_parameters(settings: ModelSettings) -> int:
     """How many numbers such a model learns, without the memory to hold them."""
     with torch.device("meta"):
-        return _family(settings)(settings).n_parameters
+        return _new(settings).n_parameters
+
+
+def _new(settings: ModelSettings) -> SequenceModel:
+    family = _family(settings)
+    return FrameModel(settings, family) if settings.by_frame else family(settings)
 
 
 def _family(settings: ModelSettings) -> type[SequenceModel]:

@@ -70,6 +70,8 @@ class Recurrent(SequenceModel):
         """What the first layer reads: x_BTC, or with the one-hot input x_BTV."""
         if self.embedding is not None:
             return self.dropout(self.embedded(ids))
+        if ids.is_floating_point():
+            return ids
         one_hot = F.one_hot(ids.long(), self.settings.vocabulary_size)
         one_hot = one_hot.sum(dim=-2) if ids.ndim == 3 else one_hot
         return one_hot.to(self.recurrence.first_bias_G.dtype)
@@ -105,7 +107,9 @@ class Recurrent(SequenceModel):
 
 
 def _summed(ids: Tensor, table: Tensor) -> Tensor:
-    """The table's rows for ids_B, or for ids_BF their sums."""
+    """The table's rows for ids_B, or for ids_BF, or the counts ids_BV, their sums."""
+    if ids.is_floating_point():
+        return ids @ table
     rows = F.embedding(ids, table)
     return rows.sum(dim=1) if ids.ndim == 2 else rows
 

@@ -140,6 +140,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
 
     polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
     total = bars + int(fills)
+    held = round(4 * numerator / denominator * getattr(tokenizer, "steps_a_quarter", 0))
     cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
     constraints = Constraints(
         meter=(numerator, denominator),
@@ -163,7 +164,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         begun=tuple(begun) if cut else (),
         constraints=constraints,
         melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
-        max_steps=total * (cap * (TOKENS_A_NOTE + 1) + 8) + 64,
+        max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         centres=_centres(before, programs, cut),
         warnings=tuple(warnings),
     )

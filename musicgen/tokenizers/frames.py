@@ -33,6 +33,7 @@ ORDERS = ("descending", "ascending")
 TICKS_PER_QUARTER = 480  # of decoded pieces
 VELOCITY = 80  # of decoded notes
 MOST_VOICES = 8
+FULL_FRAME = 16  # ids of a set that few frames exceed
 FRAME_BITS = 40  # of a key that packs (voice, pitch, frame)
 LATEST = (1 << FRAME_BITS) - 1
 
@@ -92,6 +93,22 @@ class Frames(FromSettings):
     def period(self) -> int:
         """After BOS a frame begins at every so many ids; 1 where frames are of no fixed length."""
         return self.voices or 1
+
+    @property
+    def layout(self) -> dict[str, int | bool]:
+        """How frames are spelled, for models that read a frame at a time: ids of kinds, voices, and the order."""
+        v = self._vocabulary
+        return {
+            "pitch": v.base["pitch"],
+            "mark": v.id(self._mark),
+            "voices": self.voices,
+            "descending": self.settings.order == "descending",
+        }
+
+    @property
+    def steps_a_quarter(self) -> int:
+        """Ids that a quarter takes where a full hand's notes are held: each frame says them again."""
+        return self.settings.frames_per_quarter * (self.voices or FULL_FRAME)
 
     # ---- piece -> ids ----------------------------------------------------------------------------
 

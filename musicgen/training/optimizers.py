@@ -101,4 +101,4 @@ def make_optimizers(
 
 
 def _is_outer(name: str) -> bool:
-    return any(part in ("embedding", "head", "outputs") for part in name.split("."))
+    return "embedding" in name or any(part in ("head", "outputs") for part in name.split("."))

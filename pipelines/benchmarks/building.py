@@ -98,7 +98,7 @@ def main() -> int:
     made = parser(__doc__)
     made.add_argument("--notes", type=int, help="size of the corpus")
     chosen = made.parse_args()
-    rounds = chosen.rounds or (2 if chosen.quick else 5)
+    rounds = chosen.rounds or (2 if chosen.quick else 3)
     files = (chosen.notes or (1_000_000 if chosen.quick else 10_000_000)) // NOTES_PER_FILE
     header("Building a corpus", "numpy")
     with tempfile.TemporaryDirectory() as folder:

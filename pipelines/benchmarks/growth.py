@@ -46,7 +46,7 @@ def main() -> int:
     header("Growth", "numpy", "torch", "matplotlib")
     corpus(chosen.out, quick=chosen.quick)
     memory(chosen.out, quick=chosen.quick)
-    steps(chosen.out, quick=chosen.quick, rounds=chosen.rounds or (1 if chosen.quick else 3))
+    steps(chosen.out, quick=chosen.quick, rounds=chosen.rounds or 1)
     sound(chosen.out, quick=chosen.quick)
     return 0
 
@@ -82,11 +82,13 @@ def memory(out: Path, *, quick: bool) -> None:
     """Memory of training against the length of the windows, and against how many a batch has."""
     lengths = [256, 512, 1024] + ([] if quick else [2048, 4096])
     batches = [1, 2, 4] + ([] if quick else [8, 16])
-    ways = {family: [(n, FIXED_BATCH, n) for n in lengths] for family in PRESETS}
-    short = PRESETS["transformer"]["tiny"]["context"]
+    # The Transformer attends to the whole window; the others see as far as their preset does.
+    reach = {family: shapes["tiny"]["context"] for family, shapes in PRESETS.items()}
+    ways = {f: [(n, FIXED_BATCH, n if f == "transformer" else reach[f]) for n in lengths] for f in PRESETS}
+    short = reach["transformer"]
     ways[f"transformer, context {short}"] = [(n, FIXED_BATCH, short) for n in lengths if n >= short]
     by_length = {name: [fresh(training, name.split(",")[0], *way) for way in way_s] for name, way_s in ways.items()}
-    by_batch = {f: [fresh(training, f, FIXED_LENGTH, n, FIXED_LENGTH) for n in batches] for f in PRESETS}
+    by_batch = {f: [fresh(training, f, FIXED_LENGTH, n, reach[f]) for n in batches] for f in PRESETS}
 
     rows = []
     for name, costs in by_length.items():

@@ -105,8 +105,8 @@ def sampled(run: Any, corpus: Corpus, *, steps: int) -> float:
 
 def main() -> None:
     options = parser(__doc__)
-    options.add_argument("--seconds", type=float, default=30.0, help="CPU seconds of training a model")
-    options.add_argument("--steps", type=int, default=100, help="optimiser steps of the second comparison")
+    options.add_argument("--seconds", type=float, default=15.0, help="CPU seconds of training a model")
+    options.add_argument("--steps", type=int, default=60, help="optimiser steps of the second comparison")
     options.add_argument("--only", choices=NAMES, help="one representation")
     options.add_argument("--work", type=Path, help="keep corpora and runs here (default: a temporary folder)")
     chosen = options.parse_args()

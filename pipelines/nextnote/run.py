@@ -47,7 +47,7 @@ class Task:
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, 512, 4, 20),
+    "JSB_Chorales": Task(1, 0, 512, 8, 20),
     "Nottingham": Task(2, 0, 512, 8, 90),
     "MuseData": Task(2, 0, 512, 8, 90),
     "Piano_midi": Task(2, 0, 512, 8, 60),
@@ -60,7 +60,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "cnn": {"width": 192, "layers": 8, "context": 256},
     "rnn": {"width": 512, "layers": 2, "context": 512},
     "gru": {"width": 288, "layers": 2, "context": 512},
-    "lstm": {"width": 256, "layers": 2, "context": 512},
+    "lstm": {"width": 224, "layers": 2, "context": 512},
     "cnn-lstm": {"width": 224, "layers": 2, "context": 512},
     "transformer": {"width": 160, "layers": 4, "heads": 5, "context": 512},
 }
@@ -92,13 +92,13 @@ def corpus_for(task: Task, data: Path, folder: Path, *, order: str) -> Corpus:
 
 
 def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Recipe:
-    shape = {"family": model, **SHAPES[model], "dropout": 0.5}
+    shape = {"family": model, **SHAPES[model], "dropout": 0.4, "by_frame": True}
     settings = TrainSettings(
         steps=1_000_000,  # out of reach: the budget shapes the learning rate
         batch=task.batch,
         length=task.length,
         learning_rate=1e-2,
-        weight_decay=0.3,
+        weight_decay=0.1,
         evaluate_every=100,
         evaluate_tokens=10**9,
         seed=seed,

@@ -1,0 +1,194 @@
+"""Models that read a frame at a time: any family as the trunk, and a small network that spells each frame.
+
+The trunk reads whole frames, so that a piece is a quarter as long to it as to a model of ids. From its state, and from
+what is seen after each id (`frame_view.py`), the speller scores the next id: by pitch, and by interval from the pitch
+just said and from the one where the last frame goes on. So the likelihood of a frame is exact, by the chain rule.
+
+Shapes: B batch, T time (ids), F frames, C width, V vocabulary, Q ranks, X numbers that describe a frame.
+
+Sources: a recurrence over frames beside a conditional model of each frame from Boulanger-Lewandowski et al. 2012
+(arXiv:1206.6392, RNN-NADE); looking at the last frame from where one stands, whatever the key, from Johnson 2017
+("Generating polyphonic music using tied parallel networks").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.models.base import ModelSettings, OneHotLinear, SequenceModel, State, embed
+from musicgen.models.frame_view import NONE, Memory, Q, Seen, view_of
+from musicgen.models.head import Linear
+from musicgen.models.window import Hidden
+
+__all__ = ["FrameModel", "FrameState"]
+
+AROUND = 24  # semitones either way that are looked at from a pitch
+INTERVALS = 32  # from -32 to 31 semitones
+BLOCKS = 2
+
+
+@dataclasses.dataclass
+class FrameState(State):
+    """What the view remembers, the trunk's states, one a row (rows end their frames at different ids), and what the
+    trunk has said of the frames so far."""
+
+    memory: Memory
+    trunks: tuple[State, ...]
+    hidden_BC: Tensor
+    position: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.trunks)
+
+    def select(self, rows_B: Tensor) -> Self:
+        return dataclasses.replace(
+            self,
+            memory=self.memory.select(rows_B),
+            trunks=tuple(self.trunks[row] for row in rows_B.tolist()),
+            hidden_BC=self.hidden_BC[rows_B.to(self.hidden_BC.device)],
+        )
+
+
+class FrameModel(SequenceModel):
+    """A trunk over frames and a speller. What `read` returns are the logits themselves: they depend on what is seen.
+
+    In training mode the state is None.
+    """
+
+    embedding: nn.Embedding | OneHotLinear
+
+    def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
+        super().__init__(settings)
+        assert settings.frames is not None
+        C = settings.width
+        self.layout = settings.frames
+        self.view = view_of(self.layout)
+        X = self.view.width
+        # A frame is a step told by what it has, as a step with fields is.
+        self.trunk = family(dataclasses.replace(
+            settings, vocabulary_size=X, by_frame=False, fields=((0, X),), frames=None
+        ))  # fmt: skip
+        self.trunk.field_head = None
+        self.trunk_norm = nn.LayerNorm(C, bias=False)
+        self.hear = Linear(C, C)
+        self.embedding = embed(settings)
+        self.category_embeddings = nn.ModuleDict({k: nn.Embedding(n, C) for k, n in self.view.categories.items()})
+        self.window_embeddings = nn.ModuleDict({k: Linear(2 * AROUND + 1, C) for k in self.view.windows})
+        self.blocks = nn.ModuleList(Hidden(C, dropout=settings.dropout, layers=BLOCKS) for _ in range(BLOCKS))
+        self.norm = nn.LayerNorm(C, bias=False)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.outputs = nn.ModuleDict(
+            {"rank": Linear(C, Q + 1), **{k: Linear(C, 2 * INTERVALS) for k in self.view.references}}
+        )
+        self.head, self.field_head, self.ahead = None, None, nn.ModuleList()
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        for part in (*self.category_embeddings.parameters(), *self.window_embeddings.parameters()):
+            nn.init.normal_(part, std=0.2)
+        for part in self.outputs.parameters():
+            nn.init.normal_(part, std=0.02)
+
+    @property
+    def context(self) -> None:
+        """No limit to be kept by the caller: the trunk's state holds what it still sees."""
+        return None
+
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, FrameState | None]:
+        """logits_BTV after each id, and the state; see `SequenceModel.read`."""
+        self.check_ids(ids)
+        if state is None:
+            memory, begin_B1X = self.view.begin(len(ids), ids.device)
+            seen = self.view.see(ids, memory)
+            frames_BFX = torch.cat([begin_B1X, seen.frames_BFX], dim=1)
+            heard_BFC, trunks = self._read_frames(frames_BFX, seen.done_BT[:, -1] + 1)
+            position = 0
+        elif isinstance(state, FrameState):
+            seen = self.view.see(ids, state.memory)
+            heard_BFC, trunks = self._read_on(state, seen)
+            position = state.position
+        else:
+            raise TypeError(f"a model of frames can't go on from a {type(state).__name__}")
+        at_BTC = seen.done_BT[..., None].expand(-1, -1, heard_BFC.shape[2])
+        logits_BTV = self._spell(ids, seen, heard_BFC.gather(1, at_BTC))
+        if not trunks:
+            return logits_BTV, None
+        last_BC = heard_BFC.gather(1, at_BTC[:, -1:])[:, 0]
+        return logits_BTV, FrameState(seen.memory, trunks, last_BC, position + ids.shape[1])
+
+    def _read_frames(self, frames_BFX: Tensor, count_B: Tensor) -> tuple[Tensor, tuple[State, ...]]:
+        """What the trunk says after each frame of pieces from their beginnings, and its states after count_B frames."""
+        heard_BFC, after = self.trunk.read(frames_BFX)
+        if self.training or after is None:
+            return heard_BFC, ()
+        states = []
+        for row, count in enumerate(count_B.tolist()):
+            if count == frames_BFX.shape[1]:
+                states.append(after.select(torch.tensor([row])))
+            else:  # the row's own end is inside the batch
+                _, own = self.trunk.read(frames_BFX[row : row + 1, :count])
+                assert own is not None
+                states.append(own)
+        return heard_BFC, tuple(states)
+
+    def _read_on(self, state: FrameState, seen: Seen) -> tuple[Tensor, tuple[State, ...]]:
+        """The same from a state, which said the first of what is returned. Rows go one by one, each by its frames."""
+        heard_BFC = state.hidden_BC[:, None]
+        frames = seen.frames_BFX.shape[1]
+        if not frames:
+            return heard_BFC, state.trunks
+        heard_BFC = F.pad(heard_BFC, (0, 0, 0, frames))
+        states = list(state.trunks)
+        for row, count in enumerate(seen.done_BT[:, -1].tolist()):
+            if count:
+                heard_1FC, after = self.trunk.read(seen.frames_BFX[row : row + 1, :count], states[row])
+                assert after is not None
+                states[row] = after
+                heard_BFC[row, 1 : count + 1] = heard_1FC[0]
+        return heard_BFC, tuple(states)
+
+    def _spell(self, ids_BT: Tensor, seen: Seen, heard_BTC: Tensor) -> Tensor:
+        """logits_BTV of the next id."""
+        x_BTC = self.hear(self.trunk_norm(heard_BTC)) + self.embedding(ids_BT)
+        for name, table in self.category_embeddings.items():
+            x_BTC = x_BTC + table(seen.categories[name])
+        for name, look in self.window_embeddings.items():
+            x_BTC = x_BTC + look(_around(*seen.windows[name]))
+        for block in self.blocks:
+            x_BTC = block(x_BTC)
+        x_BTC = self.dropout(self.norm(x_BTC))
+        scores = self.outputs["rank"](x_BTC)
+        for name in self.view.references:
+            scores = scores + _by_interval(self.outputs[name](x_BTC), seen.references[name])
+        return self.layout.from_ranks(scores, self.settings.vocabulary_size)
+
+    def logits(self, hidden_BTC: Tensor) -> Tensor:
+        """What `read` returned: it is the logits."""
+        return hidden_BTC
+
+    def faster(self, *, int8: bool = False) -> Self:
+        super().faster(int8=int8)
+        self.trunk.faster(int8=int8)
+        return self
+
+    def _pack_head(self) -> None:
+        pass
+
+
+def _around(roll_BTQ: Tensor, rank_BT: Tensor) -> Tensor:
+    """The roll from AROUND ranks before to AROUND behind a rank; nothing where that is NONE."""
+    padded = F.pad(roll_BTQ, (AROUND, AROUND + 1))
+    at = rank_BT.clamp(max=Q - 1)[..., None] + torch.arange(2 * AROUND + 1, device=roll_BTQ.device)
+    return padded.gather(2, at) * (rank_BT < NONE)[..., None]
+
+
+def _by_interval(scores_BTI: Tensor, rank_BT: Tensor) -> Tensor:
+    """Scores of the intervals from a rank as scores (B, T, Q + 1) of the ranks they lead to; else 0."""
+    interval = torch.arange(Q + 1, device=rank_BT.device) - rank_BT[..., None] + INTERVALS
+    there = (interval >= 0) & (interval < 2 * INTERVALS) & (rank_BT < NONE)[..., None]
+    there[..., Q] = False  # the mark is no pitch
+    return F.pad(scores_BTI, (0, 1)).gather(2, torch.where(there, interval, 2 * INTERVALS))
