@@ -203,10 +203,10 @@ def test_what_does_not_go_together_is_refused():
         ModelSettings("lstm", 132, by_frame=True)
     with pytest.raises(UsageError, match="horizon"):
         ModelSettings("lstm", 132, by_frame=True, frames=layout, horizon=2)
+    _, state = build_model(ModelSettings("lstm", 132, width=16, layers=1)).eval()(torch.tensor([[1]]))
+    net = model("lstm", frames(0))
     with pytest.raises(TypeError, match="model of frames"):
-        net = build_model(ModelSettings("lstm", 132, width=16, layers=1))
-        _, state = net.eval()(torch.tensor([[1]]))
-        model("lstm", frames(0))(torch.tensor([[1]]), state)
+        net(torch.tensor([[1]]), state)
 
 
 def test_settings_come_back_from_plain_values():
