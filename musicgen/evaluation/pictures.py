@@ -26,6 +26,7 @@ from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation import plots, probes
 from musicgen.evaluation.step_roll import bar_lines, pitch_kind, step_notes
+from musicgen.models.frame_model import FrameModel
 from musicgen.models.transformer import Transformer, attention_weights
 from musicgen.piece import Piece
 
@@ -91,10 +92,11 @@ def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Alb
     _try(album, "gradients.png", lambda: _gradients(run, folder / "gradients.csv"))
     _try(album, "memory.png", lambda: _memory(run, source))
     _try(album, "pitches.png", lambda: _pitches(run, source))
-    if isinstance(run.model, Transformer) or hasattr(run.model, "gates"):
+    body = run.model.trunk if isinstance(run.model, FrameModel) else run.model
+    if isinstance(body, Transformer) or hasattr(body, "gates"):
         ids, title = _excerpt(run, source, piece)
         if ids is None:
-            name = "attention" if isinstance(run.model, Transformer) else "gates.png"
+            name = "attention" if isinstance(body, Transformer) else "gates.png"
             album.left_out.append(f"{name}: no corpus to take an excerpt from; name a piece with --piece")
         else:
             _over_excerpt(run, album, ids, title)
@@ -214,8 +216,17 @@ def _excerpt(run: Run, source: Corpus | None, piece: Piece | None) -> tuple[np.n
 def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
     notes, bars = step_notes(run.tokenizer, ids), bar_lines(run.tokenizer, ids)
     batch = _tensor(run, ids[None])
-    if isinstance(run.model, Transformer):
-        for layer, weights_BHTT in enumerate(attention_weights(run.model, batch), 1):
+    body: Any = run.model
+    if isinstance(run.model, FrameModel):
+        # The trunk's steps are frames, of which the first stands before the piece.
+        body = run.model.trunk
+        batch, done_BT = run.model.frames(batch)
+        title += ", by frame"
+        if notes is not None:
+            of_step = np.append(done_BT[0].cpu().numpy(), batch.shape[1] - 1) + 1
+            notes = notes._replace(begin=of_step[notes.begin], end=of_step[notes.end])
+    if isinstance(body, Transformer):
+        for layer, weights_BHTT in enumerate(attention_weights(body, batch), 1):
             album.figures[f"attention.layer{layer}.png"] = plots.draw_attention(
                 weights_BHTT[0].float().cpu().numpy(),
                 notes=notes,
@@ -223,7 +234,7 @@ def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
                 title=f"{_name(run)}: attention of layer {layer} over {title}",
             )
         return
-    layers: list[dict[str, Tensor]] = run.model.gates(batch)  # type: ignore[operator]
+    layers: list[dict[str, Tensor]] = body.gates(batch)
     if not layers:
         album.left_out.append(f"gates.png: a model of the family {run.model.settings.family} has no gates")
         return

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from musicgen.errors import UnreadableError
 from musicgen.models import SequenceModel
+from musicgen.models.frame_model import FrameModel
 
 __all__ = [
     "gradient_by_lag",
@@ -104,9 +105,14 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
     """norm_NK: how much the nats of each row's last step change with what the model read k steps before it.
 
     `inputs` is (N, T) or (N, T, F) and `targets` follows it one step ahead. The norm is of the gradient with respect
-    to the embedded step, or to the one-hot vector where no embedding is. Lag 0 is the last step read.
+    to the embedded step, or to the one-hot vector where no embedding is. Lag 0 is the last step read. What a model of
+    frames reads are frames: K is the least that a row has.
     """
     model.eval()
+    if isinstance(model, FrameModel):
+        rows = [_gradient_by_frame(model, inputs[n : n + 1], targets[n, -1:], pad=pad) for n in range(len(inputs))]
+        least = min(map(len, rows))
+        return np.stack([row[:least] for row in rows])
     last = torch.full_like(targets, pad)
     last[:, -1] = targets[:, -1]
     caught: list[Tensor] = []
@@ -124,15 +130,37 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
     return norm_NT.flip(1).cpu().numpy()
 
 
-def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:
-    """Have the next pass tell of the vectors it first makes of ids, as a leaf; the function returned undoes it."""
+def _gradient_by_frame(model: FrameModel, ids_1T: Tensor, target_1: Tensor, *, pad: int) -> np.ndarray:
+    """norm_F of one row, the last frame first. What the speller sees of the last frame by itself is left out."""
+    frames_1FX, _ = model.frames(ids_1T)
+    targets = torch.full_like(ids_1T, pad)
+    targets[:, -1] = target_1
+    caught: list[Tensor] = []
+    model.zero_grad(set_to_none=True)
+    hook = _on_first_input(model.trunk, frames_1FX.shape[:2], caught.append, embeds=False)
+    try:
+        with torch.enable_grad():
+            nats, _ = model.nats(ids_1T, targets, pad=pad)
+            (grad,) = torch.autograd.grad(nats.sum(), caught[:1])
+    finally:
+        hook()
+    return grad[0].double().norm(dim=-1).flip(0).cpu().numpy()
+
+
+def _on_first_input(
+    model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None], *, embeds: bool = True
+) -> Callable[[], None]:
+    """Have the next pass tell of the vectors it first makes of ids, as a leaf; the function returned undoes it.
+
+    Where it `embeds` these are what an embedding gives, else the first that a module is given.
+    """
 
     def leaf(x: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
         tell(x)
         return x
 
-    if model.embedding is not None:
+    if embeds and model.embedding is not None:
         return model.embedding.register_forward_hook(lambda _module, _ids, x: leaf(x)).remove
     done: list[bool] = []
 

@@ -23,7 +23,6 @@ from torch.nn import functional as F
 from musicgen.models.base import ModelSettings, OneHotLinear, SequenceModel, State, embed
 from musicgen.models.frame_view import NONE, Memory, Q, Seen, view_of
 from musicgen.models.head import Linear
-from musicgen.models.window import Hidden
 
 __all__ = ["FrameModel", "FrameState"]
 
@@ -55,6 +54,31 @@ class FrameState(State):
         )
 
 
+class Kept(nn.Dropout):
+    """Dropout that leaves out the same numbers at every time of a sequence (Gal and Ghahramani 2016)."""
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x_BTC
+        kept = torch.full_like(x_BTC[:, :1], 1 - self.p).bernoulli_()
+        return x_BTC * (kept / (1 - self.p))
+
+
+class Block(nn.Module):
+    """A hidden layer on a normalised copy, added to the stream: nothing at first."""
+
+    def __init__(self, width: int, *, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, bias=False)
+        self.widen = Linear(width, 2 * width)
+        self.narrow = Linear(2 * width, width)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.narrow.weight)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC + self.narrow(self.dropout(F.gelu(self.widen(self.norm(x_BTC)))))
+
+
 class FrameModel(SequenceModel):
     """A trunk over frames and a speller. What `read` returns are the logits themselves: they depend on what is seen.
 
@@ -75,12 +99,14 @@ class FrameModel(SequenceModel):
             settings, vocabulary_size=X, by_frame=False, fields=((0, X),), frames=None
         ))  # fmt: skip
         self.trunk.field_head = None
+        self.trunk.dropout = Kept(settings.dropout)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
         self.hear = Linear(C, C)
         self.embedding = embed(settings)
-        self.category_embeddings = nn.ModuleDict({k: nn.Embedding(n, C) for k, n in self.view.categories.items()})
-        self.window_embeddings = nn.ModuleDict({k: Linear(2 * AROUND + 1, C) for k in self.view.windows})
-        self.blocks = nn.ModuleList(Hidden(C, dropout=settings.dropout, layers=BLOCKS) for _ in range(BLOCKS))
+        categories = {name: nn.Embedding(size, C) for name, size in self.view.categories.items()}
+        windows = {f"around_{name}": Linear(2 * AROUND + 1, C) for name in self.view.windows}
+        self.inputs = nn.ModuleDict({**categories, **windows})
+        self.blocks = nn.ModuleList(Block(C, dropout=settings.dropout) for _ in range(BLOCKS))
         self.norm = nn.LayerNorm(C, bias=False)
         self.dropout = nn.Dropout(settings.dropout)
         self.outputs = nn.ModuleDict(
@@ -88,7 +114,7 @@ class FrameModel(SequenceModel):
         )
         self.head, self.field_head, self.ahead = None, None, nn.ModuleList()
         nn.init.normal_(self.embedding.weight, std=0.3)
-        for part in (*self.category_embeddings.parameters(), *self.window_embeddings.parameters()):
+        for part in self.inputs.parameters():
             nn.init.normal_(part, std=0.2)
         for part in self.outputs.parameters():
             nn.init.normal_(part, std=0.02)
@@ -119,6 +145,13 @@ class FrameModel(SequenceModel):
             return logits_BTV, None
         last_BC = heard_BFC.gather(1, at_BTC[:, -1:])[:, 0]
         return logits_BTV, FrameState(seen.memory, trunks, last_BC, position + ids.shape[1])
+
+    def frames(self, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """frames_BFX, what the trunk reads of pieces from their beginnings, the first before any frame; and done_BT,
+        which of them is the last that it has read after each id."""
+        memory, begin_B1X = self.view.begin(len(ids_BT), ids_BT.device)
+        seen = self.view.see(ids_BT, memory)
+        return torch.cat([begin_B1X, seen.frames_BFX], dim=1), seen.done_BT
 
     def _read_frames(self, frames_BFX: Tensor, count_B: Tensor) -> tuple[Tensor, tuple[State, ...]]:
         """What the trunk says after each frame of pieces from their beginnings, and its states after count_B frames."""
@@ -154,10 +187,10 @@ class FrameModel(SequenceModel):
     def _spell(self, ids_BT: Tensor, seen: Seen, heard_BTC: Tensor) -> Tensor:
         """logits_BTV of the next id."""
         x_BTC = self.hear(self.trunk_norm(heard_BTC)) + self.embedding(ids_BT)
-        for name, table in self.category_embeddings.items():
-            x_BTC = x_BTC + table(seen.categories[name])
-        for name, look in self.window_embeddings.items():
-            x_BTC = x_BTC + look(_around(*seen.windows[name]))
+        for name in self.view.categories:
+            x_BTC = x_BTC + self.inputs[name](seen.categories[name])
+        for name in self.view.windows:
+            x_BTC = x_BTC + self.inputs[f"around_{name}"](_around(*seen.windows[name]))
         for block in self.blocks:
             x_BTC = block(x_BTC)
         x_BTC = self.dropout(self.norm(x_BTC))

@@ -114,11 +114,11 @@ class SetView(View):
 
     After each id: the `next` rank that the frame before has behind the one just said, and the one after that; how many
     ranks were said, how many the frame before has, and by how many this one is ahead of that; and the beat. What is
-    looked at, the frame so far and the two before, is looked at from the rank just said, or where a frame begins from
+    looked at, the frame so far and the one before, is looked at from the rank just said, or where a frame begins from
     the first of the frame before.
     """
 
-    windows = ("last", "before", "now")
+    windows = ("last", "now")
     references = ("next", "said")
     width = 2 * Q + BEAT + 1
 
@@ -173,7 +173,7 @@ class SetView(View):
                 "ahead": ahead.clamp(-8, 7) + 8,
                 "beat": number_BT % BEAT,
             },
-            windows={"last": (last, here_BT), "before": (before, here_BT), "now": (now, here_BT)},
+            windows={"last": (last, here_BT), "now": (now, here_BT)},
             references={"next": next_BT, "said": said_BT},
             frames_BFX=self._frames(closes[:, 3:], last, before, number_BT),
             done_BT=done_BT,

@@ -81,7 +81,7 @@ def make_optimizers(
     """The optimisers that `kind` (of OPTIMIZERS) asks for, each with groups whose `lr` the loop sets at each step.
 
     Matrices decay; norms, biases and embeddings don't. Muon takes the matrices between the embedding and the
-    output: in those two a row stands for one id, and ids that are rare would move like frequent ones.
+    output: in those a row stands for one id, and ids that are rare would move like frequent ones.
     `half` says that the device multiplies in bfloat16.
     """
     named = list(model.named_parameters())
@@ -101,4 +101,4 @@ def make_optimizers(
 
 
 def _is_outer(name: str) -> bool:
-    return "embedding" in name or any(part in ("head", "outputs") for part in name.split("."))
+    return any(part in ("embedding", "head", "inputs", "outputs") for part in name.split("."))

@@ -149,7 +149,7 @@ def test_what_is_seen_of_sets_is_what_was_said(order):
         elif t:
             pitch = token - v.base["pitch"]
             now = [*now, 127 - pitch if order == "descending" else pitch]
-        last, before = ([*[[], []], *done][-k] for k in (1, 2))
+        last = done[-1] if done else []
         behind = [rank for rank in last if not now or rank > now[-1]]
         told = {name: value[0, t].item() for name, value in seen.categories.items()}
         assert told["next"] == (behind[0] if behind else NONE)
@@ -157,7 +157,7 @@ def test_what_is_seen_of_sets_is_what_was_said(order):
         assert (told["said"], told["last"], told["beat"]) == (len(now), len(last), len(done) % 16)
         assert told["ahead"] == 8 + len(now) - (len(last) - len(behind))
         here = now[-1] if now else last[0] if last else NONE
-        for name, ranks in (("now", now), ("last", last), ("before", before)):
+        for name, ranks in (("now", now), ("last", last)):
             roll, looked_from = seen.windows[name]
             assert roll[0, t].nonzero().flatten().tolist() == ranks
             assert looked_from[0, t] == here
