@@ -215,14 +215,17 @@ def canvas(count: int) -> tuple[Any, Any]:
     matplotlib.rcParams.update(STYLE)
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, count, figsize=(9 if count > 1 else 7.5, 4), squeeze=False)
+    figure, axes = pyplot.subplots(1, count, figsize=(11 if count > 1 else 8.5, 4), squeeze=False)
     return figure, axes[0]
 
 
 def keep(figure: Any, path: Path, title: str) -> None:
     """Write a figure with its legends and title."""
     for axes in figure.axes:
-        axes.legend(fontsize=9, frameon=False)
+        # A long legend hides curves: it stands beside them.
+        crowded = len(axes.get_legend_handles_labels()[1]) > 4
+        beside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if crowded else {}
+        axes.legend(fontsize=9, frameon=False, **beside)
     figure.suptitle(title, fontsize=12)
     figure.savefig(path, metadata={"Software": None})  # the same figures give the same bytes
     print(f"{path.name}: {path.stat().st_size / 1e3:.0f} kB\n", flush=True)
