@@ -165,7 +165,8 @@ def _memory(run: Run, source: Corpus | None) -> Figure:
     ids = _tensor(run, windows)
     pad = run.tokenizer.vocabulary.id("pad")
     norm_NK = probes.gradient_by_lag(run.model, ids[:, :-1], ids[:, 1:], pad=pad)
-    return plots.draw_memory(norm_NK, title=f"{_name(run)}: what the next step's nats depend on")
+    title = f"{_name(run)}: what the next step's nats depend on"
+    return plots.draw_memory(norm_NK, title=title, unit=_unit(run))
 
 
 def _pitches(run: Run, source: Corpus | None) -> Figure:
@@ -201,6 +202,8 @@ def _pitches(run: Run, source: Corpus | None) -> Figure:
 def _excerpt(run: Run, source: Corpus | None, piece: Piece | None) -> tuple[np.ndarray | None, str]:
     """The ids to look at, from the beginning of a piece, and what to call them."""
     longest = min(STEPS, run.model.context or STEPS)
+    if isinstance(run.model, FrameModel):
+        longest = STEPS * 4  # as many ids as frames of three notes take
     if piece is not None:
         ids = run.tokenizer.encode(piece)
         if not run.tokenizer.count_notes(ids):
@@ -221,7 +224,6 @@ def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
         # The trunk's steps are frames, of which the first stands before the piece.
         body = run.model.trunk
         batch, done_BT = run.model.frames(batch)
-        title += ", by frame"
         if notes is not None:
             of_step = np.append(done_BT[0].cpu().numpy(), batch.shape[1] - 1) + 1
             notes = notes._replace(begin=of_step[notes.begin], end=of_step[notes.end])
@@ -232,6 +234,7 @@ def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
                 notes=notes,
                 bars=bars,
                 title=f"{_name(run)}: attention of layer {layer} over {title}",
+                unit=_unit(run),
             )
         return
     layers: list[dict[str, Tensor]] = body.gates(batch)
@@ -243,12 +246,18 @@ def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
         notes=notes,
         bars=bars,
         title=f"{_name(run)}: gates over {title}",
+        unit=_unit(run),
     )
 
 
 def _tensor(run: Run, ids: np.ndarray) -> Tensor:
     device: Any = next(run.model.parameters()).device
     return torch.from_numpy(ids.astype(np.int64)).to(device)
+
+
+def _unit(run: Run) -> str:
+    """What the body of the model takes at a time."""
+    return "frame" if isinstance(run.model, FrameModel) else "step"
 
 
 def _name(run: Run) -> str:

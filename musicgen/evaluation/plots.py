@@ -94,8 +94,11 @@ def draw_gradients(layers: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title
 # ---- what the model holds ----------------------------------------------------------------------------------
 
 
-def draw_memory(norm_NK: np.ndarray, *, title: str) -> Figure:
-    """How strongly the prediction depends on what was read k steps ago; beyond the last point not at all."""
+def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figure:
+    """How strongly the prediction depends on what was read k steps ago; beyond the last point not at all.
+
+    `unit` is what a step is called here and below: for a model that reads by frame, a frame.
+    """
     figure = figure_of(8, 5)
     axes = figure.subplots()
     mean_K = norm_NK.mean(axis=0)
@@ -111,7 +114,7 @@ def draw_memory(norm_NK: np.ndarray, *, title: str) -> Figure:
     # Twelve powers of ten hold all that training in float32 can tell from nought.
     axes.set_ylim(bottom=max(mean_K[heard].min(initial=1.0) / 3, mean_K.max(initial=1e-12) * 1e-12))
     axes.set_xlim(0, max(1, len(lags) - 1))
-    axes.set_xlabel("lag (steps before the last one read)")
+    axes.set_xlabel(f"lag ({unit}s before the last one read)")
     axes.set_ylabel("norm of the gradient (nats per unit of input)")
     if not heard.all():
         reach = int(np.flatnonzero(heard).max(initial=0))
@@ -199,9 +202,12 @@ def _components(axes: Axes, shares: np.ndarray) -> None:
 # ---- what the model does at each step of an excerpt --------------------------------------------------------
 
 
-def draw_attention(weights_HTT: np.ndarray, *, notes: StepNotes | None, bars: np.ndarray, title: str) -> Figure:
+def draw_attention(
+    weights_HTT: np.ndarray, *, notes: StepNotes | None, bars: np.ndarray, title: str, unit: str = "step"
+) -> Figure:
     """A layer's heads: each one's weights, a row a step that reads, a column a step it looks at, under the roll."""
     from matplotlib.colors import PowerNorm
+    from matplotlib.ticker import MaxNLocator
 
     heads, steps, _ = weights_HTT.shape
     across = min(heads, 2 if heads <= 4 else 3 if heads <= 6 else 4)
@@ -218,7 +224,7 @@ def draw_attention(weights_HTT: np.ndarray, *, notes: StepNotes | None, bars: np
         weights_TT = weights_HTT[head]
         back = float((weights_TT * distance_TT).sum(axis=1).mean())
         draw_roll(above, notes, steps=steps, bars=bars)
-        above.set_title(f"head {head + 1}: {back:.1f} steps back on average", fontsize=11)
+        above.set_title(f"head {head + 1}: {back:.1f} {unit}s back on average", fontsize=11)
         # The square root shows the small weights of heads that spread theirs.
         image = axes.imshow(
             np.where(distance_TT >= 0, weights_TT, np.nan),
@@ -229,8 +235,10 @@ def draw_attention(weights_HTT: np.ndarray, *, notes: StepNotes | None, bars: np
             extent=(-0.5, steps - 0.5, steps - 0.5, -0.5),
         )
         _bars(axes, bars, both=True)
-        axes.set_xlabel("step looked at")
-        axes.set_ylabel("step that looks")
+        axes.set_xlabel(f"{unit} looked at")
+        axes.set_ylabel(f"{unit} that looks")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(-0.5, steps - 0.5)
     figure.colorbar(image, ax=grid[1::2, -1].tolist(), label="attention weight (a row sums to 1)", aspect=40)
     figure.suptitle(title)
@@ -238,9 +246,16 @@ def draw_attention(weights_HTT: np.ndarray, *, notes: StepNotes | None, bars: np
 
 
 def draw_gates(
-    layers: Sequence[Mapping[str, np.ndarray]], *, notes: StepNotes | None, bars: np.ndarray, title: str
+    layers: Sequence[Mapping[str, np.ndarray]],
+    *,
+    notes: StepNotes | None,
+    bars: np.ndarray,
+    title: str,
+    unit: str = "step",
 ) -> Figure:
     """Each layer's gates (name -> values_TC) as images under the roll; units ascend by their mean over the excerpt."""
+    from matplotlib.ticker import MaxNLocator
+
     rows = max(len(gates) for gates in layers)
     steps = len(next(iter(layers[0].values())))
     figure = figure_of(7.5 * len(layers) + 1, 1.6 + 2.4 * rows)
@@ -267,7 +282,8 @@ def draw_gates(
                 figure.colorbar(image, ax=axes, label="activation (−1 to 1)" if signed else "activation (0 to 1)")
         for axes in grid[len(gates) + 1 :, column]:
             axes.set_axis_off()
-        grid[len(gates), column].set_xlabel("step")
+        grid[len(gates), column].set_xlabel(unit)
+        grid[len(gates), column].xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title)
     return figure
 

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from musicgen.errors import UnreadableError
 from musicgen.models import SequenceModel
 from musicgen.models.frame_model import FrameModel
+from musicgen.models.frame_view import Q
 
 __all__ = [
     "gradient_by_lag",
@@ -54,6 +56,12 @@ def input_rows(model: SequenceModel) -> np.ndarray | None:
     """rows_VC: what each id of the vocabulary becomes on its way into the model; None where it has no such rows."""
     size = model.settings.vocabulary_size
     with torch.no_grad():
+        if isinstance(model, FrameModel) and not model.layout.voices:
+            read = model.trunk.embedding
+            if isinstance(read, nn.Embedding):
+                # What the trunk reads of a pitch that is struck; the speller's own rows are about what follows.
+                rows_CQ = F.pad(read.weight[:Q].t(), (0, 1))
+                return model.layout.from_ranks(rows_CQ, size).t().float().cpu().numpy()
         if model.embedding is not None:
             device = next(model.parameters()).device
             return model.embedding(torch.arange(size, device=device)).float().cpu().numpy()

@@ -23,7 +23,11 @@ def layer_of(parameter: str) -> str:
 
     >>> layer_of("blocks.3.attention.project.weight"), layer_of("recurrence.fused.weight_ih_l1")
     ('blocks.3', 'recurrence.1')
+    >>> layer_of("trunk.blocks.0.widen.weight")  # of a model that reads by frame
+    'trunk.blocks.0'
     """
+    if parameter.startswith("trunk."):
+        return "trunk." + layer_of(parameter.removeprefix("trunk."))
     if match := re.fullmatch(r"(\w+)\.fused\.(?:weight|bias)_[ih]h_l(\d+)", parameter):
         return f"{match[1]}.{match[2]}"
     if match := re.match(r"\w+\.\d+", parameter):

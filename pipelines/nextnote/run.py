@@ -7,7 +7,8 @@
 Every split that the file has besides `train` is scored; weights are selected on valid alone. The protocol: a frame is
 a set of pitches, spelled in strict order and closed by an end-of-frame; ids that would break the order are masked and
 the rest renormalised, so the product over a frame is its exact likelihood; the end of a piece is not scored. Sixteenth
-notes in four voices are four ids a frame. Nothing of the future, no key, no meter is given.
+notes in four voices are four ids a frame. Nothing of the future, no key, no meter is given. The models read a frame at
+a time and spell it (`by_frame`).
 
 Sets: Boulanger-Lewandowski et al. 2012 (JSB_Chorales, Nottingham, MuseData, Piano_midi) and JSB at sixteenth notes as
 in Huang et al. 2017.
@@ -37,33 +38,36 @@ from musicgen.training.loop import Progress, choose_device, train
 
 @dataclass(frozen=True)
 class Task:
-    """A set: its grid, how its windows are cut, and how long its recipe is meant to train on two CPU cores."""
+    """A set: its grid, its best family, how its windows are cut, and how long its recipe trains on two CPU cores."""
 
     frames_per_quarter: int
     voices: int
+    model: str
     length: int
     batch: int
+    dropout: float
     minutes: float
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, 512, 8, 20),
-    "Nottingham": Task(2, 0, 512, 8, 90),
-    "MuseData": Task(2, 0, 512, 8, 90),
-    "Piano_midi": Task(2, 0, 512, 8, 60),
-    "Jsb16thSeparated": Task(4, 4, 512, 4, 40),
+    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.5, 20),
+    "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 85),
+    "MuseData": Task(2, 0, "transformer", 1536, 5, 0.15, 85),
+    "Piano_midi": Task(2, 0, "lstm", 1024, 6, 0.3, 40),
+    "Jsb16thSeparated": Task(4, 4, "lstm", 1024, 8, 0.3, 40),
 }
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
-# About as many weights each.
+# About as many weights each. Contexts are in frames.
 SHAPES: dict[str, dict[str, Any]] = {
-    "window": {"width": 160, "layers": 3, "context": 24},
-    "cnn": {"width": 192, "layers": 8, "context": 256},
-    "rnn": {"width": 512, "layers": 2, "context": 512},
-    "gru": {"width": 288, "layers": 2, "context": 512},
+    "window": {"width": 176, "layers": 4, "context": 16},
+    "cnn": {"width": 192, "layers": 6, "context": 64},
+    "rnn": {"width": 288, "layers": 2, "context": 512},
+    "gru": {"width": 240, "layers": 2, "context": 512},
     "lstm": {"width": 224, "layers": 2, "context": 512},
-    "cnn-lstm": {"width": 224, "layers": 2, "context": 512},
+    "cnn-lstm": {"width": 192, "layers": 2, "context": 512},
     "transformer": {"width": 160, "layers": 4, "heads": 5, "context": 512},
 }
+RATES = {"transformer": 5e-3}  # others 1e-2
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -71,7 +75,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("set", choices=SETS)
     parser.add_argument("--data", required=True, type=Path, help="the .mat or .json file")
     parser.add_argument("--out", required=True, type=Path, help="the run folder; the corpus lies in it")
-    parser.add_argument("--model", choices=SHAPES, default="lstm")
+    parser.add_argument("--model", choices=SHAPES, help="default: the set's best")
     parser.add_argument("--order", choices=("descending", "ascending"), default="descending")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-time", help="of training, such as 20m; the recipe's own by default")
@@ -92,14 +96,14 @@ def corpus_for(task: Task, data: Path, folder: Path, *, order: str) -> Corpus:
 
 
 def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Recipe:
-    shape = {"family": model, **SHAPES[model], "dropout": 0.4, "by_frame": True}
+    shape = {"family": model, **SHAPES[model], "dropout": task.dropout, "by_frame": True}
     settings = TrainSettings(
         steps=1_000_000,  # out of reach: the budget shapes the learning rate
         batch=task.batch,
         length=task.length,
-        learning_rate=1e-2,
+        learning_rate=RATES.get(model, 1e-2),
         weight_decay=0.1,
-        evaluate_every=100,
+        evaluate_every=200,
         evaluate_tokens=10**9,
         seed=seed,
     )
@@ -119,9 +123,10 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     task = SETS[options.set]
+    family = options.model or task.model
     corpus = corpus_for(task, options.data, options.out / "corpus", order=options.order)
     tokenizer = Frames.from_spec(corpus.spec)
-    recipe = recipe_for(task, options.model, seed=options.seed, changes=options.set_option)
+    recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
     seconds = duration(options.max_time) if options.max_time else 60 * task.minutes
     begun = time.process_time()
     card = train(
@@ -144,7 +149,7 @@ def main(arguments: list[str]) -> None:
         if not len(corpus.spans(split)):
             continue
         figures = evaluate(model, corpus, tokenizer, split=split)
-        about = (options.set, options.model, options.order, options.seed, f"{card['parameters']:,}", f"{spent:,.0f}")
+        about = (options.set, family, options.order, options.seed, f"{card['parameters']:,}", f"{spent:,.0f}")
         means = [f"{figures['nats_per_frame'][name]:.4f}" for name in MEANS]
         lines.append([*map(str, about), split, f"{figures['frames']:,}", *means])
     print("\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -69,6 +69,16 @@ def runs(tmp_path_factory) -> dict[str, Path]:
             assert result.exit_code == 0, result.output
             made[family] = root / family
             shutil.copytree("corpus", Path(family, "corpus"))
+        assert run("corpus", "build", "tunes", "-o", "frames", "--tokenizer", "frames", "--jobs", 1).exit_code == 0
+        for family in ("transformer", "gru"):
+            name = f"{family} by frame"
+            changes = ["--set", "model.by_frame=true"]
+            result = run(
+                "train", "frames", "-o", name, "--recipe", "recipe.toml", "--set", f"model.family={family}", *changes
+            )
+            assert result.exit_code == 0, result.output
+            made[name] = root / name
+            shutil.copytree("frames", Path(name, "corpus"))
     return made
 
 
@@ -88,7 +98,15 @@ def gradients(folder: Path) -> None:
         )
 
 
-@pytest.mark.parametrize(("family", "own"), [("transformer", ATTENTION), ("lstm", {"gates.png"})])
+@pytest.mark.parametrize(
+    ("family", "own"),
+    [
+        ("transformer", ATTENTION),
+        ("lstm", {"gates.png"}),
+        ("transformer by frame", {"attention.layer1.png"}),
+        ("gru by frame", {"gates.png"}),
+    ],
+)
 def test_a_run_has_its_pictures(runs, tmp_path, family, own):
     gradients(runs[family])
     result = run("inspect", runs[family], "--pictures", tmp_path / "out", "--json")

@@ -16,14 +16,6 @@ CONTEXT = 16
 V = 40
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def settings(family: str, embedding: str = "learned", **changes) -> ModelSettings:
     given = {"width": 32, "layers": 2, "heads": 2, "context": CONTEXT, "embedding": embedding, **changes}
     return ModelSettings(family, V, **given)
