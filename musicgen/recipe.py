@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How to train. The learning rate warms up over `warmup` of the run and falls along a cosine to a tenth.
+    """How to train. The learning rate warms up over `warmup` of the run and falls along a cosine to a hundredth.
 
     `carry` lets each row of a batch read on through its piece, with the state carried from window to window
     (truncated back-propagation through time); else windows are drawn at random. `length` is in tokens;

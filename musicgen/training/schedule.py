@@ -1,4 +1,4 @@
-"""The learning rate over a run: a linear warm-up, then a cosine down to a tenth.
+"""The learning rate over a run: a linear warm-up, then a cosine down to a hundredth.
 
 Source: Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts; the warm-up from Vaswani et al. 2017.
 """
@@ -9,14 +9,14 @@ import math
 
 __all__ = ["learning_rate"]
 
-FLOOR = 0.1
+FLOOR = 0.01
 
 
 def learning_rate(progress: float, *, peak: float, warmup: float) -> float:
     """The rate when the share `progress` (0..1) of the run is done.
 
     >>> [round(learning_rate(p, peak=1.0, warmup=0.1), 3) for p in (0.05, 0.1, 1.0)]
-    [0.5, 1.0, 0.1]
+    [0.5, 1.0, 0.01]
     """
     if progress < warmup:
         return peak * max(progress, 0.01 * warmup) / warmup
