@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from musicgen.models.base import ModelSettings, OneHotLinear, SequenceModel, State, embed
 from musicgen.models.frame_view import NONE, Memory, Q, Seen, view_of
 from musicgen.models.head import Linear
+from musicgen.models.rnn import Recurrent
 
 __all__ = ["FrameModel", "FrameState"]
 
@@ -65,18 +66,21 @@ class Kept(nn.Dropout):
 
 
 class Block(nn.Module):
-    """A hidden layer on a normalised copy, added to the stream: nothing at first."""
+    """A hidden layer on a normalised copy, added to the stream: nothing at first.
+
+    No wider than the stream: with twice the width chorales were learned by heart sooner.
+    """
 
     def __init__(self, width: int, *, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, bias=False)
-        self.widen = Linear(width, 2 * width)
-        self.narrow = Linear(2 * width, width)
+        self.hidden = Linear(width, width)
+        self.project = Linear(width, width)
         self.dropout = nn.Dropout(dropout)
-        nn.init.zeros_(self.narrow.weight)
+        nn.init.zeros_(self.project.weight)
 
     def forward(self, x_BTC: Tensor) -> Tensor:
-        return x_BTC + self.narrow(self.dropout(F.gelu(self.widen(self.norm(x_BTC)))))
+        return x_BTC + self.project(self.dropout(F.gelu(self.hidden(self.norm(x_BTC)))))
 
 
 class FrameModel(SequenceModel):
@@ -100,6 +104,9 @@ class FrameModel(SequenceModel):
         ))  # fmt: skip
         self.trunk.field_head = None
         self.trunk.dropout = Kept(settings.dropout)
+        if isinstance(self.trunk, Recurrent):
+            self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm:
+        self.heard_dropout = Kept(settings.dropout)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
         self.hear = Linear(C, C)
         self.embedding = embed(settings)
@@ -140,7 +147,8 @@ class FrameModel(SequenceModel):
         else:
             raise TypeError(f"a model of frames can't go on from a {type(state).__name__}")
         at_BTC = seen.done_BT[..., None].expand(-1, -1, heard_BFC.shape[2])
-        logits_BTV = self._spell(ids, seen, heard_BFC.gather(1, at_BTC))
+        heard_BTC = self.heard_dropout(self.trunk_norm(heard_BFC)).gather(1, at_BTC)
+        logits_BTV = self._spell(ids, seen, heard_BTC)
         if not trunks:
             return logits_BTV, None
         last_BC = heard_BFC.gather(1, at_BTC[:, -1:])[:, 0]
@@ -186,7 +194,7 @@ class FrameModel(SequenceModel):
 
     def _spell(self, ids_BT: Tensor, seen: Seen, heard_BTC: Tensor) -> Tensor:
         """logits_BTV of the next id."""
-        x_BTC = self.hear(self.trunk_norm(heard_BTC)) + self.embedding(ids_BT)
+        x_BTC = self.hear(heard_BTC) + self.embedding(ids_BT)
         for name in self.view.categories:
             x_BTC = x_BTC + self.inputs[name](seen.categories[name])
         for name in self.view.windows:

@@ -26,6 +26,8 @@ NONE = 128
 BLANK = 129  # nothing has been said there
 BEAT = 16  # frames are counted up to so many, and from 0 again
 MOST = 15  # more pitches than that are counted as so many
+LAGS = (1, 2, 4, 8)  # frames that are looked back at
+TRACES = (0.7, 0.95)  # of what sounded n frames ago so much to the power of n is left
 OLDEST = 31  # frames that a voice has held its pitch
 
 
@@ -114,11 +116,10 @@ class SetView(View):
 
     After each id: the `next` rank that the frame before has behind the one just said, and the one after that; how many
     ranks were said, how many the frame before has, and by how many this one is ahead of that; and the beat. What is
-    looked at, the frame so far and the one before, is looked at from the rank just said, or where a frame begins from
-    the first of the frame before.
+    looked at, from the rank just said, or where a frame begins from the first of the frame before: this frame so far,
+    the ones at some LAGS, how long each rank of the last one has sounded, and what has sounded of late (TRACES).
     """
 
-    windows = ("last", "now")
     references = ("next", "said")
     width = 2 * Q + BEAT + 1
 
@@ -132,60 +133,93 @@ class SetView(View):
             "ahead": 16,
             "beat": BEAT,
         }
+        self.windows = ("now", *(f"lag{lag}" for lag in LAGS), "age", *(f"trace{n}" for n in range(len(TRACES))))
 
     def _begin(self, nought_B: Tensor) -> Memory:
         empty_BQ = torch.zeros(len(nought_B), Q, device=nought_B.device)
-        return Memory({"before": empty_BQ, "last": empty_BQ, "now": empty_BQ, "number": nought_B})
+        many = empty_BQ[:, None].expand(-1, max(LAGS), -1)
+        traces = {f"trace{n}": empty_BQ for n in range(len(TRACES))}
+        return Memory({"now": empty_BQ, "past": many, "age": empty_BQ, **traces, "number": nought_B})
 
     def see(self, ids_BT: Tensor, memory: Memory) -> Seen:
-        past, T = memory.tensors, ids_BT.shape[1]
+        past = memory.tensors
         said_BT = self.layout.ranks(ids_BT)
-        # The past as three ids of many ranks each, of which two close a frame; then sums over time give all rolls.
-        roll = F.one_hot(said_BT, Q + 1)[..., :Q].float()
-        roll = torch.cat([past["before"][:, None], past["last"][:, None], past["now"][:, None], roll], dim=1)
-        closes = F.pad(ids_BT == self.layout.mark, (3, 0))
-        closes[:, :2] = True
-        sums = roll.cumsum(1)
-        end = torch.where(closes, torch.arange(T + 3, device=ids_BT.device), 0).cummax(1).values  # the last close
-        end2 = end.gather(1, (end - 1).clamp(min=0))
-        end3 = end.gather(1, (end2 - 1).clamp(min=0))
-        till1, till2, till3 = (sums.gather(1, i[..., None].expand(-1, -1, Q)) for i in (end, end2, end3))
-        # The very first close has nothing before it: the piece's past ends there.
-        till3 = till3 * (end2 > 0)[..., None]
-        now, last, before = (x[:, 3:] for x in (sums - till1, till1 - till2, till2 - till3))
-        done_BT = closes[:, 3:].long().cumsum(1)
+        closes_BT = ids_BT == self.layout.mark
+        done_BT = closes_BT.long().cumsum(1)
         number_BT = past["number"][:, None] + done_BT
+        # Sums over the ids, in which the frame that was begun before stands first, less the sums up to the last close.
+        sums = torch.cat([past["now"][:, None], F.one_hot(said_BT, Q + 1)[..., :Q].float()], dim=1).cumsum(1)
+        at_BF, there_BF = _places(closes_BT)
+        till = sums.gather(1, _wide(at_BF + 1)) * there_BF[..., None]
+        till = F.pad(till, (0, 0, 1, 0))
+        now = sums[:, 1:] - till.gather(1, _wide(done_BT))
+        frames = till.diff(dim=1) * there_BF[..., None]
 
+        # What there is after 0, 1, ... frames of these, and from it what there is after each id.
+        lags = len(past["past"][0])
+        line = torch.cat([past["past"], frames], dim=1)
+        count = frames.shape[1] + 1
+        after = {f"lag{lag}": line[:, lags - lag : lags - lag + count] for lag in LAGS}
+        ages = _ages(frames, past["age"])
+        after["age"] = (1 + ages).log2() / 3
+        for n, keep in enumerate(TRACES):
+            after[f"trace{n}"] = _trace(frames, past[f"trace{n}"], keep)
+        seen = {name: value.gather(1, _wide(done_BT)) for name, value in after.items()}
+        last = seen["lag1"]
         behind_BT = torch.where(said_BT < NONE, said_BT, -1)
         next_BT = _first(last, behind_BT)
         after_BT = _first(last, next_BT)
-        count, last_count = now.sum(-1).long(), last.sum(-1).long()
+        said_count, last_count = now.sum(-1).long(), last.sum(-1).long()
         ranks = torch.arange(Q, device=ids_BT.device)
-        ahead = count - (last * (ranks <= behind_BT[..., None])).sum(-1).long()
+        ahead = said_count - (last * (ranks <= behind_BT[..., None])).sum(-1).long()
         here_BT = torch.where(said_BT < NONE, said_BT, next_BT)  # where a frame begins the last one's first
-        tensors = {"before": before, "last": last, "now": now, "number": number_BT}
+        # The frames themselves, for the trunk: the ranks that are new and those that go on.
+        was = after["lag1"][:, :-1]
+        numbers_BF = past["number"][:, None] + torch.arange(count - 1, device=ids_BT.device)
+        parts = torch.cat([frames * (1 - was), frames * was], dim=-1)
+        # Each row's memory is that after as many frames as it has, which others may exceed.
+        end_B11 = done_BT[:, -1:, None]
+        kept = {name: after[name].gather(1, end_B11.expand(-1, 1, Q))[:, 0] for name in after if name[:3] != "lag"}
+        kept["age"] = ages.gather(1, end_B11.expand(-1, 1, Q))[:, 0]
+        recent = end_B11 + torch.arange(lags, device=ids_BT.device)[None, :, None]
         return Seen(
             categories={
                 "next": next_BT,
                 "after": after_BT,
-                "said": count.clamp(max=MOST),
+                "said": said_count.clamp(max=MOST),
                 "last": last_count.clamp(max=MOST),
                 "ahead": ahead.clamp(-8, 7) + 8,
                 "beat": number_BT % BEAT,
             },
-            windows={"last": (last, here_BT), "now": (now, here_BT)},
+            windows={"now": (now, here_BT), **{name: (roll, here_BT) for name, roll in seen.items()}},
             references={"next": next_BT, "said": said_BT},
-            frames_BFX=self._frames(closes[:, 3:], last, before, number_BT),
+            frames_BFX=self._frame_vectors(parts, numbers_BF) * there_BF[..., None],
             done_BT=done_BT,
-            memory=Memory({name: value[:, -1] for name, value in tensors.items()}),
-        )
+            memory=Memory({
+                "now": now[:, -1], "past": line.gather(1, recent.expand(-1, -1, Q)), **kept, "number": number_BT[:, -1]
+            }),
+        )  # fmt: skip
 
-    def _frames(self, closes_BT: Tensor, last: Tensor, before: Tensor, number_BT: Tensor) -> Tensor:
-        """frames_BFX: the ranks that are new and those that go on, of each frame as seen from where it closes."""
-        at_BF, there_BF = _places(closes_BT)
-        frame, was = (roll.gather(1, at_BF[..., None].expand(-1, -1, Q)) for roll in (last, before))
-        parts = torch.cat([frame * (1 - was), frame * was], dim=-1)
-        return self._frame_vectors(parts, number_BT.gather(1, at_BF) - 1) * there_BF[..., None]
+
+def _wide(at_BN: Tensor) -> Tensor:
+    """Indices of times as those of the rolls (B, N, Q) that stand there."""
+    return at_BN[..., None].expand(-1, -1, Q)
+
+
+def _ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:
+    """(B, 1 + F, Q): for how many frames each rank has sounded without a break, before these frames and after each."""
+    number = torch.arange(1, frames_BFQ.shape[1] + 1, device=before_BQ.device)[:, None]
+    broken = torch.where(frames_BFQ > 0, 0, number).cummax(1).values if frames_BFQ.shape[1] else frames_BFQ
+    ages = number - broken + torch.where(broken == 0, before_BQ[:, None], 0)
+    return torch.cat([before_BQ[:, None], ages], dim=1)
+
+
+def _trace(frames_BFQ: Tensor, before_BQ: Tensor, keep: float) -> Tensor:
+    """(B, 1 + F, Q): a mean of the frames so far in which each counts `keep` times as much as the one after it."""
+    number = torch.arange(frames_BFQ.shape[1] + 1, device=before_BQ.device)
+    apart = number[:, None] - number[None, 1:]
+    weights = torch.where(apart >= 0, (1 - keep) * keep ** apart.clamp(min=0).float(), 0.0)
+    return weights @ frames_BFQ + (keep ** number.float())[:, None] * before_BQ[:, None]
 
 
 class VoiceView(View):

@@ -33,6 +33,7 @@ class Recurrent(SequenceModel):
         self.embedding = None if one_hot else nn.Embedding(V, C)
         self.recurrence = Recurrence(self.kind, V if one_hot else C, C, settings.layers, dropout=settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
+        self.last_dropout: nn.Module = nn.Dropout(settings.dropout)
         self._first_VG: Tensor | None = None  # what each id sends to the first layer's gates
         self._make_heads()
         if self.embedding is not None:  # rows of length one
@@ -56,10 +57,10 @@ class Recurrent(SequenceModel):
                 hidden_BTC = hidden_BTC + self.embedded(ids)
         else:
             inputs = self.inputs(ids)
-            hidden_BTC, new = self.recurrence(inputs, state)
+            hidden_BTC, new = self.recurrence(self.dropout(inputs), state)
             if self._skips:
                 hidden_BTC = hidden_BTC + inputs
-        return self.dropout(hidden_BTC), new
+        return self.last_dropout(hidden_BTC), new
 
     @property
     def _skips(self) -> bool:
@@ -69,7 +70,7 @@ class Recurrent(SequenceModel):
     def inputs(self, ids: Tensor) -> Tensor:
         """What the first layer reads: x_BTC, or with the one-hot input x_BTV."""
         if self.embedding is not None:
-            return self.dropout(self.embedded(ids))
+            return self.embedded(ids)
         if ids.is_floating_point():
             return ids
         one_hot = F.one_hot(ids.long(), self.settings.vocabulary_size)

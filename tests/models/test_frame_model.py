@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
 from musicgen.models.following import following_of
-from musicgen.models.frame_view import BLANK, NONE, FrameLayout, view_of
+from musicgen.models.frame_view import BLANK, LAGS, NONE, TRACES, FrameLayout, view_of
 from musicgen.tokenizers import Frames, FramesSettings
 
 WAYS = [(0, "descending"), (0, "ascending"), (4, "descending")]
@@ -157,10 +158,17 @@ def test_what_is_seen_of_sets_is_what_was_said(order):
         assert (told["said"], told["last"], told["beat"]) == (len(now), len(last), len(done) % 16)
         assert told["ahead"] == 8 + len(now) - (len(last) - len(behind))
         here = now[-1] if now else last[0] if last else NONE
-        for name, ranks in (("now", now), ("last", last)):
+        lags = {f"lag{lag}": done[-lag] if len(done) >= lag else [] for lag in LAGS}
+        for name, ranks in {"now": now, **lags}.items():
             roll, looked_from = seen.windows[name]
             assert roll[0, t].nonzero().flatten().tolist() == ranks
             assert looked_from[0, t] == here
+        for rank in range(128):
+            age = next((n for n, frame in enumerate(reversed(done)) if rank not in frame), len(done))
+            assert seen.windows["age"][0][0, t, rank].item() == pytest.approx(math.log2(1 + age) / 3, abs=1e-6)
+            for n, keep in enumerate(TRACES):
+                trace = sum((1 - keep) * keep**ago for ago, frame in enumerate(reversed(done)) if rank in frame)
+                assert seen.windows[f"trace{n}"][0][0, t, rank].item() == pytest.approx(trace, abs=1e-5)
     for number, (frame, was) in enumerate(zip(done, [[], *done], strict=False)):
         vector = seen.frames_BFX[0, number]
         anew, still = vector[:128].nonzero().flatten().tolist(), vector[128:256].nonzero().flatten().tolist()
