@@ -56,8 +56,10 @@ class ModelSettings:
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
     alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
     first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
-    spell it id after id (`frame_model.py`). Of the tokenizer: `fields` are (first id, number of ids) of each field of a
-    step, empty where a step is one id; `frames` is how it spells frames, where it does.
+    spell it id after id (`frame_model.py`); for that it sees `look_back` frames, up to 8, beside its memory.
+
+    Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
+    `frames` is how it spells frames, where it does.
     Raises UsageError where a value is out of range.
     """
 
@@ -71,6 +73,7 @@ class ModelSettings:
     embedding: str = "learned"
     horizon: int = 1
     by_frame: bool = False
+    look_back: int = 8
     fields: tuple[tuple[int, int], ...] = ()
     frames: FrameLayout | None = None
 
@@ -78,7 +81,7 @@ class ModelSettings:
         if isinstance(self.frames, Mapping):
             object.__setattr__(self, "frames", FrameLayout(**self.frames))
         object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
-        for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon"):
+        for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon", "look_back"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"{name} is {value!r}", where="model", hint="give a whole number of at least 1")

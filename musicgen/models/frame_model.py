@@ -96,7 +96,7 @@ class FrameModel(SequenceModel):
         assert settings.frames is not None
         C = settings.width
         self.layout = settings.frames
-        self.view = view_of(self.layout)
+        self.view = view_of(self.layout, look_back=settings.look_back)
         X = self.view.width
         # A frame is a step told by what it has, as a step with fields is.
         self.trunk = family(dataclasses.replace(

@@ -117,13 +117,15 @@ class SetView(View):
     After each id: the `next` rank that the frame before has behind the one just said, and the one after that; how many
     ranks were said, how many the frame before has, and by how many this one is ahead of that; and the beat. What is
     looked at, from the rank just said, or where a frame begins from the first of the frame before: this frame so far,
-    the ones at some LAGS, how long each rank of the last one has sounded, and what has sounded of late (TRACES).
+    the ones at some LAGS within `look_back` and, where that is more than the last, how long each rank of the last one
+    has sounded and what has sounded of late (TRACES). To look further helps where there is much to learn from; of a few
+    hundred short pieces it lets one recognise each.
     """
 
     references = ("next", "said")
     width = 2 * Q + BEAT + 1
 
-    def __init__(self, layout: FrameLayout) -> None:
+    def __init__(self, layout: FrameLayout, look_back: int) -> None:
         super().__init__(layout)
         self.categories = {
             "next": Q + 1,
@@ -133,7 +135,10 @@ class SetView(View):
             "ahead": 16,
             "beat": BEAT,
         }
-        self.windows = ("now", *(f"lag{lag}" for lag in LAGS), "age", *(f"trace{n}" for n in range(len(TRACES))))
+        self.lags = tuple(lag for lag in LAGS if lag <= look_back)
+        self.windows = ("now", *(f"lag{lag}" for lag in self.lags))
+        if look_back > 1:
+            self.windows += ("age", *(f"trace{n}" for n in range(len(TRACES))))
 
     def _begin(self, nought_B: Tensor) -> Memory:
         empty_BQ = torch.zeros(len(nought_B), Q, device=nought_B.device)
@@ -159,12 +164,12 @@ class SetView(View):
         lags = len(past["past"][0])
         line = torch.cat([past["past"], frames], dim=1)
         count = frames.shape[1] + 1
-        after = {f"lag{lag}": line[:, lags - lag : lags - lag + count] for lag in LAGS}
+        after = {f"lag{lag}": line[:, lags - lag : lags - lag + count] for lag in self.lags}
         ages = _ages(frames, past["age"])
         after["age"] = (1 + ages).log2() / 3
         for n, keep in enumerate(TRACES):
             after[f"trace{n}"] = _trace(frames, past[f"trace{n}"], keep)
-        seen = {name: value.gather(1, _wide(done_BT)) for name, value in after.items()}
+        seen = {name: value.gather(1, _wide(done_BT)) for name, value in after.items() if name in self.windows}
         last = seen["lag1"]
         behind_BT = torch.where(said_BT < NONE, said_BT, -1)
         next_BT = _first(last, behind_BT)
@@ -191,7 +196,7 @@ class SetView(View):
                 "ahead": ahead.clamp(-8, 7) + 8,
                 "beat": number_BT % BEAT,
             },
-            windows={"now": (now, here_BT), **{name: (roll, here_BT) for name, roll in seen.items()}},
+            windows={name: (now if name == "now" else seen[name], here_BT) for name in self.windows},
             references={"next": next_BT, "said": said_BT},
             frames_BFX=self._frame_vectors(parts, numbers_BF) * there_BF[..., None],
             done_BT=done_BT,
@@ -337,6 +342,6 @@ def _first(roll_BTQ: Tensor, behind_BT: Tensor) -> Tensor:
     return torch.where((roll_BTQ > 0) & (ranks > behind_BT[..., None]), ranks, NONE).amin(-1)
 
 
-def view_of(layout: FrameLayout) -> View:
-    """The view for a tokenizer's way of spelling frames."""
-    return VoiceView(layout) if layout.voices else SetView(layout)
+def view_of(layout: FrameLayout, *, look_back: int) -> View:
+    """The view for a tokenizer's way of spelling frames; `look_back` is for sets."""
+    return VoiceView(layout) if layout.voices else SetView(layout, look_back)

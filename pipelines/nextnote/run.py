@@ -46,15 +46,16 @@ class Task:
     length: int
     batch: int
     dropout: float
+    look_back: int
     minutes: float
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.5, 20),
-    "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 85),
-    "MuseData": Task(2, 0, "transformer", 1536, 5, 0.15, 85),
-    "Piano_midi": Task(2, 0, "lstm", 1024, 6, 0.3, 40),
-    "Jsb16thSeparated": Task(4, 4, "lstm", 1024, 8, 0.3, 40),
+    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.4, 1, 20),
+    "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 8, 85),
+    "MuseData": Task(2, 0, "transformer", 1536, 5, 0.15, 8, 85),
+    "Piano_midi": Task(2, 0, "lstm", 1024, 6, 0.4, 8, 40),
+    "Jsb16thSeparated": Task(4, 4, "lstm", 1024, 8, 0.3, 8, 40),
 }
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
 # About as many weights each. Contexts are in frames.
@@ -96,7 +97,7 @@ def corpus_for(task: Task, data: Path, folder: Path, *, order: str) -> Corpus:
 
 
 def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Recipe:
-    shape = {"family": model, **SHAPES[model], "dropout": task.dropout, "by_frame": True}
+    shape = {"family": model, **SHAPES[model], "dropout": task.dropout, "by_frame": True, "look_back": task.look_back}
     settings = TrainSettings(
         steps=1_000_000,  # out of reach: the budget shapes the learning rate
         batch=task.batch,
