@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
+from musicgen.checkpoint import load_run
 from musicgen.cli.main import cli
 from musicgen.evaluation.likelihood import Tally, evaluate, step_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
@@ -202,6 +203,13 @@ def test_the_test_split_is_scored_frame_by_frame(folder):
         assert all(0 < value < 50 for value in scored["nats_per_frame"].values())
         for key in ("tokens", "notes", "seconds", "pieces", "nats_per_token", "bits_per_token", "perplexity"):
             assert scored[key] > 0
+
+
+def test_models_of_frames_read_by_frame_unless_told_otherwise(folder):
+    assert load_run(folder / "run").model.settings.by_frame
+    ids = ("--steps", 1, "--set", "model.by_frame=false", "--device", "cpu")
+    run("train", folder / "c", "-o", folder / "ids", "--model", "gru", *ids)
+    assert not load_run(folder / "ids").model.settings.by_frame
 
 
 def test_each_figure_comes_with_its_count(folder):
