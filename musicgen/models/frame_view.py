@@ -136,74 +136,72 @@ class SetView(View):
             "beat": BEAT,
         }
         self.lags = tuple(lag for lag in LAGS if lag <= look_back)
-        self.windows = ("now", *(f"lag{lag}" for lag in self.lags))
-        if look_back > 1:
-            self.windows += ("age", *(f"trace{n}" for n in range(len(TRACES))))
+        self.far = ("age", *(f"trace{n}" for n in range(len(TRACES)))) if look_back > 1 else ()
+        self.windows = ("now", *(f"lag{lag}" for lag in self.lags), *self.far)
 
     def _begin(self, nought_B: Tensor) -> Memory:
         empty_BQ = torch.zeros(len(nought_B), Q, device=nought_B.device)
-        many = empty_BQ[:, None].expand(-1, max(LAGS), -1)
-        traces = {f"trace{n}": empty_BQ for n in range(len(TRACES))}
-        return Memory({"now": empty_BQ, "past": many, "age": empty_BQ, **traces, "number": nought_B})
+        many = empty_BQ[:, None].expand(-1, max(self.lags), -1)
+        return Memory({"now": empty_BQ, "frames": many, "number": nought_B, **dict.fromkeys(self.far, empty_BQ)})
 
     def see(self, ids_BT: Tensor, memory: Memory) -> Seen:
         past = memory.tensors
         said_BT = self.layout.ranks(ids_BT)
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
-        number_BT = past["number"][:, None] + done_BT
+        at_BF, there_BF = _places(closes_BT)
         # Sums over the ids, in which the frame that was begun before stands first, less the sums up to the last close.
         sums = torch.cat([past["now"][:, None], F.one_hot(said_BT, Q + 1)[..., :Q].float()], dim=1).cumsum(1)
-        at_BF, there_BF = _places(closes_BT)
-        till = sums.gather(1, _wide(at_BF + 1)) * there_BF[..., None]
-        till = F.pad(till, (0, 0, 1, 0))
+        till = F.pad(sums.gather(1, _wide(at_BF + 1)) * there_BF[..., None], (0, 0, 1, 0))
         now = sums[:, 1:] - till.gather(1, _wide(done_BT))
-        frames = till.diff(dim=1) * there_BF[..., None]
+        frames_BFQ = till.diff(dim=1) * there_BF[..., None]
+        line = torch.cat([past["frames"], frames_BFQ], dim=1)
+        after = self._after(line, frames_BFQ, past)
+        windows = {"now": now, **{name: rolls.gather(1, _wide(done_BT)) for name, rolls in after.items()}}
+        if "age" in windows:
+            windows["age"] = (1 + windows["age"]).log2() / 3
 
-        # What there is after 0, 1, ... frames of these, and from it what there is after each id.
-        lags = len(past["past"][0])
-        line = torch.cat([past["past"], frames], dim=1)
-        count = frames.shape[1] + 1
-        after = {f"lag{lag}": line[:, lags - lag : lags - lag + count] for lag in self.lags}
-        ages = _ages(frames, past["age"])
-        after["age"] = (1 + ages).log2() / 3
-        for n, keep in enumerate(TRACES):
-            after[f"trace{n}"] = _trace(frames, past[f"trace{n}"], keep)
-        seen = {name: value.gather(1, _wide(done_BT)) for name, value in after.items() if name in self.windows}
-        last = seen["lag1"]
+        last = windows["lag1"]
         behind_BT = torch.where(said_BT < NONE, said_BT, -1)
         next_BT = _first(last, behind_BT)
-        after_BT = _first(last, next_BT)
         said_count, last_count = now.sum(-1).long(), last.sum(-1).long()
         ranks = torch.arange(Q, device=ids_BT.device)
-        ahead = said_count - (last * (ranks <= behind_BT[..., None])).sum(-1).long()
+        passed = (last * (ranks <= behind_BT[..., None])).sum(-1).long()
         here_BT = torch.where(said_BT < NONE, said_BT, next_BT)  # where a frame begins the last one's first
-        # The frames themselves, for the trunk: the ranks that are new and those that go on.
-        was = after["lag1"][:, :-1]
-        numbers_BF = past["number"][:, None] + torch.arange(count - 1, device=ids_BT.device)
-        parts = torch.cat([frames * (1 - was), frames * was], dim=-1)
+        number_BT = past["number"][:, None] + done_BT
+        # For the trunk the frames themselves: the ranks that are new and those that go on.
+        was_BFQ = after["lag1"][:, :-1]
+        parts = torch.cat([frames_BFQ * (1 - was_BFQ), frames_BFQ * was_BFQ], dim=-1)
+        number_BF = past["number"][:, None] + torch.arange(at_BF.shape[1], device=ids_BT.device)
         # Each row's memory is that after as many frames as it has, which others may exceed.
-        end_B11 = done_BT[:, -1:, None]
-        kept = {name: after[name].gather(1, end_B11.expand(-1, 1, Q))[:, 0] for name in after if name[:3] != "lag"}
-        kept["age"] = ages.gather(1, end_B11.expand(-1, 1, Q))[:, 0]
-        recent = end_B11 + torch.arange(lags, device=ids_BT.device)[None, :, None]
+        end_B1 = done_BT[:, -1:]
+        recent = end_B1 + torch.arange(max(self.lags), device=ids_BT.device)
+        tensors = {"now": now[:, -1], "frames": line.gather(1, _wide(recent)), "number": number_BT[:, -1]}
         return Seen(
             categories={
                 "next": next_BT,
-                "after": after_BT,
+                "after": _first(last, next_BT),
                 "said": said_count.clamp(max=MOST),
                 "last": last_count.clamp(max=MOST),
-                "ahead": ahead.clamp(-8, 7) + 8,
+                "ahead": (said_count - passed).clamp(-8, 7) + 8,
                 "beat": number_BT % BEAT,
             },
-            windows={name: (now if name == "now" else seen[name], here_BT) for name in self.windows},
+            windows={name: (windows[name], here_BT) for name in self.windows},
             references={"next": next_BT, "said": said_BT},
-            frames_BFX=self._frame_vectors(parts, numbers_BF) * there_BF[..., None],
+            frames_BFX=self._frame_vectors(parts, number_BF) * there_BF[..., None],
             done_BT=done_BT,
-            memory=Memory({
-                "now": now[:, -1], "past": line.gather(1, recent.expand(-1, -1, Q)), **kept, "number": number_BT[:, -1]
-            }),
-        )  # fmt: skip
+            memory=Memory({**tensors, **{name: after[name].gather(1, _wide(end_B1))[:, 0] for name in self.far}}),
+        )
+
+    def _after(self, line: Tensor, frames_BFQ: Tensor, past: dict[str, Tensor]) -> dict[str, Tensor]:
+        """What there is to look at after 0, 1, ... F of these frames, (B, 1 + F, Q) each; `line` has older ones too."""
+        older, count = max(self.lags), frames_BFQ.shape[1] + 1
+        result = {f"lag{lag}": line[:, older - lag : older - lag + count] for lag in self.lags}
+        if self.far:
+            result["age"] = _ages(frames_BFQ, past["age"])
+            for n, keep in enumerate(TRACES):
+                result[f"trace{n}"] = _trace(frames_BFQ, past[f"trace{n}"], keep)
+        return result
 
 
 def _wide(at_BN: Tensor) -> Tensor:
