@@ -48,13 +48,15 @@ class Task:
     dropout: float
     look_back: int
     minutes: float
+    transposed: float = 0.5  # the sets stand in C: the rest of the music stays there
+    weight_decay: float = 0.1
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.4, 1, 20),
-    "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 8, 85),
+    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.45, 1, 20),
+    "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 1, 85),
     "MuseData": Task(2, 0, "transformer", 1536, 5, 0.15, 8, 85),
-    "Piano_midi": Task(2, 0, "lstm", 1024, 6, 0.4, 8, 40),
+    "Piano_midi": Task(2, 0, "lstm", 1024, 6, 0.55, 8, 40, transposed=0.9, weight_decay=0.3),
     "Jsb16thSeparated": Task(4, 4, "lstm", 1024, 8, 0.3, 8, 40),
 }
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
@@ -103,13 +105,12 @@ def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Reci
         batch=task.batch,
         length=task.length,
         learning_rate=RATES.get(model, 1e-2),
-        weight_decay=0.1,
+        weight_decay=task.weight_decay,
         evaluate_every=200,
         evaluate_tokens=10**9,
         seed=seed,
     )
-    # The sets stand in C: most of the music stays there, some of it teaches the other keys' voice leading.
-    recipe = Recipe(shape, settings, AugmentSettings(-5, 6, transposed=0.5, tempo_steps=0))
+    recipe = Recipe(shape, settings, AugmentSettings(-5, 6, transposed=task.transposed, tempo_steps=0))
     for change in changes:
         recipe = recipe.with_change(change)
     return recipe
