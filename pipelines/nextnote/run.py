@@ -53,7 +53,7 @@ class Task:
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.45, 1, 20),
+    "JSB_Chorales": Task(1, 0, "lstm", 512, 8, 0.5, 1, 20),
     "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 1, 85),
     "MuseData": Task(2, 0, "transformer", 1536, 5, 0.15, 8, 85),
     "Piano_midi": Task(2, 0, "lstm", 1024, 6, 0.55, 8, 40, transposed=0.9, weight_decay=0.3),
