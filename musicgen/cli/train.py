@@ -96,8 +96,9 @@ def command(
         hint = f"give the one it was trained on, {recipe.data.corpus}"
         raise UsageError("this corpus is not the one of the run", where=corpus, hint=hint)
     if hasattr(tokenizer, "layout") and not (resume or options["recipe_file"]):
-        # The better way with frames, unless the recipe says otherwise.
-        recipe = replace(recipe, model={"by_frame": recipe.model.get("horizon", 1) == 1, **recipe.model})
+        # The better way with frames, unless the recipe asks for something else that rules it out.
+        by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
+        recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
     recipe = replace(recipe, data=DataSettings(corpus=str(corpus), corpus_sha256=source.sha256))
     chosen = choose_device(device)
     info = source.info()

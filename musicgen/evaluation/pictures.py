@@ -139,7 +139,7 @@ def _loss(run: Run, path: Path) -> Figure:
 
 def _gradients(run: Run, path: Path) -> Figure:
     if not path.is_file():
-        raise _Absent(f"there is no {path.name} in this run, which an older version trained")
+        raise _Absent(f"there is no {path.name} in this run")
     layers = probes.read_gradients(path)
     if not layers:
         raise _Absent(f"{path.name} holds no steps")

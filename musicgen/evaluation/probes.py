@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UnreadableError
-from musicgen.models import SequenceModel
+from musicgen.models import SequenceModel, State
 from musicgen.models.frame_model import FrameModel
 from musicgen.models.frame_view import Q
 
@@ -114,61 +115,68 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
 
     `inputs` is (N, T) or (N, T, F) and `targets` follows it one step ahead. The norm is of the gradient with respect
     to the embedded step, or to the one-hot vector where no embedding is. Lag 0 is the last step read. What a model of
-    frames reads are frames: K is the least that a row has.
+    frames reads are frames, told as what they hold: K is the least that a row has.
     """
     model.eval()
     if isinstance(model, FrameModel):
-        rows = [_gradient_by_frame(model, inputs[n : n + 1], targets[n, -1:], pad=pad) for n in range(len(inputs))]
+        rows = [_gradient_by_frame(model, inputs[n : n + 1], targets[n : n + 1], pad=pad) for n in range(len(inputs))]
         least = min(map(len, rows))
         return np.stack([row[:least] for row in rows])
-    last = torch.full_like(targets, pad)
-    last[:, -1] = targets[:, -1]
     caught: list[Tensor] = []
-    model.zero_grad(set_to_none=True)
-    hook = _on_first_input(model, inputs.shape[:2], caught.append)
-    try:
-        with torch.enable_grad():
-            nats, _ = model.nats(inputs, last, pad=pad)
-            (grad,) = torch.autograd.grad(nats.sum(), caught[:1])
-    finally:
-        hook()
-    norm_NT = grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
+    norm_NT = _gradient_norms(
+        model, inputs, targets, caught, _on_first_input(model, inputs.shape[:2], caught.append), pad=pad
+    )
     if norm_NT.ndim > 2:  # the sum of the fields' embeddings is read: each has the gradient of the sum
         norm_NT = norm_NT.mean(dim=2)
     return norm_NT.flip(1).cpu().numpy()
 
 
-def _gradient_by_frame(model: FrameModel, ids_1T: Tensor, target_1: Tensor, *, pad: int) -> np.ndarray:
-    """norm_F of one row, the last frame first. What the speller sees of the last frame by itself is left out."""
-    frames_1FX, _ = model.frames(ids_1T)
-    targets = torch.full_like(ids_1T, pad)
-    targets[:, -1] = target_1
-    caught: list[Tensor] = []
+def _gradient_norms(
+    model: SequenceModel,
+    inputs: Tensor,
+    targets: Tensor,
+    caught: list[Tensor],
+    undo: Callable[[], None],
+    *,
+    pad: int,
+) -> Tensor:
+    """Norms over the last dimension of the gradient of the last step's nats with respect to the leaf that a pass puts
+    into `caught`; `undo` is called then."""
+    last = torch.full_like(targets, pad)
+    last[:, -1] = targets[:, -1]
     model.zero_grad(set_to_none=True)
-    hook = _on_first_input(model.trunk, frames_1FX.shape[:2], caught.append, embeds=False)
     try:
         with torch.enable_grad():
-            nats, _ = model.nats(ids_1T, targets, pad=pad)
+            nats, _ = model.nats(inputs, last, pad=pad)
             (grad,) = torch.autograd.grad(nats.sum(), caught[:1])
     finally:
-        hook()
-    return grad[0].double().norm(dim=-1).flip(0).cpu().numpy()
+        undo()
+    return grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
 
 
-def _on_first_input(
-    model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None], *, embeds: bool = True
-) -> Callable[[], None]:
-    """Have the next pass tell of the vectors it first makes of ids, as a leaf; the function returned undoes it.
+def _gradient_by_frame(model: FrameModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
+    """norm_F of one row, the last frame first. What the speller sees of the frames by itself is left out."""
+    caught: list[Tensor] = []
+    trunk, read = model.trunk, model.trunk.read
 
-    Where it `embeds` these are what an embedding gives, else the first that a module is given.
-    """
+    def told(frames_1FX: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        caught.append(frames_1FX.detach().requires_grad_())
+        return read(caught[-1], state)
+
+    vars(trunk)["read"] = told  # before the class's own
+    undo = partial(vars(trunk).pop, "read")
+    return _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)[0].flip(0).cpu().numpy()
+
+
+def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:
+    """Have the next pass tell of the vectors it first makes of ids, as a leaf; the function returned undoes it."""
 
     def leaf(x: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
         tell(x)
         return x
 
-    if embeds and model.embedding is not None:
+    if model.embedding is not None:
         return model.embedding.register_forward_hook(lambda _module, _ids, x: leaf(x)).remove
     done: list[bool] = []
 

@@ -16,7 +16,7 @@ import dataclasses
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -167,6 +167,7 @@ class SequenceModel(nn.Module, ABC):
     embedding: nn.Embedding | OneHotLinear | None
     head: Linear | None  # None where the embedding is the head, or the fields have theirs
     field_head: FieldHead | None
+    carries: ClassVar[bool] = True  # whether in training, too, it returns a state to go on from
     ahead: nn.ModuleList  # for the second step ahead and later ones: what the head is to see
 
     def __init__(self, settings: ModelSettings) -> None:

@@ -55,7 +55,7 @@ class FrameState(State):
         )
 
 
-class Kept(nn.Dropout):
+class LockedDropout(nn.Dropout):
     """Dropout that leaves out the same numbers at every time of a sequence (Gal and Ghahramani 2016)."""
 
     def forward(self, x_BTC: Tensor) -> Tensor:
@@ -89,6 +89,7 @@ class FrameModel(SequenceModel):
     In training mode the state is None.
     """
 
+    carries = False
     embedding: nn.Embedding | OneHotLinear
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
@@ -103,10 +104,10 @@ class FrameModel(SequenceModel):
             settings, vocabulary_size=X, by_frame=False, fields=((0, X),), frames=None
         ))  # fmt: skip
         self.trunk.field_head = None
-        self.trunk.dropout = Kept(settings.dropout)
+        self.trunk.dropout = LockedDropout(settings.dropout)
         if isinstance(self.trunk, Recurrent):
             self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm:
-        self.heard_dropout = Kept(settings.dropout)
+        self.heard_dropout = LockedDropout(settings.dropout)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
         self.hear = Linear(C, C)
         self.embedding = embed(settings)

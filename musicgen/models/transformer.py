@@ -204,6 +204,8 @@ class Transformer(SequenceModel):
     and stepping alike. In training mode no cache is kept and the state is None.
     """
 
+    carries = False
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
         if settings.width % (2 * settings.heads):

@@ -80,8 +80,9 @@ def make_optimizers(
 ) -> tuple[torch.optim.Optimizer, ...]:
     """The optimisers that `kind` (of OPTIMIZERS) asks for, each with groups whose `lr` the loop sets at each step.
 
-    Matrices decay; norms, biases and embeddings don't. Muon takes the matrices between the embedding and the
-    output: in those a row stands for one id, and ids that are rare would move like frequent ones.
+    Matrices decay; norms, biases and embeddings don't. Muon takes the matrices between what is read and what is told
+    (`embedding`, `inputs`; `head`, `outputs`): there a row stands for one id, and a rare one would move like a frequent
+    one.
     `half` says that the device multiplies in bfloat16.
     """
     named = list(model.named_parameters())

@@ -48,10 +48,11 @@ class Learner:
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
         self.autocast = autocast_for(device, settings.precision, model.settings.family)
         self.pad: int = tokenizer.vocabulary.id("pad")
-        if settings.carry and model.settings.family == "transformer":
+        if settings.carry and not model.carries:
+            what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
             raise UsageError(
-                "[train] carry is for models with a state, which a Transformer in training has not",
-                hint="leave carry out, or choose a recurrent model",
+                f"[train] carry is for models with a state, which {what} in training has not",
+                hint="leave carry out, or choose a recurrent model and by_frame = false",
             )
         self.following_VV = following_of(tokenizer, device)
         kind: type[Batches] | type[Streams] = Streams if settings.carry else Batches

@@ -16,7 +16,7 @@ from musicgen.models import ModelSettings, SequenceModel
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.continuation import Request, assign_parts, faults, make_plan, plain_cut
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.tokenizers import TOKENIZERS, Remi
+from musicgen.tokenizers import TOKENIZERS, Frames, FramesSettings, Remi
 
 TOKENIZER = Remi()
 
@@ -314,3 +314,11 @@ def test_a_chord_for_ever_is_broken_unless_the_piece_did_so_before():
         before = Piece(480, (Track(notes=chords(opening)),))
         new = chords(stuck, begin=end)
         assert faults(new, cut=end, end=2 * end, bar_length=bar, before=before) == expected
+
+
+def test_frames_get_the_steps_that_held_notes_take():
+    """Each frame says its notes again: forty bars of 24 frames a quarter are 3,840 frames of, say, five ids."""
+    held = notes_array([(0, 480 * 4, pitch, 80) for pitch in (60, 64, 67, 72)])
+    piece = Piece(480, (Track(notes=held),))
+    plan = make_plan(piece, Frames(FramesSettings(24)), request=Request(bars=40), context=None)
+    assert plan.max_steps > 40 * 96 * 5

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from training_tunes import AUGMENT, REMI, Tunes, log, recipe, weights
 
+from musicgen.checkpoint import model_for
 from musicgen.errors import UsageError
 from musicgen.recipe import AugmentSettings
+from musicgen.tokenizers import Frames
 from musicgen.training.loop import train
+from musicgen.training.step import Learner
 from musicgen.training.streams import Streams
 
 PLAIN = AugmentSettings(0, 0, 0, 0.0)
@@ -93,6 +98,14 @@ def test_a_carried_state_changes_what_is_learned(tmp_path):
         train(tunes, REMI, recipe=recipe("lstm", length=16, **changes), folder=tmp_path / name, device="cpu")
     carried, windows = weights(tmp_path / "carried"), weights(tmp_path / "windows")
     assert any(not torch.equal(carried[name], windows[name]) for name in carried)
+
+
+def test_a_model_that_reads_by_frame_cannot_carry(tmp_path):
+    tokenizer = Frames()
+    changed = recipe("lstm", carry=True)
+    changed = dataclasses.replace(changed, model={**changed.model, "by_frame": True})
+    with pytest.raises(UsageError, match="a model that reads by frame in training has not"):
+        Learner(model_for(changed, tokenizer), Tunes(), tokenizer, recipe=changed, device=torch.device("cpu"))
 
 
 def test_a_transformer_cannot_carry(tmp_path):
