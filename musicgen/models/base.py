@@ -56,7 +56,9 @@ class ModelSettings:
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
     alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
     first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
-    spell it id after id (`frame_model.py`); for that it sees `look_back` frames, up to 8, beside its memory.
+    spell it id after id (`frame_model.py`); for that it sees `look_back` frames, up to 8, beside its memory. With
+    `by_pitch`, too, it reads along every pitch with the same weights instead (`pitch_model.py`), for frames that are
+    sets of pitches.
 
     Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
     `frames` is how it spells frames, where it does.
@@ -73,6 +75,7 @@ class ModelSettings:
     embedding: str = "learned"
     horizon: int = 1
     by_frame: bool = False
+    by_pitch: bool = False
     look_back: int = 8
     fields: tuple[tuple[int, int], ...] = ()
     frames: FrameLayout | None = None
@@ -92,6 +95,11 @@ class ModelSettings:
             raise UsageError(f"there is no embedding {self.embedding!r}", where="model", hint=hint)
         if self.by_frame and self.frames is None:
             raise UsageError("by_frame is set, and the tokenizer has no frames", where="model", hint="leave it out")
+        if self.by_pitch and (self.frames is None or self.frames.voices or not self.by_frame):
+            hint = "leave it out, or set by_frame and choose the tokenizer frames without voices"
+            raise UsageError(
+                "by_pitch is for models by frame whose frames are sets of pitches", where="model", hint=hint
+            )
         if self.by_frame and self.horizon > 1:
             raise UsageError("by_frame and a horizon don't go together", where="model", hint="leave one of them out")
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["FrameLayout", "Memory", "Seen", "SetView", "View", "VoiceView", "view_of"]
+__all__ = ["FrameLayout", "Memory", "Seen", "SetView", "View", "VoiceView", "ages", "places", "view_of"]
 
 Q = 128
 NONE = 128
@@ -149,7 +149,7 @@ class SetView(View):
         said_BT = self.layout.ranks(ids_BT)
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
-        at_BF, there_BF = _places(closes_BT)
+        at_BF, there_BF = places(closes_BT)
         # Sums over the ids, in which the frame that was begun before stands first, less the sums up to the last close.
         sums = torch.cat([past["now"][:, None], F.one_hot(said_BT, Q + 1)[..., :Q].float()], dim=1).cumsum(1)
         till = F.pad(sums.gather(1, _wide(at_BF + 1)) * there_BF[..., None], (0, 0, 1, 0))
@@ -198,7 +198,7 @@ class SetView(View):
         older, count = max(self.lags), frames_BFQ.shape[1] + 1
         result = {f"lag{lag}": line[:, older - lag : older - lag + count] for lag in self.lags}
         if self.far:
-            result["age"] = _ages(frames_BFQ, past["age"])
+            result["age"] = ages(frames_BFQ, past["age"])
             for n, keep in enumerate(TRACES):
                 result[f"trace{n}"] = _trace(frames_BFQ, past[f"trace{n}"], keep)
         return result
@@ -209,7 +209,7 @@ def _wide(at_BN: Tensor) -> Tensor:
     return at_BN[..., None].expand(-1, -1, Q)
 
 
-def _ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:
+def ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:
     """(B, 1 + F, Q): for how many frames each rank has sounded without a break, before these frames and after each."""
     number = torch.arange(1, frames_BFQ.shape[1] + 1, device=before_BQ.device)[:, None]
     broken = torch.where(frames_BFQ > 0, 0, number).cummax(1).values if frames_BFQ.shape[1] else frames_BFQ
@@ -278,7 +278,7 @@ class VoiceView(View):
         last = torch.stack([_roll(back[lag], there) for lag, there in within.items()]).sum(0)
         here_BT = same_BT.clamp(max=NONE)
         spoken_BT = torch.where(turn_BT > 0, rank_BT.clamp(max=NONE), NONE)
-        at_BF, there_BF = _places(is_voice_BT & (turn_BT == 0))
+        at_BF, there_BF = places(is_voice_BT & (turn_BT == 0))
         number_BF = number_BT.gather(1, at_BF) - 1
         frames_BFX = self._frame_vectors(self._parts(line, at_BF), number_BF) * there_BF[..., None]
         return Seen(
@@ -321,7 +321,7 @@ class VoiceView(View):
         return torch.cat([on * (1 - still), on * still], dim=-1).flatten(2)
 
 
-def _places(ends_BT: Tensor) -> tuple[Tensor, Tensor]:
+def places(ends_BT: Tensor) -> tuple[Tensor, Tensor]:
     """at_BF, where frames end in each row, and there_BF, which of these there are: rows have more or fewer."""
     count_B = ends_BT.sum(1)
     most = int(count_B.max())

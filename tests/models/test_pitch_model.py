@@ -1,0 +1,170 @@
+"""Models along every pitch: their chances sum to one, and one pass, pieces and single ids agree, whatever the family."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from musicgen.errors import UsageError
+from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
+from musicgen.models.following import following_of
+from musicgen.models.frame_view import FrameLayout
+from musicgen.models.pitch_view import LineView
+from musicgen.tokenizers import Frames, FramesSettings
+
+ORDERS = ["descending", "ascending"]
+LOW, HIGH = 40, 70
+
+
+def model(family: str, tokenizer: Frames, *, seed: int = 0):
+    settings = ModelSettings(
+        family,
+        len(tokenizer.vocabulary),
+        width=24,
+        layers=2,
+        context=12,
+        by_frame=True,
+        by_pitch=True,
+        frames=FrameLayout(**tokenizer.layout),
+    )
+    net = build_model(settings, seed=seed)
+    with torch.no_grad():  # a new model's hazards are all but even: too even to tell a mistake by
+        net.outputs.weight.mul_(60)
+        net.block.project.weight.normal_(std=0.2)
+    return net.eval()
+
+
+def music(tokenizer: Frames, count: int, *, seed: int) -> torch.Tensor:
+    """BOS and `count` frames, some of them empty, and some like the one before."""
+    v, rng = tokenizer.vocabulary, np.random.default_rng(seed)
+    ids, last = [v.id("bos")], [v.id("end")]
+    for _ in range(count):
+        if rng.random() < 0.7:
+            drawn = np.sort(rng.choice(np.arange(LOW, HIGH), rng.integers(0, 6), replace=False))
+            drawn = drawn[::-1] if tokenizer.settings.order == "descending" else drawn
+            last = [v.id("pitch", int(p)) for p in drawn] + [v.id("end")]
+        ids += last
+    return torch.tensor(ids)
+
+
+def batch(tokenizer: Frames) -> torch.Tensor:
+    rows = [music(tokenizer, 14, seed=1), music(tokenizer, 20, seed=2)]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_one_pass_over_frames_is_as_exact_as_a_score_for_every_id(family, order):
+    tokenizer = Frames(FramesSettings(2, order))
+    net, ids = model(family, tokenizer), batch(tokenizer)
+    inputs, targets = ids[:, :-1], ids[:, 1:]
+    with torch.no_grad():
+        logits, _ = net(ids)
+        chances = logits.softmax(-1)
+        # They are chances already: nothing is left to renormalise, and nothing may come that is out of order.
+        torch.testing.assert_close(logits.exp(), chances)
+        may = following_of(tokenizer)[ids]
+        assert (chances * ~may).max() == 0
+        assert chances.amax(-1).std() > 0.01
+        wanted = torch.nn.functional.cross_entropy(
+            logits[:, :-1].transpose(1, 2), targets, ignore_index=0, reduction="none"
+        )
+        nats, _ = net.nats(inputs, targets, pad=0, following_VV=following_of(tokenizer))
+        torch.testing.assert_close(nats, wanted, atol=1e-4, rtol=1e-4)
+        for row in range(2):
+            alone, _ = net(ids[row : row + 1])
+            torch.testing.assert_close(alone[0], logits[row], atol=1e-4, rtol=1e-4)
+        for cuts in ([1, 2, 30], range(1, inputs.shape[1])):
+            state = other = None
+            parts, of_nats = [], []
+            for begin, end in itertools.pairwise([0, *cuts, inputs.shape[1]]):
+                part, state = net(inputs[:, begin:end], state)
+                parts.append(part)
+                some, other = net.nats(inputs[:, begin:end], targets[:, begin:end], other, pad=0)
+                of_nats.append(some)
+            torch.testing.assert_close(torch.cat(parts, dim=1), logits[:, :-1], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(torch.cat(of_nats, dim=1), wanted, atol=1e-4, rtol=1e-4)
+            assert state.position == inputs.shape[1]
+
+
+@pytest.mark.parametrize("family", ["lstm", "transformer"])
+def test_made_faster_it_samples_each_row_as_if_alone(family):
+    tokenizer = Frames(FramesSettings(2))
+    net, ids = model(family, tokenizer).faster(), music(tokenizer, 12, seed=3)
+    with torch.no_grad():
+        whole, _ = net(ids[None])
+        _, state = net(ids[None, :6])
+        three = select_state(state, [0, 0, 0])
+        other = torch.where(ids == ids[7], ids[8], ids)
+        for t in range(6, len(ids)):
+            step = torch.stack([ids[t], other[t], ids[t]])[:, None]
+            together, three = net(step, three)
+            logits, state = net(ids[None, t : t + 1], state)
+            assert torch.equal(together[0], logits[0])
+            assert torch.equal(together[2], logits[0])
+            torch.testing.assert_close(logits[0, 0], whole[0, t], atol=1e-4, rtol=1e-4)
+
+
+def test_every_pitch_is_treated_alike():
+    """Two semitones higher, and two frames of rest for the beat: the same nats but for what a key's own weights say."""
+    tokenizer = Frames(FramesSettings(2))
+    net, ids = model("lstm", tokenizer), music(tokenizer, 20, seed=4)[None]
+    moved = torch.from_numpy(tokenizer.transposed(ids[0].numpy(), 2).astype(np.int64))[None]
+    assert not torch.equal(ids, moved)
+    with torch.no_grad():
+        net.inputs["key"].weight.zero_()
+        here, there = (net.nats(x[:, :-1], x[:, 1:], pad=0)[0] for x in (ids, moved))
+    # By id it differs where the keyboard ends, which a sum over 88 keys barely feels.
+    assert here.sum().item() == pytest.approx(there.sum().item(), rel=0.01)
+    assert (here - there).abs().max() > 0
+
+
+def test_pitches_that_no_piano_has_are_unlikely_and_possible():
+    tokenizer = Frames(FramesSettings(2))
+    v, net = tokenizer.vocabulary, model("gru", tokenizer)
+    ids = torch.tensor([[v.id("bos"), v.id("pitch", 120), v.id("pitch", 60), v.id("pitch", 3), v.id("end")]])
+    with torch.no_grad():
+        nats, _ = net.nats(ids[:, :-1], ids[:, 1:], pad=0)
+    assert nats[0, 0] > 10
+    assert nats[0, 2] > 10
+    assert nats.isfinite().all()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_lines_are_told_what_was_said(order):
+    tokenizer = Frames(FramesSettings(2, order))
+    v, view = tokenizer.vocabulary, LineView(FrameLayout(**tokenizer.layout))
+    ids = music(tokenizer, 30, seed=5)
+    lines = view.see(ids[None], view.begin(1, ids.device))
+    frames: list[set[int]] = [set()]
+    for token in ids[1:].tolist():
+        if token == v.id("end"):
+            frames.append(set())
+        else:
+            frames[-1].add(token - v.base["pitch"])
+    past = [set(), set()]
+    for number in range(len(frames)):
+        for key in range(88):
+            pitch = 108 - key if order == "descending" else 21 + key
+            last, before = pitch in past[-1], pitch in past[-2]
+            age = next((n for n, frame in enumerate(reversed(past)) if pitch not in frame), 0)
+            rest = next((n for n, frame in enumerate(reversed(past[2:])) if pitch in frame), 10**6)
+            wanted = (last, last and not before, before, np.log2(1 + age) / 3, 1 if last else 1 / (1 + rest))
+            told = lines.told_BFNK[0, number, :, key]
+            torch.testing.assert_close(told, torch.tensor([float(x) for x in wanted]), atol=1e-5, rtol=0)
+        past.append(frames[number])
+    assert lines.number_BF[0].tolist() == list(range(len(frames)))
+
+
+def test_only_sets_have_pitches_in_order():
+    with pytest.raises(UsageError, match="by_pitch"):
+        ModelSettings("lstm", 132, by_pitch=True)
+    layout = FrameLayout(**Frames(FramesSettings(4, "descending", 4)).layout)
+    with pytest.raises(UsageError, match="by_pitch"):
+        ModelSettings("lstm", 132, by_frame=True, by_pitch=True, frames=layout)
+    _, state = build_model(ModelSettings("lstm", 132, width=16, layers=1)).eval()(torch.tensor([[1]]))
+    with pytest.raises(TypeError, match="model of pitches"):
+        model("lstm", Frames(FramesSettings(2)))(torch.tensor([[1]]), state)
