@@ -27,6 +27,7 @@ from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation import plots, probes
 from musicgen.evaluation.step_roll import bar_lines, pitch_kind, step_notes
 from musicgen.models.frame_model import FrameModel
+from musicgen.models.pitch_model import PitchModel
 from musicgen.models.transformer import Transformer, attention_weights
 from musicgen.piece import Piece
 
@@ -92,7 +93,7 @@ def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Alb
     _try(album, "gradients.png", lambda: _gradients(run, folder / "gradients.csv"))
     _try(album, "memory.png", lambda: _memory(run, source))
     _try(album, "pitches.png", lambda: _pitches(run, source))
-    body = run.model.trunk if isinstance(run.model, FrameModel) else run.model
+    body = run.model.trunk if isinstance(run.model, FrameModel | PitchModel) else run.model
     if isinstance(body, Transformer) or hasattr(body, "gates"):
         ids, title = _excerpt(run, source, piece)
         if ids is None:
@@ -202,7 +203,7 @@ def _pitches(run: Run, source: Corpus | None) -> Figure:
 def _excerpt(run: Run, source: Corpus | None, piece: Piece | None) -> tuple[np.ndarray | None, str]:
     """The ids to look at, from the beginning of a piece, and what to call them."""
     longest = min(STEPS, run.model.context or STEPS)
-    if isinstance(run.model, FrameModel):
+    if isinstance(run.model, FrameModel | PitchModel):
         longest = STEPS * 4  # as many ids as frames of three notes take
     if piece is not None:
         ids = run.tokenizer.encode(piece)
@@ -220,10 +221,14 @@ def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
     notes, bars = step_notes(run.tokenizer, ids), bar_lines(run.tokenizer, ids)
     batch = _tensor(run, ids[None])
     body: Any = run.model
-    if isinstance(run.model, FrameModel):
+    if isinstance(run.model, FrameModel | PitchModel):
         # The trunk's steps are frames, of which the first stands before the piece.
         body = run.model.trunk
-        batch, done_BT = run.model.frames(batch)
+        if isinstance(run.model, PitchModel):
+            batch, done_BT, pitch = run.model.busiest_line(batch)
+            title = f"{title}, along pitch {pitch}"
+        else:
+            batch, done_BT = run.model.frames(batch)
         if notes is not None:
             of_step = np.append(done_BT[0].cpu().numpy(), batch.shape[1] - 1) + 1
             notes = notes._replace(begin=of_step[notes.begin], end=of_step[notes.end])
@@ -257,7 +262,7 @@ def _tensor(run: Run, ids: np.ndarray) -> Tensor:
 
 def _unit(run: Run) -> str:
     """What the body of the model takes at a time."""
-    return "frame" if isinstance(run.model, FrameModel) else "step"
+    return "frame" if isinstance(run.model, FrameModel | PitchModel) else "step"
 
 
 def _name(run: Run) -> str:

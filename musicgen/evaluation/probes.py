@@ -25,6 +25,7 @@ from musicgen.errors import UnreadableError
 from musicgen.models import SequenceModel, State
 from musicgen.models.frame_model import FrameModel
 from musicgen.models.frame_view import Q
+from musicgen.models.pitch_model import PitchModel
 
 __all__ = [
     "gradient_by_lag",
@@ -63,6 +64,8 @@ def input_rows(model: SequenceModel) -> np.ndarray | None:
                 # What the trunk reads of a pitch that is struck; the speller's own rows are about what follows.
                 rows_CQ = F.pad(read.weight[:Q].t(), (0, 1))
                 return model.layout.from_ranks(rows_CQ, size).t().float().cpu().numpy()
+        if isinstance(model, PitchModel):  # all that tells one key from another
+            return model.key_rows().float().cpu().numpy()
         if model.embedding is not None:
             device = next(model.parameters()).device
             return model.embedding(torch.arange(size, device=device)).float().cpu().numpy()
@@ -118,7 +121,7 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
     frames reads are frames, told as what they hold: K is the least that a row has.
     """
     model.eval()
-    if isinstance(model, FrameModel):
+    if isinstance(model, FrameModel | PitchModel):
         rows = [_gradient_by_frame(model, inputs[n : n + 1], targets[n : n + 1], pad=pad) for n in range(len(inputs))]
         least = min(map(len, rows))
         return np.stack([row[:least] for row in rows])
@@ -154,8 +157,9 @@ def _gradient_norms(
     return grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
 
 
-def _gradient_by_frame(model: FrameModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
-    """norm_F of one row, the last frame first. What the speller sees of the frames by itself is left out."""
+def _gradient_by_frame(model: FrameModel | PitchModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
+    """norm_F of one row, the last frame first. What the speller sees of the frames by itself is left out; a model of
+    pitches has many lines, whose norm is that of all."""
     caught: list[Tensor] = []
     trunk, read = model.trunk, model.trunk.read
 
@@ -165,7 +169,8 @@ def _gradient_by_frame(model: FrameModel, ids_1T: Tensor, targets_1T: Tensor, *,
 
     vars(trunk)["read"] = told  # before the class's own
     undo = partial(vars(trunk).pop, "read")
-    return _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)[0].flip(0).cpu().numpy()
+    norm_NF = _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)
+    return norm_NF.norm(dim=0).flip(0).cpu().numpy()
 
 
 def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:

@@ -148,6 +148,21 @@ class PitchModel(SequenceModel):
         self.eval()
         return self
 
+    def busiest_line(self, ids_1T: Tensor) -> tuple[Tensor, Tensor, int]:
+        """x_1FC, what the trunk reads along the pitch that sounds most in a piece from its beginning, the first step
+        before any frame; done_1T, how many frames have ended after each id; and that pitch."""
+        lines = self.view.see(ids_1T, self.view.begin(1, ids_1T.device))
+        key = int(lines.told_BFNK[0, :, 0].sum(0).argmax())
+        rank = self.view.first + key
+        return self._told(lines)[:, :, key], lines.done_BT, Q - 1 - rank if self.layout.descending else rank
+
+    def key_rows(self) -> Tensor:
+        """rows_VC: what a line is told of the key that it runs along, by the key's id; other
+        rows mean nothing."""
+        rows_CK = self.inputs["key"].get_parameter("weight").t()
+        rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
+        return self.layout.from_ranks(rows_CR, self.settings.vocabulary_size).t()
+
     def _by_rows(self, read: Callable[..., Any], ids: Tensor, state: State | None, *more: Tensor) -> Any:
         """What `read` makes of ids and a state: of the whole batch in training; else row by row, so that what becomes
         of a row doesn't depend on others, and each can end its frames where it does."""

@@ -70,9 +70,9 @@ def runs(tmp_path_factory) -> dict[str, Path]:
             made[family] = root / family
             shutil.copytree("corpus", Path(family, "corpus"))
         assert run("corpus", "build", "tunes", "-o", "frames", "--tokenizer", "frames", "--jobs", 1).exit_code == 0
-        for family in ("transformer", "gru"):
-            name = f"{family} by frame"
-            changes = ["--set", "model.by_frame=true"]
+        for family, way in (("transformer", "frame"), ("gru", "frame"), ("gru", "pitch"), ("transformer", "pitch")):
+            name = f"{family} by {way}"
+            changes = ["--set", "model.by_frame=true", "--set", f"model.by_pitch={str(way == 'pitch').lower()}"]
             result = run(
                 "train", "frames", "-o", name, "--recipe", "recipe.toml", "--set", f"model.family={family}", *changes
             )
@@ -105,6 +105,8 @@ def gradients(folder: Path) -> None:
         ("lstm", {"gates.png"}),
         ("transformer by frame", {"attention.layer1.png"}),
         ("gru by frame", {"gates.png"}),
+        ("gru by pitch", {"gates.png"}),
+        ("transformer by pitch", {"attention.layer1.png"}),
     ],
 )
 def test_a_run_has_its_pictures(runs, tmp_path, family, own):
