@@ -230,8 +230,11 @@ class SequenceModel(nn.Module, ABC):
     def embedded(self, ids: Tensor) -> Tensor:
         """x_BTC of ids_BT, or of ids_BTF as the sum of the fields' embeddings.
 
-        A step may also be told as how often it has each id, ids_BTV of floats.
+        A step may also be told as how often it has each id, ids_BTV of floats; or, where the embedding is an
+        `nn.Identity`, as its vector.
         """
+        if isinstance(self.embedding, nn.Identity):
+            return ids
         if ids.is_floating_point():
             weight = self.embedding.weight  # type: ignore[union-attr]
             return ids @ (weight.t() if isinstance(self.embedding, OneHotLinear) else weight)

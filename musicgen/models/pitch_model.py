@@ -90,6 +90,7 @@ class PitchModel(SequenceModel):
             settings, vocabulary_size=C, by_frame=False, by_pitch=False, fields=((0, C),), frames=None
         ))  # fmt: skip
         self.trunk.field_head = None
+        self.trunk.embedding = nn.Identity()  # type: ignore[assignment]
         self.trunk.dropout = nn.Identity()  # what is told is little enough
         if isinstance(self.trunk, Recurrent):
             self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm

@@ -86,6 +86,8 @@ class Recurrent(SequenceModel):
     def _first(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Of one step, ids_B or ids_BF: its vectors, or what these send to the first layer's gates."""
         table = self._first_VG
+        if isinstance(self.embedding, nn.Identity):
+            return ids, None
         if table is None and self.embedding is not None:
             return _summed(ids, self.embedding.weight), None
         table = self.recurrence.table(None) if table is None else table
