@@ -95,3 +95,21 @@ def test_a_published_set_goes_from_raw_file_to_figure_and_into_a_mixture(tmp_pat
     one, two, both = (float(line.split(": ")[1].split()[0]) for line in mixed.stdout.splitlines()[:3])
     assert both <= (one + two) / 2 + 1e-3
     assert mixed.stdout.splitlines()[2].endswith("over 12 frames")
+
+
+def test_the_folk_lab_goes_from_tunes_to_a_table(tmp_path):
+    names = "CDEFGABc"
+    tunes = [
+        f"X:{n}\nT:Tune {n}\nM:4/4\nL:1/8\nK:G\n" + "|".join(names[(n * i) % 8 :: 3] * 2 for i in range(1, 9)) + "|]\n"
+        for n in range(1, 31)
+    ]
+    (tmp_path / "tunes.abc").write_text("\n".join(tunes))
+    done = run("folk/lab.py", "--data", tmp_path / "tunes.abc", "--work", tmp_path / "work", "--quick")
+    assert done.returncode == 0, done.stderr
+    lab, ours = json.loads((tmp_path / "work" / "results.json").read_text())
+    for row, name in ((lab, "6.S191 lab"), (ours, "musicgen, abc")):
+        assert row["model"] == name
+        assert f"| {name} | {row['parameters']:,} |" in done.stdout
+        assert 0 < row["nats_per_character"] < 6
+    # Whatever ours has learned, its grammar lets nothing through that is no tune.
+    assert ours["tunes"] == ours["read"] == ours["with_8_bars"] == 2
