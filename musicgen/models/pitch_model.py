@@ -8,7 +8,7 @@ the last one gets a hazard: how likely it is said, if all before it are not. The
 
 which sum to one by themselves. All hazards that a frame needs come from one pass, as none depends on later ranks.
 
-Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, N channels, C width, V vocabulary.
+Shapes: B batch, T time (ids), F frames, I channels, K ranks of the keyboard, C width, V vocabulary.
 
 Sources: tied networks along time and along the notes of a frame from Johnson 2017 ("Generating polyphonic music using
 tied parallel networks"); here the frame's own ranks are summed by interval, as in a NADE (Larochelle and Murray 2011),
@@ -153,7 +153,7 @@ class PitchModel(SequenceModel):
         """x_1FC, what the trunk reads along the pitch that sounds most in a piece from its beginning, the first step
         before any frame; done_1T, how many frames have ended after each id; and that pitch."""
         lines = self.view.see(ids_1T, self.view.begin(1, ids_1T.device))
-        key = int(lines.told_BFNK[0, :, 0].sum(0).argmax())
+        key = int(lines.told_BFIK[0, :, 0].sum(0).argmax())
         rank = self.view.first + key
         return self._told(lines)[:, :, key], lines.done_BT, Q - 1 - rank if self.layout.descending else rank
 
@@ -198,7 +198,7 @@ class PitchModel(SequenceModel):
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
         roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=frames)
         keys = slice(self.view.first, self.view.first + KEYS)
-        hazard_BFQ = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFNK[:, :, 0])
+        hazard_BFQ = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
         spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
         width = spared_BFR.shape[2]
         cell_BT = lines.done_BT * width
@@ -233,11 +233,11 @@ class PitchModel(SequenceModel):
 
     def _told(self, lines: Lines) -> Tensor:
         """x_BFKC, what the trunk reads."""
-        told_BFNK = lines.told_BFNK
-        B, frames, _, K = told_BFNK.shape
-        around = self.inputs["around"](told_BFNK.flatten(0, 1)).view(B, frames, -1, K)
+        told_BFIK = lines.told_BFIK
+        B, frames, _, K = told_BFIK.shape
+        around = self.inputs["around"](told_BFIK.flatten(0, 1)).view(B, frames, -1, K)
         # From every key, the last frame's pitches by how far above it their class stands.
-        octaves = F.pad(told_BFNK[:, :, 0], (0, -K % 12)).unflatten(2, (-1, 12)).sum(2)
+        octaves = F.pad(told_BFIK[:, :, 0], (0, -K % 12)).unflatten(2, (-1, 12)).sum(2)
         octaves = torch.cat([octaves, octaves[..., :11]], dim=2).flatten(0, 1)
         classes = self.inputs["classes"](octaves[:, None]).view(B, frames, -1, 12)
         x_BFCK = around + classes.repeat(1, 1, 1, -(-K // 12))[..., :K]
@@ -259,7 +259,7 @@ class PitchModel(SequenceModel):
         behind_BTQ = ranks > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
         keys = slice(self.view.first, self.view.first + KEYS)
         said_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
-        last_BTK = lines.told_BFNK[row_B1, done_BT, 0]
+        last_BTK = lines.told_BFIK[row_B1, done_BT, 0]
         hazard_BTQ = self._hazards(hidden_BFKC[row_B1, done_BT], said_BTK, last_BTK)
         spared_BTQ = (F.logsigmoid(-hazard_BTQ) * behind_BTQ).cumsum(-1)
         before_BTQ = F.pad(spared_BTQ, (1, -1)) + F.logsigmoid(hazard_BTQ)

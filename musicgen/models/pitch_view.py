@@ -2,7 +2,7 @@
 
 Ranks and layouts are those of `frame_view.py`. Only the keyboard's ranks have lines: A0 to C8, in order.
 
-Shapes: B batch, T time (ids), F frames of these ids, K ranks of the keyboard.
+Shapes: B batch, T time (ids), F frames of these ids, I channels, K ranks of the keyboard.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ CHANNELS = 5
 class Lines:
     """What is known after the ids of a batch. Frame 0 is the one that they begin in or with.
 
-    `told_BFNK`, with F one more than the frames that these ids complete: what each line is told before each frame, in
+    `told_BFIK`, with F one more than the frames that these ids complete: what each line is told before each frame, in
     CHANNELS: whether it sounded in the last one, whether it began there, whether it sounded in the one before that,
     the logarithm of how long it has sounded, and how lately it did, 1 / (1 + frames since). `number_BF` counts frames
     from the piece's beginning. `done_BT` says to which of these frames the next id belongs.
     """
 
-    told_BFNK: Tensor
+    told_BFIK: Tensor
     number_BF: Tensor
     done_BT: Tensor
     rank_BT: Tensor  # of each id, NONE where it is no pitch
@@ -77,7 +77,7 @@ class LineView:
         end_B1 = done_BT[:, -1:]
         kept = {"last": last, "before": before, "age": age, "rest": rest}
         return Lines(
-            told_BFNK=torch.stack(channels, dim=2)[..., keys],
+            told_BFIK=torch.stack(channels, dim=2)[..., keys],
             number_BF=number_BF,
             done_BT=done_BT,
             rank_BT=rank_BT,

@@ -119,7 +119,7 @@ def test_every_pitch_is_treated_alike():
         lines, hidden_BFKC, _ = net._listen(ids[None], None)
         first = net.view.first
         roll_BFQ = net.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=hidden_BFKC.shape[1])
-        of_all = net._hazards(hidden_BFKC, roll_BFQ[..., first : first + KEYS], lines.told_BFNK[:, :, 0])
+        of_all = net._hazards(hidden_BFKC, roll_BFQ[..., first : first + KEYS], lines.told_BFIK[:, :, 0])
         return of_all[0, :, first : first + KEYS]
 
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_lines_are_told_what_was_said(order):
             age = next((n for n, frame in enumerate(reversed(past)) if pitch not in frame), 0)
             rest = next((n for n, frame in enumerate(reversed(past[2:])) if pitch in frame), 10**6)
             wanted = (last, last and not before, before, np.log2(1 + age) / 3, 1 if last else 1 / (1 + rest))
-            told = lines.told_BFNK[0, number, :, key]
+            told = lines.told_BFIK[0, number, :, key]
             torch.testing.assert_close(told, torch.tensor([float(x) for x in wanted]), atol=1e-5, rtol=0)
         past.append(frames[number])
     assert lines.number_BF[0].tolist() == list(range(len(frames)))
