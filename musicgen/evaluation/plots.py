@@ -7,6 +7,7 @@ Shapes: T time in steps, H heads, C units, P pitches, N excerpts, K lags.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def draw_loss(log: Mapping[str, np.ndarray], *, title: str) -> Figure:
     below.set_xlabel("training step")
     for axes in (top, below):
         axes.grid(alpha=0.25)
-    figure.suptitle(title)
+    _entitle(figure, title)
     return figure
 
 
@@ -87,7 +88,7 @@ def draw_gradients(layers: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title
     axes.set_ylabel("norm of the gradient (nats per unit of weight)")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.suptitle(title)
+    _entitle(figure, title)
     return figure
 
 
@@ -121,7 +122,7 @@ def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figur
         axes.axvspan(reach + 0.5, len(lags) - 1, color="grey", alpha=0.15, label=f"nought past lag {reach}")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    figure.suptitle(title)
+    _entitle(figure, title)
     return figure
 
 
@@ -185,7 +186,7 @@ def draw_pitches(
         right.set_ylim(min(-0.05, 1.2 * others.min()), max(0.05, 1.2 * others.max()))
     right.set_title("likeness by interval, of rows less their mean (the bar of 0 goes up to 1)", fontsize=10)
     right.grid(axis="y", alpha=0.25)
-    figure.suptitle(title)
+    _entitle(figure, title)
     return figure
 
 
@@ -241,7 +242,7 @@ def draw_attention(
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(-0.5, steps - 0.5)
     figure.colorbar(image, ax=grid[1::2, -1].tolist(), label="attention weight (a row sums to 1)", aspect=40)
-    figure.suptitle(title)
+    _entitle(figure, title)
     return figure
 
 
@@ -284,7 +285,7 @@ def draw_gates(
             axes.set_axis_off()
         grid[len(gates), column].set_xlabel(unit)
         grid[len(gates), column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.suptitle(title)
+    _entitle(figure, title)
     return figure
 
 
@@ -313,3 +314,8 @@ def _bars(axes: Axes, bars: np.ndarray, *, both: bool = False) -> None:
     axes.vlines(bars - 0.5, 0, 1, transform=axes.get_xaxis_transform(), **style)
     if both:
         axes.hlines(bars - 0.5, 0, 1, transform=axes.get_yaxis_transform(), **style)
+
+
+def _entitle(figure: Figure, title: str) -> None:
+    """The title over all, in as many lines as the figure's width asks for: a path in it may be long."""
+    figure.suptitle(textwrap.fill(title, max(40, int(8.5 * figure.get_figwidth()))))
