@@ -9,13 +9,16 @@ from typing import Any
 
 import torch
 
+from musicgen.models.base import ModelSettings
+
 __all__ = ["autocast_for", "multiplies_in_bfloat16"]
 
 
-def autocast_for(device: torch.device, precision: str, family: str) -> Callable[[], Any]:
-    """A context maker: bfloat16 where it helps, on CUDA, and for Transformers on CPUs that have the instructions."""
+def autocast_for(device: torch.device, precision: str, model: ModelSettings) -> Callable[[], Any]:
+    """A context maker: bfloat16 where it helps, on CUDA, and on CPUs that have the instructions for Transformers and
+    for models along every pitch, whose products are of many rows."""
     if precision == "auto":
-        helps = device.type == "cuda" or family == "transformer"
+        helps = device.type == "cuda" or model.family == "transformer" or model.by_pitch
         precision = "bfloat16" if helps and multiplies_in_bfloat16(device) else "float32"
     if precision == "float32":
         return contextlib.nullcontext

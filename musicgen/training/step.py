@@ -46,7 +46,7 @@ class Learner:
         self.model, self.settings, self.device = model, settings, device
         half = multiplies_in_bfloat16(device)
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
-        self.autocast = autocast_for(device, settings.precision, model.settings.family)
+        self.autocast = autocast_for(device, settings.precision, model.settings)
         self.pad: int = tokenizer.vocabulary.id("pad")
         if settings.carry and not model.carries:
             what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
