@@ -57,8 +57,7 @@ class ModelSettings:
     alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
     first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
     spell it id after id (`frame_model.py`); for that it sees `look_back` frames, up to 8, beside its memory. With
-    `by_pitch`, too, it reads along every pitch with the same weights instead (`pitch_model.py`), for frames that are
-    sets of pitches.
+    `by_pitch`, too, it reads along every pitch with the same weights instead (`pitch_model.py`).
 
     Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
     `frames` is how it spells frames, where it does.
@@ -95,11 +94,8 @@ class ModelSettings:
             raise UsageError(f"there is no embedding {self.embedding!r}", where="model", hint=hint)
         if self.by_frame and self.frames is None:
             raise UsageError("by_frame is set, and the tokenizer has no frames", where="model", hint="leave it out")
-        if self.by_pitch and (self.frames is None or self.frames.voices or not self.by_frame):
-            hint = "leave it out, or set by_frame and choose the tokenizer frames without voices"
-            raise UsageError(
-                "by_pitch is for models by frame whose frames are sets of pitches", where="model", hint=hint
-            )
+        if self.by_pitch and not self.by_frame:
+            raise UsageError("by_pitch is set, and by_frame is not", where="model", hint="set both, or neither")
         if self.by_frame and self.horizon > 1:
             raise UsageError("by_frame and a horizon don't go together", where="model", hint="leave one of them out")
 

@@ -1,25 +1,20 @@
 """Models that run along every pitch with the same weights: what was learned of one key of the piano is known of all.
 
 Each pitch has a line of its own through the frames, which any of the families reads; it is told what has sounded
-around it, counted in semitones from it. From all lines, and from the ranks said so far in this frame, each rank behind
-the last one gets a hazard: how likely it is said, if all before it are not. The ids' likelihoods are products of these,
-
-    p(r | last) = h_r * prod_{last < j < r} (1 - h_j),    p(end | last) = prod_{last < j} (1 - h_j),
-
-which sum to one by themselves. All hazards that a frame needs come from one pass, as none depends on later ranks.
+around it, counted in semitones from it. What lines say becomes the next id's likelihood in `pitch_sets.py`, where
+frames are sets, and in `pitch_voices.py`, where they are voices.
 
 Shapes: B batch, T time (ids), F frames, I channels, K ranks of the keyboard, C width, V vocabulary.
 
 Sources: tied networks along time and along the notes of a frame from Johnson 2017 ("Generating polyphonic music using
-tied parallel networks"); here the frame's own ranks are summed by interval, as in a NADE (Larochelle and Murray 2011),
-where Johnson has a second recurrence.
+tied parallel networks").
 """
 
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Self
 
 import torch
@@ -27,17 +22,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.models.base import ModelSettings, SequenceModel, State
-from musicgen.models.frame_model import Block, LockedDropout
+from musicgen.models.frame_model import LockedDropout
 from musicgen.models.frame_view import BEAT, Memory, Q
 from musicgen.models.head import Linear
-from musicgen.models.pitch_view import CHANNELS, KEYS, OUTSIDE, Lines, LineView
+from musicgen.models.pitch_view import KEYS, OUTSIDE, Lines, LineView
 from musicgen.models.rnn import Recurrent
 
-__all__ = ["LineState", "PitchModel"]
+__all__ = ["AT_ONCE", "NEVER", "LineState", "PitchModel"]
 
 AROUND = 12  # semitones either way that a line is told of
-FARTHEST = 40  # semitones; ranks that lie farther below count as that far
-NEVER = -12.0  # the hazard's logit of a pitch outside the keyboard: one in 160,000
+NEVER = -12.0  # the score of a pitch outside the keyboard; of a hazard one in 160,000
 AT_ONCE = 512  # ids whose scores are worked out at once
 
 
@@ -71,20 +65,15 @@ class LineState(State):
 
 
 class PitchModel(SequenceModel):
-    """A trunk along every pitch and the hazards of a frame's ranks. What `read` returns are the logits themselves.
-
-    In training mode the state is None.
-    """
+    """A trunk along every pitch. What `read` returns are the logits themselves; in training mode the state is None."""
 
     carries = False
     embedding: None
 
-    def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
+    def __init__(self, settings: ModelSettings, family: type[SequenceModel], view: LineView) -> None:
         super().__init__(settings)
-        assert settings.frames is not None
-        C, dropout = settings.width, settings.dropout
-        self.layout = settings.frames
-        self.view = LineView(self.layout)
+        C = settings.width
+        self.view, self.layout = view, view.layout
         # A frame is to a line a step told by C numbers, as a step with fields is.
         self.trunk = family(dataclasses.replace(
             settings, vocabulary_size=C, by_frame=False, by_pitch=False, fields=((0, C),), frames=None
@@ -95,27 +84,18 @@ class PitchModel(SequenceModel):
         if isinstance(self.trunk, Recurrent):
             self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm
         self.inputs = nn.ModuleDict({
-            "around": nn.Conv1d(CHANNELS, C, 2 * AROUND + 1, padding=AROUND),
+            "around": nn.Conv1d(view.channels, C, 2 * AROUND + 1, padding=AROUND),
             "classes": nn.Conv1d(1, C, 12, bias=False),
             "key": nn.Embedding(KEYS, C),
             "beat": nn.Embedding(BEAT, C),
         })  # fmt: skip
         self.input_norm = nn.LayerNorm(C, bias=False)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
-        self.dropout = LockedDropout(dropout)
+        self.dropout = LockedDropout(settings.dropout)
         self.hear = Linear(C, C)
-        self.intervals = nn.Parameter(torch.empty(2, FARTHEST + 1, C))
-        self.said_dropout = LockedDropout(dropout / 2)
-        self.block = Block(C, dropout=dropout / 2)
-        self.block.dropout = LockedDropout(dropout / 2)  # drawing a mask for every frame would take a third of a step
-        self.norm = nn.LayerNorm(C, bias=False)
-        self.outputs = nn.Linear(C, 1)
         self.embedding, self.head, self.field_head, self.ahead = None, None, None, nn.ModuleList()
-        nn.init.normal_(self.intervals, std=0.1)
         for name, part in self.inputs.items():
             nn.init.normal_(part.get_parameter("weight"), std=0.05 if name == "classes" else 0.1)
-        nn.init.normal_(self.outputs.weight, std=0.02)
-        nn.init.constant_(self.outputs.bias, -3.0)  # about the share of the keys that sound
 
     @property
     def context(self) -> None:
@@ -126,23 +106,13 @@ class PitchModel(SequenceModel):
         """logits_BTV after each id, and the state; see `SequenceModel.read`."""
         return self._by_rows(self._read, ids, state)
 
+    @abstractmethod
+    def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
+        """`read` of a batch in training, and else of one row."""
+
     def logits(self, hidden_BTC: Tensor) -> Tensor:
         """What `read` returned: it is the logits."""
         return hidden_BTC
-
-    def nats(
-        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
-    ) -> tuple[Tensor, LineState | None]:
-        """See `SequenceModel.nats`. The order within frames is the model's own: `following_VV` only says which
-        targets are impossible. Every frame is gone through once, where `read` does so once an id."""
-        return self._by_rows(partial(self._exact, pad=pad, following_VV=following_VV), ids, state, targets)
-
-    def nats_ahead(
-        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
-    ) -> tuple[list[Tensor], State | None]:
-        """See `SequenceModel.nats_ahead`: the next step alone."""
-        nats_BT, after = self.nats(ids, targets, state, pad=pad, following_VV=following_VV)
-        return [nats_BT], after
 
     def faster(self, *, int8: bool = False) -> Self:
         """Only `eval()`: a step reads 88 lines at once, whose products are as fast as they get."""
@@ -179,37 +149,6 @@ class PitchModel(SequenceModel):
             said.append(part)
             states.append(after)
         return torch.cat(said), LineState.of_rows(states)
-
-    def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
-        lines, hidden_BFKC, after = self._listen(ids_BT, state)
-        parts = []
-        for begin in range(0, ids_BT.shape[1], AT_ONCE):
-            part = slice(begin, begin + AT_ONCE)
-            parts.append(self._scores(lines, hidden_BFKC, lines.rank_BT[:, part], lines.done_BT[:, part]))
-        return self.layout.from_ranks(torch.cat(parts, dim=1), self.settings.vocabulary_size), after
-
-    def _exact(
-        self, ids: Tensor, state: LineState | None, targets: Tensor, *, pad: int, following_VV: Tensor | None
-    ) -> tuple[Tensor, LineState | None]:
-        lines, hidden_BFKC, after = self._listen(ids, state)
-        frames = hidden_BFKC.shape[1]
-        # The last target belongs to a frame, too; the others are ids.
-        rank_BT = torch.cat([lines.rank_BT, self.layout.ranks(targets[:, -1:])], dim=1)
-        frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
-        roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=frames)
-        keys = slice(self.view.first, self.view.first + KEYS)
-        hazard_BFQ = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
-        spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
-        width = spared_BFR.shape[2]
-        cell_BT = lines.done_BT * width
-        next_BT = self.layout.ranks(targets)  # the end lies behind all ranks
-        behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
-        spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
-        said_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
-        nats_BT = -(spared_BT + torch.where(next_BT < Q, said_BT, 0))
-        if following_VV is not None:
-            nats_BT = nats_BT.masked_fill(~following_VV[ids, targets], torch.inf)
-        return nats_BT.masked_fill(targets == pad, 0), after
 
     def _listen(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
         """The lines, what the trunk says of each before each of F + 1 frames, and the state of one row after its ids.
@@ -249,37 +188,3 @@ class PitchModel(SequenceModel):
         B, frames, K, C = x_BFKC.shape
         hidden, after = self.trunk.read(x_BFKC.transpose(1, 2).reshape(B * K, frames, C), state)
         return hidden.view(B, K, frames, C).transpose(1, 2), after
-
-    def _scores(self, lines: Lines, hidden_BFKC: Tensor, rank_BT: Tensor, done_BT: Tensor) -> Tensor:
-        """Scores (B, T, Q + 1) of the ranks and the end, after ids of these ranks in these frames."""
-        row_B1 = torch.arange(len(rank_BT), device=rank_BT.device)[:, None]
-        frames = hidden_BFKC.shape[1]
-        roll_BFQ = self.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=frames)
-        ranks = torch.arange(Q, device=rank_BT.device)
-        behind_BTQ = ranks > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
-        keys = slice(self.view.first, self.view.first + KEYS)
-        said_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
-        last_BTK = lines.told_BFIK[row_B1, done_BT, 0]
-        hazard_BTQ = self._hazards(hidden_BFKC[row_B1, done_BT], said_BTK, last_BTK)
-        spared_BTQ = (F.logsigmoid(-hazard_BTQ) * behind_BTQ).cumsum(-1)
-        before_BTQ = F.pad(spared_BTQ, (1, -1)) + F.logsigmoid(hazard_BTQ)
-        return torch.cat([before_BTQ.masked_fill(~behind_BTQ, -1e4), spared_BTQ[..., -1:]], dim=-1)
-
-    def _hazards(self, hidden_BFKC: Tensor, said_BFK: Tensor, last_BFK: Tensor) -> Tensor:
-        """Logits (B, F, Q) of each rank's hazard, from what lines say and what of the frame is said before it.
-
-        A rank that goes on from the last frame counts otherwise than a new one.
-        """
-        K = said_BFK.shape[-1]
-        apart = torch.arange(K, device=said_BFK.device) - torch.arange(K, device=said_BFK.device)[:, None]
-        table = self.intervals[:, apart.clamp(0, FARTHEST)] * (apart > 0)[..., None]  # (2, from K, to K, C)
-        said = torch.cat([said_BFK * (1 - last_BFK), said_BFK * last_BFK], dim=-1)
-        x = self.hear(self.dropout(self.trunk_norm(hidden_BFKC)))
-        x = x + (said @ table.flatten(2).flatten(0, 1)).view(x.shape)
-        x = self.block(self.said_dropout(x))
-        hazard_BFK = self.outputs(self.norm(x))[..., 0].float()
-        return F.pad(hazard_BFK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)
-
-
-def _at(values_BFR: Tensor, cell_BT: Tensor) -> Tensor:
-    return values_BFR.flatten(1).gather(1, cell_BT)

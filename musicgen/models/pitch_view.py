@@ -8,17 +8,19 @@ Shapes: B batch, T time (ids), F frames of these ids, I channels, K ranks of the
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from musicgen.models.frame_view import NONE, FrameLayout, Memory, Q, ages, places
+from musicgen.models.frame_view import BLANK, NONE, FrameLayout, Memory, Q, ages, places
 
-__all__ = ["CHANNELS", "KEYS", "OUTSIDE", "LineView", "Lines"]
+__all__ = ["KEYS", "OUTSIDE", "LineView", "Lines", "SetLineView", "SetLines", "VoiceLineView", "VoiceLines"]
 
 LOWEST, KEYS = 21, 88
 OUTSIDE = Q - KEYS  # pitches that no piano has
-CHANNELS = 5
+LONG = 1e6  # frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,36 +28,78 @@ class Lines:
     """What is known after the ids of a batch. Frame 0 is the one that they begin in or with.
 
     `told_BFIK`, with F one more than the frames that these ids complete: what each line is told before each frame, in
-    CHANNELS: whether it sounded in the last one, whether it began there, whether it sounded in the one before that,
-    the logarithm of how long it has sounded, and how lately it did, 1 / (1 + frames since). `number_BF` counts frames
-    from the piece's beginning. `done_BT` says to which of these frames the next id belongs.
+    channels, of which the first says whether it sounded in the last one. `number_BF` counts frames from the piece's
+    beginning. `done_BT` says to which of these frames the next id belongs.
     """
 
     told_BFIK: Tensor
     number_BF: Tensor
     done_BT: Tensor
-    rank_BT: Tensor  # of each id, NONE where it is no pitch
-    begun_BQ: Tensor  # what frame 0 had said before these ids
     memory: Memory
 
 
-class LineView:
-    """What lines see of sets of pitches. Memory: `now_BQ`, the frame begun; the last two frames; ages; the number."""
+@dataclasses.dataclass(frozen=True)
+class SetLines(Lines):
+    """Of sets: the rank of each id, NONE where it is no pitch, and what frame 0 had said before these ids."""
+
+    rank_BT: Tensor
+    begun_BQ: Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class VoiceLines(Lines):
+    """Of voices, for the one whose turn is next after each id.
+
+    `turn_BT` is its number, `held_BT` for how many frames it has kept its rank, `rested_BT` whether that is a rest,
+    and `moves_BT` which of the three voices before it in this frame have moved, a bit each. `places_BTR` are ranks
+    that count from: the one it had, the one before that, and those of the other voices, in this frame or the last. A
+    number stands for what it is and for the key: `VoiceLineView.kinds` times KEYS + 1, where the last is no key.
+    """
+
+    turn_BT: Tensor
+    held_BT: Tensor
+    rested_BT: Tensor
+    moves_BT: Tensor
+    places_BTR: Tensor
+
+
+class LineView(ABC):
+    """What lines see of frames."""
+
+    channels: int  # I
 
     def __init__(self, layout: FrameLayout) -> None:
         self.layout = layout
         self.first = Q - LOWEST - KEYS if layout.descending else LOWEST  # rank
 
+    @abstractmethod
+    def begin(self, rows: int, device: torch.device) -> Memory:
+        """The memory before the first frame."""
+
+    @abstractmethod
+    def see(self, ids_BT: Tensor, memory: Memory) -> Lines:
+        """What is known before each frame and after each id."""
+
+
+class SetLineView(LineView):
+    """What lines see of sets of pitches.
+
+    They are told whether they sounded in the last frame, whether they began there, whether they sounded in the one
+    before that, the logarithm of how long they have sounded, and how lately they did, 1 / (1 + frames since).
+    """
+
+    channels = 5
+
     def begin(self, rows: int, device: torch.device) -> Memory:
         """The memory before the first frame."""
         nought_B = torch.zeros(rows, dtype=torch.int64, device=device)
         empty_BQ = torch.zeros(rows, Q, device=device)
-        long_BQ = torch.full_like(empty_BQ, 1e6)
+        long_BQ = torch.full_like(empty_BQ, LONG)
         return Memory({
             "now": empty_BQ, "last": empty_BQ, "before": empty_BQ, "age": empty_BQ, "rest": long_BQ, "number": nought_B,
         })  # fmt: skip
 
-    def see(self, ids_BT: Tensor, memory: Memory) -> Lines:
+    def see(self, ids_BT: Tensor, memory: Memory) -> SetLines:
         """What is known before each frame and after each id."""
         past = memory.tensors
         rank_BT = self.layout.ranks(ids_BT)
@@ -76,7 +120,7 @@ class LineView:
         number_BF = past["number"][:, None] + torch.arange(count + 1, device=ids_BT.device)
         end_B1 = done_BT[:, -1:]
         kept = {"last": last, "before": before, "age": age, "rest": rest}
-        return Lines(
+        return SetLines(
             told_BFIK=torch.stack(channels, dim=2)[..., keys],
             number_BF=number_BF,
             done_BT=done_BT,
@@ -95,6 +139,104 @@ class LineView:
         flat = begun_BQ.new_zeros(len(rank_BT), frames * (Q + 1)).scatter(1, cell_BT, 1.0)
         rolls_BFQ = flat.view(-1, frames, Q + 1)[..., :NONE]
         return torch.cat([(rolls_BFQ[:, :1] + begun_BQ[:, None]).clamp(max=1), rolls_BFQ[:, 1:]], dim=1)
+
+
+class VoiceLineView(LineView):
+    """What lines see of a fixed number of voices.
+
+    They are told whether they sounded in the last frame, how lately they did, the logarithm of how long, and of each
+    voice whether it was there and whether it came there in that frame.
+    """
+
+    def __init__(self, layout: FrameLayout) -> None:
+        super().__init__(layout)
+        self.voices = layout.voices
+        self.channels = 3 + 2 * self.voices
+        self.of_turn = 2 * self.voices  # kinds of places: own, own before, and others' of either way
+        self.kinds = self.voices * self.of_turn
+
+    def begin(self, rows: int, device: torch.device) -> Memory:
+        """The memory before the first frame."""
+        nought_B = torch.zeros(rows, dtype=torch.int64, device=device)
+        blank_BS = nought_B[:, None].expand(-1, self.voices) + BLANK
+        return Memory({
+            "tail": torch.cat([blank_BS, blank_BS], dim=1),
+            "frame": blank_BS,
+            "melody": blank_BS,
+            "held": torch.zeros_like(blank_BS),
+            "rest": torch.full((rows, Q), LONG, device=device),
+            "said": nought_B,
+            "number": nought_B,
+        })  # fmt: skip
+
+    def see(self, ids_BT: Tensor, memory: Memory) -> VoiceLines:
+        """What is known before each frame and after each id."""
+        S, T, past = self.voices, ids_BT.shape[1], memory.tensors
+        is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
+        rank_BT = torch.where(is_voice_BT, self.layout.ranks(ids_BT), BLANK)
+        line = torch.cat([past["tail"], rank_BT], dim=1)  # of each row, from 2 S ids before
+        said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
+        turn_BT, done_BT = said_BT % S, said_BT // S
+        at_BF, there_BF = places(is_voice_BT & (turn_BT == 0))
+        frames_BFS = line.gather(
+            1, (at_BF[..., None] + 2 * S - torch.arange(S - 1, -1, -1, device=line.device)).flatten(1)
+        )
+        frames_BFS = frames_BFS.view(len(line), -1, S)
+        # After 0, 1, ... F of these frames: what voices say, since when, and what they said before that.
+        frame_BFS = torch.cat([past["frame"][:, None], frames_BFS], dim=1)
+        number = torch.arange(frame_BFS.shape[1], device=line.device)[:, None]
+        moved_BFS = F.pad(frame_BFS[:, 1:] != frame_BFS[:, :-1], (0, 0, 1, 0))
+        since_BFS = torch.where(moved_BFS, number, 0).cummax(1).values
+        before_BFS = frame_BFS.gather(1, (since_BFS - 1).clamp(min=0))
+        melody_BFS = torch.where(since_BFS > 0, before_BFS, past["melody"][:, None])
+        held_BFS = number - since_BFS + torch.where(since_BFS > 0, 0, past["held"][:, None])
+
+        keys = slice(self.first, self.first + KEYS)
+        on_BFSQ = F.one_hot(frame_BFS, BLANK + 1)[..., :Q].float()
+        any_BFQ = on_BFSQ.amax(2)
+        rest_BFQ = ages(1 - any_BFQ[:, 1:] * there_BF[..., None], past["rest"])
+        long_BFQ = (on_BFSQ * ((1 + held_BFS).log2() / 4)[..., None]).amax(2)
+        came_BFSQ = on_BFSQ * (held_BFS == 0)[..., None]
+        alone = torch.stack([any_BFQ, any_BFQ + (1 - any_BFQ) / (1 + rest_BFQ), long_BFQ], dim=2)
+
+        frame_BT = done_BT.clamp(max=frame_BFS.shape[1] - 1)
+        row_B1 = torch.arange(len(line), device=line.device)[:, None]
+        own_BT, own_before_BT = frame_BFS[row_B1, frame_BT, turn_BT], melody_BFS[row_B1, frame_BT, turn_BT]
+        places_ = [self._place(turn_BT, 0, own_BT), self._place(turn_BT, 1, own_before_BT)]
+        moves_BT = torch.zeros_like(turn_BT)
+        for lag in range(1, S):  # of the voice that many ids ago, in this frame or the last
+            back, was = (line[:, 2 * S + 1 - n : 2 * S + 1 - n + T] for n in (lag, lag + S))
+            moved = (turn_BT >= lag) & (back != was)
+            places_.append(self._place(turn_BT, 2 * lag + moved.long(), back))
+            if lag <= 3:
+                moves_BT = moves_BT + moved.long() * 2 ** (lag - 1)
+        end_B = done_BT[:, -1]
+        rows_B = row_B1[:, 0]
+        return VoiceLines(
+            told_BFIK=torch.cat([alone, on_BFSQ, came_BFSQ], dim=2)[..., keys],
+            number_BF=past["number"][:, None] + number[:, 0],
+            done_BT=done_BT,
+            turn_BT=turn_BT,
+            held_BT=held_BFS[row_B1, frame_BT, turn_BT],
+            rested_BT=(own_BT >= NONE).long(),
+            moves_BT=moves_BT,
+            places_BTR=torch.stack(places_, dim=2),
+            memory=Memory({
+                "tail": line[:, -2 * S :],
+                "frame": frame_BFS[rows_B, end_B],
+                "melody": melody_BFS[rows_B, end_B],
+                "held": held_BFS[rows_B, end_B],
+                "rest": rest_BFQ[rows_B, end_B],
+                "said": turn_BT[:, -1],
+                "number": past["number"] + end_B,
+            }),
+        )  # fmt: skip
+
+    def _place(self, turn_BT: Tensor, kind: Tensor | int, rank_BT: Tensor) -> Tensor:
+        """The number of a rank as a place of this kind."""
+        key_BT = rank_BT - self.first
+        there = (key_BT >= 0) & (key_BT < KEYS) & (rank_BT < NONE)
+        return (turn_BT * self.of_turn + kind) * (KEYS + 1) + torch.where(there, key_BT, KEYS)
 
 
 def _wide(at_BN: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from musicgen.models.base import ModelSettings, SequenceModel, nearest
 from musicgen.models.cnn import CNN
 from musicgen.models.cnn_lstm import CNNLSTM
 from musicgen.models.frame_model import FrameModel
-from musicgen.models.pitch_model import PitchModel
+from musicgen.models.pitch_sets import PitchSets
+from musicgen.models.pitch_voices import PitchVoices
 from musicgen.models.rnn import GRU, LSTM, RNN
 from musicgen.models.transformer import Transformer
 from musicgen.models.window import Window
@@ -48,7 +49,8 @@ def count_parameters(settings: ModelSettings) -> int:
 def _new(settings: ModelSettings) -> SequenceModel:
     family = _family(settings)
     if settings.by_pitch:
-        return PitchModel(settings, family)
+        of_voices = settings.frames is not None and settings.frames.voices
+        return PitchVoices(settings, family) if of_voices else PitchSets(settings, family)
     return FrameModel(settings, family) if settings.by_frame else family(settings)
 
 

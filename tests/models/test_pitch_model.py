@@ -12,7 +12,7 @@ from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
 from musicgen.models.following import following_of
 from musicgen.models.frame_view import FrameLayout
-from musicgen.models.pitch_view import KEYS, LineView
+from musicgen.models.pitch_view import KEYS, SetLineView, VoiceLineView
 from musicgen.tokenizers import Frames, FramesSettings
 
 ORDERS = ["descending", "ascending"]
@@ -32,7 +32,7 @@ def model(family: str, tokenizer: Frames, *, seed: int = 0):
     )
     net = build_model(settings, seed=seed)
     with torch.no_grad():  # a new model's hazards are all but even: too even to tell a mistake by
-        net.outputs.weight.mul_(60)
+        (net.outputs if not tokenizer.voices else net.outputs["key"]).weight.mul_(60)
         net.block.project.weight.normal_(std=0.2)
     return net.eval()
 
@@ -46,6 +46,17 @@ def music(tokenizer: Frames, count: int, *, seed: int) -> torch.Tensor:
             drawn = np.sort(rng.choice(np.arange(LOW, HIGH), rng.integers(0, 6), replace=False))
             drawn = drawn[::-1] if tokenizer.settings.order == "descending" else drawn
             last = [v.id("pitch", int(p)) for p in drawn] + [v.id("end")]
+        ids += last
+    return torch.tensor(ids)
+
+
+def chorale(tokenizer: Frames, count: int, *, seed: int) -> torch.Tensor:
+    """BOS and `count` frames of four voices, which often keep what they have and sometimes rest."""
+    v, rng = tokenizer.vocabulary, np.random.default_rng(seed)
+    ids, last = [v.id("bos")], [v.id("rest")] * 4
+    for _ in range(count):
+        drawn = [v.id("pitch", int(p)) if rng.random() > 0.1 else v.id("rest") for p in rng.integers(LOW, HIGH, 4)]
+        last = [new if rng.random() < 0.4 else old for new, old in zip(drawn, last, strict=True)]
         ids += last
     return torch.tensor(ids)
 
@@ -88,6 +99,78 @@ def test_one_pass_over_frames_is_as_exact_as_a_score_for_every_id(family, order)
             torch.testing.assert_close(torch.cat(parts, dim=1), logits[:, :-1], atol=1e-4, rtol=1e-4)
             torch.testing.assert_close(torch.cat(of_nats, dim=1), wanted, atol=1e-4, rtol=1e-4)
             assert state.position == inputs.shape[1]
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_voices_in_pieces_rows_and_steps_agree_with_the_whole(family):
+    tokenizer = Frames(FramesSettings(4, "descending", 4))
+    net, ids = model(family, tokenizer), torch.stack([chorale(tokenizer, 12, seed=n) for n in (1, 2)])
+    with torch.no_grad():
+        whole, _ = net(ids)
+        assert whole.softmax(-1).amax(-1).std() > 0.01
+        for row in range(2):
+            alone, _ = net(ids[row : row + 1])
+            torch.testing.assert_close(alone[0], whole[row], atol=1e-4, rtol=1e-4)
+        for cuts in ([1, 2, 21], range(1, ids.shape[1])):
+            state, parts = None, []
+            for begin, end in itertools.pairwise([0, *cuts, ids.shape[1]]):
+                part, state = net(ids[:, begin:end], state)
+                parts.append(part)
+            torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
+        changed = ids.clone()
+        changed[:, 30:] = tokenizer.vocabulary.id("pitch", 50)
+        after, _ = net(changed)
+        torch.testing.assert_close(after[:, :30], whole[:, :30])
+        assert not torch.allclose(after[:, 30:], whole[:, 30:])
+        trained, _ = net.train()(ids)
+        torch.testing.assert_close(trained, whole, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_known_of_voices_is_what_they_said():
+    tokenizer = Frames(FramesSettings(4, "ascending", 4))
+    v, view = tokenizer.vocabulary, VoiceLineView(FrameLayout(**tokenizer.layout))
+    ids = chorale(tokenizer, 24, seed=3)
+    lines = view.see(ids[None], view.begin(1, ids.device))
+    said = [None if i == v.id("rest") else i - v.base["pitch"] for i in ids[1:].tolist()]
+
+    def number(turn: int, kind: int, pitch: int | None) -> int:
+        return (turn * 8 + kind) * 89 + (88 if pitch is None else pitch - 21)
+
+    for t in range(len(ids)):
+        turn, frame = t % 4, t // 4
+        own = said[turn:t:4]
+        assert (lines.turn_BT[0, t], lines.done_BT[0, t]) == (turn, frame)
+        if frame:
+            kept = next((n for n, pitch in enumerate(reversed(own)) if pitch != own[-1]), len(own)) - 1
+            assert lines.held_BT[0, t] == kept
+            assert lines.rested_BT[0, t] == (own[-1] is None)
+            before = own[-2 - kept] if len(own) > kept + 1 else None
+            assert lines.places_BTR[0, t, :2].tolist() == [number(turn, 0, own[-1]), number(turn, 1, before)]
+        if frame > 1:
+            moved = [lag <= turn and said[t - lag] != said[t - lag - 4] for lag in (1, 2, 3)]
+            wanted = [number(turn, 2 * lag + moved[lag - 1], said[t - lag]) for lag in (1, 2, 3)]
+            assert lines.places_BTR[0, t, 2:].tolist() == wanted
+            assert lines.moves_BT[0, t] == sum(2**n for n in range(3) if moved[n])
+    for frame in range(1, 25):
+        told = lines.told_BFIK[0, frame]
+        last, past = said[4 * frame - 4 : 4 * frame], said[: 4 * frame]
+        for voice, pitch in enumerate(last):
+            keys = [] if pitch is None else [pitch - 21]
+            assert told[3 + voice].nonzero().flatten().tolist() == keys
+            came = frame == 1 or said[4 * frame - 8 + voice] != pitch
+            assert told[7 + voice].nonzero().flatten().tolist() == (keys if came else [])
+        for key in range(88):
+            ago = next((n for n in range(frame) if key + 21 in past[len(past) - 4 * n - 4 : len(past) - 4 * n]), 10**6)
+            assert told[0, key] == (ago == 0)
+            assert told[1, key].item() == pytest.approx(1 if ago == 0 else 1 / (1 + ago), abs=1e-5)
+
+
+def test_intervals_lead_from_every_key_to_all_others():
+    net = model("gru", Frames(FramesSettings(4, "descending", 4)))
+    table = net._by_interval().detach().view(net.view.kinds, KEYS + 1, KEYS, -1)
+    for kind, here, there in ((0, 0, 0), (5, 3, 80), (31, 87, 0), (2, 50, 51)):
+        assert torch.equal(table[kind, here, there], net.intervals[kind, there - here + KEYS - 1])
+    assert not table[:, KEYS].any()
 
 
 @pytest.mark.parametrize("family", ["lstm", "transformer"])
@@ -142,7 +225,7 @@ def test_pitches_that_no_piano_has_are_unlikely_and_possible():
 @pytest.mark.parametrize("order", ORDERS)
 def test_lines_are_told_what_was_said(order):
     tokenizer = Frames(FramesSettings(2, order))
-    v, view = tokenizer.vocabulary, LineView(FrameLayout(**tokenizer.layout))
+    v, view = tokenizer.vocabulary, SetLineView(FrameLayout(**tokenizer.layout))
     ids = music(tokenizer, 30, seed=5)
     lines = view.see(ids[None], view.begin(1, ids.device))
     frames: list[set[int]] = [set()]
@@ -165,12 +248,9 @@ def test_lines_are_told_what_was_said(order):
     assert lines.number_BF[0].tolist() == list(range(len(frames)))
 
 
-def test_only_sets_have_pitches_in_order():
+def test_what_does_not_go_together_is_refused():
     with pytest.raises(UsageError, match="by_pitch"):
         ModelSettings("lstm", 132, by_pitch=True)
-    layout = FrameLayout(**Frames(FramesSettings(4, "descending", 4)).layout)
-    with pytest.raises(UsageError, match="by_pitch"):
-        ModelSettings("lstm", 132, by_frame=True, by_pitch=True, frames=layout)
     _, state = build_model(ModelSettings("lstm", 132, width=16, layers=1)).eval()(torch.tensor([[1]]))
     with pytest.raises(TypeError, match="model of pitches"):
         model("lstm", Frames(FramesSettings(2)))(torch.tensor([[1]]), state)
