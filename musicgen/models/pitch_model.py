@@ -128,8 +128,7 @@ class PitchModel(SequenceModel):
         return self._told(lines)[:, :, key], lines.done_BT, Q - 1 - rank if self.layout.descending else rank
 
     def key_rows(self) -> Tensor:
-        """rows_VC: what a line is told of the key that it runs along, by the key's id; other
-        rows mean nothing."""
+        """rows_VC: what a line is told of the key that it runs along, by the key's id; other rows mean nothing."""
         rows_CK = self.inputs["key"].get_parameter("weight").t()
         rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
         return self.layout.from_ranks(rows_CR, self.settings.vocabulary_size).t()
@@ -144,8 +143,8 @@ class PitchModel(SequenceModel):
             return read(ids, None, *more)
         said, states = [], []
         for row in range(len(ids)):
-            one = torch.tensor([row])
-            part, after = read(ids[row : row + 1], state and state.select(one), *(x[row : row + 1] for x in more))
+            own = None if state is None else state.select(torch.tensor([row]))
+            part, after = read(ids[row : row + 1], own, *(x[row : row + 1] for x in more))
             said.append(part)
             states.append(after)
         return torch.cat(said), LineState.of_rows(states)
