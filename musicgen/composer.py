@@ -228,8 +228,9 @@ class Composer:
         midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=request.start is None)
         joined = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in piece.tracks)
-        # Whoever asked for music from nothing knows that there is nothing before it.
-        planned = [line for line in plan.warnings if source.sha256 or not line.startswith("empty:")]
+        planned = list(plan.warnings)
+        if plan.from_nothing and source.sha256:  # whoever gave no source knows that there is nothing before it
+            planned.append("empty: no notes before the cut; the music begins from nothing")
         seconds = float(joined.to_seconds(plan.end) - joined.to_seconds(plan.cut))
         facts = {
             "model": self.run.name,

@@ -75,6 +75,7 @@ class Plan:
     melodic: frozenset[int]  # programs that play one note at a time
     max_steps: int
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+    from_nothing: bool  # no note stands before the cut
     warnings: tuple[str, ...]
 
     @property
@@ -133,8 +134,6 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None).astype(np.int64)
     last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
-    if not before.n_notes:
-        warnings.append("empty: no notes before the cut; the music begins from nothing")
     # A recurrent model could read all of it, but the seconds count.
     prompt = ids[:1] if not cut else tokenizer.tail(ids, LONGEST_PROMPT if context is None else context * 3 // 4)
 
@@ -166,6 +165,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         centres=_centres(before, programs, cut),
+        from_nothing=not before.n_notes,
         warnings=tuple(warnings),
     )
 

@@ -217,6 +217,15 @@ def test_generate(here):
     assert round(60e6 / piece.tempo_at(0)) == 90
 
 
+def test_who_asks_for_music_from_nothing_is_not_warned_of_it(here):
+    write(Piece(480), here / "silence.mid")
+    goes_on = json.loads(run("continue", "silence.mid", "--bars", 1, "--json").stdout)
+    begins = json.loads(run("generate", "--bars", 1, "--json").stdout)
+    told = [[line for take in given for line in take["warnings"]] for given in (goes_on, begins)]
+    assert [line for line in told[0] if line.startswith("empty: no notes before the cut")]
+    assert not [line for line in told[1] if line.startswith("empty:")]
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
 def test_render(here, suffix):
     assert run("render", EXAMPLE, "-o", f"out.{suffix}", "--engine", "numpy").exit_code == 0
