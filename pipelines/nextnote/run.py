@@ -55,7 +55,7 @@ class Task:
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, "transformer", 512, 8, 0.5, 1, 12),
+    "JSB_Chorales": Task(1, 0, "cnn", 512, 8, 0.5, 1, 9),
     "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 1, 85),
     "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 85, transposed=1.0, along=96),
     "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 5, transposed=1.0, rate=2e-2, along=64),
