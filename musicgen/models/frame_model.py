@@ -35,11 +35,11 @@ BLOCKS = 2
 @dataclasses.dataclass
 class FrameState(State):
     """What the view remembers, the trunk's states, one a row (rows end their frames at different ids), and what the
-    trunk has said of the frames so far."""
+    trunk has said of the frames so far: heard, (B, C), or (B, K, C) of each of K lines."""
 
     memory: Memory
     trunks: tuple[State, ...]
-    hidden_BC: Tensor
+    heard: Tensor
     position: int
 
     @property
@@ -51,7 +51,7 @@ class FrameState(State):
             self,
             memory=self.memory.select(rows_B),
             trunks=tuple(self.trunks[row] for row in rows_B.tolist()),
-            hidden_BC=self.hidden_BC[rows_B.to(self.hidden_BC.device)],
+            heard=self.heard[rows_B.to(self.heard.device)],
         )
 
 
@@ -141,7 +141,7 @@ class FrameModel(SequenceModel):
             frames_BFX = torch.cat([begin_B1X, seen.frames_BFX], dim=1)
             heard_BFC, trunks = self._read_frames(frames_BFX, seen.done_BT[:, -1] + 1)
             position = 0
-        elif isinstance(state, FrameState):
+        elif type(state) is FrameState:  # not that of a model of pitches
             seen = self.view.see(ids, state.memory)
             heard_BFC, trunks = self._read_on(state, seen)
             position = state.position
@@ -179,7 +179,7 @@ class FrameModel(SequenceModel):
 
     def _read_on(self, state: FrameState, seen: Seen) -> tuple[Tensor, tuple[State, ...]]:
         """The same from a state, which said the first of what is returned. Rows go one by one, each by its frames."""
-        heard_BFC = state.hidden_BC[:, None]
+        heard_BFC = state.heard[:, None]
         frames = seen.frames_BFX.shape[1]
         if not frames:
             return heard_BFC, state.trunks

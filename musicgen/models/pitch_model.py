@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.models.base import ModelSettings, SequenceModel, State
-from musicgen.models.frame_model import LockedDropout
+from musicgen.models.frame_model import FrameState, LockedDropout
 from musicgen.models.frame_view import BEAT, Memory, Q
 from musicgen.models.head import Linear
 from musicgen.models.pitch_view import KEYS, OUTSIDE, Lines, LineView
@@ -35,42 +35,27 @@ NEVER = -12.0  # the score of a pitch outside the keyboard; of a hazard one in 1
 AT_ONCE = 512  # ids whose scores are worked out at once
 
 
-@dataclasses.dataclass
-class LineState(State):
-    """What the view remembers, the trunk's state of each row's lines, and what lines have said of the frame begun."""
-
-    memory: Memory
-    trunks: tuple[State, ...]
-    hidden_BKC: Tensor
-    position: int
-
-    @property
-    def rows(self) -> int:
-        return len(self.trunks)
-
-    def select(self, rows_B: Tensor) -> Self:
-        return dataclasses.replace(
-            self,
-            memory=self.memory.select(rows_B),
-            trunks=tuple(self.trunks[row] for row in rows_B.tolist()),
-            hidden_BKC=self.hidden_BKC[rows_B.to(self.hidden_BKC.device)],
-        )
+class LineState(FrameState):
+    """The same of lines: a row's trunk has a state for each of them."""
 
     @classmethod
     def of_rows(cls, rows: Sequence[Self]) -> Self:
         """The state of a batch from those of its rows, which have read as many ids."""
         tensors = {k: torch.cat([row.memory.tensors[k] for row in rows]) for k in rows[0].memory.tensors}
         trunks = tuple(row.trunks[0] for row in rows)
-        return cls(Memory(tensors), trunks, torch.cat([row.hidden_BKC for row in rows]), rows[0].position)
+        return cls(Memory(tensors), trunks, torch.cat([row.heard for row in rows]), rows[0].position)
 
 
 class PitchModel(SequenceModel):
-    """A trunk along every pitch. What `read` returns are the logits themselves; in training mode the state is None."""
+    """A trunk along every pitch. What `read` returns are the logits themselves; in training mode the state is None.
+
+    `scores` is the width in which keys are scored.
+    """
 
     carries = False
     embedding: None
 
-    def __init__(self, settings: ModelSettings, family: type[SequenceModel], view: LineView) -> None:
+    def __init__(self, settings: ModelSettings, family: type[SequenceModel], view: LineView, *, scores: int) -> None:
         super().__init__(settings)
         C = settings.width
         self.view, self.layout = view, view.layout
@@ -92,7 +77,7 @@ class PitchModel(SequenceModel):
         self.input_norm = nn.LayerNorm(C, bias=False)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
         self.dropout = LockedDropout(settings.dropout)
-        self.hear = Linear(C, C)
+        self.hear = Linear(C, scores)
         self.embedding, self.head, self.field_head, self.ahead = None, None, None, nn.ModuleList()
         for name, part in self.inputs.items():
             nn.init.normal_(part.get_parameter("weight"), std=0.05 if name == "classes" else 0.1)
@@ -160,7 +145,7 @@ class PitchModel(SequenceModel):
         if state is None:
             hidden_BFKC, trunk = self._along(x_BFKC)
         else:
-            hidden_BFKC, trunk = state.hidden_BKC[:, None], state.trunks[0]
+            hidden_BFKC, trunk = state.heard[:, None], state.trunks[0]
             if x_BFKC.shape[1] > 1:
                 later_BFKC, trunk = self._along(x_BFKC[:, 1:], trunk)
                 hidden_BFKC = torch.cat([hidden_BFKC, later_BFKC], dim=1)

@@ -38,7 +38,7 @@ class PitchSets(PitchModel):
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
         assert settings.frames is not None
-        super().__init__(settings, family, SetLineView(settings.frames))
+        super().__init__(settings, family, SetLineView(settings.frames), scores=settings.width)
         C, dropout = settings.width, settings.dropout
         self.intervals = nn.Parameter(torch.empty(2, FARTHEST + 1, C))
         self.said_dropout = LockedDropout(dropout / 2)

@@ -199,9 +199,8 @@ class VoiceLineView(LineView):
         came_BFSQ = on_BFSQ * (held_BFS == 0)[..., None]
         alone = torch.stack([any_BFQ, any_BFQ + (1 - any_BFQ) / (1 + rest_BFQ), long_BFQ], dim=2)
 
-        frame_BT = done_BT.clamp(max=frame_BFS.shape[1] - 1)
         row_B1 = torch.arange(len(line), device=line.device)[:, None]
-        own_BT, own_before_BT = frame_BFS[row_B1, frame_BT, turn_BT], melody_BFS[row_B1, frame_BT, turn_BT]
+        own_BT, own_before_BT = frame_BFS[row_B1, done_BT, turn_BT], melody_BFS[row_B1, done_BT, turn_BT]
         places_ = [self._place(turn_BT, 0, own_BT), self._place(turn_BT, 1, own_before_BT)]
         moves_BT = torch.zeros_like(turn_BT)
         for lag in range(1, S):  # of the voice that many ids ago, in this frame or the last
@@ -217,7 +216,7 @@ class VoiceLineView(LineView):
             number_BF=past["number"][:, None] + number[:, 0],
             done_BT=done_BT,
             turn_BT=turn_BT,
-            held_BT=held_BFS[row_B1, frame_BT, turn_BT],
+            held_BT=held_BFS[row_B1, done_BT, turn_BT],
             rested_BT=(own_BT >= NONE).long(),
             moves_BT=moves_BT,
             places_BTR=torch.stack(places_, dim=2),

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from musicgen.models.base import ModelSettings, SequenceModel
 from musicgen.models.frame_model import Block, LockedDropout
-from musicgen.models.head import Linear
 from musicgen.models.pitch_model import AT_ONCE, NEVER, LineState, PitchModel
 from musicgen.models.pitch_view import KEYS, OUTSIDE, VoiceLines, VoiceLineView
 
@@ -34,10 +33,9 @@ class PitchVoices(PitchModel):
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
         assert settings.frames is not None
-        super().__init__(settings, family, VoiceLineView(settings.frames))
-        C, S, dropout = settings.width, settings.frames.voices, settings.dropout
-        D = max(8, C // 2)  # every id scores every key: half as wide is twice as fast, and as good
-        self.hear = Linear(C, D)
+        S, dropout = settings.frames.voices, settings.dropout
+        D = max(8, settings.width // 2)  # every id scores every key: half as wide is twice as fast, and as good
+        super().__init__(settings, family, VoiceLineView(settings.frames), scores=D)
         self.inputs.update({
             "turn": nn.Embedding(S, D),
             "held": nn.Embedding(S * (LONGEST + 1), D),
@@ -77,7 +75,7 @@ class PitchVoices(PitchModel):
         turn_BT = lines.turn_BT[:, part]
         B, T = turn_BT.shape
         row_B1 = torch.arange(B, device=turn_BT.device)[:, None]
-        done_BT = lines.done_BT[:, part].clamp(max=heard_BFKD.shape[1] - 1)
+        done_BT = lines.done_BT[:, part]
         places = lines.places_BTR[:, part]
         said = F.embedding_bag(places.reshape(B * T, -1), table, mode="sum").view(B, T, KEYS, -1)
         held_BT = lines.held_BT[:, part].clamp(max=LONGEST)

@@ -48,7 +48,7 @@ class Task:
     dropout: float
     look_back: int
     minutes: float
-    transposed: float = 0.5  # the sets stand in C: the rest of the music stays there
+    transposed: float = 0.5  # all but sixteenth notes stand in C: the rest of the music stays there
     weight_decay: float = 0.1
     rate: float = 1e-2
     along: int = 0  # the width of a small network along every pitch, in the place of a trunk and a speller
