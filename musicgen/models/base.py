@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -172,6 +172,7 @@ class SequenceModel(nn.Module, ABC):
     head: Linear | None  # None where the embedding is the head, or the fields have theirs
     field_head: FieldHead | None
     carries: ClassVar[bool] = True  # whether in training, too, it returns a state to go on from
+    recalls: ClassVar[bool] = False  # whether training windows come with what lies before them in their pieces
     ahead: nn.ModuleList  # for the second step ahead and later ones: what the head is to see
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -210,6 +211,13 @@ class SequenceModel(nn.Module, ABC):
         `ids` is ids_BT or ids_BTF, int64 or int32 with T >= 1, each id below V; a state must have the same B.
         Raises UsageError where T is 0.
         """
+
+    def recalling(self, pasts: Sequence[Tensor]) -> State:
+        """The state of rows that are told what came before, ids (T,) each, though not read through with weights.
+
+        For windows from the middle of pieces, and models that are told of their whole past (`recalls`).
+        """
+        raise TypeError(f"a {self.settings.family} model is told of nothing but what it reads")
 
     def logits(self, hidden_BTC: Tensor) -> Tensor:
         """logits_BTV of the next id, for models whose steps are single ids.

@@ -14,18 +14,24 @@ Sources: a recurrence over frames beside a conditional model of each frame from 
 from __future__ import annotations
 
 import dataclasses
-from typing import Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.models.base import ModelSettings, OneHotLinear, SequenceModel, State, embed
-from musicgen.models.frame_view import NONE, Memory, Q, Seen, view_of
+from musicgen.models.frame_view import NONE, FrameLayout, Memory, Q, Seen, View
 from musicgen.models.head import Linear
 from musicgen.models.rnn import Recurrent
+from musicgen.models.set_view import SetView
+from musicgen.models.voice_view import VoiceView
 
-__all__ = ["FrameModel", "FrameState"]
+if TYPE_CHECKING:
+    from musicgen.models.pitch_view import LineView
+
+__all__ = ["FrameModel", "FrameState", "view_of"]
 
 AROUND = 24  # semitones either way that are looked at from a pitch
 INTERVALS = 32  # from -32 to 31 semitones
@@ -42,15 +48,25 @@ class FrameState(State):
     heard: Tensor
     position: int
 
+    @classmethod
+    @torch.no_grad()
+    def told(cls, view: View | LineView, pasts: Sequence[Tensor]) -> Self:
+        """The state of rows that are told of what came before; no trunk has read it."""
+        rows = []
+        for past_T in pasts:
+            memory = view.begin(1, past_T.device)
+            rows.append(view.see(past_T[None], memory, skims=True).memory if len(past_T) else memory)
+        return cls(Memory.of_rows(rows), (), torch.zeros(len(rows), 0, device=pasts[0].device), 0)
+
     @property
     def rows(self) -> int:
-        return len(self.trunks)
+        return len(self.heard)
 
     def select(self, rows_B: Tensor) -> Self:
         return dataclasses.replace(
             self,
             memory=self.memory.select(rows_B),
-            trunks=tuple(self.trunks[row] for row in rows_B.tolist()),
+            trunks=tuple(self.trunks[row] for row in rows_B.tolist()) if self.trunks else (),
             heard=self.heard[rows_B.to(self.heard.device)],
         )
 
@@ -90,6 +106,7 @@ class FrameModel(SequenceModel):
     """
 
     carries = False
+    recalls = True
     embedding: nn.Embedding | OneHotLinear
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
@@ -135,10 +152,10 @@ class FrameModel(SequenceModel):
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, FrameState | None]:
         """logits_BTV after each id, and the state; see `SequenceModel.read`."""
         self.check_ids(ids)
-        if state is None:
-            memory, begin_B1X = self.view.begin(len(ids), ids.device)
+        if state is None or (type(state) is FrameState and not state.trunks):
+            memory = self.view.begin(len(ids), ids.device) if state is None else state.memory
             seen = self.view.see(ids, memory)
-            frames_BFX = torch.cat([begin_B1X, seen.frames_BFX], dim=1)
+            frames_BFX = torch.cat([self.view.opening(len(ids), ids.device), seen.frames_BFX], dim=1)
             heard_BFC, trunks = self._read_frames(frames_BFX, seen.done_BT[:, -1] + 1)
             position = 0
         elif type(state) is FrameState:  # not that of a model of pitches
@@ -155,12 +172,16 @@ class FrameModel(SequenceModel):
         last_BC = heard_BFC.gather(1, at_BTC[:, -1:])[:, 0]
         return logits_BTV, FrameState(seen.memory, trunks, last_BC, position + ids.shape[1])
 
+    def recalling(self, pasts: Sequence[Tensor]) -> FrameState:
+        """See `SequenceModel.recalling`."""
+        return FrameState.told(self.view, pasts)
+
     def frames(self, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
         """frames_BFX, what the trunk reads of pieces from their beginnings, the first before any frame; and done_BT,
         which of them is the last that it has read after each id."""
-        memory, begin_B1X = self.view.begin(len(ids_BT), ids_BT.device)
-        seen = self.view.see(ids_BT, memory)
-        return torch.cat([begin_B1X, seen.frames_BFX], dim=1), seen.done_BT
+        seen = self.view.see(ids_BT, self.view.begin(len(ids_BT), ids_BT.device))
+        opening_B1X = self.view.opening(len(ids_BT), ids_BT.device)
+        return torch.cat([opening_B1X, seen.frames_BFX], dim=1), seen.done_BT
 
     def _read_frames(self, frames_BFX: Tensor, count_B: Tensor) -> tuple[Tensor, tuple[State, ...]]:
         """What the trunk says after each frame of pieces from their beginnings, and its states after count_B frames."""
@@ -234,3 +255,8 @@ def _by_interval(scores_BTI: Tensor, rank_BT: Tensor) -> Tensor:
     there = (interval >= 0) & (interval < 2 * INTERVALS) & (rank_BT < NONE)[..., None]
     there[..., Q] = False  # the mark is no pitch
     return F.pad(scores_BTI, (0, 1)).gather(2, torch.where(there, interval, 2 * INTERVALS))
+
+
+def view_of(layout: FrameLayout, *, look_back: int) -> View:
+    """The view for a tokenizer's way of spelling frames; `look_back` is for sets."""
+    return VoiceView(layout) if layout.voices else SetView(layout, look_back)

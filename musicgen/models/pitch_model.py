@@ -26,6 +26,7 @@ from musicgen.models.frame_model import FrameState, LockedDropout
 from musicgen.models.frame_view import BEAT, Memory, Q
 from musicgen.models.head import Linear
 from musicgen.models.pitch_view import KEYS, OUTSIDE, Lines, LineView
+from musicgen.models.recall import PLACES
 from musicgen.models.rnn import Recurrent
 
 __all__ = ["AT_ONCE", "NEVER", "LineState", "PitchModel"]
@@ -41,9 +42,9 @@ class LineState(FrameState):
     @classmethod
     def of_rows(cls, rows: Sequence[Self]) -> Self:
         """The state of a batch from those of its rows, which have read as many ids."""
-        tensors = {k: torch.cat([row.memory.tensors[k] for row in rows]) for k in rows[0].memory.tensors}
-        trunks = tuple(row.trunks[0] for row in rows)
-        return cls(Memory(tensors), trunks, torch.cat([row.heard for row in rows]), rows[0].position)
+        memory = Memory.of_rows([row.memory for row in rows])
+        trunks = tuple(trunk for row in rows for trunk in row.trunks)
+        return cls(memory, trunks, torch.cat([row.heard for row in rows]), rows[0].position)
 
 
 class PitchModel(SequenceModel):
@@ -53,6 +54,7 @@ class PitchModel(SequenceModel):
     """
 
     carries = False
+    recalls = True
     embedding: None
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel], view: LineView, *, scores: int) -> None:
@@ -73,6 +75,7 @@ class PitchModel(SequenceModel):
             "classes": nn.Conv1d(1, C, 12, bias=False),
             "key": nn.Embedding(KEYS, C),
             "beat": nn.Embedding(BEAT, C),
+            "sure": Linear(PLACES, C),
         })  # fmt: skip
         self.input_norm = nn.LayerNorm(C, bias=False)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
@@ -90,6 +93,10 @@ class PitchModel(SequenceModel):
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, LineState | None]:
         """logits_BTV after each id, and the state; see `SequenceModel.read`."""
         return self._by_rows(self._read, ids, state)
+
+    def recalling(self, pasts: Sequence[Tensor]) -> LineState:
+        """See `SequenceModel.recalling`."""
+        return LineState.told(self.view, pasts)
 
     @abstractmethod
     def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
@@ -125,7 +132,7 @@ class PitchModel(SequenceModel):
         if state is not None and not isinstance(state, LineState):
             raise TypeError(f"a model of pitches can't go on from a {type(state).__name__}")
         if self.training:
-            return read(ids, None, *more)
+            return read(ids, None if state is None or state.trunks else state, *more)
         said, states = [], []
         for row in range(len(ids)):
             own = None if state is None else state.select(torch.tensor([row]))
@@ -142,7 +149,7 @@ class PitchModel(SequenceModel):
         memory = self.view.begin(len(ids_BT), ids_BT.device) if state is None else state.memory
         lines = self.view.see(ids_BT, memory)
         x_BFKC = self._told(lines)
-        if state is None:
+        if state is None or not state.trunks:
             hidden_BFKC, trunk = self._along(x_BFKC)
         else:
             hidden_BFKC, trunk = state.heard[:, None], state.trunks[0]
@@ -165,7 +172,8 @@ class PitchModel(SequenceModel):
         classes = self.inputs["classes"](octaves[:, None]).view(B, frames, -1, 12)
         x_BFCK = around + classes.repeat(1, 1, 1, -(-K // 12))[..., :K]
         beat_BF1C = self.inputs["beat"](lines.number_BF % BEAT)[:, :, None]
-        return self.input_norm(x_BFCK.transpose(2, 3) + beat_BF1C + self.inputs["key"].weight)
+        sure_BF1C = self.inputs["sure"](lines.sure_BFR)[:, :, None]
+        return self.input_norm(x_BFCK.transpose(2, 3) + beat_BF1C + sure_BF1C + self.inputs["key"].weight)
 
     def _along(self, x_BFKC: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """hidden_BFKC of the trunk, to which every line is a row, and its state."""

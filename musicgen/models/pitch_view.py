@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from musicgen.models import recall
 from musicgen.models.frame_view import BLANK, NONE, FrameLayout, Memory, Q, ages, places
 
 __all__ = ["KEYS", "OUTSIDE", "LineView", "Lines", "SetLineView", "SetLines", "VoiceLineView", "VoiceLines"]
@@ -28,11 +29,13 @@ class Lines:
     """What is known after the ids of a batch. Frame 0 is the one that they begin in or with.
 
     `told_BFIK`, with F one more than the frames that these ids complete: what each line is told before each frame, in
-    channels, of which the first says whether it sounded in the last one. `number_BF` counts frames from the piece's
-    beginning. `done_BT` says to which of these frames the next id belongs.
+    channels, of which the first says whether it sounded in the last one. `sure_BFR` says how sure the recalled frames
+    among them are. `number_BF` counts frames from the piece's beginning. `done_BT` says to which of these frames the
+    next id belongs.
     """
 
     told_BFIK: Tensor
+    sure_BFR: Tensor
     number_BF: Tensor
     done_BT: Tensor
     memory: Memory
@@ -77,18 +80,20 @@ class LineView(ABC):
         """The memory before the first frame."""
 
     @abstractmethod
-    def see(self, ids_BT: Tensor, memory: Memory) -> Lines:
-        """What is known before each frame and after each id."""
+    def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Lines:
+        """What is known before each frame and after each id; what `skims`, the first ids of one piece, leaves out is
+        what is recalled."""
 
 
 class SetLineView(LineView):
     """What lines see of sets of pitches.
 
     They are told whether they sounded in the last frame, whether they began there, whether they sounded in the one
-    before that, the logarithm of how long they have sounded, and how lately they did, 1 / (1 + frames since).
+    before that, the logarithm of how long they have sounded, how lately they did, 1 / (1 + frames since), and what is
+    recalled.
     """
 
-    channels = 5
+    channels = 5 + recall.PLACES
 
     def begin(self, rows: int, device: torch.device) -> Memory:
         """The memory before the first frame."""
@@ -97,9 +102,10 @@ class SetLineView(LineView):
         long_BQ = torch.full_like(empty_BQ, LONG)
         return Memory({
             "now": empty_BQ, "last": empty_BQ, "before": empty_BQ, "age": empty_BQ, "rest": long_BQ, "number": nought_B,
+            **recall.begin(rows, 1, KEYS, device),
         })  # fmt: skip
 
-    def see(self, ids_BT: Tensor, memory: Memory) -> SetLines:
+    def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> SetLines:
         """What is known before each frame and after each id."""
         past = memory.tensors
         rank_BT = self.layout.ranks(ids_BT)
@@ -117,11 +123,14 @@ class SetLineView(LineView):
         rest = ages(1 - whole_BFQ, past["rest"])
         channels = (last, last * (1 - before), before, (1 + age).log2() / 3, last + (1 - last) / (1 + rest))
         keys = slice(self.first, self.first + KEYS)
+        recalled_BFIK, sure_BFR, recalled = recall.recall(whole_BFQ[:, :, None, keys], past, skims=skims)
+        told_BFIK = torch.cat([torch.stack(channels, dim=2)[..., keys], recalled_BFIK], dim=2)
         number_BF = past["number"][:, None] + torch.arange(count + 1, device=ids_BT.device)
         end_B1 = done_BT[:, -1:]
         kept = {"last": last, "before": before, "age": age, "rest": rest}
         return SetLines(
-            told_BFIK=torch.stack(channels, dim=2)[..., keys],
+            told_BFIK=told_BFIK,
+            sure_BFR=sure_BFR,
             number_BF=number_BF,
             done_BT=done_BT,
             rank_BT=rank_BT,
@@ -130,6 +139,7 @@ class SetLineView(LineView):
                 "now": now_BQ,
                 "number": past["number"] + end_B1[:, 0],
                 **{name: rolls.gather(1, _wide(end_B1))[:, 0] for name, rolls in kept.items()},
+                **recalled,
             }),
         )  # fmt: skip
 
@@ -144,14 +154,14 @@ class SetLineView(LineView):
 class VoiceLineView(LineView):
     """What lines see of a fixed number of voices.
 
-    They are told whether they sounded in the last frame, how lately they did, the logarithm of how long, and of each
-    voice whether it was there and whether it came there in that frame.
+    They are told whether they sounded in the last frame, how lately they did, the logarithm of how long, of each voice
+    whether it was there and whether it came there in that frame, and what is recalled.
     """
 
     def __init__(self, layout: FrameLayout) -> None:
         super().__init__(layout)
         self.voices = layout.voices
-        self.channels = 3 + 2 * self.voices
+        self.channels = 3 + 2 * self.voices + recall.PLACES * self.voices
         self.of_turn = 2 * self.voices  # kinds of places: own, own before, and others' of either way
         self.kinds = self.voices * self.of_turn
 
@@ -167,9 +177,10 @@ class VoiceLineView(LineView):
             "rest": torch.full((rows, Q), LONG, device=device),
             "said": nought_B,
             "number": nought_B,
+            **recall.begin(rows, self.voices, KEYS, device),
         })  # fmt: skip
 
-    def see(self, ids_BT: Tensor, memory: Memory) -> VoiceLines:
+    def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> VoiceLines:
         """What is known before each frame and after each id."""
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
@@ -193,6 +204,8 @@ class VoiceLineView(LineView):
 
         keys = slice(self.first, self.first + KEYS)
         on_BFSQ = F.one_hot(frame_BFS, BLANK + 1)[..., :Q].float()
+        new_BFSQ = on_BFSQ[:, 1:] * there_BF[..., None, None]
+        recalled_BFIK, sure_BFR, recalled = recall.recall(new_BFSQ[..., keys], past, skims=skims)
         any_BFQ = on_BFSQ.amax(2)
         rest_BFQ = ages(1 - any_BFQ[:, 1:] * there_BF[..., None], past["rest"])
         long_BFQ = (on_BFSQ * ((1 + held_BFS).log2() / 4)[..., None]).amax(2)
@@ -212,7 +225,8 @@ class VoiceLineView(LineView):
         end_B = done_BT[:, -1]
         rows_B = row_B1[:, 0]
         return VoiceLines(
-            told_BFIK=torch.cat([alone, on_BFSQ, came_BFSQ], dim=2)[..., keys],
+            told_BFIK=torch.cat([torch.cat([alone, on_BFSQ, came_BFSQ], dim=2)[..., keys], recalled_BFIK], dim=2),
+            sure_BFR=sure_BFR,
             number_BF=past["number"][:, None] + number[:, 0],
             done_BT=done_BT,
             turn_BT=turn_BT,
@@ -228,6 +242,7 @@ class VoiceLineView(LineView):
                 "rest": rest_BFQ[rows_B, end_B],
                 "said": turn_BT[:, -1],
                 "number": past["number"] + end_B,
+                **recalled,
             }),
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ Where steps have fields both are of shape (B, T, F).
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,16 +50,27 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch number `step`: int64 inputs_BT and targets_BT on the CPU."""
+        inputs_BT, targets_BT, _ = self.with_pasts(step)
+        return inputs_BT, targets_BT
+
+    def with_pasts(self, step: int) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
+        """The same, and the ids that lie before each row in its piece."""
         rng = np.random.default_rng((self.seed, step))
         rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
+        pasts = []
         for row in rows:
-            window = augmented(self._window(rng), self.tokenizer, self.augment, rng)
+            past, window = self._window(rng)
+            alike = copy.deepcopy(rng)
+            window = augmented(window, self.tokenizer, self.augment, rng)
             window = window[: self.length + 1]  # slower music may need more time shifts
             row[: len(window)] = window
+            past = augmented(past, self.tokenizer, self.augment, alike) if len(past) else past
+            pasts.append(past)
         ids = torch.from_numpy(rows)
-        return ids[:, :-1], ids[:, 1:]
+        return ids[:, :-1], ids[:, 1:], pasts
 
-    def _window(self, rng: np.random.Generator) -> np.ndarray:
+    def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """What lies before a window in its piece, and the window."""
         where = int(rng.integers(self.ends[-1]))
         piece = int(np.searchsorted(self.ends, where, side="right"))
         offset, size = self.spans[piece].tolist()
@@ -72,7 +84,8 @@ class Batches:
             back = np.asarray(self.tokens[offset + low : offset + begin + 1])
             bars = self.tokenizer.bar_positions(back)
             begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
-        return np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
+        past = np.asarray(self.tokens[offset : offset + begin])
+        return past, np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
 
 
 def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
@@ -90,8 +103,9 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
 
 def validation_windows(
     source: TokenSource, *, split: str, length: int, batch: int, max_tokens: int, pad: int, period: int = 1
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Fixed, unaugmented windows of a split, spread evenly over its pieces, at most about `max_tokens` tokens.
+) -> list[tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]]:
+    """Fixed, unaugmented windows of a split, spread evenly over its pieces, at most about `max_tokens` tokens; and
+    what lies before each in its piece.
 
     They begin at every `period`-th id behind the first, for frames of so many ids.
     """
@@ -99,15 +113,17 @@ def validation_windows(
     for offset, size in source.spans(split).tolist():
         for begin in range(0, max(1, size - 1), length):
             begin -= (begin - 1) % period if begin else 0
-            windows.append((offset + begin, min(length + 1, size - begin)))
+            windows.append((offset, begin, min(length + 1, size - begin)))
     wanted = max(1, max_tokens // length)
     if len(windows) > wanted:
         windows = [windows[i] for i in np.linspace(0, len(windows) - 1, wanted).round().astype(int)]
     batches = []
     for i in range(0, len(windows), batch):
         rows = np.full((len(windows[i : i + batch]), length + 1, *source.tokens.shape[1:]), pad, np.int64)
-        for row, (begin, size) in zip(rows, windows[i : i + batch], strict=True):
-            row[:size] = source.tokens[begin : begin + size]
+        pasts = []
+        for row, (offset, begin, size) in zip(rows, windows[i : i + batch], strict=True):
+            row[:size] = source.tokens[offset + begin : offset + begin + size]
+            pasts.append(source.tokens[offset : offset + begin])
         ids = torch.from_numpy(rows)
-        batches.append((ids[:, :-1], ids[:, 1:]))
+        batches.append((ids[:, :-1], ids[:, 1:], pasts))
     return batches

@@ -24,7 +24,7 @@ from musicgen.recipe import Recipe, recipe_toml
 from musicgen.training.batches import TokenSource, validation_windows
 from musicgen.training.log import Log
 from musicgen.training.schedule import learning_rate
-from musicgen.training.step import Learner, count_steps
+from musicgen.training.step import Learner, count_steps, recalled
 
 __all__ = ["Progress", "choose_device", "train"]
 
@@ -105,7 +105,9 @@ def train(
         pad=pad,
         period=getattr(tokenizer, "period", 1),
     )
-    windows = [(inputs, scored_targets(targets, learn.following_VV, pad=pad)) for inputs, targets in windows]
+    windows = [
+        (inputs, scored_targets(targets, learn.following_VV, pad=pad), pasts) for inputs, targets, pasts in windows
+    ]
     # From the first step on, so that even a run that is killed can be resumed.
     write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
     log = Log(folder, resume_at=begin if resume else None)
@@ -136,7 +138,7 @@ def train(
             "seconds": round(seconds, 1),
             "tokens_seen": step * settings.batch * settings.length,
             "valid_nats_per_token": best,
-            "valid_tokens": sum(count_steps(targets != pad) for _, targets in windows),
+            "valid_tokens": sum(count_steps(targets != pad) for _, targets, _ in windows),
         }
         save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
         return full
@@ -215,9 +217,10 @@ def _validate(
     """Mean nats a token over the validation windows; None without any."""
     model.eval()
     total, count = 0.0, 0
-    for inputs_BT, targets_BT in windows:
+    for inputs_BT, targets_BT, pasts in windows:
         with autocast():
-            nats, _ = model.nats(inputs_BT.to(device), targets_BT.to(device), pad=pad, following_VV=following_VV)
+            state = recalled(model, pasts, device)
+            nats, _ = model.nats(inputs_BT.to(device), targets_BT.to(device), state, pad=pad, following_VV=following_VV)
         total += nats.sum().item()
         count += count_steps(targets_BT != pad)
     return total / count if count else None

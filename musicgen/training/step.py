@@ -6,10 +6,11 @@ Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ from musicgen.training.optimizers import make_optimizers
 from musicgen.training.precision import autocast_for, multiplies_in_bfloat16
 from musicgen.training.streams import Streams
 
-__all__ = ["Learner", "Outcome", "count_steps"]
+__all__ = ["Learner", "Outcome", "count_steps", "recalled"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ class Learner:
     def _batch(self, step: int) -> tuple[Tensor, Tensor, State | None]:
         """Inputs, targets, and the state to read on from."""
         if isinstance(self._data, Batches):
-            return *self._data(step), None
+            inputs_BT, targets_BT, pasts = self._data.with_pasts(step)
+            return inputs_BT, targets_BT, recalled(self.model, pasts, self.device)
         inputs_BT, targets_BT, begins_B = self._data(step)
         if self._carried:
             with torch.no_grad():  # any state of this shape, to be filled
@@ -116,6 +118,13 @@ class Learner:
         if self._state is None:
             return inputs_BT, targets_BT, None
         return inputs_BT, targets_BT, self._state.cleared(begins_B.to(self.device))
+
+
+def recalled(model: SequenceModel, pasts: Sequence[np.ndarray], device: torch.device) -> State | None:
+    """The state of windows before which these ids lie, for a model that is told of them; else None."""
+    if not model.recalls:
+        return None
+    return model.recalling([torch.from_numpy(past.astype(np.int64)).to(device) for past in pasts])
 
 
 def _to(device: torch.device, ids: Tensor) -> Tensor:

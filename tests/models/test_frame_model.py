@@ -12,7 +12,9 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
 from musicgen.models.following import following_of
-from musicgen.models.frame_view import BLANK, LAGS, NONE, TRACES, FrameLayout, view_of
+from musicgen.models.frame_model import view_of
+from musicgen.models.frame_view import BLANK, NONE, FrameLayout
+from musicgen.models.set_view import LAGS, TRACES
 from musicgen.tokenizers import Frames, FramesSettings
 
 WAYS = [(0, "descending"), (0, "ascending"), (4, "descending")]
@@ -140,7 +142,7 @@ def test_what_is_seen_of_sets_is_what_was_said(order, look_back):
     tokenizer = frames(0, order)
     v, view = tokenizer.vocabulary, view_of(FrameLayout(**tokenizer.layout), look_back=look_back)
     ids = music(tokenizer, 30, seed=5)
-    seen = view.see(ids[None], view.begin(1, ids.device)[0])
+    seen = view.see(ids[None], view.begin(1, ids.device))
     done: list[list[int]] = []
     now: list[int] = []
     for t, token in enumerate(ids.tolist()):
@@ -181,7 +183,7 @@ def test_what_is_seen_of_voices_is_what_was_said():
     tokenizer = frames(4)
     v, view = tokenizer.vocabulary, view_of(FrameLayout(**tokenizer.layout), look_back=8)
     ids = music(tokenizer, 24, seed=6)
-    seen = view.see(ids[None], view.begin(1, ids.device)[0])
+    seen = view.see(ids[None], view.begin(1, ids.device))
     ranks = [BLANK] * 8 + [NONE if i == v.id("rest") else 127 - (i - v.base["pitch"]) for i in ids[1:].tolist()]
     for t in range(len(ids)):
         said = ranks[: 8 + t]  # what stands after t ids behind BOS

@@ -38,4 +38,4 @@ def test_every_window_begins_with_a_frame(length):
     assert heads == FIRST
     options = {"split": "valid", "length": length, "batch": 4, "max_tokens": 10**6, "pad": 0}
     windows = validation_windows(Chorales(), **options, period=FOUR.period)
-    assert {int(token) for inputs, _ in windows for token in inputs[:, 0]} == FIRST
+    assert {int(token) for inputs, _, _ in windows for token in inputs[:, 0]} == FIRST

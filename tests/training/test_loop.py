@@ -49,7 +49,7 @@ def test_windows_never_cross_into_another_piece():
 def test_validation_windows_cover_the_split_once_and_unaltered():
     tunes = Tunes()
     windows = validation_windows(tunes, split="valid", length=48, batch=2, max_tokens=10**6, pad=0)
-    seen = torch.cat([t.flatten() for _, t in windows])
+    seen = torch.cat([t.flatten() for _, t, _ in windows])
     offset, size = tunes.spans("valid")[0]
     assert seen[seen != 0].tolist() == tunes.tokens[offset + 1 : offset + size].tolist()
 

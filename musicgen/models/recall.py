@@ -1,0 +1,208 @@
+"""What came next when the piece last stood as it stands now. Music repeats itself, often hundreds of frames later,
+which is farther than a recurrence learns to copy; so models are told. Nothing here is learned.
+
+Two places are recalled after every frame: the one up to which the piece has run alike for the most changes, and the
+same among those that are so in another key. Of equals the later one counts.
+
+Shapes: B batch, P frames before, F new frames, N = P + F, S voices (1 for sets), K ranks of the keyboard, R places.
+
+Sources: the longest match as a predictor from Cleary and Teahan 1997 ("Unbounded length contexts for PPM"); a piece's
+own past as a model of it, by intervals too, from Conklin and Witten 1995 ("Multiple viewpoint systems for music
+prediction").
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["PLACES", "begin", "recall"]
+
+PLACES = 2  # R: in this key, and in another
+SUMS = ("same", "shape", "low")
+RUNS = ("run", "moved_run")  # of each place
+CHANGE = 64  # a frame that differs from the one before counts as much as so many that don't
+
+
+def begin(rows: int, voices: int, keys: int, device: torch.device) -> dict[str, Tensor]:
+    """The memory before the first frame: a row a piece, and a column a frame; columns of 0 at the front are no frames.
+
+    Of each frame the keys, a sum of them, the same wherever they lie, and the lowest; and how far the piece ran alike
+    up to there and up to its last frame, in one key and in two.
+    """
+    none_B0 = torch.zeros(rows, 0, dtype=torch.int64, device=device)
+    past = torch.zeros(rows, 0, voices, keys, dtype=torch.uint8, device=device)
+    return {"past": past, **dict.fromkeys(SUMS + RUNS, none_B0)}
+
+
+def recall(
+    frames_BFSK: Tensor, memory: dict[str, Tensor], *, count_B: Tensor | None = None, skims: bool = False
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """What is recalled before the first of these frames and after each, and the memory after them, or after as many
+    of each row as `count_B` says.
+
+    told (B, F + 1, R * S, K) are the recalled frames by voice times how sure they are. sure (B, F + 1, R) is that: a
+    quarter of one and the logarithm of how many changes the piece ran alike for, or 0 where it has never stood so.
+
+    `skims` is for the first frames of one piece: the memory in far less time, and of the rest 0.
+    """
+    if skims:
+        return _skimmed(frames_BFSK, memory)
+    B, new, S, K = frames_BFSK.shape
+    P = memory["past"].shape[1]
+    past, sums = _appended(frames_BFSK, memory)
+    N = P + new
+    if not N:
+        nothing = frames_BFSK.new_zeros(B, 1, PLACES * S, K)
+        return nothing, nothing[..., :PLACES, 0], {name: memory[name] for name in ("past", *SUMS, *RUNS)}
+    # A column a lag, of which the first is the longest: runs go on from row to row.
+    alike = [_earlier(sums["same"], new) == sums["same"][:, P:, None]]
+    alike.append(
+        (_earlier(sums["shape"], new) == sums["shape"][:, P:, None])
+        & (_earlier(sums["low"], new) != sums["low"][:, P:, None])
+        & (_earlier(sums["low"], new) >= 0)
+    )
+    step = F.pad(sums["low"][:, 1:] - sums["low"][:, :-1], (1, 0))
+    goes_on = [alike[0], alike[1] & (_earlier(step, new) == step[:, P:, None])]
+    there = torch.arange(N - 1, device=past.device) >= N - 1 - torch.arange(P, N, device=past.device)[:, None]
+    gain_BN = _gain(sums["same"])
+    gain_BF = gain_BN[:, P:]
+    total_BF1 = gain_BF.cumsum(1)[..., None]
+    rows_B1 = torch.arange(B, device=past.device)[:, None]
+    column = torch.arange(N, device=past.device)
+    told, sures, runs = [], [], {}
+    for place, name in enumerate(RUNS):
+        before_B1N = F.pad(memory[name][:, None, : max(0, P - 1)], (N - max(1, P), 0))
+        ended = torch.where(goes_on[place], -before_B1N, total_BF1 - gain_BF[..., None])
+        ended = torch.where(alike[place], ended, total_BF1)
+        run_BFN = (total_BF1 - ended.cummax(1).values) * there if new else ended
+        # By frame in the place of by lag, and of the row before these frames.
+        lag_BF, length_BF = _longest(run_BFN)
+        last = memory[name]
+        first = (last * P + column[:P]).max(1, keepdim=True).values if P else last.new_zeros(B, 1)
+        at_BF = torch.arange(P, N, device=past.device) - lag_BF
+        length_BF = torch.cat([first // max(1, P), length_BF], dim=1)
+        at_BF = torch.cat([first % max(1, P), at_BF.clamp(min=0)], dim=1)
+        frame = past[rows_B1, (at_BF + 1).clamp(max=N - 1)].float()
+        if place:
+            here = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)
+            frame = _moved(frame, here - sums["low"].gather(1, at_BF))
+        sure = torch.where(length_BF > 0, 1 + (1 + length_BF / CHANGE).log2(), 0) / 4
+        told.append(frame * sure[..., None, None])
+        sures.append(sure)
+        runs[name] = F.pad(run_BFN[:, -1], (0, 1)) if new else last
+        if count_B is not None and new:
+            # By lag, a row of fewer frames has its last one's where they stand; before any, those of the memory.
+            own_BN = run_BFN[rows_B1[:, 0], (count_B - 1).clamp(min=0)]
+            runs[name] = F.pad(torch.where(count_B[:, None] > 0, own_BN, before_B1N[:, 0]), (0, 1))
+    after = {"past": past, **sums, **runs}
+    if count_B is not None:
+        after |= {name: _at_the_end(after[name], new - count_B) for name in ("past", *SUMS)}
+    return torch.cat(told, dim=2), torch.stack(sures, dim=2), after
+
+
+def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """`recall` of the first frames of one piece, without what is told."""
+    B, new, S, K = frames_BFSK.shape
+    nothing = frames_BFSK.new_zeros(B, 1, PLACES * S, K).expand(-1, new + 1, -1, -1)
+    past, sums = _appended(frames_BFSK, memory)
+    same, shape, low = (sums[name][0] for name in SUMS)
+    N = len(same)
+    if not N:
+        return nothing, nothing[..., :PLACES, 0], {name: memory[name] for name in ("past", *SUMS, *RUNS)}
+    step = F.pad(low[1:] - low[:-1], (1, 0))
+    gain = _gain(sums["same"])[0]
+    alike = [same == same[-1], (shape == shape[-1]) & (low != low[-1]) & (low >= 0)]
+    runs = {}
+    for place, name in enumerate(RUNS):
+        run = torch.zeros_like(same)
+        at = alike[place][: N - 1].nonzero()[:, 0]
+        back = 0
+        while len(at):  # what runs alike still farther back gets fewer and fewer
+            run[at] += gain[N - 1 - back]
+            here, there = N - 1 - back, at - back
+            goes_on = there > 0
+            if place:
+                goes_on &= (step[there] == step[here]) & (shape[there - 1] == shape[here - 1])
+                goes_on &= (low[there - 1] != low[here - 1]) & (low[there - 1] >= 0)
+            else:
+                goes_on &= same[there - 1] == same[here - 1]
+            at = at[goes_on]
+            back += 1
+        runs[name] = run[None]
+    return nothing, nothing[..., :PLACES, 0], {"past": past, **sums, **runs}
+
+
+def _at_the_end(of_BN: Tensor, spare_B: Tensor) -> Tensor:
+    """Each row moved on by so many columns: what it has too many at the end becomes 0 in front."""
+    column_BN = torch.arange(of_BN.shape[1], device=of_BN.device) - spare_B[:, None]
+    wide = column_BN.clamp(min=0).view(*column_BN.shape, *(1,) * (of_BN.ndim - 2)).expand_as(of_BN)
+    there = (column_BN >= 0).view(*column_BN.shape, *(1,) * (of_BN.ndim - 2))
+    return of_BN.gather(1, wide) * there
+
+
+def _appended(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """All frames, and the sums of all."""
+    past = torch.cat([memory["past"], frames_BFSK.to(torch.uint8)], dim=1)
+    new = _sums(frames_BFSK, memory["low"])
+    return past, {name: torch.cat([memory[name], value], dim=1) for name, value in zip(SUMS, new, strict=True)}
+
+
+def _gain(same_BN: Tensor) -> Tensor:
+    """How much each frame adds to a run."""
+    return 1 + (CHANGE - 1) * F.pad(same_BN[:, 1:] != same_BN[:, :-1], (1, 0), value=True).long()
+
+
+def _earlier(of_BN: Tensor, new: int) -> Tensor:
+    """Of each of the last `new` frames the N - 1 before it; where there are fewer, 0 in front."""
+    N = of_BN.shape[1]
+    if not new or N == 1:
+        return of_BN.new_zeros(len(of_BN), new, N - 1)
+    return F.pad(of_BN[:, :-1], (new - 1, 0)).unfold(1, N - 1, 1)
+
+
+def _longest(run_BFN: Tensor) -> tuple[Tensor, Tensor]:
+    """The shortest lag of each row's longest run, and that run."""
+    columns = run_BFN.shape[2]
+    if not columns:
+        nought = run_BFN.new_zeros(run_BFN.shape[:2])
+        return nought + 1, nought
+    key = (run_BFN * columns + torch.arange(columns, device=run_BFN.device)).max(2).values
+    return columns - key % columns, key // columns
+
+
+def _sums(frames_BFSK: Tensor, low_BP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each frame a number that no other frame has, one that frames of its shape have, and its lowest key.
+
+    An empty frame lies where the one before lay, and at -1 before any sounds.
+    """
+    B, frames, S, K = frames_BFSK.shape
+    weights = _weights(S * K, frames_BFSK.device).view(S, K)
+    any_BFK = frames_BFSK.amax(2) > 0
+    low = any_BFK.to(torch.uint8).argmax(2)
+    where = torch.where(any_BFK.any(2), torch.arange(1, frames + 1, device=low.device), 0).cummax(1).values
+    first = low_BP[:, -1:] if low_BP.shape[1] else low.new_full((B, 1), -1)
+    low = torch.cat([first, low], dim=1).gather(1, where)
+    bits = frames_BFSK.long()
+    above = (torch.arange(K, device=low.device) + low.clamp(min=0)[..., None]).clamp(max=K)
+    base = F.pad(bits, (0, 1)).gather(3, above[:, :, None].expand(-1, -1, S, -1))
+    return (bits * weights).sum((2, 3)) + 1, (base * weights).sum((2, 3)) + 1, low
+
+
+def _moved(frames_BFSK: Tensor, by_BF: Tensor) -> Tensor:
+    """Frames with their keys that much higher; what leaves the keyboard is lost."""
+    K = frames_BFSK.shape[3]
+    source = torch.arange(K, device=by_BF.device) - by_BF[..., None]
+    source = torch.where((source >= 0) & (source < K), source, K)
+    return F.pad(frames_BFSK, (0, 1)).gather(3, source[:, :, None].expand(-1, -1, frames_BFSK.shape[2], -1))
+
+
+def _weights(count: int, device: torch.device) -> Tensor:
+    """Numbers of 64 bits, the same everywhere (by Knuth's linear congruences)."""
+    values, value = [], 1
+    for _ in range(count):
+        value = (value * 6364136223846793005 + 1442695040888963407) % 2**64
+        mixed = value ^ (value >> 29)
+        values.append(mixed - (2**64 if mixed >= 2**63 else 0))
+    return torch.tensor(values, device=device)
