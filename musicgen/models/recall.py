@@ -22,6 +22,7 @@ __all__ = ["PLACES", "begin", "recall"]
 PLACES = 2  # R: in this key, and in another
 SUMS = ("same", "shape", "low")
 RUNS = ("run", "moved_run")  # of each place
+AT_ONCE = 2**21  # pairs of frames that are compared
 CHANGE = 64  # a frame that differs from the one before counts as much as so many that don't
 
 
@@ -49,6 +50,23 @@ def recall(
     """
     if skims:
         return _skimmed(frames_BFSK, memory)
+    B, new = frames_BFSK.shape[:2]
+    size = max(1, AT_ONCE // (B * (memory["past"].shape[1] + new + 1)))
+    told, sures = [], []
+    for begin in range(0, max(1, new), size):
+        part = frames_BFSK[:, begin : begin + size]
+        count = None if count_B is None else (count_B - begin).clamp(0, part.shape[1])
+        told_BFIK, sure_BFR, memory = _recalled(part, memory, count)
+        kept = slice(0 if begin == 0 else 1, None)  # what is known before a part is known after the one before it
+        told.append(told_BFIK[:, kept])
+        sures.append(sure_BFR[:, kept])
+    return torch.cat(told, dim=1), torch.cat(sures, dim=1), memory
+
+
+def _recalled(
+    frames_BFSK: Tensor, memory: dict[str, Tensor], count_B: Tensor | None
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """`recall`, comparing all of these frames with all before them."""
     B, new, S, K = frames_BFSK.shape
     P = memory["past"].shape[1]
     past, sums = _appended(frames_BFSK, memory)

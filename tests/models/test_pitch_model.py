@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -209,6 +210,34 @@ def test_every_pitch_is_treated_alike():
         assert not torch.allclose(hazards(ids)[:, :-2], hazards(moved)[:, 2:], atol=1e-2)
         net.inputs["key"].weight.zero_()
         torch.testing.assert_close(hazards(ids)[:, :-2], hazards(moved)[:, 2:], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("by_pitch", [True, False])
+@pytest.mark.parametrize("voices", [0, 4])
+def test_a_window_is_told_of_its_past_as_if_it_had_been_read(voices, by_pitch):
+    tokenizer = Frames(FramesSettings(4, "descending", voices))
+    ids = (chorale if voices else music)(tokenizer, 24, seed=6)
+    settings = model("gru", tokenizer).settings
+    net = build_model(dataclasses.replace(settings, by_pitch=by_pitch), seed=0).eval()
+    cuts = (31, 0, 30)  # within a frame, at a piece's beginning
+    told = net.recalling([ids[:cut] for cut in cuts])
+    with torch.no_grad():
+        for row, cut in enumerate(cuts):
+            if not cut:
+                continue
+            _, state = net(ids[None, :cut])
+            for name, value in told.memory.select(torch.tensor([row])).tensors.items():
+                wanted = state.memory.tensors[name]
+                if value.ndim > 1:
+                    in_front = value.shape[1] - wanted.shape[1]
+                    assert not value[:, :in_front].any()
+                    value = value[:, in_front:]
+                torch.testing.assert_close(value, wanted)
+        window = ids[None, 30:-1]
+        nats, _ = net.train().nats(window, ids[None, 31:], told.select(torch.tensor([2])), pad=0)
+        forgetful, _ = net.nats(window, ids[None, 31:], pad=0)
+    assert nats.isfinite().all()
+    assert not torch.allclose(nats, forgetful)
 
 
 def test_pitches_that_no_piano_has_are_unlikely_and_possible():

@@ -62,7 +62,8 @@ def search(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("voices", [1, 3])
 @pytest.mark.parametrize("seed", range(8))
-def test_it_is_what_a_search_of_the_past_finds(voices, seed):
+def test_it_is_what_a_search_of_the_past_finds(voices, seed, monkeypatch):
+    monkeypatch.setattr(recall, "AT_ONCE", [2**21, 100][seed // 4])
     rng = np.random.default_rng(seed)
     frames = music(voices, [0, 1, 2, 40][seed % 4], rng)
     wanted, sure = search(frames)
@@ -93,7 +94,9 @@ def test_rows_of_a_batch_are_alone():
     assert not torch.equal(together[0], together[1])
 
 
-def test_a_row_with_fewer_frames_goes_on_from_its_own_end():
+@pytest.mark.parametrize("at_once", [2**21, 100])
+def test_a_row_with_fewer_frames_goes_on_from_its_own_end(at_once, monkeypatch):
+    monkeypatch.setattr(recall, "AT_ONCE", at_once)
     rng = np.random.default_rng(10)
     pieces = [music(2, 30, rng) for _ in range(4)]
     wanted, at = [search(piece)[0] for piece in pieces], [0] * 4
