@@ -161,10 +161,10 @@ def _recipe(options: dict[str, Any]) -> Any:
     """The recipe file, or the preset, with what the options change."""
     from dataclasses import replace
 
-    from musicgen.models.presets import PRESETS
+    from musicgen.models.presets import ALONG_PITCHES, PRESETS
     from musicgen.models.presets import preset as check
     from musicgen.recipe import Recipe, TrainSettings, read_recipe
-    from musicgen.training.presets import TRAIN_PRESETS
+    from musicgen.training.presets import TRAIN_ALONG_PITCHES, TRAIN_PRESETS
 
     if options["recipe_file"]:
         if options["family"] or options["size"]:
@@ -175,12 +175,20 @@ def _recipe(options: dict[str, Any]) -> Any:
     else:
         family, size = options["family"] or "transformer", options["size"] or "tiny"
         check(family, size, vocabulary_size=1)
-        recipe = Recipe({"family": family, **PRESETS[family][size]}, TrainSettings(**TRAIN_PRESETS[size]))
+        shape, how = PRESETS[family][size], TRAIN_PRESETS[size]
+        if _changed(Recipe(), options["changes"]).model.get("by_pitch") is True:
+            shape, how = shape | ALONG_PITCHES[size], how | TRAIN_ALONG_PITCHES
+        recipe = Recipe({"family": family, **shape}, TrainSettings(**how))
     if options["embedding"]:
         recipe = replace(recipe, model={**recipe.model, "embedding": options["embedding"]})
-    for change in options["changes"]:
-        recipe = recipe.with_change(change)
+    recipe = _changed(recipe, options["changes"])
     return recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
+
+
+def _changed(recipe: Any, changes: tuple[str, ...]) -> Any:
+    for change in changes:
+        recipe = recipe.with_change(change)
+    return recipe
 
 
 def _resumed(folder: Path, options: dict[str, Any]) -> Any:

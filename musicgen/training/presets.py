@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["TRAIN_PRESETS"]
+__all__ = ["TRAIN_ALONG_PITCHES", "TRAIN_PRESETS"]
 
 # Rates are for Muon, whose best lie higher than AdamW's.
 TRAIN_PRESETS: dict[str, dict[str, Any]] = {
@@ -15,3 +15,5 @@ TRAIN_PRESETS: dict[str, dict[str, Any]] = {
     "medium": {"steps": 30_000, "batch": 16, "length": 2048, "learning_rate": 4e-3},
     "large": {"steps": 100_000, "batch": 16, "length": 2048, "learning_rate": 2.5e-3},
 }
+# With `by_pitch`: 88 rows of a batch each, and many small steps learn more in a time than few large ones.
+TRAIN_ALONG_PITCHES: dict[str, Any] = {"batch": 3, "length": 512, "learning_rate": 1e-2}

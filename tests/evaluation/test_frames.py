@@ -212,6 +212,13 @@ def test_models_of_frames_read_by_frame_unless_told_otherwise(folder):
     assert not load_run(folder / "ids").model.settings.by_frame
 
 
+def test_along_pitches_the_preset_is_small_and_without_dropout_unless_told_otherwise(folder):
+    changes = ("--set", "model.by_pitch=true", "--set", "model.width=24", "--steps", 1, "--device", "cpu")
+    run("train", folder / "c", "-o", folder / "along", "--model", "gru", *changes)
+    settings = load_run(folder / "along").model.settings
+    assert (settings.by_pitch, settings.width, settings.layers, settings.dropout) == (True, 24, 1, 0)
+
+
 def test_each_figure_comes_with_its_count(folder):
     text = run("evaluate", folder / "run", folder / "c", "--split", "test")
     for count in ("nats a frame, over 63 frames", "without each piece's first, over 60 frames", "means of 3 pieces"):
