@@ -74,50 +74,56 @@ def _recalled(
     if not N:
         nothing = frames_BFSK.new_zeros(B, 1, PLACES * S, K)
         return nothing, nothing[..., :PLACES, 0], {name: memory[name] for name in ("past", *SUMS, *RUNS)}
-    # A column a lag, of which the first is the longest: runs go on from row to row.
-    alike = [_earlier(sums["same"], new) == sums["same"][:, P:, None]]
-    alike.append(
-        (_earlier(sums["shape"], new) == sums["shape"][:, P:, None])
-        & (_earlier(sums["low"], new) != sums["low"][:, P:, None])
-        & (_earlier(sums["low"], new) >= 0)
-    )
-    step = F.pad(sums["low"][:, 1:] - sums["low"][:, :-1], (1, 0))
-    goes_on = [alike[0], alike[1] & (_earlier(step, new) == step[:, P:, None])]
-    there = torch.arange(N - 1, device=past.device) >= N - 1 - torch.arange(P, N, device=past.device)[:, None]
-    gain_BN = _gain(sums["same"])
-    gain_BF = gain_BN[:, P:]
-    total_BF1 = gain_BF.cumsum(1)[..., None]
+    gain_BF = _gain(sums["same"])[:, P:]
     rows_B1 = torch.arange(B, device=past.device)[:, None]
-    column = torch.arange(N, device=past.device)
+    low_BF = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)
     told, sures, runs = [], [], {}
-    for place, name in enumerate(RUNS):
-        before_B1N = F.pad(memory[name][:, None, : max(0, P - 1)], (N - max(1, P), 0))
-        ended = torch.where(goes_on[place], -before_B1N, total_BF1 - gain_BF[..., None])
-        ended = torch.where(alike[place], ended, total_BF1)
-        run_BFN = (total_BF1 - ended.cummax(1).values) * there if new else ended
-        # By frame in the place of by lag, and of the row before these frames.
-        lag_BF, length_BF = _longest(run_BFN)
-        last = memory[name]
-        first = (last * P + column[:P]).max(1, keepdim=True).values if P else last.new_zeros(B, 1)
-        at_BF = torch.arange(P, N, device=past.device) - lag_BF
-        length_BF = torch.cat([first // max(1, P), length_BF], dim=1)
-        at_BF = torch.cat([first % max(1, P), at_BF.clamp(min=0)], dim=1)
+    for name, (alike, goes_on) in zip(RUNS, _compared(sums, new), strict=True):
+        # By lag, what the run of the last frame before these is to them.
+        before_BN = F.pad(memory[name][:, : max(0, P - 1)], (N - max(1, P), 0))
+        run_BFN = _ran(alike, goes_on, gain_BF, before_BN)
+        at_BF, length_BF = _longest(run_BFN, memory[name])
         frame = past[rows_B1, (at_BF + 1).clamp(max=N - 1)].float()
-        if place:
-            here = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)
-            frame = _moved(frame, here - sums["low"].gather(1, at_BF))
+        if name == "moved_run":
+            frame = _moved(frame, low_BF - sums["low"].gather(1, at_BF))
         sure = torch.where(length_BF > 0, 1 + (1 + length_BF / CHANGE).log2(), 0) / 4
         told.append(frame * sure[..., None, None])
         sures.append(sure)
-        runs[name] = F.pad(run_BFN[:, -1], (0, 1)) if new else last
-        if count_B is not None and new:
-            # By lag, a row of fewer frames has its last one's where they stand; before any, those of the memory.
-            own_BN = run_BFN[rows_B1[:, 0], (count_B - 1).clamp(min=0)]
-            runs[name] = F.pad(torch.where(count_B[:, None] > 0, own_BN, before_B1N[:, 0]), (0, 1))
+        runs[name] = memory[name]
+        if new:
+            last_BN = run_BFN[:, -1]
+            if count_B is not None:
+                last_BN = run_BFN[rows_B1[:, 0], (count_B - 1).clamp(min=0)]
+                last_BN = torch.where(count_B[:, None] > 0, last_BN, before_BN)
+            runs[name] = F.pad(last_BN, (0, 1))
     after = {"past": past, **sums, **runs}
     if count_B is not None:
         after |= {name: _at_the_end(after[name], new - count_B) for name in ("past", *SUMS)}
     return torch.cat(told, dim=2), torch.stack(sures, dim=2), after
+
+
+def _compared(sums: dict[str, Tensor], new: int) -> list[tuple[Tensor, Tensor]]:
+    """Of each place, by frame and lag (B, F, N - 1), the longest lag first: whether two frames are alike, and whether
+    they go on from two that may be, too."""
+    same, shape, low = (sums[name] for name in SUMS)
+    N = same.shape[1]
+    now = slice(N - new, None)
+    step = F.pad(low[:, 1:] - low[:, :-1], (1, 0))
+    alike = _earlier(same, new) == same[:, now, None]
+    low_BFN = _earlier(low, new)
+    moved = (_earlier(shape, new) == shape[:, now, None]) & (low_BFN != low[:, now, None]) & (low_BFN >= 0)
+    # Before the piece there is nothing to be like.
+    there = torch.arange(N - 1, 0, -1, device=low.device) <= torch.arange(N - new, N, device=low.device)[:, None]
+    return [(alike & there, there.expand_as(alike)), (moved & there, _earlier(step, new) == step[:, now, None])]
+
+
+def _ran(alike: Tensor, goes_on: Tensor, gain_BF: Tensor, before_BN: Tensor) -> Tensor:
+    """run_BFN by frame and lag: the gains since the frame that ended the run before, or those and `before_BN`."""
+    if not alike.shape[1]:
+        return gain_BF.new_zeros(alike.shape)
+    total_BF1 = gain_BF.cumsum(1)[..., None]
+    nothing_before = torch.where(goes_on, -before_BN[:, None], total_BF1 - gain_BF[..., None])
+    return total_BF1 - torch.where(alike, nothing_before, total_BF1).cummax(1).values
 
 
 def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -180,14 +186,25 @@ def _earlier(of_BN: Tensor, new: int) -> Tensor:
     return F.pad(of_BN[:, :-1], (new - 1, 0)).unfold(1, N - 1, 1)
 
 
-def _longest(run_BFN: Tensor) -> tuple[Tensor, Tensor]:
-    """The shortest lag of each row's longest run, and that run."""
-    columns = run_BFN.shape[2]
-    if not columns:
-        nought = run_BFN.new_zeros(run_BFN.shape[:2])
-        return nought + 1, nought
-    key = (run_BFN * columns + torch.arange(columns, device=run_BFN.device)).max(2).values
-    return columns - key % columns, key // columns
+def _longest(run_BFN: Tensor, before_BP: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the longest run of each frame ends, the latest of equals, and that run: before these frames and after each.
+
+    Where there is none, somewhere.
+    """
+    B, new, lags = run_BFN.shape
+    P = before_BP.shape[1]
+    key_B1 = before_BP.new_zeros(B, 1)
+    if P:
+        key_B1 = (before_BP * P + torch.arange(P, device=run_BFN.device)).amax(1, keepdim=True)
+    at_BF, length_BF = [key_B1 % max(1, P)], [key_B1 // max(1, P)]
+    if new and lags:
+        key_BF = (run_BFN * lags + torch.arange(lags, device=run_BFN.device)).amax(2)
+        frame = torch.arange(P, P + new, device=run_BFN.device)
+        at_BF.append((frame - lags + key_BF % lags).clamp(min=0))
+        length_BF.append(key_BF // lags)
+    elif new:
+        at_BF, length_BF = at_BF * 2, length_BF * 2  # the first frame of all
+    return torch.cat(at_BF, dim=1), torch.cat(length_BF, dim=1)
 
 
 def _sums(frames_BFSK: Tensor, low_BP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
