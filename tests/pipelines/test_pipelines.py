@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from musicgen.io import read, write
 from musicgen.io.midi import midi_bytes
 from musicgen.piece import Piece, Track, notes_array
@@ -95,6 +97,12 @@ def test_a_published_set_goes_from_raw_file_to_figure_and_into_a_mixture(tmp_pat
     one, two, both = (float(line.split(": ")[1].split()[0]) for line in mixed.stdout.splitlines()[:3])
     assert both <= (one + two) / 2 + 1e-3
     assert mixed.stdout.splitlines()[2].endswith("over 12 frames")
+    repeats = run("nextnote/repeats.py", tmp_path / "one", "--splits", "test")
+    assert repeats.returncode == 0, repeats.stderr
+    total = float(repeats.stdout.split("frames, ")[1].split()[0])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in repeats.stdout.splitlines()[4:]]
+    assert sum(float(row[1]) for row in rows) == pytest.approx(1, abs=0.01)
+    assert sum(float(row[1]) * float(row[3]) for row in rows) == pytest.approx(total, rel=0.02)
 
 
 def test_the_folk_lab_goes_from_tunes_to_a_table(tmp_path):
