@@ -53,6 +53,7 @@ def recall(
     B, new = frames_BFSK.shape[:2]
     size = max(1, AT_ONCE // (B * (memory["past"].shape[1] + new + 1)))
     told, sures = [], []
+    memory = {name: memory[name] for name in ("past", *SUMS, *RUNS)}
     for begin in range(0, max(1, new), size):
         part = frames_BFSK[:, begin : begin + size]
         count = None if count_B is None else (count_B - begin).clamp(0, part.shape[1])
@@ -60,7 +61,9 @@ def recall(
         kept = slice(0 if begin == 0 else 1, None)  # what is known before a part is known after the one before it
         told.append(told_BFIK[:, kept])
         sures.append(sure_BFR[:, kept])
-    return torch.cat(told, dim=1), torch.cat(sures, dim=1), memory
+    # Rows that end their frames at different ids would else gather columns that are no frame of any.
+    idle = int((memory["same"] == 0).all(0).long().cumprod(0).sum())
+    return torch.cat(told, dim=1), torch.cat(sures, dim=1), {name: of_BN[:, idle:] for name, of_BN in memory.items()}
 
 
 def _recalled(
@@ -73,7 +76,7 @@ def _recalled(
     N = P + new
     if not N:
         nothing = frames_BFSK.new_zeros(B, 1, PLACES * S, K)
-        return nothing, nothing[..., :PLACES, 0], {name: memory[name] for name in ("past", *SUMS, *RUNS)}
+        return nothing, nothing[..., :PLACES, 0], memory
     gain_BF = _gain(sums["same"])[:, P:]
     rows_B1 = torch.arange(B, device=past.device)[:, None]
     low_BF = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)

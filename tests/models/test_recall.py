@@ -110,3 +110,4 @@ def test_a_row_with_fewer_frames_goes_on_from_its_own_end(at_once, monkeypatch):
         for row, (begin, size) in enumerate(zip(at, count, strict=True)):
             torch.testing.assert_close(told[row, : size + 1], wanted[row][begin : begin + size + 1])
             at[row] += size
+        assert memory["past"].shape[1] == max(at)
