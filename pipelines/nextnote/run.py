@@ -31,7 +31,7 @@ from musicgen.corpus.build import build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
+from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Frames, FramesSettings
 from musicgen.training.loop import Progress, choose_device, train
 
@@ -51,16 +51,18 @@ class Task:
     transposed: float = 0.5  # all but sixteenth notes stand in C: the rest of the music stays there
     weight_decay: float = 0.1
     rate: float = 1e-2
-    along: int = 0  # the width of a small network along every pitch, in the place of a trunk and a speller
+    along: bool = False  # a small network along every pitch, in the place of a trunk and a speller
+    width: int = 0  # in the place of the family's in SHAPES
 
 
 SETS = {
-    "JSB_Chorales": Task(1, 0, "cnn", 512, 8, 0.5, 1, 9),
-    "Nottingham": Task(2, 0, "transformer", 1536, 5, 0.15, 1, 85),
-    "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 85, transposed=1.0, along=96),
-    "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 5, transposed=1.0, rate=2e-2, along=64),
-    "Jsb16thSeparated": Task(4, 4, "lstm", 768, 2, 0.0, 8, 10, transposed=1.0, along=64),
+    "JSB_Chorales": Task(1, 0, "window", 512, 8, 0.5, 1, 5),
+    "Nottingham": Task(2, 0, "cnn", 1536, 5, 0.15, 1, 18),
+    "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 58, transposed=1.0, along=True, width=128),
+    "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 10, transposed=1.0, rate=2e-2, along=True, width=64),
+    "Jsb16thSeparated": Task(4, 4, "cnn", 768, 2, 0.45, 8, 38, transposed=1.0, width=256),
 }
+EVALUATE_IDS = 80_000  # of valid, spread over its pieces, that weights are selected by; all of it is scored at the end
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
 # About as many weights each. Contexts are in frames.
 SHAPES: dict[str, dict[str, Any]] = {
@@ -87,7 +89,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--set-option", action="append", default=[], metavar="TABLE.KEY=VALUE", help="change the recipe"
     )
-    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on with the recipe that lies in the run folder")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="auto")
     return parser.parse_args(arguments)
@@ -103,7 +105,9 @@ def corpus_for(task: Task, data: Path, folder: Path, *, order: str) -> Corpus:
 def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Recipe:
     shape = {"family": model, **SHAPES[model], "dropout": task.dropout, "by_frame": True, "look_back": task.look_back}
     if task.along:
-        shape |= {"by_pitch": True, "width": task.along, "layers": 1}
+        shape |= {"by_pitch": True, "layers": 1}
+    if task.width and (task.along or model == task.model):
+        shape["width"] = task.width
     settings = TrainSettings(
         steps=1_000_000,  # out of reach: the budget shapes the learning rate
         batch=task.batch,
@@ -111,7 +115,7 @@ def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Reci
         learning_rate=min(task.rate, RATES.get(model, task.rate)),
         weight_decay=task.weight_decay,
         evaluate_every=200,
-        evaluate_tokens=10**9,
+        evaluate_tokens=EVALUATE_IDS,
         seed=seed,
     )
     recipe = Recipe(shape, settings, AugmentSettings(-5, 6, transposed=task.transposed, tempo_steps=0))
@@ -132,7 +136,11 @@ def main(arguments: list[str]) -> None:
     family = options.model or task.model
     corpus = corpus_for(task, options.data, options.out / "corpus", order=options.order)
     tokenizer = Frames.from_spec(corpus.spec)
-    recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
+    if options.resume:
+        recipe = read_recipe(options.out / "recipe.toml")
+        family = recipe.model["family"]
+    else:
+        recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
     seconds = duration(options.max_time) if options.max_time else 60 * task.minutes
     begun = time.process_time()
     card = train(
