@@ -4,7 +4,8 @@ which is farther than a recurrence learns to copy; so models are told. Nothing h
 Two places are recalled after every frame: the one up to which the piece has run alike for the most changes, and the
 same among those that are so in another key. Of equals the later one counts.
 
-Shapes: B batch, P frames before, F new frames, N = P + F, S voices (1 for sets), K ranks of the keyboard, R places.
+Shapes: B batch, P frames before, F new frames, N = P + F, L = N - 1 lags with the longest first, S voices (1 for sets),
+K ranks of the keyboard, R places.
 
 Sources: the longest match as a predictor from Cleary and Teahan 1997 ("Unbounded length contexts for PPM"); a piece's
 own past as a model of it, by intervals too, from Conklin and Witten 1995 ("Multiple viewpoint systems for music
@@ -81,11 +82,11 @@ def _recalled(
     rows_B1 = torch.arange(B, device=past.device)[:, None]
     low_BF = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)
     told, sures, runs = [], [], {}
-    for name, (alike, goes_on) in zip(RUNS, _compared(sums, new), strict=True):
+    for name, (alike_BFL, goes_on_BFL) in zip(RUNS, _compared(sums, new), strict=True):
         # By lag, what the run of the last frame before these is to them.
-        before_BN = F.pad(memory[name][:, : max(0, P - 1)], (N - max(1, P), 0))
-        run_BFN = _ran(alike, goes_on, gain_BF, before_BN)
-        at_BF, length_BF = _longest(run_BFN, memory[name])
+        before_BL = F.pad(memory[name][:, : max(0, P - 1)], (N - max(1, P), 0))
+        run_BFL = _ran(alike_BFL, goes_on_BFL, gain_BF, before_BL)
+        at_BF, length_BF = _longest(run_BFL, memory[name])
         frame = past[rows_B1, (at_BF + 1).clamp(max=N - 1)].float()
         if name == "moved_run":
             frame = _moved(frame, low_BF - sums["low"].gather(1, at_BF))
@@ -94,11 +95,11 @@ def _recalled(
         sures.append(sure)
         runs[name] = memory[name]
         if new:
-            last_BN = run_BFN[:, -1]
+            last_BL = run_BFL[:, -1]
             if count_B is not None:
-                last_BN = run_BFN[rows_B1[:, 0], (count_B - 1).clamp(min=0)]
-                last_BN = torch.where(count_B[:, None] > 0, last_BN, before_BN)
-            runs[name] = F.pad(last_BN, (0, 1))
+                last_BL = run_BFL[rows_B1[:, 0], (count_B - 1).clamp(min=0)]
+                last_BL = torch.where(count_B[:, None] > 0, last_BL, before_BL)
+            runs[name] = F.pad(last_BL, (0, 1))
     after = {"past": past, **sums, **runs}
     if count_B is not None:
         after |= {name: _at_the_end(after[name], new - count_B) for name in ("past", *SUMS)}
@@ -106,27 +107,27 @@ def _recalled(
 
 
 def _compared(sums: dict[str, Tensor], new: int) -> list[tuple[Tensor, Tensor]]:
-    """Of each place, by frame and lag (B, F, N - 1), the longest lag first: whether two frames are alike, and whether
-    they go on from two that may be, too."""
+    """Of each place, alike_BFL, whether two frames are, and goes_on_BFL, whether a run may go on to them from the two
+    before."""
     same, shape, low = (sums[name] for name in SUMS)
     N = same.shape[1]
     now = slice(N - new, None)
     step = F.pad(low[:, 1:] - low[:, :-1], (1, 0))
-    alike = _earlier(same, new) == same[:, now, None]
-    low_BFN = _earlier(low, new)
-    moved = (_earlier(shape, new) == shape[:, now, None]) & (low_BFN != low[:, now, None]) & (low_BFN >= 0)
+    alike_BFL = _earlier(same, new) == same[:, now, None]
+    low_BFL = _earlier(low, new)
+    moved = (_earlier(shape, new) == shape[:, now, None]) & (low_BFL != low[:, now, None]) & (low_BFL >= 0)
     # Before the piece there is nothing to be like.
     there = torch.arange(N - 1, 0, -1, device=low.device) <= torch.arange(N - new, N, device=low.device)[:, None]
-    return [(alike & there, there.expand_as(alike)), (moved & there, _earlier(step, new) == step[:, now, None])]
+    return [(alike_BFL & there, there.expand_as(alike_BFL)), (moved & there, _earlier(step, new) == step[:, now, None])]
 
 
-def _ran(alike: Tensor, goes_on: Tensor, gain_BF: Tensor, before_BN: Tensor) -> Tensor:
-    """run_BFN by frame and lag: the gains since the frame that ended the run before, or those and `before_BN`."""
-    if not alike.shape[1]:
-        return gain_BF.new_zeros(alike.shape)
+def _ran(alike_BFL: Tensor, goes_on_BFL: Tensor, gain_BF: Tensor, before_BL: Tensor) -> Tensor:
+    """run_BFL by frame and lag: the gains since the frame that ended the run before, or those and `before_BL`."""
+    if not alike_BFL.shape[1]:
+        return gain_BF.new_zeros(alike_BFL.shape)
     total_BF1 = gain_BF.cumsum(1)[..., None]
-    nothing_before = torch.where(goes_on, -before_BN[:, None], total_BF1 - gain_BF[..., None])
-    return total_BF1 - torch.where(alike, nothing_before, total_BF1).cummax(1).values
+    nothing_before = torch.where(goes_on_BFL, -before_BL[:, None], total_BF1 - gain_BF[..., None])
+    return total_BF1 - torch.where(alike_BFL, nothing_before, total_BF1).cummax(1).values
 
 
 def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -189,20 +190,20 @@ def _earlier(of_BN: Tensor, new: int) -> Tensor:
     return F.pad(of_BN[:, :-1], (new - 1, 0)).unfold(1, N - 1, 1)
 
 
-def _longest(run_BFN: Tensor, before_BP: Tensor) -> tuple[Tensor, Tensor]:
+def _longest(run_BFL: Tensor, before_BP: Tensor) -> tuple[Tensor, Tensor]:
     """Where the longest run of each frame ends, the latest of equals, and that run: before these frames and after each.
 
     Where there is none, somewhere.
     """
-    B, new, lags = run_BFN.shape
+    B, new, lags = run_BFL.shape
     P = before_BP.shape[1]
     key_B1 = before_BP.new_zeros(B, 1)
     if P:
-        key_B1 = (before_BP * P + torch.arange(P, device=run_BFN.device)).amax(1, keepdim=True)
+        key_B1 = (before_BP * P + torch.arange(P, device=run_BFL.device)).amax(1, keepdim=True)
     at_BF, length_BF = [key_B1 % max(1, P)], [key_B1 // max(1, P)]
     if new and lags:
-        key_BF = (run_BFN * lags + torch.arange(lags, device=run_BFN.device)).amax(2)
-        frame = torch.arange(P, P + new, device=run_BFN.device)
+        key_BF = (run_BFL * lags + torch.arange(lags, device=run_BFL.device)).amax(2)
+        frame = torch.arange(P, P + new, device=run_BFL.device)
         at_BF.append((frame - lags + key_BF % lags).clamp(min=0))
         length_BF.append(key_BF // lags)
     elif new:
