@@ -57,7 +57,7 @@ class Task:
 
 SETS = {
     "JSB_Chorales": Task(1, 0, "window", 512, 8, 0.5, 1, 5),
-    "Nottingham": Task(2, 0, "cnn", 1536, 5, 0.15, 1, 18),
+    "Nottingham": Task(2, 0, "cnn", 1536, 5, 0.15, 1, 14),
     "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 70, transposed=1.0, along=True, width=128),
     "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 10, transposed=1.0, rate=2e-2, along=True, width=64),
     "Jsb16thSeparated": Task(4, 4, "cnn", 768, 2, 0.45, 8, 38, transposed=1.0, width=256),
