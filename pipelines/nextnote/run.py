@@ -60,7 +60,7 @@ SETS = {
     "Nottingham": Task(2, 0, "cnn", 1536, 5, 0.15, 1, 14),
     "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 70, transposed=1.0, along=True, width=128),
     "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 10, transposed=1.0, rate=2e-2, along=True, width=64),
-    "Jsb16thSeparated": Task(4, 4, "cnn", 768, 2, 0.45, 8, 38, transposed=1.0, width=256),
+    "Jsb16thSeparated": Task(4, 4, "lstm", 768, 2, 0.0, 8, 4.2, transposed=1.0, weight_decay=0.3, along=True, width=48),
 }
 EVALUATE_IDS = 80_000  # of valid, spread over its pieces, that weights are selected by; all of it is scored at the end
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
