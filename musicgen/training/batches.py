@@ -50,24 +50,27 @@ class Batches:
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Batch number `step`: int64 inputs_BT and targets_BT on the CPU."""
-        inputs_BT, targets_BT, _ = self.with_pasts(step)
+        inputs_BT, targets_BT, _ = self._draw(step, pasts=False)
         return inputs_BT, targets_BT
 
     def with_pasts(self, step: int) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
         """The same, and the ids that lie before each row in its piece."""
+        return self._draw(step, pasts=True)
+
+    def _draw(self, step: int, *, pasts: bool) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
         rng = np.random.default_rng((self.seed, step))
         rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
-        pasts = []
+        before = []
         for row in rows:
             past, window = self._window(rng)
-            alike = copy.deepcopy(rng)
+            if pasts:  # varied as the window is
+                own = copy.deepcopy(rng)
+                before.append(augmented(past, self.tokenizer, self.augment, own) if len(past) else past)
             window = augmented(window, self.tokenizer, self.augment, rng)
             window = window[: self.length + 1]  # slower music may need more time shifts
             row[: len(window)] = window
-            past = augmented(past, self.tokenizer, self.augment, alike) if len(past) else past
-            pasts.append(past)
         ids = torch.from_numpy(rows)
-        return ids[:, :-1], ids[:, 1:], pasts
+        return ids[:, :-1], ids[:, 1:], before
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """What lies before a window in its piece, and the window."""
@@ -84,7 +87,7 @@ class Batches:
             back = np.asarray(self.tokens[offset + low : offset + begin + 1])
             bars = self.tokenizer.bar_positions(back)
             begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
-        past = np.asarray(self.tokens[offset : offset + begin])
+        past = self.tokens[offset : offset + begin]
         return past, np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
 
 

@@ -106,6 +106,8 @@ class Learner:
     def _batch(self, step: int) -> tuple[Tensor, Tensor, State | None]:
         """Inputs, targets, and the state to read on from."""
         if isinstance(self._data, Batches):
+            if not self.model.recalls:
+                return *self._data(step), None
             inputs_BT, targets_BT, pasts = self._data.with_pasts(step)
             return inputs_BT, targets_BT, recalled(self.model, pasts, self.device)
         inputs_BT, targets_BT, begins_B = self._data(step)
