@@ -82,7 +82,7 @@ def save_run(
         _save(state, path)
     write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
     write_text(folder / "tokenizer.json", _json(tokenizer.spec), overwrite=True)
-    write_text(folder / "card.json", _json({"format": FORMAT, **card}), overwrite=True)
+    write_text(folder / "card.json", _json({"format": FORMAT, **card, "sharpness": model.sharpness}), overwrite=True)
     digests = {part: sha256(folder / part) for part in PARTS}
     write_text(folder / "manifest.json", _json({"format": FORMAT, "sha256": digests}), overwrite=True)
 
@@ -125,6 +125,10 @@ def load_run(where: str | os.PathLike[str]) -> Run:
             "the weights don't fit the recipe", where=path, hint="copy the run folder again"
         ) from None
     card = _read_json(path / "card.json")
+    try:
+        model.sharpen(card.get("sharpness", model.sharpness))
+    except (TypeError, ValueError):
+        raise UnreadableError("the card's sharpness doesn't fit the model", where=path, hint="copy it again") from None
     return Run(model.eval(), tokenizer, recipe, card, path.resolve().name, manifest["sha256"]["model.safetensors"])
 
 

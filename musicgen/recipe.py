@@ -26,7 +26,8 @@ class TrainSettings:
 
     `carry` lets each row of a batch read on through its piece, with the state carried from window to window
     (truncated back-propagation through time); else windows are drawn at random. `length` is in tokens;
-    `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or bfloat16.
+    `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or bfloat16. `calibrate` fits
+    on the validation split how sure the model is to be (`training/calibration.py`).
     """
 
     steps: int = 3000
@@ -41,6 +42,7 @@ class TrainSettings:
     evaluate_every: int = 200
     evaluate_tokens: int = 65_536
     precision: str = "auto"
+    calibrate: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Self
@@ -23,22 +24,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
+from musicgen.models.embedding import EMBEDDINGS, OneHotLinear
 from musicgen.models.following import masked
 from musicgen.models.frame_view import FrameLayout
 from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, has_int8, row_by_row
 
 __all__ = [
-    "EMBEDDINGS",
     "ModelSettings",
-    "OneHotLinear",
     "SequenceModel",
     "State",
-    "embed",
     "nearest",
     "select_state",
 ]
-
-EMBEDDINGS = ("learned", "one-hot")
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -178,6 +175,7 @@ class SequenceModel(nn.Module, ABC):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.sharpness: tuple[float, ...] = (1.0,) * max(1, len(settings.fields))
         self._tied_VC: Tensor | None = None  # the head as sampling reads it
 
     def _make_heads(self) -> None:
@@ -220,10 +218,12 @@ class SequenceModel(nn.Module, ABC):
         raise TypeError(f"a {self.settings.family} model is told of nothing but what it reads")
 
     def logits(self, hidden_BTC: Tensor) -> Tensor:
-        """logits_BTV of the next id, for models whose steps are single ids.
+        """logits_BTV of the next id, for models whose steps are single ids; but in training, times the sharpness."""
+        logits_BTV = self._logits(hidden_BTC)
+        return logits_BTV if self.training or self.sharpness == (1.0,) else logits_BTV * self.sharpness[0]
 
-        A learned embedding is also the head's weight (Press and Wolf 2017, arXiv:1608.05859).
-        """
+    def _logits(self, hidden_BTC: Tensor) -> Tensor:
+        """A learned embedding is also the head's weight (Press and Wolf 2017, arXiv:1608.05859)."""
         if self.head is not None:
             return self.head(hidden_BTC)
         tied_VC = self._tied_VC
@@ -310,6 +310,37 @@ class SequenceModel(nn.Module, ABC):
         flat = F.cross_entropy(logits_BTV.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="none")
         return flat.view(targets.shape)
 
+    def nats_at(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        *,
+        pad: int,
+        following_VV: Tensor | None = None,
+        sharpness: Sequence[tuple[float, ...]],
+    ) -> list[Tensor]:
+        """`nats` at each of several sharpnesses, from one pass."""
+        hidden_BTC, _ = self.read(ids, state)
+        own, result = self.sharpness, []
+        for values in sharpness:
+            self.sharpen(values)
+            result.append(self._nats(hidden_BTC, targets, ids, pad=pad, following_VV=following_VV))
+        self.sharpen(own)
+        return result
+
+    def sharpen(self, values: Sequence[float]) -> None:
+        """Multiply the scores of each field, or of single ids, by its number from now on: by less than 1 where a
+        model has learned to be surer than it is right (Guo et al. 2017, arXiv:1706.04599). Training goes without.
+
+        Raises ValueError where there are more or fewer numbers, or one isn't above 0.
+        """
+        if len(values) != len(self.sharpness) or not all(0 < value < math.inf for value in values):
+            raise ValueError(f"sharpness is {len(self.sharpness)} numbers above 0, not {list(values)}")
+        self.sharpness = tuple(values)
+        if self.field_head is not None:
+            self.field_head.sharpness = self.sharpness
+
     @property
     def context(self) -> int | None:
         """How many past ids a step attends to, itself included; None where the memory has no such limit."""
@@ -373,28 +404,3 @@ class SequenceModel(nn.Module, ABC):
                 f"the model was given ids of shape {tuple(ids.shape)}",
                 hint=f"give {shape} with at least one step, such as the one that begins a piece",
             )
-
-
-class OneHotLinear(nn.Linear):
-    """A linear layer without a bias that reads one-hot vectors: ids of any shape -> (..., C).
-
-    Multiplying a one-hot vector by the weight picks one of its columns, so the column is looked up and the
-    V - 1 zeros are never made.
-    """
-
-    def __init__(self, vocabulary_size: int, width: int) -> None:
-        super().__init__(vocabulary_size, width, bias=False)
-
-    def forward(self, ids: Tensor) -> Tensor:
-        return F.embedding(ids, self.weight.t())
-
-
-def embed(settings: ModelSettings) -> nn.Embedding | OneHotLinear:
-    """The layer that turns ids into vectors of width C: a learned table, or a one-hot input and its linear layer.
-
-    The learned table has rows of width C that a head may share (Press and Wolf 2017, arXiv:1608.05859); the
-    one-hot input's layer is a layer of the model like any other and shares nothing.
-    """
-    if settings.embedding == "one-hot":
-        return OneHotLinear(settings.vocabulary_size, settings.width)
-    return nn.Embedding(settings.vocabulary_size, settings.width)

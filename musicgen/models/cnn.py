@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from musicgen.models.base import ModelSettings, SequenceModel, State, embed
+from musicgen.models.base import ModelSettings, SequenceModel, State
 from musicgen.models.convolution import TAPS, ConvolutionBlock, PastState, dilations
+from musicgen.models.embedding import embed
 
 __all__ = ["CNN"]
 

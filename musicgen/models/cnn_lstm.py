@@ -12,8 +12,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from musicgen.models.base import ModelSettings, SequenceModel, State, embed
+from musicgen.models.base import ModelSettings, SequenceModel, State
 from musicgen.models.convolution import ConvolutionBlock, PastState
+from musicgen.models.embedding import embed
 from musicgen.models.recurrence import Recurrence, RecurrentState
 
 __all__ = ["CNNLSTM"]

@@ -21,7 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, OneHotLinear, SequenceModel, State, embed
+from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.embedding import OneHotLinear, embed
 from musicgen.models.frame_view import NONE, FrameLayout, Memory, Q, Seen, View
 from musicgen.models.head import Linear
 from musicgen.models.rnn import Recurrent
@@ -229,7 +230,7 @@ class FrameModel(SequenceModel):
             scores = scores + _by_interval(self.outputs[name](x_BTC), seen.references[name])
         return self.layout.from_ranks(scores, self.settings.vocabulary_size)
 
-    def logits(self, hidden_BTC: Tensor) -> Tensor:
+    def _logits(self, hidden_BTC: Tensor) -> Tensor:
         """What `read` returned: it is the logits."""
         return hidden_BTC
 

@@ -112,6 +112,7 @@ class FieldHead(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(count))
         self.outputs = nn.ModuleList(Linear(C, size) for _, size in fields)
         self.dropout = nn.Dropout(dropout)
+        self.sharpness = (1.0,) * count  # see `SequenceModel.sharpen`
         self.packed_VFC: Tensor | None = None
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
@@ -142,7 +143,8 @@ class FieldHead(nn.Module):
     def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
         """Logits (..., K) from what the trunk says and what the field's perceptron has heard."""
         x = self.deepen[field](self.dropout(F.gelu(x)))
-        return self.outputs[field](self.norms[field](hidden + x))
+        logits = self.outputs[field](self.norms[field](hidden + x))
+        return logits if self.training or self.sharpness[field] == 1 else logits * self.sharpness[field]
 
     def pack(self) -> None:
         """For sampling: what each value tells each later field becomes a row to look up."""

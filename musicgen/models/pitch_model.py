@@ -102,7 +102,7 @@ class PitchModel(SequenceModel):
     def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
         """`read` of a batch in training, and else of one row."""
 
-    def logits(self, hidden_BTC: Tensor) -> Tensor:
+    def _logits(self, hidden_BTC: Tensor) -> Tensor:
         """What `read` returned: it is the logits."""
         return hidden_BTC
 

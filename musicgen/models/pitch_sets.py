@@ -14,6 +14,7 @@ Sources: as in `pitch_model.py`; the ranks said so far are summed by interval, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -55,7 +56,9 @@ class PitchSets(PitchModel):
     ) -> tuple[Tensor, LineState | None]:
         """See `SequenceModel.nats`. The order within frames is the model's own: `following_VV` only says which
         targets are impossible. Every frame is gone through once, where `read` does so once an id."""
-        return self._by_rows(partial(self._exact, pad=pad, following_VV=following_VV), ids, state, targets)
+        exact = partial(self._exact, pad=pad, following_VV=following_VV, sharpness=[self.sharpness])
+        nats_BST, after = self._by_rows(exact, ids, state, targets)
+        return nats_BST[:, 0], after
 
     def nats_ahead(
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
@@ -63,6 +66,24 @@ class PitchSets(PitchModel):
         """See `SequenceModel.nats_ahead`: the next step alone."""
         nats_BT, after = self.nats(ids, targets, state, pad=pad, following_VV=following_VV)
         return [nats_BT], after
+
+    def nats_at(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        *,
+        pad: int,
+        following_VV: Tensor | None = None,
+        sharpness: Sequence[tuple[float, ...]],
+    ) -> list[Tensor]:
+        """See `SequenceModel.nats_at`."""
+        exact = partial(self._exact, pad=pad, following_VV=following_VV, sharpness=sharpness)
+        return list(self._by_rows(exact, ids, state, targets)[0].unbind(1))
+
+    def logits(self, hidden_BTC: Tensor) -> Tensor:
+        """What `read` returned, where hazards have been sharpened: they, not the ids' scores, are what is learned."""
+        return hidden_BTC
 
     def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
         lines, hidden_BFKC, after = self._listen(ids_BT, state)
@@ -74,8 +95,16 @@ class PitchSets(PitchModel):
         return self.layout.from_ranks(torch.cat(parts, dim=1), self.settings.vocabulary_size), after
 
     def _exact(
-        self, ids: Tensor, state: LineState | None, targets: Tensor, *, pad: int, following_VV: Tensor | None
+        self,
+        ids: Tensor,
+        state: LineState | None,
+        targets: Tensor,
+        *,
+        pad: int,
+        following_VV: Tensor | None,
+        sharpness: Sequence[tuple[float, ...]],
     ) -> tuple[Tensor, LineState | None]:
+        """nats_BST at S sharpnesses, and the state."""
         lines, hidden_BFKC, after = self._listen(ids, state)
         assert isinstance(lines, SetLines)
         frames = hidden_BFKC.shape[1]
@@ -84,18 +113,21 @@ class PitchSets(PitchModel):
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
         roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=frames)
         keys = slice(self.view.first, self.view.first + KEYS)
-        hazard_BFQ = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
-        spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
-        width = spared_BFR.shape[2]
-        cell_BT = lines.done_BT * width
+        hazard_BFK = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
+        cell_BT = lines.done_BT * (Q + 1)
         next_BT = self.layout.ranks(targets)  # the end lies behind all ranks
         behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
-        spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
-        said_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
-        nats_BT = -(spared_BT + torch.where(next_BT < Q, said_BT, 0))
-        if following_VV is not None:
-            nats_BT = nats_BT.masked_fill(~following_VV[ids, targets], torch.inf)
-        return nats_BT.masked_fill(targets == pad, 0), after
+        parts = []
+        for values in sharpness:
+            hazard_BFQ = self._by_rank(hazard_BFK, values)
+            spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
+            spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
+            said_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
+            nats_BT = -(spared_BT + torch.where(next_BT < Q, said_BT, 0))
+            if following_VV is not None:
+                nats_BT = nats_BT.masked_fill(~following_VV[ids, targets], torch.inf)
+            parts.append(nats_BT.masked_fill(targets == pad, 0))
+        return torch.stack(parts, dim=1), after
 
     def _scores(self, lines: SetLines, hidden_BFKC: Tensor, rank_BT: Tensor, done_BT: Tensor) -> Tensor:
         """Scores (B, T, Q + 1) of the ranks and the end, after ids of these ranks in these frames."""
@@ -107,13 +139,14 @@ class PitchSets(PitchModel):
         keys = slice(self.view.first, self.view.first + KEYS)
         said_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
         last_BTK = lines.told_BFIK[row_B1, done_BT, 0]
-        hazard_BTQ = self._hazards(hidden_BFKC[row_B1, done_BT], said_BTK, last_BTK)
+        hazard_BTK = self._hazards(hidden_BFKC[row_B1, done_BT], said_BTK, last_BTK)
+        hazard_BTQ = self._by_rank(hazard_BTK, self.sharpness)
         spared_BTQ = (F.logsigmoid(-hazard_BTQ) * behind_BTQ).cumsum(-1)
         before_BTQ = F.pad(spared_BTQ, (1, -1)) + F.logsigmoid(hazard_BTQ)
         return torch.cat([before_BTQ.masked_fill(~behind_BTQ, -1e4), spared_BTQ[..., -1:]], dim=-1)
 
     def _hazards(self, hidden_BFKC: Tensor, said_BFK: Tensor, last_BFK: Tensor) -> Tensor:
-        """Logits (B, F, Q) of each rank's hazard, from what lines say and what of the frame is said before it.
+        """Logits of each key's hazard, from what lines say and what of the frame is said before it.
 
         A rank that goes on from the last frame counts otherwise than a new one.
         """
@@ -124,7 +157,12 @@ class PitchSets(PitchModel):
         x = self.hear(self.dropout(self.trunk_norm(hidden_BFKC)))
         x = x + (said @ table.flatten(2).flatten(0, 1)).view(x.shape)
         x = self.block(self.said_dropout(x))
-        hazard_BFK = self.outputs(self.norm(x))[..., 0].float()
+        return self.outputs(self.norm(x))[..., 0].float()
+
+    def _by_rank(self, hazard_BFK: Tensor, sharpness: tuple[float, ...]) -> Tensor:
+        """Logits (B, F, Q) of each rank's hazard, but in training as sharp as that."""
+        if not self.training and sharpness != (1.0,):
+            hazard_BFK = hazard_BFK * sharpness[0]
         return F.pad(hazard_BFK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)
 
 

@@ -55,8 +55,8 @@ class VoiceLines(Lines):
 
     `turn_BT` is its number, `held_BT` for how many frames it has kept its rank, `rested_BT` whether that is a rest,
     and `moves_BT` which of the three voices before it in this frame have moved, a bit each. `places_BTR` are ranks
-    that count from: the one it had, the one before that, and those of the other voices, in this frame or the last. A
-    number stands for what it is and for the key: `VoiceLineView.kinds` times KEYS + 1, where the last is no key.
+    that count from: the one it had, the one before that, and those of the other voices, in this frame or the last. The
+    number is (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
     """
 
     turn_BT: Tensor
@@ -162,8 +162,7 @@ class VoiceLineView(LineView):
         super().__init__(layout)
         self.voices = layout.voices
         self.channels = 3 + 2 * self.voices + recall.PLACES * self.voices
-        self.of_turn = 2 * self.voices  # kinds of places: own, own before, and others' of either way
-        self.kinds = self.voices * self.of_turn
+        self.kinds = 2 * self.voices  # of places: own, own before, and others' of either way
 
     def begin(self, rows: int, device: torch.device) -> Memory:
         """The memory before the first frame."""
@@ -250,7 +249,7 @@ class VoiceLineView(LineView):
         """The number of a rank as a place of this kind."""
         key_BT = rank_BT - self.first
         there = (key_BT >= 0) & (key_BT < KEYS) & (rank_BT < NONE)
-        return (turn_BT * self.of_turn + kind) * (KEYS + 1) + torch.where(there, key_BT, KEYS)
+        return (turn_BT * self.kinds + kind) * (KEYS + 1) + torch.where(there, key_BT, KEYS)
 
 
 def _wide(at_BN: Tensor) -> Tensor:

@@ -41,7 +41,10 @@ class PitchVoices(PitchModel):
             "held": nn.Embedding(S * (LONGEST + 1), D),
             "moves": nn.Embedding(S * MOVES, D),
         })  # fmt: skip
+        # One table of intervals for all voices, which differ in what they make of it: with a table each, chorales
+        # were learned by heart no sooner, and no better.
         self.intervals = nn.Parameter(torch.empty(self.view.kinds, 2 * KEYS - 1, D))
+        self.by_turn = nn.Parameter(torch.ones(S, self.view.kinds, 1, D))
         self.said_dropout = LockedDropout(dropout / 2)
         self.block = Block(D, dropout=dropout / 2)
         self.block.dropout = LockedDropout(dropout / 2)
@@ -64,10 +67,11 @@ class PitchVoices(PitchModel):
         return self.layout.from_ranks(torch.cat(parts, dim=1), self.settings.vocabulary_size), after
 
     def _by_interval(self) -> Tensor:
-        """A row for each place: what it says to every key, (kinds * (K + 1), K * D). No key says nothing."""
+        """A row for each place: what it says to every key, (S * kinds * (K + 1), K * D). No key says nothing."""
         K = KEYS
+        intervals = (self.by_turn * self.intervals).flatten(0, 1)
         # From key k to all others: a window of the intervals from -k up.
-        windows = self.intervals.unfold(1, K, 1).flip(1).transpose(2, 3)  # (kinds, from K, to K, D)
+        windows = intervals.unfold(1, K, 1).flip(1).transpose(2, 3)  # (S * kinds, from K, to K, D)
         return F.pad(windows.flatten(2), (0, 0, 0, 1)).flatten(0, 1)
 
     def _scores(self, lines: VoiceLines, part: slice, heard_BFKD: Tensor, table: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.base import ModelSettings, SequenceModel, State, embed
+from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.embedding import embed
 from musicgen.models.head import Linear
 
 __all__ = ["LayerCache", "Transformer", "TransformerState", "attention_weights"]

@@ -11,8 +11,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel, State, embed
+from musicgen.models.base import ModelSettings, SequenceModel, State
 from musicgen.models.convolution import CausalConvolution, PastState
+from musicgen.models.embedding import embed
 from musicgen.models.head import Linear
 
 __all__ = ["Window"]

@@ -22,6 +22,7 @@ from musicgen.models import SequenceModel
 from musicgen.models.following import scored_targets
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.training.batches import TokenSource, validation_windows
+from musicgen.training.calibration import around, fitted
 from musicgen.training.log import Log
 from musicgen.training.schedule import learning_rate
 from musicgen.training.step import Learner, count_steps, recalled
@@ -95,6 +96,7 @@ def train(
         state = load_checkpoint(last, model=model, optimizers=learn.optimizers)
         learn.restore(load_carried(last))
         begin, before, best = state["step"], state["seconds"], state["best"]
+        model.sharpen(state.get("sharpness", model.sharpness))
     pad = learn.pad
     windows = validation_windows(
         source,
@@ -119,15 +121,20 @@ def train(
     value = math.nan
     step, seconds, speed = begin, before, 0.0
 
+    def measure(sharpness: list[tuple[float, ...]]) -> torch.Tensor | None:
+        return _validate(model, windows, target, learn.autocast, pad, learn.following_VV, sharpness)
+
     def keep_last() -> None:
-        state = {"step": step, "seconds": seconds, "best": best}
+        state = {"step": step, "seconds": seconds, "best": best, "sharpness": model.sharpness}
         save_checkpoint(last, model=model, optimizers=learn.optimizers, state=state, carried=learn.carried)
 
-    def keep_best() -> None:
-        save_checkpoint(best_folder, model=model, state={"step": step, "valid_nats_per_token": best})
-        export(best_step=step)
+    def keep_best(surer: tuple[float, ...]) -> None:
+        """`surer` is the sharpness that validation has found for these weights, to be measured in the end."""
+        state = {"step": step, "valid_nats_per_token": best, "sharpness": model.sharpness, "fitted": surer}
+        save_checkpoint(best_folder, model=model, state=state)
+        export(best_step=step, valid=best)
 
-    def export(*, best_step: int) -> dict[str, Any]:
+    def export(*, best_step: int, valid: float | None) -> dict[str, Any]:
         """Put the model as it stands, and what is known of it, where users of the run look."""
         full = {
             **(card or {}),
@@ -137,19 +144,25 @@ def train(
             "best_step": best_step,
             "seconds": round(seconds, 1),
             "tokens_seen": step * settings.batch * settings.length,
-            "valid_nats_per_token": best,
+            "valid_nats_per_token": valid,
             "valid_tokens": sum(count_steps(targets != pad) for _, targets, _ in windows),
         }
         save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
         return full
 
     def finish() -> dict[str, Any]:
-        """Save what resuming needs, then leave the best weights for use."""
+        """Save what resuming needs, then leave the best weights for use, as sure of themselves as validation says."""
         keep_last()
         if not best_folder.exists():  # no validation yet, or none to be had
-            keep_best()
+            keep_best(model.sharpness)
         state = load_checkpoint(best_folder, model=model)
-        return export(best_step=state["step"])
+        valid, own = state["valid_nats_per_token"], state.get("sharpness", model.sharpness)
+        model.sharpen(own)
+        found = measure([state["fitted"]]) if state.get("fitted", own) != own else None
+        if found is not None and found.sum() < valid:
+            valid = found.sum().item()
+            model.sharpen(state["fitted"])
+        return export(best_step=state["step"], valid=valid)
 
     try:
         while step < settings.steps:
@@ -181,13 +194,18 @@ def train(
             speed = window_tokens / max(now - window_start, 1e-9)
             valid = None
             if last_one:
-                valid = _validate(model, windows, target, learn.autocast, pad, learn.following_VV)
+                found = measure(around(model.sharpness) if settings.calibrate else [model.sharpness])
+                surer = model.sharpness
+                if found is not None:
+                    valid = found[len(found) // 2].sum().item()
+                    surer = fitted(surer, found) if settings.calibrate else surer
                 loss = sum(recent) / max(1, len(recent))
                 log.write(step, seconds, loss, valid, rate, outcome.norm.item(), outcome.layers)
                 recent = []
                 if valid is not None and (best is None or valid < best):
                     best = valid
-                    keep_best()
+                    keep_best(surer)
+                model.sharpen(surer)
                 window_tokens, window_start = 0, clock()  # validation is not training speed
             left = (settings.steps - step) * (seconds - before) / (step - begin)
             if budget is not None:
@@ -212,15 +230,23 @@ def _validate(
     device: torch.device,
     autocast: Callable[[], Any],
     pad: int,
-    following_VV: torch.Tensor | None = None,
-) -> float | None:
-    """Mean nats a token over the validation windows; None without any."""
+    following_VV: torch.Tensor | None,
+    sharpness: list[tuple[float, ...]],
+) -> torch.Tensor | None:
+    """Mean nats a token over the validation windows at each sharpness, nats_SF by field; None without any windows."""
     model.eval()
-    total, count = 0.0, 0
+    total_SF, count = torch.zeros(len(sharpness), len(model.sharpness), dtype=torch.float64), 0
     for inputs_BT, targets_BT, pasts in windows:
         with autocast():
             state = recalled(model, pasts, device)
-            nats, _ = model.nats(inputs_BT.to(device), targets_BT.to(device), state, pad=pad, following_VV=following_VV)
-        total += nats.sum().item()
+            nats = model.nats_at(
+                inputs_BT.to(device),
+                targets_BT.to(device),
+                state,
+                pad=pad,
+                following_VV=following_VV,
+                sharpness=sharpness,
+            )
+        total_SF += torch.stack([part.flatten(0, 1).view(-1, total_SF.shape[1]).sum(0) for part in nats]).cpu()
         count += count_steps(targets_BT != pad)
-    return total / count if count else None
+    return total_SF / count if count else None

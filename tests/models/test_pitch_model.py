@@ -168,10 +168,12 @@ def test_what_is_known_of_voices_is_what_they_said():
 
 def test_intervals_lead_from_every_key_to_all_others():
     net = model("gru", Frames(FramesSettings(4, "descending", 4)))
-    table = net._by_interval().detach().view(net.view.kinds, KEYS + 1, KEYS, -1)
-    for kind, here, there in ((0, 0, 0), (5, 3, 80), (31, 87, 0), (2, 50, 51)):
-        assert torch.equal(table[kind, here, there], net.intervals[kind, there - here + KEYS - 1])
-    assert not table[:, KEYS].any()
+    torch.nn.init.normal_(net.by_turn)
+    table = net._by_interval().detach().view(4, 8, KEYS + 1, KEYS, -1)
+    for turn, kind, here, there in ((0, 0, 0, 0), (0, 5, 3, 80), (3, 7, 87, 0), (1, 2, 50, 51)):
+        expected = net.by_turn[turn, kind, 0] * net.intervals[kind, there - here + KEYS - 1]
+        assert torch.equal(table[turn, kind, here, there], expected)
+    assert not table[:, :, KEYS].any()
 
 
 @pytest.mark.parametrize("family", ["lstm", "transformer"])

@@ -70,6 +70,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(family, optimizer, tmp_path):
     train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert load_run(tmp_path / "whole").model.sharpness == load_run(tmp_path / "parts").model.sharpness != (1.0,)
     steps = [row["step"] for row in log(tmp_path / "parts")]
     assert steps == ["4", "8"]
 
@@ -89,7 +90,7 @@ def test_the_loss_falls_and_the_best_weights_are_kept(tmp_path):
     rows = log(tmp_path / "run")
     valid = [float(row["valid_nats_per_token"]) for row in rows]
     assert valid[-1] < valid[0]
-    assert card["valid_nats_per_token"] == pytest.approx(min(valid), abs=1e-5)
+    assert 0.9 * min(valid) < card["valid_nats_per_token"] <= min(valid) + 1e-5
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
