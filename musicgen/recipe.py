@@ -27,7 +27,8 @@ class TrainSettings:
     `carry` lets each row of a batch read on through its piece, with the state carried from window to window
     (truncated back-propagation through time); else windows are drawn at random. `length` is in tokens;
     `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or bfloat16. `calibrate` fits
-    on the validation split how sure the model is to be (`training/calibration.py`).
+    on the validation split how sure the model is to be (`training/calibration.py`). Where there are teachers, `taught`
+    is their share of the loss, and the rest the music's (`training/teaching.py`).
     """
 
     steps: int = 3000
@@ -43,6 +44,7 @@ class TrainSettings:
     evaluate_tokens: int = 65_536
     precision: str = "auto"
     calibrate: bool = True
+    taught: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,6 +53,7 @@ class TrainSettings:
         _require(self.learning_rate > 0, f"[train] learning_rate is {self.learning_rate}", "give a positive number")
         _require(0 <= self.warmup < 1, f"[train] warmup is {self.warmup}", "give a share of the run, 0 to below 1")
         _require(self.clip > 0, f"[train] clip is {self.clip}", "give a positive number")
+        _require(0 <= self.taught <= 1, f"[train] taught is {self.taught}", "give a share from 0 to 1")
         choices = {"optimizer": ("muon", "adamw"), "precision": ("auto", "float32", "bfloat16")}
         for name, kinds in choices.items():
             value = getattr(self, name)
@@ -78,10 +81,12 @@ class AugmentSettings:
 
 @dataclass(frozen=True)
 class DataSettings:
-    """Where the tokens came from: the corpus folder as given and the digest of its tokens."""
+    """Where the tokens came from: the corpus folder as given and the digest of its tokens; the digests of the
+    teachers' weights, with spaces between."""
 
     corpus: str = ""
     corpus_sha256: str = ""
+    teachers_sha256: str = ""
 
 
 @dataclass(frozen=True)

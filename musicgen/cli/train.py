@@ -47,6 +47,14 @@ __all__ = ["command"]
     default=None,
     help="How tokens enter the model.  [learned]",
 )
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    type=click.Path(),
+    metavar="RUN",
+    help="Learn what this run says of each next step, instead of only which one came; repeatable.",
+)
 @tokenizer_options
 @click.option("--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.")
 @click.option("--max-time", default=None, help="Stop after this long, such as 10m; the learning rate plans for it.")
@@ -75,6 +83,7 @@ def command(
 
     Ctrl-C saves; `--resume` goes on. The best weights so far are always in RUN/model.safetensors.
     """
+    from musicgen.checkpoint import load_run
     from musicgen.cli.corpus import open_or_build
 
     seconds = duration(max_time)
@@ -83,6 +92,7 @@ def command(
         _make_room(folder, overwrite=overwrite)
     # Settings first: a slip in them must not cost the time to build a corpus.
     recipe = _resumed(folder, options) if resume else _recipe(options)
+    teachers = [load_run(name) for name in options["teachers"]]
     source = open_or_build(corpus, folder / "corpus", options=options)
 
     from dataclasses import replace
@@ -99,7 +109,16 @@ def command(
         # The better way with frames, unless the recipe asks for something else that rules it out.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
-    recipe = replace(recipe, data=DataSettings(corpus=str(corpus), corpus_sha256=source.sha256))
+    for name, teacher in zip(options["teachers"], teachers, strict=True):
+        if teacher.tokenizer.spec != tokenizer.spec:
+            hint = "train both on the same corpus, or on corpora built with the same tokenizer"
+            raise UsageError("this teacher has another tokenizer", where=name, hint=hint)
+    digests = " ".join(teacher.sha256 for teacher in teachers)
+    if resume and recipe.data.teachers_sha256 != digests:
+        count = len(recipe.data.teachers_sha256.split())
+        hint = f"give the same {count} with --teacher" if count else "leave --teacher out"
+        raise UsageError("these are not the teachers of the run", where=folder, hint=hint)
+    recipe = replace(recipe, data=DataSettings(str(corpus), source.sha256, digests))
     chosen = choose_device(device)
     info = source.info()
     if not as_json:
@@ -110,7 +129,7 @@ def command(
         warn(f"windows of {length} tokens train only a part of the context of {context}: make them equal")
     if not len(source.spans("valid")):
         warn("no validation pieces in this corpus: the last weights are kept instead of the best")
-    card = {"title": folder.name, "licence": " and ".join(sorted(info["licences"])), "data": _lineage(source, corpus)}
+    card = _card(folder.name, source, corpus, teachers)
     bar = _Bar(recipe.train.steps)
     try:
         with bar:
@@ -123,6 +142,7 @@ def command(
                 resume=resume,
                 max_seconds=seconds,
                 device=device,
+                teachers=[teacher.model for teacher in teachers],
                 report=bar.report,
             )
     except KeyboardInterrupt:
@@ -209,17 +229,24 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Any:
     return recipe.with_train(steps=options["steps"], precision=options["precision"])
 
 
-def _lineage(source: Any, corpus: str) -> list[dict[str, Any]]:
+def _card(title: str, source: Any, corpus: str, teachers: list[Any]) -> dict[str, Any]:
+    """What is known of a run before it is trained: what teachers learned from has gone into it, too."""
     info = source.info()
-    return [
-        {
-            "corpus": str(corpus),
-            "pieces": info["pieces"],
-            "notes": info["notes"],
-            "sha256": source.sha256,
-            "licences": info["licences"],
-        }
-    ]
+    own = {
+        "corpus": str(corpus),
+        "pieces": info["pieces"],
+        "notes": info["notes"],
+        "sha256": source.sha256,
+        "licences": info["licences"],
+    }
+    data, licences = [own], set(info["licences"])
+    for teacher in teachers:
+        data += [entry for entry in teacher.card.get("data", []) if entry not in data]
+        licences |= set(filter(None, teacher.card.get("licence", "").split(" and ")))
+    card = {"title": title, "licence": " and ".join(sorted(licences)), "data": data}
+    if teachers:
+        card["teachers"] = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in teachers]
+    return card
 
 
 class _Bar:

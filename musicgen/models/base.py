@@ -12,22 +12,20 @@ Shapes: B batch, T time, F fields, V vocabulary, C width.
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.embedding import EMBEDDINGS, OneHotLinear
+from musicgen.models.embedding import OneHotLinear
 from musicgen.models.following import masked
-from musicgen.models.frame_view import FrameLayout
 from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, has_int8, row_by_row
+from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = [
     "ModelSettings",
@@ -36,82 +34,6 @@ __all__ = [
     "nearest",
     "select_state",
 ]
-
-
-def nearest(word: str, names: Iterable[str]) -> str:
-    """A hint for a name that doesn't exist: the nearest of `names`, or all of them where none is near."""
-    names = sorted(names)
-    close = difflib.get_close_matches(word, names, n=1)
-    return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(names)}"
-
-
-@dataclasses.dataclass(frozen=True)
-class ModelSettings:
-    """The shape of a model: with the weights, all that is needed to rebuild it.
-
-    `context` is how many steps a Transformer attends to at once, and for an LSTM, whose memory has no such
-    limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
-    alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
-    first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
-    spell it id after id (`frame_model.py`); for that it sees `look_back` frames, up to 8, beside its memory. With
-    `by_pitch`, too, it reads along every pitch with the same weights instead (`pitch_model.py`).
-
-    Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
-    `frames` is how it spells frames, where it does.
-    Raises UsageError where a value is out of range.
-    """
-
-    family: str
-    vocabulary_size: int
-    width: int = 128
-    layers: int = 4
-    heads: int = 4
-    context: int = 512
-    dropout: float = 0.0
-    embedding: str = "learned"
-    horizon: int = 1
-    by_frame: bool = False
-    by_pitch: bool = False
-    look_back: int = 8
-    fields: tuple[tuple[int, int], ...] = ()
-    frames: FrameLayout | None = None
-
-    def __post_init__(self) -> None:
-        if isinstance(self.frames, Mapping):
-            object.__setattr__(self, "frames", FrameLayout(**self.frames))
-        object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
-        for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon", "look_back"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"{name} is {value!r}", where="model", hint="give a whole number of at least 1")
-        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout!r}", where="model", hint="give a number from 0 to below 1")
-        if self.embedding not in EMBEDDINGS:
-            hint = nearest(str(self.embedding), EMBEDDINGS)
-            raise UsageError(f"there is no embedding {self.embedding!r}", where="model", hint=hint)
-        if self.by_frame and self.frames is None:
-            raise UsageError("by_frame is set, and the tokenizer has no frames", where="model", hint="leave it out")
-        if self.by_pitch and not self.by_frame:
-            raise UsageError("by_pitch is set, and by_frame is not", where="model", hint="set both, or neither")
-        if self.by_frame and self.horizon > 1:
-            raise UsageError("by_frame and a horizon don't go together", where="model", hint="leave one of them out")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as plain values, for JSON or TOML; `from_dict` takes them back."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Settings from plain values. Raises UsageError for a key that doesn't exist or one that is missing."""
-        fields = dataclasses.fields(cls)
-        names = [field.name for field in fields]
-        for key in values:
-            if key not in names:
-                raise UsageError(f"there is no setting {key!r}", where="model", hint=nearest(str(key), names))
-        for field in fields:
-            if field.default is dataclasses.MISSING and field.name not in values:
-                raise UsageError(f"the setting '{field.name}' is missing", where="model", hint=f"give {field.name}")
-        return cls(**values)
 
 
 class State(ABC):
@@ -304,11 +226,19 @@ class SequenceModel(nn.Module, ABC):
         """nats_BT or nats_BTF of targets, from what the head sees."""
         if self.field_head is not None:
             return self.field_head.nats(hidden_BTC, targets, pad=pad)
-        logits_BTV = self.logits(hidden_BTC).float()
-        if following_VV is not None:
-            logits_BTV = masked(logits_BTV, ids, following_VV)
+        (logits_BTV,) = self.choices(hidden_BTC, targets, ids, following_VV=following_VV)
         flat = F.cross_entropy(logits_BTV.flatten(0, 1), targets.flatten(), ignore_index=pad, reduction="none")
         return flat.view(targets.shape)
+
+    def choices(
+        self, hidden_BTC: Tensor, targets: Tensor, ids: Tensor, *, following_VV: Tensor | None = None
+    ) -> list[Tensor]:
+        """Logits (B, T, K) of each choice that a step is, from what `read` returned for `ids`: of the next id, or of
+        each field given the targets of those before it."""
+        if self.field_head is not None:
+            return self.field_head.choices(hidden_BTC, targets)
+        logits_BTV = self.logits(hidden_BTC).float()
+        return [logits_BTV if following_VV is None else masked(logits_BTV, ids, following_VV)]
 
     def nats_at(
         self,

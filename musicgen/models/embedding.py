@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from musicgen.models.base import ModelSettings
+    from musicgen.models.settings import ModelSettings
 
 __all__ = ["EMBEDDINGS", "OneHotLinear", "embed"]
 

@@ -121,23 +121,30 @@ class FieldHead(nn.Module):
         for part in self.outputs.parameters():
             nn.init.normal_(part, std=0.02)
 
-    def nats(self, hidden_BTC: Tensor, targets_BTF: Tensor, *, pad: int) -> Tensor:
-        """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
+    def choices(self, hidden_BTC: Tensor, targets_BTF: Tensor) -> list[Tensor]:
+        """Logits (B, T, K) of each field's values given the targets of the fields before."""
         heard = self.hear(hidden_BTC).unflatten(-1, (len(self.fields), -1))  # (B, T, F, C)
         told_BTC: Tensor | None = None
-        nats = []
-        for f, (first, size) in enumerate(self.fields):
+        choices = []
+        for f in range(len(self.fields)):
             x_BTC = heard[:, :, f]
             if told_BTC is not None:
                 x_BTC = x_BTC + self.learn[f - 1](told_BTC)
-            logits = self.output(f, hidden_BTC, x_BTC).float()
-            target_BT = targets_BTF[:, :, f]
+            choices.append(self.output(f, hidden_BTC, x_BTC).float())
+            chosen_BTC = self.embedding(targets_BTF[:, :, f])
+            told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
+        return choices
+
+    def nats(self, hidden_BTC: Tensor, targets_BTF: Tensor, *, pad: int) -> Tensor:
+        """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
+        nats = []
+        for logits, target_BT, (first, size) in zip(
+            self.choices(hidden_BTC, targets_BTF), targets_BTF.unbind(-1), self.fields, strict=True
+        ):
             inside_BT = torch.where(target_BT == pad, -100, target_BT - first)
             nats.append(
                 F.cross_entropy(logits.view(-1, size), inside_BT.flatten(), reduction="none").view_as(target_BT)
             )
-            chosen_BTC = self.embedding(target_BT)
-            told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
         return torch.stack(nats, dim=-1)
 
     def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:

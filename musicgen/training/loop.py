@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def train(
     resume: bool = False,
     max_seconds: float | None = None,
     device: str = "auto",
+    teachers: Sequence[SequenceModel] = (),
     report: Callable[[Progress], None] = lambda progress: None,
     checkpoint_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
@@ -79,6 +80,7 @@ def train(
 
     Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
     is nearer its end; `clock` may be `time.process_time`, to compare runs on a busy machine.
+    `teachers` are models of the same tokenizer, from whose chances it is learned (`teaching.py`).
     On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
     Raises UsageError when the folder holds a run and `resume` is False, CheckError when the loss is not a number.
     """
@@ -90,7 +92,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     model = model_for(recipe, tokenizer)
     model.to(target)
-    learn = Learner(model, source, tokenizer, recipe=recipe, device=target)
+    learn = Learner(model, source, tokenizer, recipe=recipe, device=target, teachers=teachers)
     begin, before, best = 0, 0.0, None
     if resume:
         state = load_checkpoint(last, model=model, optimizers=learn.optimizers)

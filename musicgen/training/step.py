@@ -23,6 +23,7 @@ from musicgen.training.log import layer_norms
 from musicgen.training.optimizers import make_optimizers
 from musicgen.training.precision import autocast_for, multiplies_in_bfloat16
 from musicgen.training.streams import Streams
+from musicgen.training.teaching import Teachers
 
 __all__ = ["Learner", "Outcome", "count_steps", "recalled"]
 
@@ -41,7 +42,14 @@ class Learner:
     """A model on its device with its optimisers, its data, and the state of its rows."""
 
     def __init__(
-        self, model: SequenceModel, source: TokenSource, tokenizer: Any, *, recipe: Recipe, device: torch.device
+        self,
+        model: SequenceModel,
+        source: TokenSource,
+        tokenizer: Any,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        teachers: Sequence[SequenceModel] = (),
     ) -> None:
         settings = recipe.train
         self.model, self.settings, self.device = model, settings, device
@@ -56,6 +64,10 @@ class Learner:
                 hint="leave carry out, or choose a recurrent model and by_frame = false",
             )
         self.following_VV = following_of(tokenizer, device)
+        self.teachers = None
+        if teachers:
+            self.teachers = Teachers(teachers, model, share=settings.taught, carry=settings.carry)
+        self._recalls = any(each.recalls for each in (model, *teachers))
         kind: type[Batches] | type[Streams] = Streams if settings.carry else Batches
         self._data = kind(
             source, tokenizer, length=settings.length, batch=settings.batch, seed=settings.seed, augment=recipe.augment
@@ -74,7 +86,7 @@ class Learner:
 
     def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
         """Learn from batch number `step` at this learning rate."""
-        inputs_BT, targets_BT, state = self._batch(step)
+        inputs_BT, targets_BT, pasts, state = self._batch(step)
         targets_BT = scored_targets(targets_BT, self.following_VV, pad=self.pad)
         scored = targets_BT != self.pad  # with fields (B, T, F)
         n_values, n_steps = max(1, int(scored.sum())), max(1, count_steps(scored))
@@ -84,9 +96,15 @@ class Learner:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
             with self.autocast():
-                nats, state = model.nats_ahead(
-                    inputs_BT, targets_BT, state, pad=self.pad, following_VV=self.following_VV
-                )
+                pad, following_VV = self.pad, self.following_VV
+                if self.teachers:
+                    nats = [
+                        self.teachers.nats(
+                            model, inputs_BT, targets_BT, state, pasts, pad=pad, following_VV=following_VV
+                        )
+                    ]
+                else:
+                    nats, state = model.nats_ahead(inputs_BT, targets_BT, state, pad=pad, following_VV=following_VV)
             totals = [ahead.sum() for ahead in nats]
         model.zero_grad(set_to_none=True)
         # By the values that were chosen, so that gradients are of one size with and without fields, and the mean
@@ -103,13 +121,14 @@ class Learner:
         # A token is a step, whatever its fields; the loss that is told is that of the next one.
         return Outcome(totals[0].detach() / n_steps, norm, inputs_BT.shape[0] * inputs_BT.shape[1], layers)
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, State | None]:
-        """Inputs, targets, and the state to read on from."""
+    def _batch(self, step: int) -> tuple[Tensor, Tensor, list[Tensor] | None, State | None]:
+        """Inputs, targets, what lies before them where a model is told of it, and the state to read on from."""
         if isinstance(self._data, Batches):
-            if not self.model.recalls:
-                return *self._data(step), None
-            inputs_BT, targets_BT, pasts = self._data.with_pasts(step)
-            return inputs_BT, targets_BT, recalled(self.model, pasts, self.device)
+            if not self._recalls:
+                return *self._data(step), None, None
+            inputs_BT, targets_BT, arrays = self._data.with_pasts(step)
+            pasts = on_device(arrays, self.device)
+            return inputs_BT, targets_BT, pasts, self.model.recalling(pasts) if self.model.recalls else None
         inputs_BT, targets_BT, begins_B = self._data(step)
         if self._carried:
             with torch.no_grad():  # any state of this shape, to be filled
@@ -118,15 +137,18 @@ class Learner:
             self._state = blank.restored({name: value.to(self.device) for name, value in self._carried.items()})
             self._carried = {}
         if self._state is None:
-            return inputs_BT, targets_BT, None
-        return inputs_BT, targets_BT, self._state.cleared(begins_B.to(self.device))
+            return inputs_BT, targets_BT, None, None
+        return inputs_BT, targets_BT, None, self._state.cleared(begins_B.to(self.device))
 
 
 def recalled(model: SequenceModel, pasts: Sequence[np.ndarray], device: torch.device) -> State | None:
     """The state of windows before which these ids lie, for a model that is told of them; else None."""
-    if not model.recalls:
-        return None
-    return model.recalling([torch.from_numpy(past.astype(np.int64)).to(device) for past in pasts])
+    return model.recalling(on_device(pasts, device)) if model.recalls else None
+
+
+def on_device(pasts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
+    """Ids of any length, each a tensor."""
+    return [torch.from_numpy(past.astype(np.int64)).to(device) for past in pasts]
 
 
 def _to(device: torch.device, ids: Tensor) -> Tensor:

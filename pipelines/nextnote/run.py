@@ -17,9 +17,10 @@ in Huang et al. 2017.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,21 @@ class Task:
     rate: float = 1e-2
     along: bool = False  # a small network along every pitch, in the place of a trunk and a speller
     width: int = 0  # in the place of the family's in SHAPES
+    teachers: tuple[Task, ...] = ()  # trained first; their mean is what is learned
 
 
+# Sixteenth notes: a network along every pitch, or the like with other errors, to learn from.
+LINES = Task(4, 4, "lstm", 768, 2, 0.0, 8, 6, transposed=1.0, weight_decay=0.3, along=True, width=48)
 SETS = {
     "JSB_Chorales": Task(1, 0, "window", 512, 8, 0.5, 1, 5),
     "Nottingham": Task(2, 0, "cnn", 1536, 5, 0.15, 1, 14),
     "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 70, transposed=1.0, along=True, width=128),
     "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 10, transposed=1.0, rate=2e-2, along=True, width=64),
-    "Jsb16thSeparated": Task(4, 4, "lstm", 768, 2, 0.0, 8, 4.2, transposed=1.0, weight_decay=0.3, along=True, width=48),
+    "Jsb16thSeparated": replace(
+        LINES,
+        minutes=25,
+        teachers=(LINES, LINES, replace(LINES, model="cnn", dropout=0.4, weight_decay=0.1, along=False, width=192)),
+    ),
 }
 EVALUATE_IDS = 80_000  # of valid, spread over its pieces, that weights are selected by; all of it is scored at the end
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
@@ -86,6 +94,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--order", choices=("descending", "ascending"), default="descending")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-time", help="of training, such as 20m; the recipe's own by default")
+    parser.add_argument(
+        "--teacher", action="append", default=[], type=Path, metavar="RUN", help="a run to learn from, not the recipe's"
+    )
     parser.add_argument(
         "--set-option", action="append", default=[], metavar="TABLE.KEY=VALUE", help="change the recipe"
     )
@@ -129,6 +140,30 @@ def report(p: Progress) -> None:
         print(f"{p.step} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token", file=sys.stderr, flush=True)
 
 
+def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float) -> list[Path]:
+    """The task's teachers, trained into the run folder, each for `share` of its time. A resumed run's are finished."""
+    folders = [options.out / f"teacher{number}" for number in range(len(task.teachers))]
+    for number, (teacher, folder) in enumerate(zip(task.teachers, folders, strict=True)):
+        seconds, again = 60 * teacher.minutes * share, False
+        if options.resume and (folder / "checkpoints").exists():
+            again = True
+            seconds -= json.loads((folder / "card.json").read_text())["seconds"]
+        if seconds > 0:
+            recipe = recipe_for(teacher, teacher.model, seed=options.seed + number, changes=[])
+            train(
+                corpus,
+                tokenizer,
+                recipe=recipe,
+                folder=folder,
+                card={"title": f"{options.set}, teacher {number}"},
+                resume=again,
+                max_seconds=seconds,
+                device=options.device,
+                report=report,
+            )
+    return folders
+
+
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
@@ -143,6 +178,9 @@ def main(arguments: list[str]) -> None:
         recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
     seconds = duration(options.max_time) if options.max_time else 60 * task.minutes
     begun = time.process_time()
+    teachers = options.teacher
+    if not (teachers or options.model):  # another family is trained as it is
+        teachers = taught_by(task, corpus, tokenizer, options, seconds / 60 / task.minutes)
     card = train(
         corpus,
         tokenizer,
@@ -152,6 +190,7 @@ def main(arguments: list[str]) -> None:
         resume=options.resume,
         max_seconds=seconds,
         device=options.device,
+        teachers=[load_run(teacher).model for teacher in teachers],
         report=report,
     )
     spent = time.process_time() - begun

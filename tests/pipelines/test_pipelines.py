@@ -105,6 +105,26 @@ def test_a_published_set_goes_from_raw_file_to_figure_and_into_a_mixture(tmp_pat
     assert sum(float(row[1]) * float(row[3]) for row in rows) == pytest.approx(total, rel=0.02)
 
 
+def test_a_recipe_with_teachers_trains_them_first_and_resumes(tmp_path):
+    frames = [[[72, 67, 64, 48 + (i + k) % 5] for i in range(8)] for k in range(4)]
+    data = tmp_path / "set.json"
+    data.write_text(json.dumps({"train": frames[:3], "valid": frames[3:]}))
+    common = ("nextnote/run.py", "Jsb16thSeparated", "--data", data, "--out", tmp_path / "run")
+    done = run(*common, "--max-time", "2s", "--set-option", "train.evaluate_every=2")
+    assert done.returncode == 0, done.stderr
+    teachers = sorted(path.name for path in (tmp_path / "run").glob("teacher*"))
+    assert len(teachers) > 1
+    before = [(tmp_path / "run" / name / "model.safetensors").read_bytes() for name in teachers]
+    steps = json.loads((tmp_path / "run" / "card.json").read_text())["steps"]
+    again = run(*common, "--max-time", "2s", "--resume")
+    assert again.returncode == 0, again.stderr
+    assert json.loads((tmp_path / "run" / "card.json").read_text())["steps"] > steps
+    assert before == [(tmp_path / "run" / name / "model.safetensors").read_bytes() for name in teachers]
+    mine = run(*common[:-1], tmp_path / "mine", "--max-time", "1s", "--teacher", tmp_path / "run" / teachers[0])
+    assert mine.returncode == 0, mine.stderr
+    assert not list((tmp_path / "mine").glob("teacher*"))
+
+
 def test_the_folk_lab_goes_from_tunes_to_a_table(tmp_path):
     names = "CDEFGABc"
     tunes = [

@@ -8,17 +8,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from step_kinds import KINDS, build, some
 from torch.nn import functional as F
 from training_tunes import REMI, Tunes, log, recipe
 
 from musicgen.checkpoint import load_run, sha256
 from musicgen.errors import UnreadableError
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.models import ModelSettings, build_model
 from musicgen.models.following import following_of
-from musicgen.models.frame_view import FrameLayout
 from musicgen.recipe import AugmentSettings
-from musicgen.tokenizers import Frames, FramesSettings
 from musicgen.training.calibration import LEAST, MOST, around, fitted
 from musicgen.training.loop import train
 
@@ -45,52 +43,6 @@ def test_a_parabola_without_a_lowest_point_moves_nothing_and_limits_hold():
     assert fitted((0.7, 0.9), torch.tensor([[math.nan] * 2] * 3)) == (0.7, 0.9)
     assert fitted((LEAST,), torch.tensor([[0.0], [1.0], [2.1]])) == (LEAST,)
     assert fitted((MOST,), torch.tensor([[2.1], [1.0], [0.0]])) == (MOST,)
-
-
-def frames(voices: int) -> Frames:
-    return Frames(FramesSettings(2, "descending", voices))
-
-
-def build(family: str, tokenizer, **shape):
-    layout = getattr(tokenizer, "layout", None)
-    settings = ModelSettings(
-        family,
-        len(tokenizer.vocabulary),
-        width=16,
-        layers=1,
-        context=32,
-        frames=None if layout is None else FrameLayout(**layout),
-        **shape,
-    )
-    net = build_model(settings, seed=1)
-    with torch.no_grad():
-        for weight in net.parameters():
-            weight.add_(torch.randn_like(weight) * 0.1)
-    return net.eval()
-
-
-KINDS = {
-    "ids": (REMI, {}),
-    "frames": (frames(0), {"by_frame": True}),
-    "voices": (frames(4), {"by_frame": True}),
-    "pitches": (frames(0), {"by_frame": True, "by_pitch": True}),
-    "pitches of voices": (frames(4), {"by_frame": True, "by_pitch": True}),
-    "fields": (REMI, {"fields": ((10, 20), (30, 25))}),
-}
-
-
-def some(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
-    tokenizer, shape = KINDS[kind]
-    v = tokenizer.vocabulary
-    if "fields" in shape:
-        ids = torch.stack([torch.randint(10, 30, (2, 13)), torch.randint(30, 55, (2, 13))], dim=-1)
-    elif tokenizer is REMI:
-        ids = torch.randint(4, len(v), (2, 13))
-    else:
-        frame = [v.id("pitch", 70), v.id("pitch", 62), v.id("pitch", 55)]
-        frame += [v.id("pitch", 40) if tokenizer.voices else v.id("end")]
-        ids = torch.tensor([[v.id("bos"), *frame * 3]] * 2)
-    return ids[:, :-1], ids[:, 1:]
 
 
 @pytest.mark.parametrize("kind", KINDS)
