@@ -57,18 +57,15 @@ class Task:
     teachers: tuple[Task, ...] = ()  # trained first; their mean is what is learned
 
 
-# Sixteenth notes: a network along every pitch, or the like with other errors, to learn from.
-LINES = Task(4, 4, "lstm", 768, 2, 0.0, 8, 6, transposed=1.0, weight_decay=0.3, along=True, width=48)
+# Sixteenth notes: networks along every pitch, and one by frame, which errs otherwise, to learn from.
+LINES = Task(4, 4, "lstm", 768, 2, 0.0, 8, 7, transposed=1.0, weight_decay=0.3, along=True, width=48)
+FRAMES = Task(4, 4, "cnn", 768, 2, 0.4, 8, 8, transposed=1.0)
 SETS = {
-    "JSB_Chorales": Task(1, 0, "window", 512, 8, 0.5, 1, 5),
+    "JSB_Chorales": Task(1, 0, "cnn", 512, 8, 0.5, 1, 10),
     "Nottingham": Task(2, 0, "cnn", 1536, 5, 0.15, 1, 14),
     "MuseData": Task(2, 0, "lstm", 512, 3, 0.0, 8, 70, transposed=1.0, along=True, width=128),
     "Piano_midi": Task(2, 0, "lstm", 512, 3, 0.0, 8, 10, transposed=1.0, rate=2e-2, along=True, width=64),
-    "Jsb16thSeparated": replace(
-        LINES,
-        minutes=25,
-        teachers=(LINES, LINES, replace(LINES, model="cnn", dropout=0.4, weight_decay=0.1, along=False, width=192)),
-    ),
+    "Jsb16thSeparated": replace(LINES, minutes=30, weight_decay=0.1, teachers=(LINES, LINES, FRAMES)),
 }
 EVALUATE_IDS = 80_000  # of valid, spread over its pieces, that weights are selected by; all of it is scored at the end
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
