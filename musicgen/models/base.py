@@ -253,10 +253,12 @@ class SequenceModel(nn.Module, ABC):
         """`nats` at each of several sharpnesses, from one pass."""
         hidden_BTC, _ = self.read(ids, state)
         own, result = self.sharpness, []
-        for values in sharpness:
-            self.sharpen(values)
-            result.append(self._nats(hidden_BTC, targets, ids, pad=pad, following_VV=following_VV))
-        self.sharpen(own)
+        try:
+            for values in sharpness:
+                self.sharpen(values)
+                result.append(self._nats(hidden_BTC, targets, ids, pad=pad, following_VV=following_VV))
+        finally:  # a run may be interrupted here, and saved
+            self.sharpen(own)
         return result
 
     def sharpen(self, values: Sequence[float]) -> None:
