@@ -73,8 +73,10 @@ def save_run(
     recipe: Recipe,
     card: dict[str, Any],
     dtype: torch.dtype = torch.float32,
-) -> None:
-    """Write the four parts and their manifest into `folder`, replacing older ones. ResourceError on a full disk."""
+) -> dict[str, Any]:
+    """Write the four parts and their manifest into `folder`, replacing older ones; return the card as it stands there,
+    with the model's sharpness. ResourceError on a full disk."""
+    card = {"format": FORMAT, **card, "sharpness": list(model.sharpness)}
     folder = Path(folder)
     _make_folder(folder)
     state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
@@ -82,9 +84,10 @@ def save_run(
         _save(state, path)
     write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
     write_text(folder / "tokenizer.json", _json(tokenizer.spec), overwrite=True)
-    write_text(folder / "card.json", _json({"format": FORMAT, **card, "sharpness": model.sharpness}), overwrite=True)
+    write_text(folder / "card.json", _json(card), overwrite=True)
     digests = {part: sha256(folder / part) for part in PARTS}
     write_text(folder / "manifest.json", _json({"format": FORMAT, "sha256": digests}), overwrite=True)
+    return card
 
 
 def load_run(where: str | os.PathLike[str]) -> Run:

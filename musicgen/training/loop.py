@@ -149,8 +149,7 @@ def train(
             "valid_nats_per_token": valid,
             "valid_tokens": sum(count_steps(targets != pad) for _, targets, _ in windows),
         }
-        save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
-        return full
+        return save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
 
     def finish() -> dict[str, Any]:
         """Save what resuming needs, then leave the best weights for use, as sure of themselves as validation says."""

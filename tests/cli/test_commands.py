@@ -368,6 +368,9 @@ def test_train_with_teachers(trained, here):
     card = json.loads(made.stdout)
     assert [known["name"] for known in card["teachers"]] == [teacher.name]
     assert len(card["data"]) == 1  # both learned from the same
+    told = run("inspect", "student").stdout
+    assert f"learned from {teacher.name}\n" in told
+    assert f"sharpness {card['sharpness'][0]:.2f}, " in told
     assert "not the teachers of the run; give the same 1 with --teacher" in fails(2, *common, "--resume", "--steps", 3)
     assert run(*common, "--resume", "--steps", 3, "--teacher", teacher).exit_code == 0
     assert run("continue", EXAMPLE, "-m", "student", "--bars", 1, "--seed", 0).exit_code in (0, 4)
