@@ -55,8 +55,9 @@ class VoiceLines(Lines):
 
     `turn_BT` is its number, `held_BT` for how many frames it has kept its rank, `rested_BT` whether that is a rest,
     and `moves_BT` which of the three voices before it in this frame have moved, a bit each. `places_BTR` are ranks
-    that count from: the one it had, the one before that, and those of the other voices, in this frame or the last. The
-    number is (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
+    that count from: the one it had, the one before that, those of the other voices, in this frame or the last, and for
+    each that has moved in this one the rank to which the same move would bring this voice: where it would run in
+    parallel, which in fifths and octaves is what chorales avoid. The number is (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
     """
 
     turn_BT: Tensor
@@ -162,7 +163,8 @@ class VoiceLineView(LineView):
         super().__init__(layout)
         self.voices = layout.voices
         self.channels = 3 + 2 * self.voices + recall.PLACES * self.voices
-        self.kinds = 2 * self.voices  # of places: own, own before, and others' of either way
+        # Of places: own, own before, others' of either way, and where each would be run parallel with.
+        self.kinds = 3 * self.voices - 1
 
     def begin(self, rows: int, device: torch.device) -> Memory:
         """The memory before the first frame."""
@@ -219,6 +221,9 @@ class VoiceLineView(LineView):
             back, was = (line[:, 2 * S + 1 - n : 2 * S + 1 - n + T] for n in (lag, lag + S))
             moved = (turn_BT >= lag) & (back != was)
             places_.append(self._place(turn_BT, 2 * lag + moved.long(), back))
+            follows = moved & (own_BT < NONE) & (back < NONE) & (was < NONE)
+            parallel_BT = torch.where(follows, own_BT + back - was, BLANK)
+            places_.append(self._place(turn_BT, 2 * S + lag - 1, parallel_BT))
             if lag <= 3:
                 moves_BT = moves_BT + moved.long() * 2 ** (lag - 1)
         end_B = done_BT[:, -1]

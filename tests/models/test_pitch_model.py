@@ -135,7 +135,7 @@ def test_what_is_known_of_voices_is_what_they_said():
     said = [None if i == v.id("rest") else i - v.base["pitch"] for i in ids[1:].tolist()]
 
     def number(turn: int, kind: int, pitch: int | None) -> int:
-        return (turn * 8 + kind) * 89 + (88 if pitch is None else pitch - 21)
+        return (turn * 11 + kind) * 89 + (88 if pitch is None or not 21 <= pitch <= 108 else pitch - 21)
 
     for t in range(len(ids)):
         turn, frame = t % 4, t // 4
@@ -150,7 +150,12 @@ def test_what_is_known_of_voices_is_what_they_said():
         if frame > 1:
             moved = [lag <= turn and said[t - lag] != said[t - lag - 4] for lag in (1, 2, 3)]
             wanted = [number(turn, 2 * lag + moved[lag - 1], said[t - lag]) for lag in (1, 2, 3)]
-            assert lines.places_BTR[0, t, 2:].tolist() == wanted
+            assert lines.places_BTR[0, t, 2::2].tolist() == wanted
+            for lag in (1, 2, 3):
+                now, was = said[t - lag], said[t - lag - 4]
+                follows = moved[lag - 1] and None not in (now, was, own[-1])
+                beside = number(turn, 7 + lag, own[-1] + now - was if follows else None)
+                assert lines.places_BTR[0, t, 1 + 2 * lag] == beside
             assert lines.moves_BT[0, t] == sum(2**n for n in range(3) if moved[n])
     for frame in range(1, 25):
         told = lines.told_BFIK[0, frame]
@@ -169,8 +174,8 @@ def test_what_is_known_of_voices_is_what_they_said():
 def test_intervals_lead_from_every_key_to_all_others():
     net = model("gru", Frames(FramesSettings(4, "descending", 4)))
     torch.nn.init.normal_(net.by_turn)
-    table = net._by_interval().detach().view(4, 8, KEYS + 1, KEYS, -1)
-    for turn, kind, here, there in ((0, 0, 0, 0), (0, 5, 3, 80), (3, 7, 87, 0), (1, 2, 50, 51)):
+    table = net._by_interval().detach().view(4, 11, KEYS + 1, KEYS, -1)
+    for turn, kind, here, there in ((0, 0, 0, 0), (0, 5, 3, 80), (3, 10, 87, 0), (1, 2, 50, 51)):
         expected = net.by_turn[turn, kind, 0] * net.intervals[kind, there - here + KEYS - 1]
         assert torch.equal(table[turn, kind, here, there], expected)
     assert not table[:, :, KEYS].any()
