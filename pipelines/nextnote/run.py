@@ -8,7 +8,8 @@ Every split that the file has besides `train` is scored; weights are selected on
 a set of pitches, spelled in strict order and closed by an end-of-frame; ids that would break the order are masked and
 the rest renormalised, so the product over a frame is its exact likelihood; the end of a piece is not scored. Sixteenth
 notes in four voices are four ids a frame. Nothing of the future, no key, no meter is given. The models read a frame at
-a time and spell it (`by_frame`), or run along every pitch (`by_pitch`).
+a time and spell it (`by_frame`), or run along every pitch (`by_pitch`). At sixteenth notes three models are trained
+first, into the run folder, and the one that is scored learns from them (`training/teaching.py`).
 
 Sets: Boulanger-Lewandowski et al. 2012 (JSB_Chorales, Nottingham, MuseData, Piano_midi) and JSB at sixteenth notes as
 in Huang et al. 2017.
@@ -39,7 +40,8 @@ from musicgen.training.loop import Progress, choose_device, train
 
 @dataclass(frozen=True)
 class Task:
-    """A set: its grid, its best family, how its windows are cut, and how long its recipe trains on two CPU cores."""
+    """A set: its grid, its best family, how its windows are cut, and how long its recipe trains on two CPU cores, its
+    teachers' time not counted."""
 
     frames_per_quarter: int
     voices: int
