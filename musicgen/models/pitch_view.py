@@ -57,7 +57,8 @@ class VoiceLines(Lines):
     and `moves_BT` which of the three voices before it in this frame have moved, a bit each. `places_BTR` are ranks
     that count from: the one it had, the one before that, those of the other voices, in this frame or the last, and for
     each that has moved in this one the rank to which the same move would bring this voice: where it would run in
-    parallel, which in fifths and octaves is what chorales avoid. The number is (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
+    parallel, which in fifths and octaves is what chorales avoid. The number is
+    (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
     """
 
     turn_BT: Tensor
