@@ -40,8 +40,8 @@ class Teachers:
     def chances(
         self, ids: Tensor, targets: Tensor, pasts: Sequence[Tensor] | None, *, following_VV: Tensor | None
     ) -> list[Tensor]:
-        """The mean of what they say, (B, T, K) for each choice that a step is. `pasts` as in `SequenceModel.recalling`;
-        where the student is told none, neither are they."""
+        """The mean of what they say, (B, T, K) for each choice that a step is. `pasts` as in `SequenceModel.recalling`,
+        None where neither they nor the student are told of any."""
         said = []
         for model in self.models:
             state = model.recalling(pasts) if model.recalls and pasts is not None else None
