@@ -31,7 +31,7 @@ from musicgen.checkpoint import load_run
 from musicgen.cli.options import duration
 from musicgen.corpus.build import build_corpus
 from musicgen.corpus.store import Corpus
-from musicgen.errors import MusicgenError
+from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Frames, FramesSettings
@@ -140,7 +140,7 @@ def report(p: Progress) -> None:
 
 
 def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float) -> list[Path]:
-    """The task's teachers, trained into the run folder, each for `share` of its time. A resumed run's are finished."""
+    """The task's teachers, trained into the run folder, each for `share` of its time; one interrupted goes on."""
     folders = [options.out / f"teacher{number}" for number in range(len(task.teachers))]
     for number, (teacher, folder) in enumerate(zip(task.teachers, folders, strict=True)):
         seconds, again = 60 * teacher.minutes * share, False
@@ -170,26 +170,35 @@ def main(arguments: list[str]) -> None:
     family = options.model or task.model
     corpus = corpus_for(task, options.data, options.out / "corpus", order=options.order)
     tokenizer = Frames.from_spec(corpus.spec)
-    if options.resume:
+    again = options.resume and (options.out / "recipe.toml").exists()  # else it was interrupted among its teachers
+    if again:
         recipe = read_recipe(options.out / "recipe.toml")
         family = recipe.model["family"]
     else:
         recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
     seconds = duration(options.max_time) if options.max_time else 60 * task.minutes
     begun = time.process_time()
-    teachers = options.teacher
-    if not (teachers or options.model):  # another family is trained as it is
-        teachers = taught_by(task, corpus, tokenizer, options, seconds / 60 / task.minutes)
+    folders = options.teacher
+    # Another family is trained as it is, and what was begun goes on with the teachers that it has, if any.
+    if again and not folders:
+        folders = sorted(options.out.glob("teacher*"))
+    elif not (folders or options.model):
+        folders = taught_by(task, corpus, tokenizer, options, seconds / 60 / task.minutes)
+    teachers = [load_run(folder) for folder in folders]
+    digests = " ".join(teacher.sha256 for teacher in teachers)
+    if again and digests != recipe.data.teachers_sha256:
+        raise UsageError("these are not the teachers of the run", where=options.out, hint="give the same --teacher")
+    recipe = replace(recipe, data=replace(recipe.data, teachers_sha256=digests))
     card = train(
         corpus,
         tokenizer,
         recipe=recipe,
         folder=options.out,
         card={"title": options.set},
-        resume=options.resume,
+        resume=again,
         max_seconds=seconds,
         device=options.device,
-        teachers=[load_run(teacher).model for teacher in teachers],
+        teachers=[teacher.model for teacher in teachers],
         report=report,
     )
     spent = time.process_time() - begun

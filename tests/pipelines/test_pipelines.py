@@ -116,13 +116,20 @@ def test_a_recipe_with_teachers_trains_them_first_and_resumes(tmp_path):
     assert len(teachers) > 1
     before = [(tmp_path / "run" / name / "model.safetensors").read_bytes() for name in teachers]
     steps = json.loads((tmp_path / "run" / "card.json").read_text())["steps"]
-    again = run(*common, "--max-time", "2s", "--resume")
+    again = run(*common, "--max-time", "4s", "--resume")
     assert again.returncode == 0, again.stderr
     assert json.loads((tmp_path / "run" / "card.json").read_text())["steps"] > steps
     assert before == [(tmp_path / "run" / name / "model.safetensors").read_bytes() for name in teachers]
     mine = run(*common[:-1], tmp_path / "mine", "--max-time", "1s", "--teacher", tmp_path / "run" / teachers[0])
     assert mine.returncode == 0, mine.stderr
+    other = run(*common[:-1], tmp_path / "mine", "--max-time", "1s", "--resume")
+    assert other.returncode != 0
+    assert "these are not the teachers of the run; give the same --teacher" in other.stderr
     assert not list((tmp_path / "mine").glob("teacher*"))
+    alone = run(*common[:-1], tmp_path / "alone", "--max-time", "1s", "--model", "window")
+    assert alone.returncode == 0, alone.stderr
+    assert run(*common[:-1], tmp_path / "alone", "--max-time", "1s", "--resume").returncode == 0
+    assert not list((tmp_path / "alone").glob("teacher*"))
 
 
 def test_the_folk_lab_goes_from_tunes_to_a_table(tmp_path):
