@@ -70,6 +70,7 @@ SETS = {
     "Jsb16thSeparated": replace(LINES, minutes=30, weight_decay=0.1, teachers=(LINES, LINES, FRAMES)),
 }
 EVALUATE_IDS = 80_000  # of valid, spread over its pieces, that weights are selected by; all of it is scored at the end
+CLOCKS = {"wall": time.monotonic, "cpu": time.process_time}
 MEANS = ("all", "skip_first", "piece_mean")  # nats a frame
 # About as many weights each. Contexts are in frames.
 SHAPES: dict[str, dict[str, Any]] = {
@@ -93,6 +94,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--order", choices=("descending", "ascending"), default="descending")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-time", help="of training, such as 20m; the recipe's own by default")
+    parser.add_argument(
+        "--clock", choices=CLOCKS, default="wall", help="what it is counted in; cpu: all threads', on a busy machine"
+    )
     parser.add_argument(
         "--teacher", action="append", default=[], type=Path, metavar="RUN", help="a run to learn from, not the recipe's"
     )
@@ -157,6 +161,7 @@ def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.N
                 card={"title": f"{options.set}, teacher {number}"},
                 resume=again,
                 max_seconds=seconds,
+                clock=CLOCKS[options.clock],
                 device=options.device,
                 report=report,
             )
@@ -197,6 +202,7 @@ def main(arguments: list[str]) -> None:
         card={"title": options.set},
         resume=again,
         max_seconds=seconds,
+        clock=CLOCKS[options.clock],
         device=options.device,
         teachers=[teacher.model for teacher in teachers],
         report=report,
