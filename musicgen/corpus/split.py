@@ -17,7 +17,7 @@ import numpy as np
 from musicgen.errors import UsageError
 from musicgen.piece import Piece
 
-__all__ = ["SPLITS", "assign_splits", "fingerprint", "merge_works", "work_key"]
+__all__ = ["SPLITS", "assign_splits", "fingerprint", "merge_works", "spread", "work_key"]
 
 SPLITS = ("train", "valid", "test")
 # The separator is needed: 'bwv1' and 'bwv2' are two works, 'fugue v1' and 'fugue v2' are one.
@@ -112,3 +112,12 @@ def assign_splits(works: Iterable[str], *, seed: int = 0, valid: float = 0.05, t
     n_test = min(max(int(n * test + 0.5), 1), n - 1 - n_valid) if test and n >= 3 else 0
     names = ["valid"] * n_valid + ["test"] * n_test + ["train"] * (n - n_valid - n_test)
     return dict(zip(ordered, names, strict=True))
+
+
+def spread(count: int, most: int) -> np.ndarray:
+    """Which of so many to take where `most` are enough: as evenly as can be, the first and the last among them.
+
+    >>> spread(10, 4).tolist(), spread(3, 4).tolist()
+    ([0, 3, 6, 9], [0, 1, 2])
+    """
+    return np.linspace(0, count - 1, min(most, count)).round().astype(np.int64)

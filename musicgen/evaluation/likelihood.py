@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from musicgen.corpus.split import spread
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.following import following_of, scored_targets
@@ -57,7 +58,7 @@ def evaluate(
         raise UsageError(f"the corpus has no pieces in its split {split!r}", hint="choose train, valid or test")
     if max_tokens is not None and spans[:, 1].sum() > max_tokens:
         wanted = max(1, int(len(spans) * max_tokens / spans[:, 1].sum()))
-        spans = spans[np.linspace(0, len(spans) - 1, wanted).round().astype(int)]
+        spans = spans[spread(len(spans), wanted)]
     tally = Tally(tokenizer)
     device = next(model.parameters()).device
     following_VV = following_of(tokenizer, device)

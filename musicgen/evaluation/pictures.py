@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from musicgen.checkpoint import Run
+from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation import plots, probes
@@ -159,7 +160,7 @@ def _memory(run: Run, source: Corpus | None) -> Figure:
     if length < 2:
         raise _Absent("the pieces of the corpus are too short")
     spans = spans[spans[:, 1] > length]
-    chosen = spans[np.linspace(0, len(spans) - 1, min(EXCERPTS, len(spans))).round().astype(int)]
+    chosen = spans[spread(len(spans), EXCERPTS)]
     # Out of the middle of a piece: at its beginning there is little to remember, at its end nothing to predict.
     begins = chosen[:, 0] + (chosen[:, 1] - length - 1) // 2
     windows = np.stack([source.tokens[begin : begin + length + 1] for begin in begins.tolist()])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from musicgen.corpus.augment import draw_transposition
+from musicgen.corpus.split import spread
 from musicgen.errors import UnreadableError
 from musicgen.recipe import AugmentSettings
 
@@ -117,9 +118,7 @@ def validation_windows(
         for begin in range(0, max(1, size - 1), length):
             begin -= (begin - 1) % period if begin else 0
             windows.append((offset, begin, min(length + 1, size - begin)))
-    wanted = max(1, max_tokens // length)
-    if len(windows) > wanted:
-        windows = [windows[i] for i in np.linspace(0, len(windows) - 1, wanted).round().astype(int)]
+    windows = [windows[i] for i in spread(len(windows), max(1, max_tokens // length))]
     batches = []
     for i in range(0, len(windows), batch):
         rows = np.full((len(windows[i : i + batch]), length + 1, *source.tokens.shape[1:]), pad, np.int64)

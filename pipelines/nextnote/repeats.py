@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from musicgen.checkpoint import load_run
+from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> None:
     table, pad = following_of(tokenizer), tokenizer.vocabulary.id("pad")
     for split in options.splits:
         spans = corpus.spans(split)
-        spans = spans[np.unique(np.linspace(0, len(spans) - 1, min(options.pieces, len(spans))).round().astype(int))]
+        spans = spans[spread(len(spans), options.pieces)]
         found = []
         for offset, size in spans.tolist():
             ids = np.asarray(corpus.tokens[offset : offset + size]).astype(np.int64)

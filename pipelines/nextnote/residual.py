@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from musicgen.checkpoint import load_run
+from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
@@ -65,7 +66,7 @@ def main(arguments: list[str]) -> None:
     pad = tokenizer.vocabulary.id("pad")
     for split in options.splits:
         spans = corpus.spans(split)
-        spans = spans[np.unique(np.linspace(0, len(spans) - 1, min(options.pieces, len(spans))).round().astype(int))]
+        spans = spans[spread(len(spans), options.pieces)]
         found: list[tuple[np.ndarray, ...]] = []
         frames = 0
         for offset, size in spans.tolist():
