@@ -12,6 +12,7 @@ from musicgen.models.frame_view import BEAT, BLANK, NONE, FrameLayout, Memory, Q
 __all__ = ["VoiceView"]
 
 OLDEST = 31  # frames that a voice has held its pitch
+OCTAVE = 12  # semitones
 
 
 class VoiceView(View):
@@ -19,7 +20,8 @@ class VoiceView(View):
 
     After each id, of the voice whose turn is next: what it said in the frame before (`same`), for how many frames it
     has held that, and where this frame stands in the beat; what every voice said within the last two frames, by how
-    far back it is; how the voice before moved, and how many moved in this frame.
+    far back it is; how the voice before moved, and how many moved in this frame; and of each voice that did, how far
+    below or above it stood (`apart`, octaves left out) and which rank the same move would lead to (`parallel`).
     """
 
     windows = ("last", "now")
@@ -33,10 +35,11 @@ class VoiceView(View):
             "held": S * (OLDEST + 1),
             "move": 2 * OLDEST + 2,
             "moves": S * S,
+            **{f"apart{lag}": OCTAVE + 1 for lag in range(1, S)},
             **{f"back{lag}": BLANK + 1 for lag in range(2, 2 * S + 1)},
             **self.of_recalled,
         }
-        self.references = ("same", "said", *self.recalled)
+        self.references = ("same", "said", *(f"parallel{lag}" for lag in range(1, S)), *self.recalled)
 
     def _begin(self, nought_B: Tensor) -> dict[str, Tensor]:
         nought_BS = nought_B[:, None].expand(-1, self.voices)
@@ -62,6 +65,15 @@ class VoiceView(View):
         move_BT = torch.where(both, (rank_BT - was_BT).clamp(-OLDEST, OLDEST) + OLDEST + 1, 0)
         moved = (ages[:, 1:] == 0).long()
         moves_BT = sum(moved[:, S - 1 - k : S - 1 - k + T] * (turn_BT > k) for k in range(S - 1))
+        apart, parallel = {}, {}
+        for lag in range(1, S):
+            other_BT, was_other_BT = back[lag], line[:, S + 1 - lag : S + 1 - lag + T]
+            runs_BT = (turn_BT >= lag) & (other_BT != was_other_BT)
+            runs_BT = runs_BT & (same_BT < NONE) & (other_BT < NONE) & (was_other_BT < NONE)
+            apart[f"apart{lag}"] = torch.where(runs_BT, (was_other_BT - same_BT) % OCTAVE + 1, 0)
+            beside_BT = same_BT + other_BT - was_other_BT
+            runs_BT = runs_BT & (beside_BT >= 0) & (beside_BT < Q)
+            parallel[f"parallel{lag}"] = torch.where(runs_BT, beside_BT, NONE)
         # The frame before reaches from as far back as this one has come; what is a full frame older is out of it.
         now = torch.stack([_roll(back[lag], turn_BT >= lag) for lag in range(1, S)]).sum(0)
         within = {lag: (lag > turn_BT) & (lag <= turn_BT + S) for lag in range(1, 2 * S)}
@@ -86,10 +98,11 @@ class VoiceView(View):
                 "held": turn_BT * (OLDEST + 1) + ages[:, 1 : T + 1].clamp(max=OLDEST),
                 "move": move_BT,
                 "moves": turn_BT * S + moves_BT,
+                **apart,
                 **{f"back{lag}": back[lag] for lag in range(2, 2 * S + 1)},
             },
             windows={"last": (last, here_BT), "now": (now, here_BT)},
-            references={"same": here_BT, "said": spoken_BT, **ranks},
+            references={"same": here_BT, "said": spoken_BT, **parallel, **ranks},
             frames_BFX=frames_BFX,
             done_BT=done_BT,
             memory=Memory({

@@ -200,6 +200,12 @@ def test_what_is_seen_of_voices_is_what_was_said():
             assert told["held"] == turn * 32 + held
         moved = sum(said[-k] != said[-k - 4] for k in range(1, turn + 1))
         assert told["moves"] == turn * 4 + moved
+        for lag in (1, 2, 3):
+            own, other, was = said[-4], said[-lag], said[-lag - 4]
+            follows = lag <= turn and other != was and max(own, other, was) < NONE
+            beside = own + other - was if follows else NONE
+            assert told[f"apart{lag}"] == (1 + (was - own) % 12 if follows else 0)
+            assert seen.references[f"parallel{lag}"][0, t] == (beside if 0 <= beside < 128 else NONE)
         now, last = said[len(said) - turn :], said[len(said) - turn - 4 : len(said) - turn]
         for name, voices in (("now", now), ("last", last)):
             roll = seen.windows[name][0][0, t]
