@@ -173,6 +173,8 @@ class AbcGrammar(AbcState):
     def _between(self) -> str:
         """What may follow a whole thing: the next one."""
         if self.inner == "[":
+            if self.tuplet and self.size == 1 and self.clock.over(self._owed()):
+                return ""  # no length may stand behind this bracket: that of the first note has to go on
             return "]" + (ACCIDENTALS + LETTERS if self.size < self.most_together else "")
         if self.inner == "{":
             return "}" + (ACCIDENTALS + LETTERS if self.size < 4 else "") if self.size else LETTERS

@@ -84,6 +84,7 @@ def test_a_real_tune_is_inside_the_grammar():
         ("[df", "|"),  # a chord is closed first
         ("(3AB", "|"),  # a tuplet is whole within its bar
         ("A2B2c2d2", "e"),  # the bar is full
+        ("A4B3/2(6AAG[C3", "]"),  # no length may follow this bracket, and three more notes don't fit
         ("dB>", "|"),
         ("d2:", "d"),  # a colon is part of a bar sign
         ("A:", ":"),  # `A::` would begin a field for music21
