@@ -32,14 +32,15 @@ def draw(tokenizer: Abc, seed: int) -> str:
     return tokenizer.text(np.array(ids))
 
 
-def fault(tokenizer: Abc, text: str) -> str | None:
-    """What is wrong with a tune, or None."""
+def fault(tokenizer: Abc, seed: int) -> str | None:
+    """What is wrong with the tune of a seed, or None."""
     try:
+        text = draw(tokenizer, seed)
         part = converter.parseData(text, format="abc").parts[0]
         bars = sum(1 for measure in part.getElementsByClass("Measure") if measure.recurse().notes)
         piece = tokenizer.decode(tokenizer.encode_text(text))
         piece.validate()
-    except Exception as error:  # whatever is raised, the tune can't be read
+    except Exception as error:  # whatever is raised: nothing may come next, or the tune can't be read
         return f"{type(error).__name__}: {error}"
     return None if bars >= LEAST_BARS and piece.n_notes else f"{bars} bars, {piece.n_notes} notes"
 
@@ -51,7 +52,7 @@ def main() -> None:
     options = parser.parse_args()
     tokenizer, bad = Abc(), 0
     for seed in range(options.seed, options.seed + options.tunes):
-        what = fault(tokenizer, draw(tokenizer, seed))
+        what = fault(tokenizer, seed)
         if what is not None:
             bad += 1
             print(f"seed {seed}: {what}", flush=True)
