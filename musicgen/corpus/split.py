@@ -115,7 +115,7 @@ def assign_splits(works: Iterable[str], *, seed: int = 0, valid: float = 0.05, t
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Which of so many to take where `most` are enough: as evenly as can be, the first and the last among them.
+    """Which of so many to take where `most` are enough: as evenly as can be, from the first to the last.
 
     >>> spread(10, 4).tolist(), spread(3, 4).tolist()
     ([0, 3, 6, 9], [0, 1, 2])

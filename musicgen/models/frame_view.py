@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from musicgen.models import recall
 
-__all__ = ["FrameLayout", "Memory", "Seen", "View", "ages", "places", "sures"]
+__all__ = ["FrameLayout", "Memory", "Seen", "View", "ages", "parallel", "places", "sures"]
 
 Q = 128
 NONE = 128
@@ -144,6 +144,15 @@ def ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:
     broken = torch.where(frames_BFQ > 0, 0, number).cummax(1).values if frames_BFQ.shape[1] else frames_BFQ
     ages = number - broken + torch.where(broken == 0, before_BQ[:, None], 0)
     return torch.cat([before_BQ[:, None], ages], dim=1)
+
+
+def parallel(own_BT: Tensor, was_BT: Tensor, now_BT: Tensor) -> Tensor:
+    """The rank to which a voice would go from its own by another's move from one rank to the next; NONE where the other
+    hasn't moved, one of the two rests, or no rank lies there."""
+    beside_BT = own_BT + now_BT - was_BT
+    both = torch.stack([own_BT, was_BT, now_BT]).amax(0) < NONE
+    there = both & (now_BT != was_BT) & (beside_BT >= 0) & (beside_BT < Q)
+    return torch.where(there, beside_BT, NONE)
 
 
 def places(ends_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models import recall
-from musicgen.models.frame_view import BLANK, NONE, FrameLayout, Memory, Q, ages, places
+from musicgen.models.frame_view import BLANK, NONE, FrameLayout, Memory, Q, ages, parallel, places
 
 __all__ = ["KEYS", "OUTSIDE", "LineView", "Lines", "SetLineView", "SetLines", "VoiceLineView", "VoiceLines"]
 
@@ -222,9 +222,8 @@ class VoiceLineView(LineView):
             back, was = (line[:, 2 * S + 1 - n : 2 * S + 1 - n + T] for n in (lag, lag + S))
             moved = (turn_BT >= lag) & (back != was)
             places_.append(self._place(turn_BT, 2 * lag + moved.long(), back))
-            follows = moved & (own_BT < NONE) & (back < NONE) & (was < NONE)
-            parallel_BT = torch.where(follows, own_BT + back - was, BLANK)
-            places_.append(self._place(turn_BT, 2 * S + lag - 1, parallel_BT))
+            beside_BT = torch.where(turn_BT >= lag, parallel(own_BT, was, back), NONE)
+            places_.append(self._place(turn_BT, 2 * S + lag - 1, beside_BT))
             if lag <= 3:
                 moves_BT = moves_BT + moved.long() * 2 ** (lag - 1)
         end_B = done_BT[:, -1]

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models import recall
-from musicgen.models.frame_view import BEAT, BLANK, NONE, FrameLayout, Memory, Q, Seen, View, places, sures
+from musicgen.models.frame_view import BEAT, BLANK, NONE, FrameLayout, Memory, Q, Seen, View, parallel, places, sures
 
 __all__ = ["VoiceView"]
 
@@ -65,15 +65,12 @@ class VoiceView(View):
         move_BT = torch.where(both, (rank_BT - was_BT).clamp(-OLDEST, OLDEST) + OLDEST + 1, 0)
         moved = (ages[:, 1:] == 0).long()
         moves_BT = sum(moved[:, S - 1 - k : S - 1 - k + T] * (turn_BT > k) for k in range(S - 1))
-        apart, parallel = {}, {}
+        apart, beside = {}, {}
         for lag in range(1, S):
-            other_BT, was_other_BT = back[lag], line[:, S + 1 - lag : S + 1 - lag + T]
-            runs_BT = (turn_BT >= lag) & (other_BT != was_other_BT)
-            runs_BT = runs_BT & (same_BT < NONE) & (other_BT < NONE) & (was_other_BT < NONE)
-            apart[f"apart{lag}"] = torch.where(runs_BT, (was_other_BT - same_BT) % OCTAVE + 1, 0)
-            beside_BT = same_BT + other_BT - was_other_BT
-            runs_BT = runs_BT & (beside_BT >= 0) & (beside_BT < Q)
-            parallel[f"parallel{lag}"] = torch.where(runs_BT, beside_BT, NONE)
+            now_other_BT, was_other_BT = back[lag], line[:, S + 1 - lag : S + 1 - lag + T]
+            beside_BT = torch.where(turn_BT >= lag, parallel(same_BT, was_other_BT, now_other_BT), NONE)
+            beside[f"parallel{lag}"] = beside_BT
+            apart[f"apart{lag}"] = torch.where(beside_BT < NONE, (was_other_BT - same_BT) % OCTAVE + 1, 0)
         # The frame before reaches from as far back as this one has come; what is a full frame older is out of it.
         now = torch.stack([_roll(back[lag], turn_BT >= lag) for lag in range(1, S)]).sum(0)
         within = {lag: (lag > turn_BT) & (lag <= turn_BT + S) for lag in range(1, 2 * S)}
@@ -102,7 +99,7 @@ class VoiceView(View):
                 **{f"back{lag}": back[lag] for lag in range(2, 2 * S + 1)},
             },
             windows={"last": (last, here_BT), "now": (now, here_BT)},
-            references={"same": here_BT, "said": spoken_BT, **parallel, **ranks},
+            references={"same": here_BT, "said": spoken_BT, **beside, **ranks},
             frames_BFX=frames_BFX,
             done_BT=done_BT,
             memory=Memory({

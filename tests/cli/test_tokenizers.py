@@ -103,3 +103,17 @@ def test_a_setting_of_another_tokenizer_is_refused(tunes, tmp_path):
     assert refused.exit_code == 2
     assert "the tokenizer performance has no setting 'positions_per_quarter'" in refused.stderr
     assert not (tmp_path / "c").exists()
+
+
+def test_a_teacher_that_is_not_there_is_refused(tunes, tmp_path):
+    refused = run("train", tunes, "-o", tmp_path / "run", "--teacher", tmp_path / "nobody")
+    assert refused.exit_code == 3
+    assert "nobody: no such run folder or model" in refused.stderr
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_inspect_tells_how_sure_a_run_is_made(tunes, tmp_path):
+    trained = run("train", tunes, "-o", tmp_path / "run", "--model", "gru", "--steps", 2, "--device", "cpu", "--json")
+    fitted = json.loads(trained.stdout)["sharpness"]
+    assert set(fitted) != {1.0}
+    assert f"sharpness {fitted[0]:.2f}, " in run("inspect", tmp_path / "run").stdout
