@@ -11,6 +11,7 @@ from musicgen.tokenizers.bar_music import BarSettings
 from musicgen.tokenizers.base import Grammar, Tokenizer
 from musicgen.tokenizers.frames import Frames, FramesSettings
 from musicgen.tokenizers.notes import Notes
+from musicgen.tokenizers.parts import Parts
 from musicgen.tokenizers.performance import Performance, PerformanceSettings
 from musicgen.tokenizers.remi import Remi
 
@@ -24,6 +25,7 @@ __all__ = [
     "FramesSettings",
     "Grammar",
     "Notes",
+    "Parts",
     "Performance",
     "PerformanceSettings",
     "Remi",
@@ -32,7 +34,14 @@ __all__ = [
 ]
 
 DEFAULT_TOKENIZER = "notes"
-TOKENIZERS: dict[str, Any] = {"abc": Abc, "frames": Frames, "notes": Notes, "performance": Performance, "remi": Remi}
+TOKENIZERS: dict[str, Any] = {
+    "abc": Abc,
+    "frames": Frames,
+    "notes": Notes,
+    "parts": Parts,
+    "performance": Performance,
+    "remi": Remi,
+}
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Any:

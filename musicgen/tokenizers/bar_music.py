@@ -20,7 +20,17 @@ from musicgen.tokenizers.constraints import DRUMS, Anchor
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Vocabulary
 
-__all__ = ["N_TEMPOS", "SPAN_QUARTERS", "TICKS_PER_QUARTER", "BarMusic", "BarSettings", "Items", "Spelled", "changes"]
+__all__ = [
+    "N_TEMPOS",
+    "SPAN_QUARTERS",
+    "TICKS_PER_QUARTER",
+    "BarMusic",
+    "BarSettings",
+    "Items",
+    "Spelled",
+    "changes",
+    "tempo_values",
+]
 
 TICKS_PER_QUARTER = 480  # of decoded pieces: holds both grids and 64th notes
 SPAN_QUARTERS = 8  # positions count up to eight quarters; in longer bars a span moves on by eight
@@ -98,18 +108,18 @@ class BarMusic(FromSettings):
 
     # ---- piece -> items --------------------------------------------------------------------------
 
-    def items(self, piece: Piece, until: int | None) -> Items:
-        """The piece's bars, tempi and notes in order.
+    def items(self, piece: Piece, until: int | None, *, voiced: tuple[np.ndarray, np.ndarray] | None = None) -> Items:
+        """The piece's bars, tempi and notes in order; `voiced` where the notes are not to be those of `voiced_notes`.
 
         Bars reach to the one of the last onset, or to the one before tick `until` when that is given and later.
         Notes on one onset ascend by (program, pitch), drums last; a tempo stands before the notes.
         """
         r = self.steps
-        notes, program = _all_notes(piece)
+        notes, program = self.voiced_notes(piece) if voiced is None else voiced
         last = max(int(notes["start"].max()) if len(notes) else 0, (until or 1) - 1)
         bars = BarGrid(piece, last + 1, r)
         note_bar, note_position = bars.place(notes["start"])
-        tempo_bar, tempo_position, tempo_value = _tempos(piece, bars, last)
+        tempo_bar, tempo_position, tempo_value = self.tempo_items(piece, bars, last)
         count = max(bars.of_tick(until - 1) + 1 if until else 0, int(note_bar.max()) + 1 if len(notes) else 0, 1)
         keep = tempo_bar < count
         tempo_bar, tempo_position, tempo_value = tempo_bar[keep], tempo_position[keep], tempo_value[keep]
@@ -155,6 +165,14 @@ class BarMusic(FromSettings):
             duration[order],
         )
 
+    def voiced_notes(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+        """All tracks' notes one after the other, and what tells the voices of each apart: here the program value."""
+        return _all_notes(piece)
+
+    def tempo_items(self, piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(bar, position, value) of the tempo items up to tick `last`."""
+        return _tempos(piece, bars, last)
+
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
         raise NotImplementedError
 
@@ -176,7 +194,7 @@ class BarMusic(FromSettings):
 
     def report(self, piece: Piece) -> list[str]:
         """What `on_grid` clamps or merges, beside timing."""
-        notes, _ = _all_notes(piece)
+        notes, _ = self.voiced_notes(piece)
         lines = []
         long = int((notes["duration"] > 16 * piece.ticks_per_quarter).sum())
         if long:
@@ -291,11 +309,11 @@ def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndar
     ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
     if not len(ticks) or (len(ticks) == 1 and ticks[0] == 0):  # the usual piece
         zero = np.zeros(1, np.int64)
-        return zero, zero, _tempo_values(us if len(us) else np.array([500_000]))
+        return zero, zero, tempo_values(us if len(us) else np.array([500_000]))
     if not len(ticks) or ticks[0] > 0:
         ticks, us = np.append(0, ticks), np.append(500_000, us)
     ticks, us = ticks[ticks <= last], us[ticks <= last]
-    value = _tempo_values(us)
+    value = tempo_values(us)
     bar, position = bars.place(ticks)
     slot = bar << 14 | position
     keep = np.append(slot[1:] != slot[:-1], True)  # the last of several on one slot
@@ -304,7 +322,7 @@ def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndar
     return bar[keep], position[keep], value[keep]
 
 
-def _tempo_values(us: np.ndarray) -> np.ndarray:
+def tempo_values(us: np.ndarray) -> np.ndarray:
     return np.rint(TEMPOS_PER_OCTAVE * np.log2(60e6 / us / TEMPO_LOWEST)).astype(np.int64).clip(0, N_TEMPOS - 1)
 
 

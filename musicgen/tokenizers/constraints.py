@@ -20,6 +20,9 @@ class Constraints:
     once. `pitch_classes`: allowed pitch classes 0..11 of melodic parts. `max_empty_bars`: bars without an onset
     in a row. `max_notes_a_bar` bounds the work. `chord_sizes`: (program, most notes on one onset), so that a
     melody instrument stays one. A tokenizer without bars measures them by the clock of its `Anchor`.
+
+    Of a tokenizer with parts: `parts` are the numbers of those that may play, which is also what `chord_sizes` counts
+    by; `part_pitches` the pitches or drums (128,) that a part may play; `part_count` how many parts enter.
     """
 
     meter: tuple[int, int] | None = None
@@ -34,6 +37,9 @@ class Constraints:
     max_notes_a_bar: int = 0
     max_empty_bars: int | None = None
     chord_sizes: tuple[tuple[int, int], ...] = ()
+    parts: frozenset[int] | None = None
+    part_pitches: tuple[tuple[int, np.ndarray], ...] = ()
+    part_count: int | None = None
 
     @property
     def melodic(self) -> frozenset[int] | None:

@@ -1,0 +1,333 @@
+"""The `parts` tokenizer: a step is a note, and every part of a piece is a voice of its own.
+
+| pitch | duration | velocity | onset | part | program |
+|---|---|---|---|---|---|
+| - | - | - | bos | tempo | on the grid, or played |
+| - | - | - | enter | part 0 | its program |
+| - | - | - | enter | part 1 | ... |
+| - | - | - | bar | meter | - |
+| - | - | - | position in the bar | part of the first note | - |
+| its pitch, or drum | its duration | its velocity | position of the second note | its part | - |
+| ... | | | bar | meter | - |
+
+As in `notes`, a row ends with where the next note stands and who plays it. Parts are numbered by how high they lie,
+drums last, so that two violins are two lines and a voice is not mixed up with a piano of the same program. Their
+programs stand once, before the first bar. One tempo holds for the whole piece.
+
+Three marks let a piece be told in another order than time (`tasks.py`): `after` and `here` around bars that stand
+behind a hole, and `again`, with which a bar begins anew for the parts that are still to be written.
+
+Sources: the steps are those of `notes`; parts apart from programs as in Ens and Pasquier 2020, "MMM" (one track a
+part), though in one sequence by time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from musicgen.piece import NOTE, TEMPO, Piece, Track
+from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
+from musicgen.tokenizers.bar_music import (
+    N_TEMPOS,
+    SPAN_QUARTERS,
+    TEMPO_LOWEST,
+    TEMPOS_PER_OCTAVE,
+    BarMusic,
+    BarSettings,
+    Spelled,
+    tempo_values,
+)
+from musicgen.tokenizers.constraints import DRUMS, Constraints
+from musicgen.tokenizers.parts_grammar import PartsGrammar
+from musicgen.tokenizers.tasks import drawn_task
+from musicgen.tokenizers.vocabulary import Field, Vocabulary
+
+__all__ = ["MOST_PARTS", "Parts", "Voice", "is_played", "voices_of"]
+
+PITCH, DURATION, VELOCITY, ONSET, PART, PROGRAM = range(6)
+MOST_PARTS = 64
+GRID, PLAYED = 0, 1
+# Of scores 2 onsets in 100 lie between sixteenths and triplets, of what hands play more than half.
+PLAYED_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One part of a piece: its program value, 128 for drums, and the tracks whose notes it plays."""
+
+    program: int
+    tracks: tuple[int, ...] = ()
+
+
+def voices_of(piece: Piece) -> tuple[Voice, ...]:
+    """The parts of a piece in the order of their numbers: melodic ones by mean pitch from below, then drums.
+
+    A track with notes is a part. Where there are more than fit, the last numbers share: tracks of one kind go together.
+    """
+    found = []
+    for number, track in enumerate(piece.tracks):
+        if len(track.notes):
+            found.append((track.is_drum, float(track.notes["pitch"].mean()), number))
+    found.sort()
+    voices = [Voice(DRUMS if drums else piece.tracks[n].program, (n,)) for drums, _, n in found]
+    while len(voices) > MOST_PARTS:
+        last = voices.pop()
+        into = next(
+            (i for i in reversed(range(len(voices))) if (voices[i].program == DRUMS) == (last.program == DRUMS)), -1
+        )
+        voices[into] = replace(voices[into], tracks=(*voices[into].tracks, *last.tracks))
+    return tuple(voices)
+
+
+def is_played(piece: Piece) -> bool:
+    """Whether the onsets are those of hands rather than of a score: many lie off the grid of 32nds and triplets."""
+    starts = [t.notes["start"] for t in piece.tracks if len(t.notes)]
+    if not starts:
+        return False
+    quarters = np.unique(np.concatenate(starts)) / piece.ticks_per_quarter
+    off = np.minimum(*(np.abs(quarters * n - np.rint(quarters * n)) / n for n in (8, 6)))
+    return bool((off > 1 / 96).mean() > PLAYED_SHARE)
+
+
+class Parts(BarMusic):
+    """Piece <-> rows of six ids. Stateless: one object serves all threads."""
+
+    name = "parts"
+
+    def __init__(self, settings: BarSettings | None = None) -> None:
+        super().__init__(settings)
+        self._vocabulary = v = Vocabulary(
+            {
+                "pad": 1,
+                "pitch": 128,
+                "drum": 128,
+                "duration": len(self.durations),
+                "velocity": 32,
+                "bos": 1,
+                "eos": 1,
+                "bar": 1,
+                "span": 1,
+                "enter": 1,
+                "after": 1,
+                "here": 1,
+                "again": 1,
+                "position": SPAN_QUARTERS * self.steps,
+                "meter": 64 * len(DENOMINATORS),
+                "tempo": N_TEMPOS,
+                "part": MOST_PARTS,
+                "program": 129,
+                "style": 2,
+            }
+        )
+        names = ("pitch", "duration", "velocity", "onset", "part", "program")
+        edges = [v.base[kind] for kind in ("pitch", "duration", "velocity", "bos", "meter", "program")] + [len(v)]
+        self._fields = tuple(
+            Field(name, low, high - low) for name, low, high in zip(names, edges, edges[1:], strict=False)
+        )
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of a step in the order in which they are chosen."""
+        return self._fields
+
+    @property
+    def memory(self) -> dict[str, int]:
+        """What a model has to know of the ids to compare places of a piece: where kinds begin, and the grid."""
+        kinds = (
+            "pitch",
+            "drum",
+            "duration",
+            "velocity",
+            "bos",
+            "bar",
+            "span",
+            "enter",
+            "after",
+            "here",
+            "again",
+            "position",
+        )
+        first = {kind: self._vocabulary.base[kind] for kind in (*kinds, "meter", "tempo", "part", "program", "style")}
+        return {**first, "size": len(self._vocabulary), "steps": self.steps, "span_steps": SPAN_QUARTERS * self.steps}
+
+    # ---- piece -> rows ---------------------------------------------------------------------------
+
+    def voiced_notes(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+        return _notes_by_voice(piece, voices_of(piece))
+
+    def tempo_items(self, piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """None: the tempo stands before the piece."""
+        none = np.empty(0, np.int64)
+        return none, none, none
+
+    def encode(
+        self,
+        piece: Piece,
+        *,
+        until: int | None = None,
+        voices: tuple[Voice, ...] | None = None,
+        played: bool | None = None,
+    ) -> np.ndarray:
+        """The piece as rows, (T, 6) uint16, from BOS to EOS. `until`: see `items`.
+
+        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; `played`
+        says whether it is music of hands, where that is not to be measured.
+        """
+        v = self._vocabulary
+        voices = voices_of(piece) if voices is None else voices
+        i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
+        head = 1 + len(voices)
+        at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # spans stand before the onset they lead to
+        rows = np.zeros((len(i.slot) + int(i.spans.sum()) + head + 1, 6), np.uint16)
+        rows[0, ONSET], rows[-1, ONSET] = v.id("bos"), v.id("eos")
+        rows[0, PART] = v.base["tempo"] + _longest_tempo(piece)
+        rows[0, PROGRAM] = v.id("style", PLAYED if (is_played(piece) if played is None else played) else GRID)
+        rows[1:head, ONSET] = v.id("enter")
+        rows[1:head, PART] = v.base["part"] + np.arange(len(voices))
+        rows[1:head, PROGRAM] = v.base["program"] + np.array([voice.program for voice in voices], np.int64)
+        for back in range(1, int(i.spans.max(initial=0)) + 1):
+            rows[at[i.spans >= back] - back, ONSET] = v.id("span")
+        rows[at, ONSET] = np.where(
+            i.is_bar, v.id("bar"), v.base["position"] + i.position % (SPAN_QUARTERS * self.steps)
+        )
+        rows[at[i.is_bar], PART] = v.base["meter"] + i.meter
+        leading, part = at[i.is_note], i.program[i.is_note]  # the rows that say where each note stands
+        rows[leading, PART] = v.base["part"] + part
+        drums = np.array([voice.program == DRUMS for voice in voices], bool)
+        rows[leading + 1, PITCH] = np.where(drums[part], v.base["drum"], v.base["pitch"]) + i.pitch if len(part) else 0
+        rows[leading + 1, DURATION] = v.base["duration"] + i.duration
+        rows[leading + 1, VELOCITY] = v.base["velocity"] + i.velocity
+        return rows
+
+    # ---- rows -> piece ---------------------------------------------------------------------------
+
+    def notes(self, ids: np.ndarray) -> Spelled:
+        """The notes in `ids`, which may begin and end anywhere; `program` is the part. Before a bar none counts."""
+        v = self._vocabulary
+        rows = np.asarray(ids).astype(np.int64)
+        bar, position = self._places(rows)
+        at = np.flatnonzero(v.is_kind(rows[1:, DURATION], "duration") & (bar[:-1] >= 0)) + 1
+        pitch = rows[at, PITCH]
+        return Spelled(
+            at - 1,
+            bar[at - 1],
+            position[at - 1],
+            rows[at - 1, PART] - v.base["part"],
+            pitch - np.where(v.is_kind(pitch, "drum"), v.base["drum"], v.base["pitch"]),
+            self.velocity_of(rows[at, VELOCITY] - v.base["velocity"]),
+            self.durations[rows[at, DURATION] - v.base["duration"]],
+        )
+
+    def decode(self, ids: np.ndarray) -> Piece:
+        """The piece that `ids` spell: a track for each part that they name; 480 ticks a quarter."""
+        v = self._vocabulary
+        rows = np.asarray(ids).astype(np.int64)
+        meter = rows[rows[:, ONSET] == v.id("bar"), PART] - v.base["meter"]
+        none = np.empty(0, np.int64)
+        spelled = self.notes(rows)
+        plain = self.piece_of(spelled, meter=meter, tempo=(none, none, none))  # a track a part, numbered by program
+        enter = rows[:, ONSET] == v.id("enter")
+        program = dict(
+            zip(
+                (rows[enter, PART] - v.base["part"]).tolist(),
+                (rows[enter, PROGRAM] - v.base["program"]).tolist(),
+                strict=True,
+            )
+        )
+        tracks = []
+        for number, track in zip(np.unique(spelled.program).tolist(), plain.tracks, strict=True):
+            value = program.get(number, 0)
+            tracks.append(Track("", 0 if value == DRUMS else value, value == DRUMS, track.notes))
+        told = rows[v.is_kind(rows[:, PART], "tempo"), PART] - v.base["tempo"]
+        tempos = np.zeros(min(1, len(told)), TEMPO)
+        tempos["microseconds"] = np.rint(60e6 / (TEMPO_LOWEST * 2 ** (told[:1] / TEMPOS_PER_OCTAVE)))
+        return replace(plain, tracks=tuple(tracks), tempos=tempos)
+
+    def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(bar, grid position) of every row; bars count from 0, -1 before the first."""
+        v = self._vocabulary
+        onset = rows[:, ONSET]
+        begins = (onset == v.id("bar")) | (onset == v.id("again"))
+        span = np.cumsum(onset == v.id("span"))
+        bar_at = np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
+        window = (span - span[bar_at]) * (SPAN_QUARTERS * self.steps)
+        return np.cumsum(onset == v.id("bar")) - 1, onset - v.base["position"] + window
+
+    # ---- on rows ---------------------------------------------------------------------------------
+
+    def count_notes(self, ids: np.ndarray) -> int:
+        return int((np.asarray(ids)[:, DURATION] != 0).sum())
+
+    def bar_positions(self, ids: np.ndarray) -> np.ndarray:
+        return np.flatnonzero(np.asarray(ids)[:, ONSET] == self._vocabulary.id("bar"))
+
+    def programs(self, ids: np.ndarray) -> list[int]:
+        """The program value of every part, in the order of the parts' numbers."""
+        rows = np.asarray(ids).astype(np.int64)
+        enter = rows[rows[:, ONSET] == self._vocabulary.id("enter")]
+        return (enter[:, PROGRAM] - self._vocabulary.base["program"]).tolist()
+
+    def with_loudness(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`ids` louder or softer, with a wider or narrower spread, or none, as drawn."""
+        base = self._vocabulary.base["velocity"]
+        is_velocity = self._vocabulary.is_kind(ids, "velocity")
+        scale = 0.0 if rng.random() < 0.15 else rng.uniform(0.5, 1.5)
+        value = ids[is_velocity].astype(np.float64) - base
+        if not len(value):
+            return ids
+        mean = value.mean()
+        wanted = np.clip(mean + rng.uniform(-8, 8), 4, 29)
+        out = ids.copy()
+        out[is_velocity] = np.clip(np.rint(wanted + scale * (value - mean)), 0, 31).astype(np.int64) + base
+        return out
+
+    def as_task(
+        self, ids: np.ndarray, rng: np.random.Generator, *, length: int, infill: float, accompany: float
+    ) -> np.ndarray:
+        """A piece up to the end of a window of `length` rows, in the order of a task; see `tasks.py`."""
+        return drawn_task(ids, self, rng, length=length, infill=infill, accompany=accompany)
+
+    def past_and_prompt(self, ids: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
+        """`ids` in two: the last bars that fit into `room` steps, or steps where no bar does, and all before them."""
+        if len(ids) <= room:
+            return ids[:0], ids
+        bars = self.bar_positions(ids)
+        fitting = bars[bars >= len(ids) - room]
+        begin = int(fitting[0]) if len(fitting) else len(ids) - room
+        return ids[:begin], ids[begin:]
+
+    def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
+        left_out, kept = ids[bar : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
+        head = left_out[np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])]
+        for rows in (head, kept[:1]):
+            rows[:, :ONSET] = 0  # the notes of rows that are gone
+        return np.concatenate([head, kept])
+
+    def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PartsGrammar:
+        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        walker = PartsGrammar(self._vocabulary, self.steps, self.durations, constraints)
+        if inside:
+            walker.enter_inside()
+        return walker
+
+
+def _notes_by_voice(piece: Piece, voices: tuple[Voice, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """All notes one part after the other, and the number of each note's part."""
+    tables, numbers = [np.empty(0, NOTE)], [np.empty(0, np.int64)]
+    for number, voice in enumerate(voices):
+        for track in voice.tracks:
+            tables.append(piece.tracks[track].notes)
+            numbers.append(np.full(len(tables[-1]), number))
+    return np.concatenate(tables), np.concatenate(numbers)
+
+
+def _longest_tempo(piece: Piece) -> int:
+    """The value of the tempo that holds for longest; that of 120 where nothing is said."""
+    ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
+    if not len(ticks):
+        return int(tempo_values(np.array([500_000]))[0])
+    lasts = np.maximum(0, np.diff(np.append(ticks, max(piece.end, int(ticks[-1]) + 1))))
+    values = tempo_values(us)
+    return int(np.argmax(np.bincount(values, weights=lasts, minlength=N_TEMPOS)))
