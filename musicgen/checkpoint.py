@@ -142,6 +142,7 @@ def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
         "vocabulary_size": len(tokenizer.vocabulary),
         "fields": fields,
         "frames": getattr(tokenizer, "layout", None),
+        "steps": getattr(tokenizer, "memory", None),
     }
     settings = ModelSettings.from_dict({**recipe.model, **of_tokenizer})
     return build_model(settings, seed=recipe.train.seed)

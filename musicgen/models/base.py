@@ -174,8 +174,8 @@ class SequenceModel(nn.Module, ABC):
         hidden_BTC, state = self.read(ids_BT, state)
         return self.logits(hidden_BTC), state
 
-    def scores(self, hidden_BC: Tensor) -> Scores:
-        """The next step's scores, field after field, from what was read up to here."""
+    def scores(self, hidden_BC: Tensor, state: State | None = None) -> Scores:
+        """The next step's scores, field after field, from what was read up to here and the state that came with it."""
         if self.field_head is None:
             return TokenScores(self.logits(hidden_BC[:, None])[:, 0])
         return FieldScores(self.field_head, hidden_BC)
@@ -311,7 +311,7 @@ class SequenceModel(nn.Module, ABC):
     def _pack_head(self) -> None:
         if self.field_head is not None:
             self.field_head.pack()
-        elif self.head is None:
+        elif self.head is None and not isinstance(self.embedding, nn.Identity):
             self._tied_VC = self.embedding.weight.t().contiguous().t()  # type: ignore[union-attr]
 
     def train(self, mode: bool = True) -> Self:

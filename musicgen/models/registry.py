@@ -9,6 +9,7 @@ from musicgen.models.base import ModelSettings, SequenceModel, nearest
 from musicgen.models.cnn import CNN
 from musicgen.models.cnn_lstm import CNNLSTM
 from musicgen.models.frame_model import FrameModel
+from musicgen.models.memory.model import MemoryModel
 from musicgen.models.pitch_sets import PitchSets
 from musicgen.models.pitch_voices import PitchVoices
 from musicgen.models.rnn import GRU, LSTM, RNN
@@ -51,7 +52,9 @@ def _new(settings: ModelSettings) -> SequenceModel:
     if settings.by_pitch:
         of_voices = settings.frames is not None and settings.frames.voices
         return PitchVoices(settings, family) if of_voices else PitchSets(settings, family)
-    return FrameModel(settings, family) if settings.by_frame else family(settings)
+    if settings.by_frame:
+        return FrameModel(settings, family)
+    return MemoryModel(settings, family) if settings.steps and settings.with_memory else family(settings)
 
 
 def _family(settings: ModelSettings) -> type[SequenceModel]:

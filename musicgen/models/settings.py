@@ -10,6 +10,7 @@ from typing import Any, Self
 from musicgen.errors import UsageError
 from musicgen.models.embedding import EMBEDDINGS
 from musicgen.models.frame_view import FrameLayout
+from musicgen.models.memory.layout import MemoryLayout
 
 __all__ = ["ModelSettings", "nearest"]
 
@@ -33,7 +34,8 @@ class ModelSettings:
     `by_pitch`, too, it reads along every pitch with the same weights instead (`pitch_model.py`).
 
     Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
-    `frames` is how it spells frames, where it does.
+    `frames` is how it spells frames, where it does; `steps` which ids are which, where a memory can compare its steps.
+    Such a model remembers the piece (`memory/`) unless `with_memory` is false.
     Raises UsageError where a value is out of range.
     """
 
@@ -51,10 +53,14 @@ class ModelSettings:
     look_back: int = 8
     fields: tuple[tuple[int, int], ...] = ()
     frames: FrameLayout | None = None
+    with_memory: bool = True
+    steps: MemoryLayout | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.frames, Mapping):
             object.__setattr__(self, "frames", FrameLayout(**self.frames))
+        if isinstance(self.steps, Mapping):
+            object.__setattr__(self, "steps", MemoryLayout.of(self.steps))
         object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
         for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon", "look_back"):
             value = getattr(self, name)

@@ -1,0 +1,202 @@
+"""The head of a model with a memory: each field of a step is a mixture of what the model thinks and what it recalls.
+
+p(value) = g_0 softmax(scores)[value] + sum_s g_s [value is what source s recalls] + sum_k g_k share_k(value)
+
+where the gates g are a softmax over what is there, of what was read, of the fields chosen before, and of how far each
+source may be trusted. Scores of pitches are a sum by pitch and by interval from the part's last one, those of onsets by
+position and by distance. Loudness is heard only where velocities are chosen, and no later field hears them.
+
+Shapes: B batch, T time, F fields, C width, K values of a field, S pointers and N counts of a field.
+
+Sources: See et al. 2017 (arXiv:1704.04368) and Merity et al. 2016 (arXiv:1609.07843) for pointers mixed with a softmax.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.models.head import Linear
+from musicgen.models.memory.layout import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.memory.sources import COUNTS, POINTERS
+from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
+
+__all__ = ["Hints", "PointerHead"]
+
+LOUDNESS = 5  # columns
+INTERVALS = 49  # semitones up to two octaves either way
+PART_WIDTH = 48
+NEVER = -1e9
+
+
+class Hints(NamedTuple):
+    """What is recalled of each next step, by field; see `Recalled`. Program has nothing."""
+
+    value: dict[int, Tensor]  # (B, T, S)
+    trust: dict[int, Tensor]
+    share: dict[int, Tensor]  # (B, T, N), of the target
+    weight: dict[int, Tensor]
+    last_pitch_BT: Tensor  # -1: none
+    x_BT: Tensor  # position of the place that the step before leads to, within the window
+    loudness_BTL: Tensor
+    programs_BP: Tensor  # program value of every part, -1 for those that aren't there
+
+
+class PointerHead(nn.Module):
+    """Field after field from the hidden state, as `FieldHead`, with memory."""
+
+    def __init__(self, layout: MemoryLayout, *, width: int, dropout: float) -> None:
+        super().__init__()
+        C = width
+        self.layout, self.first, self.sizes = layout, layout.first, layout.sizes
+        self.embedding = nn.Embedding(layout.size, C)
+        self.hear = Linear(C, FIELDS * C)
+        self.learn = nn.ModuleList(Linear(C, C) for _ in range(FIELDS - 1))
+        self.deepen = nn.ModuleList(Linear(C, C) for _ in range(FIELDS))
+        self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(FIELDS))
+        self.outputs = nn.ModuleList(Linear(C, size) for size in self.sizes)
+        self.intervals = Linear(C, 2 * (2 * INTERVALS + 1))  # of pitches, and apart from them of drums
+        self.distances = Linear(C, 2 * layout.span_steps)
+        self.part_query = Linear(C, PART_WIDTH)
+        self.part_program = nn.Embedding(130, PART_WIDTH)
+        self.part_number = nn.Embedding(MOST_PARTS, PART_WIDTH)
+        self.loudness = nn.ModuleList(nn.Embedding(34, C) for _ in range(LOUDNESS))
+        self.offsets = Linear(C, 65)  # of velocities, from the part's mean
+        gates = {str(f): 1 + len(POINTERS[f]) + len(COUNTS[f]) for f in POINTERS}
+        self.gates = nn.ModuleDict({f: nn.Linear(C, count) for f, count in gates.items()})
+        self.trust = nn.ModuleDict(
+            {str(f): nn.Embedding(len(names) * TRUST_BUCKETS, 1) for f, names in POINTERS.items()}
+        )
+        self.weight = nn.ModuleDict(
+            {str(f): nn.Embedding(len(names) * COUNT_BUCKETS, 1) for f, names in COUNTS.items()}
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.sharpness = (1.0,) * FIELDS
+        nn.init.normal_(self.embedding.weight, std=1.0)
+        nn.init.normal_(self.hear.weight, std=C**-0.5)
+        for part in (*self.learn.parameters(), *self.deepen.parameters()):
+            nn.init.normal_(part, std=C**-0.5)
+        for layer in (*self.outputs, self.intervals, self.distances, self.part_query, self.offsets):
+            nn.init.normal_(layer.weight, std=0.02)
+        for gate in self.gates.values():
+            nn.init.normal_(gate.weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.zeros_(gate.bias)  # type: ignore[arg-type]
+        for table in (*self.trust.values(), *self.weight.values()):
+            nn.init.zeros_(table.weight)  # type: ignore[arg-type]
+        for table in self.loudness:
+            nn.init.normal_(table.weight, std=0.3)  # type: ignore[arg-type]
+
+    # ---- one field --------------------------------------------------------------------------------
+
+    def seen(self, field: int, hidden: Tensor, heard: Tensor) -> Tensor:
+        """What a field's scores and gates are made of, (..., C)."""
+        x = self.deepen[field](self.dropout(F.gelu(heard)))
+        return self.norms[field](hidden + x)
+
+    def scores(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:
+        """Scores (B, T, K) of the field's values before memory; float32."""
+        scores = self.outputs[field](y_BTC).float()
+        if field == PITCH:
+            scores = scores + self._by_interval(y_BTC, hints.last_pitch_BT)
+        elif field == VELOCITY:
+            scores = scores + self._by_offset(y_BTC, hints.loudness_BTL)
+        elif field == ONSET:
+            scores = scores + self._by_distance(y_BTC, hints.x_BT)
+        elif field == PART:
+            scores = self._of_parts(scores, y_BTC, hints.programs_BP)
+        if not self.training and self.sharpness[field] != 1:
+            scores = scores * self.sharpness[field]
+        return scores
+
+    def _by_interval(self, y_BTC: Tensor, last_BT: Tensor) -> Tensor:
+        """Scores by interval from the part's last pitch; pitches 0..127, then drums."""
+        half = 2 * INTERVALS + 1
+        both = F.pad(self.intervals(y_BTC).float().unflatten(-1, (2, half)), (0, 1))  # the last: too far, nought
+        kinds = []
+        for kind in range(2):
+            base_BT = last_BT - 128 * kind
+            interval = torch.arange(128, device=last_BT.device) - base_BT[..., None] + INTERVALS
+            there = (interval >= 0) & (interval < half) & ((base_BT >= 0) & (base_BT < 128))[..., None]
+            kinds.append(both[:, :, kind].gather(2, torch.where(there, interval, half)))
+        return torch.cat(kinds, dim=2)
+
+    def _by_offset(self, y_BTC: Tensor, loudness_BTL: Tensor) -> Tensor:
+        """Scores of velocities by their distance from the part's mean, or the piece's where the part has none."""
+        mean_BT = torch.where(loudness_BTL[..., 3] >= 0, loudness_BTL[..., 3], loudness_BTL[..., 4])
+        offset = torch.arange(32, device=mean_BT.device) - mean_BT[..., None] + 32
+        there = (mean_BT >= 0)[..., None]
+        return F.pad(self.offsets(y_BTC).float(), (0, 1)).gather(2, torch.where(there, offset, 65))
+
+    def _by_distance(self, y_BTC: Tensor, x_BT: Tensor) -> Tensor:
+        """Scores of onsets: positions by their distance from the place in hand; bar lines and marks have none."""
+        steps = self.layout.span_steps
+        distance = torch.arange(steps, device=x_BT.device) - x_BT[..., None] + steps  # 1 ..
+        scores = self.distances(y_BTC).float().gather(2, distance.clamp(0, 2 * steps - 1))
+        return F.pad(scores, (self.layout.position - self.layout.bos, 0))
+
+    def _of_parts(self, scores: Tensor, y_BTC: Tensor, programs_BP: Tensor) -> Tensor:
+        """Parts by number and by program; those that have not entered can't play."""
+        at = self.layout.part - self.layout.meter
+        there_BP = programs_BP >= 0
+        keys_BPC = self.part_program(programs_BP + 1) + self.part_number.weight
+        found = self.part_query(y_BTC).float() @ keys_BPC.float().transpose(1, 2) / math.sqrt(PART_WIDTH)
+        found = (scores[..., at:] + found).masked_fill(~there_BP[:, None], NEVER)
+        return torch.cat([scores[..., :at], found], dim=2)
+
+    def log_gates(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:
+        """log g (B, T, 1 + S + N); NEVER for what isn't there."""
+        name = str(field)
+        gates = self.gates[name](y_BTC).float()
+        trust, weight = hints.trust[field], hints.weight[field]
+        S, N = trust.shape[-1], weight.shape[-1]
+        device = trust.device
+        own = torch.cat(
+            [
+                torch.zeros_like(gates[..., :1]),
+                self.trust[name](trust + torch.arange(S, device=device) * TRUST_BUCKETS)[..., 0],
+                self.weight[name](weight + torch.arange(N, device=device) * COUNT_BUCKETS)[..., 0],
+            ],
+            dim=-1,
+        )
+        there = torch.cat([torch.ones_like(trust[..., :1]), trust, weight], dim=-1) > 0
+        return (gates + own.float()).masked_fill(~there, NEVER).log_softmax(dim=-1)
+
+    # ---- all of them ------------------------------------------------------------------------------
+
+    def nats(self, hidden_BTC: Tensor, targets_BTF: Tensor, hints: Hints, *, pad: int) -> Tensor:
+        """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
+        heard = self.hear(hidden_BTC).unflatten(-1, (FIELDS, -1))
+        told_BTC: Tensor | None = None
+        nats = []
+        for f in range(FIELDS):
+            x_BTC = heard[:, :, f]
+            if told_BTC is not None:
+                x_BTC = x_BTC + self.learn[f - 1](told_BTC)
+            if f == VELOCITY:
+                x_BTC = x_BTC + self.heard_loudness(hints.loudness_BTL)
+            y_BTC = self.seen(f, hidden_BTC, x_BTC)
+            target_BT = targets_BTF[:, :, f]
+            scored_BT = target_BT != pad
+            inside_BT = (target_BT - self.first[f]).clamp(min=0)
+            scores = self.scores(f, y_BTC, hints)
+            log_p = -F.cross_entropy(scores.flatten(0, 1), inside_BT.flatten(), reduction="none").view_as(inside_BT)
+            if f in POINTERS:
+                log_g = self.log_gates(f, y_BTC, hints)
+                hit = hints.value[f] == inside_BT[..., None]
+                one = torch.zeros_like(log_g[..., : hit.shape[-1]]).masked_fill(~hit, NEVER)
+                many = hints.share[f].clamp(min=1e-30).log().masked_fill(hints.share[f] <= 0, NEVER)
+                log_p = torch.logsumexp(log_g + torch.cat([log_p[..., None], one, many], dim=-1), dim=-1)
+            nats.append(torch.where(scored_BT, -log_p, 0.0))
+            if f != VELOCITY:
+                chosen_BTC = self.embedding(target_BT)
+                told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
+        return torch.stack(nats, dim=-1)
+
+    def heard_loudness(self, loudness_BTL: Tensor) -> Tensor:
+        """What the levels around a note say, (..., C)."""
+        tables = [table(loudness_BTL[..., n] + 1) for n, table in enumerate(self.loudness)]
+        return torch.stack(tables).sum(0)

@@ -1,0 +1,72 @@
+"""What a model is told at each step of what it remembers, as columns of whole numbers, each with a table of its own.
+
+Loudness is not among them: what notes come next must not depend on how loud a piece was recorded.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicgen.models.memory.growing import Memory
+from musicgen.models.memory.layout import DURATION, FIELDS, ONSET, PART, PITCH, PROGRAM, MemoryLayout
+from musicgen.models.memory.sources import POINTERS, Recalled
+from musicgen.models.memory.trust import TRUST_BUCKETS
+
+__all__ = ["column_sizes", "columns", "told_last"]
+
+BARS, CHORD = 16, 8  # bars are counted modulo so many; further notes of a chord are all alike
+# Guesses that need nothing of the next step: (field, number among its pointers).
+_TOLD = tuple(
+    (field, number)
+    for field, left_out in ((PITCH, ()), (DURATION, ("last", "bar 4", "bar 8")), (ONSET, ("whole",)))
+    for number, name in enumerate(POINTERS[field])
+    if name not in left_out
+)
+_TRUSTED = tuple(pair for pair in _TOLD if pair[0] != DURATION)  # that of durations knows the pitch
+
+
+def column_sizes(layout: MemoryLayout) -> tuple[int, ...]:
+    """How many values each column has."""
+    sizes = layout.sizes
+    own = [sizes[field] + 1 for field in (PITCH, DURATION, ONSET, PART, PROGRAM)]
+    place = [layout.style - layout.program + 1, 257, 257, 2, layout.part - layout.tempo + 1]
+    place += [layout.tempo - layout.meter + 1, BARS + 1, CHORD]
+    return (*own, *place, *(sizes[field] + 1 for field, _ in _TOLD), *(TRUST_BUCKETS for _ in _TRUSTED))
+
+
+def columns(rows: np.ndarray, recalled: Recalled, layout: MemoryLayout, begin: int) -> np.ndarray:
+    """(N - 1 - begin, columns): what is told with each of the rows from `begin` to the last but one.
+
+    What is recalled before row r is told with row r - 1.
+    """
+    w = recalled.walk
+    now = slice(begin, len(rows) - 1)
+    later = slice(begin + 1, len(rows))
+    first = np.array(layout.first)
+    own = np.maximum(rows[now] - first + 1, 0)  # 0: empty
+    part = w.part[now]
+    program = np.zeros(len(part), np.int64)
+    if len(w.programs):
+        known = (part >= 0) & (part < len(w.programs))
+        program = np.where(known, w.programs[np.clip(part, 0, len(w.programs) - 1)] + 1, 0)
+    fixed = np.ones(len(part), np.int64)
+    out = [own[:, field] for field in range(FIELDS) if field != 2]
+    out += [program, *(recalled.pitches[later].T + 1), fixed * w.style, fixed * (w.tempo + 1)]
+    out += [w.meter[now], np.where(w.bar[now] >= 0, w.bar[now] % BARS + 1, 0), np.minimum(w.chord[now], CHORD - 1)]
+    out += [recalled.value[field][later, number] + 1 for field, number in _TOLD]
+    out += [recalled.trust[field][later, number] for field, number in _TRUSTED]
+    return np.stack(out, 1)
+
+
+def told_last(memory: Memory) -> list[int]:
+    """What is told with the last row of a memory: the last row of `columns`."""
+    layout, row = memory.layout, memory.rows[-1]
+    bar, _, _, part, _, chord = memory.place[-1]
+    out = [max(token - first + 1, 0) for n, (token, first) in enumerate(zip(row, layout.first, strict=True)) if n != 2]
+    program = memory.programs[part] + 1 if 0 <= part < len(memory.programs) else 0
+    out += [program, *(pitch + 1 for pitch in memory.pitches()), memory.style, memory.tempo + 1]
+    out += [memory.meter + 1, bar % BARS + 1 if bar >= 0 else 0, min(chord, CHORD - 1)]
+    guesses = {field: memory.guesses(field, [0] * FIELDS) for field in (PITCH, DURATION, ONSET)}
+    out += [guesses[field].value[number] + 1 for field, number in _TOLD]
+    out += [guesses[field].trust[number] for field, number in _TRUSTED]
+    return out

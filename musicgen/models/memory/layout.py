@@ -1,0 +1,68 @@
+"""What a memory knows of steps: which ids are which, and no more. It comes from the tokenizer.
+
+A step is a row of six ids: pitch, duration and velocity of a note that the step before has placed, then where the next
+one stands, which part plays it, and the program of a part that enters. An empty field holds `pad`, 0.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Self
+
+from musicgen.errors import UsageError
+
+__all__ = ["DURATION", "FIELDS", "MOST_PARTS", "ONSET", "PART", "PITCH", "PROGRAM", "VELOCITY", "MemoryLayout"]
+
+PITCH, DURATION, VELOCITY, ONSET, PART, PROGRAM = range(6)
+FIELDS = 6
+MOST_PARTS = 64
+
+
+@dataclass(frozen=True)
+class MemoryLayout:
+    """The first id of each kind, the size of the vocabulary, and the grid: steps a quarter, and positions counted."""
+
+    pitch: int
+    drum: int
+    duration: int
+    velocity: int
+    bos: int
+    bar: int
+    span: int
+    enter: int
+    after: int
+    here: int
+    again: int
+    position: int
+    meter: int
+    tempo: int
+    part: int
+    program: int
+    style: int
+    size: int
+    steps: int
+    span_steps: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, int]) -> Self:
+        """From plain values. Raises UsageError where one is missing or unknown."""
+        names = {field.name for field in fields(cls)}
+        for name in sorted(names ^ set(values)):
+            raise UsageError(
+                f"the layout of steps has {'no' if name in names else 'an unknown'} {name!r}", where="model"
+            )
+        return cls(**{name: int(value) for name, value in values.items()})
+
+    @property
+    def first(self) -> tuple[int, int, int, int, int, int]:
+        """The first id of each field."""
+        return self.pitch, self.duration, self.velocity, self.bos, self.meter, self.program
+
+    @property
+    def sizes(self) -> tuple[int, int, int, int, int, int]:
+        """How many ids each field has."""
+        edges = (*self.first, self.size)
+        a, b, c, d, e, f = (high - low for low, high in itertools.pairwise(edges))
+        return a, b, c, d, e, f

@@ -1,0 +1,271 @@
+"""Any family, told of what the piece did when it last stood so.
+
+The trunk reads a vector a step: the step itself without its velocity, who plays next, and what is recalled of what
+comes next (`inputs.py`). The head mixes what the trunk thinks with what is recalled (`head.py`). The whole past of the
+piece counts, not only what the trunk reads.
+
+Shapes: B batch, T time, I columns, F fields, C width.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.errors import UsageError
+from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.head import Scores
+from musicgen.models.memory.growing import Memory
+from musicgen.models.memory.head import Hints, PointerHead
+from musicgen.models.memory.inputs import column_sizes, columns, told_last
+from musicgen.models.memory.layout import (
+    DURATION,
+    FIELDS,
+    MOST_PARTS,
+    ONSET,
+    PART,
+    PITCH,
+    PROGRAM,
+    VELOCITY,
+    MemoryLayout,
+)
+from musicgen.models.memory.scores import MemoryScores
+from musicgen.models.memory.sources import POINTERS, Recalled, recall
+
+__all__ = ["MemoryModel", "MemoryState"]
+
+
+@dataclasses.dataclass
+class MemoryState(State):
+    """The steps of every row so far, and what the trunk keeps of those that it has read; None where of none.
+
+    `memories`, for steps one by one, belong to one state: that which stepping made takes them along, one that read
+    many steps lends copies. Where another state took them along, they are made anew.
+    """
+
+    pasts: tuple[np.ndarray, ...]  # (N, 6) each
+    trunk: State | None
+    position: int
+    memories: tuple[Memory, ...] = ()
+    lends: bool = True
+
+    @property
+    def rows(self) -> int:
+        return len(self.pasts)
+
+    def select(self, rows_B: Tensor) -> Self:
+        rows = rows_B.tolist()
+        trunk = None if self.trunk is None else self.trunk.select(rows_B)
+        lends = self.lends or len(set(rows)) < len(rows)
+        memories = tuple(self.memories[row] for row in rows) if self.memories else ()
+        return dataclasses.replace(
+            self, pasts=tuple(self.pasts[row] for row in rows), trunk=trunk, memories=memories, lends=lends
+        )
+
+    def own_memories(self, layout: MemoryLayout) -> list[Memory]:
+        """Memories of the pasts that may grow."""
+        found = []
+        for row, past in enumerate(self.pasts):
+            memory = self.memories[row] if self.memories else None
+            if memory is None or len(memory.rows) != len(past):
+                memory = Memory(layout, past.tolist())
+            elif self.lends:
+                memory = memory.copy()
+            found.append(memory)
+        return found
+
+
+class MemoryModel(SequenceModel):
+    """A trunk of any family with a memory of the piece. In training mode the state is None."""
+
+    carries = False
+    recalls = True
+
+    def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
+        super().__init__(settings)
+        assert settings.steps is not None
+        C = settings.width
+        self.layout = settings.steps
+        sizes = column_sizes(self.layout)
+        self.told = nn.Embedding(sum(sizes), C)
+        self.register_buffer("begins", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
+        self.begins: Tensor
+        self.trunk = family(dataclasses.replace(
+            settings, vocabulary_size=C, fields=((0, C),), steps=None, horizon=1
+        ))  # fmt: skip
+        self.trunk.field_head, self.trunk.head = None, None
+        self.trunk.embedding = nn.Identity()  # type: ignore[assignment]
+        self.embedding, self.head, self.field_head, self.ahead = None, None, None, nn.ModuleList()
+        self.pointer_head = PointerHead(self.layout, width=C, dropout=settings.dropout)
+        own = sum(sizes[:5])
+        nn.init.normal_(self.told.weight[:own], std=1.0)
+        nn.init.normal_(self.told.weight[own:], std=0.3)
+
+    @property
+    def context(self) -> int | None:
+        return self.trunk.context
+
+    def recalling(self, pasts: Sequence[Tensor]) -> MemoryState:
+        """See `SequenceModel.recalling`."""
+        return MemoryState(tuple(past.cpu().numpy().astype(np.int64).reshape(-1, FIELDS) for past in pasts), None, 0)
+
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, MemoryState | None]:
+        """hidden_BTC after each step, and the state; see `SequenceModel.read`."""
+        self.check_ids(ids)
+        state = self._state(ids, state)
+        new = ids.cpu().numpy().astype(np.int64)
+        pasts = tuple(np.concatenate([past, rows]) for past, rows in zip(state.pasts, new, strict=True))
+        if ids.shape[1] == 1 and not self.training and state.trunk is not None:
+            return self._step(new, pasts, state)
+        told = []
+        for rows, past in zip(pasts, state.pasts, strict=True):
+            open_end = np.concatenate([rows, self._some_next(rows)])
+            told.append(columns(open_end, recall(open_end, self.layout), self.layout, len(past)))
+        hidden_BTC, trunk = self._hidden(np.stack(told), state)
+        if trunk is None:
+            return hidden_BTC, None
+        return hidden_BTC, MemoryState(pasts, trunk, state.position + ids.shape[1])
+
+    def _step(
+        self, new: np.ndarray, pasts: tuple[np.ndarray, ...], state: MemoryState
+    ) -> tuple[Tensor, MemoryState | None]:
+        """`read` of one step a row, at a cost that doesn't grow with the piece."""
+        memories = state.own_memories(self.layout)
+        for memory, rows in zip(memories, new.tolist(), strict=True):
+            memory.append(rows[0])
+        told = np.array([told_last(memory) for memory in memories])[:, None]
+        hidden_B1C, trunk = self._hidden(told, state)
+        return hidden_B1C, MemoryState(pasts, trunk, state.position + 1, tuple(memories), lends=False)
+
+    def scores(self, hidden_BC: Tensor, state: State | None = None) -> Scores:
+        """See `SequenceModel.scores`; the state is that which came with the hidden state."""
+        if not isinstance(state, MemoryState):
+            raise TypeError("a model with a memory needs the state to score the next step")
+        if len(state.memories) != state.rows or any(
+            len(memory.rows) != len(past) for memory, past in zip(state.memories, state.pasts, strict=True)
+        ):
+            state.memories, state.lends = tuple(state.own_memories(self.layout)), True
+        return MemoryScores(self.pointer_head, hidden_BC, state.memories)
+
+    def _state(self, ids: Tensor, state: State | None) -> MemoryState:
+        if state is None:
+            return self.recalling([ids.new_zeros(0, FIELDS)] * len(ids))
+        if not isinstance(state, MemoryState):
+            raise TypeError(f"a model with a memory can't go on from a {type(state).__name__}")
+        return state
+
+    def _some_next(self, rows: np.ndarray) -> np.ndarray:
+        """(1, 6) a step that could come next, so that what is recalled before it is known: a note, if one is due."""
+        layout, step = self.layout, np.zeros((1, FIELDS), np.int64)
+        part = rows[-1, PART] - layout.part
+        if part >= 0 and rows[-1, ONSET] >= layout.position:
+            programs = rows[rows[:, ONSET] == layout.enter, PROGRAM] - layout.program
+            drums = part < len(programs) and programs[part] == 128
+            step[0, PITCH] = layout.drum if drums else layout.pitch
+            step[0, DURATION], step[0, VELOCITY] = layout.duration, layout.velocity
+        return step
+
+    def _hidden(self, told_BTI: np.ndarray, state: MemoryState) -> tuple[Tensor, State | None]:
+        device = self.told.weight.device
+        at = torch.from_numpy(told_BTI).to(device) + self.begins
+        B, T, _ = at.shape
+        x_BTC = F.embedding_bag(at.flatten(0, 1), self.told.weight, mode="sum").view(B, T, -1)
+        return self.trunk.read(x_BTC, state.trunk)
+
+    def _nats_of(self, hidden_BTC: Tensor, targets: Tensor, hints: Hints, *, pad: int) -> Tensor:
+        return self.pointer_head.nats(hidden_BTC, targets, hints, pad=pad)
+
+    def _read_with_targets(
+        self, ids: Tensor, targets: Tensor, state: State | None
+    ) -> tuple[Tensor, MemoryState | None, Hints]:
+        """hidden_BTC, the state, and what is recalled before each target, for which the targets before count, too."""
+        self.check_ids(ids)
+        state = self._state(ids, state)
+        new, last = ids.cpu().numpy().astype(np.int64), targets[:, -1:].cpu().numpy().astype(np.int64)
+        told, found, pasts = [], [], []
+        for past, rows, end in zip(state.pasts, new, last, strict=True):
+            all_rows = np.concatenate([past, rows, end])
+            recalled = recall(all_rows, self.layout)
+            told.append(columns(all_rows, recalled, self.layout, len(past)))
+            found.append((recalled, len(past)))
+            pasts.append(all_rows[:-1])
+        hidden_BTC, trunk = self._hidden(np.stack(told), state)
+        after = None if trunk is None else MemoryState(tuple(pasts), trunk, state.position + ids.shape[1])
+        return hidden_BTC, after, self._hints(found)
+
+    def _hints(self, found: list[tuple[Recalled, int]]) -> Hints:
+        """What is recalled of windows that begin at these rows, as tensors on the model's device."""
+        device = self.told.weight.device
+
+        def stacked(arrays: list[np.ndarray]) -> Tensor:
+            return torch.from_numpy(np.stack(arrays)).to(device)
+
+        later = [(r, slice(begin + 1, None), slice(begin, -1)) for r, begin in found]
+        programs = np.full((len(found), MOST_PARTS), -1)
+        for row, (r, _) in enumerate(found):
+            programs[row, : len(r.walk.programs)] = r.walk.programs[:MOST_PARTS]
+        return Hints(
+            {f: stacked([r.value[f][at] for r, at, _ in later]) for f in POINTERS},
+            {f: stacked([r.trust[f][at] for r, at, _ in later]) for f in POINTERS},
+            {f: stacked([r.share[f][at] for r, at, _ in later]) for f in POINTERS},
+            {f: stacked([r.weight[f][at] for r, at, _ in later]) for f in POINTERS},
+            stacked([r.pitches[at, 0] for r, at, _ in later]),
+            stacked(
+                [np.maximum(r.walk.x[now] - r.walk.window[now] * self.layout.span_steps, 0) for r, _, now in later]
+            ),
+            stacked([r.loudness[at] for r, at, _ in later]),
+            torch.from_numpy(programs).to(device),
+        )
+
+    def nats(
+        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
+    ) -> tuple[Tensor, State | None]:
+        hidden_BTC, after, hints = self._read_with_targets(ids, targets, state)
+        return self._nats_of(hidden_BTC, targets, hints, pad=pad), after
+
+    def nats_ahead(
+        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
+    ) -> tuple[list[Tensor], State | None]:
+        nats_BTF, after = self.nats(ids, targets, state, pad=pad)
+        return [nats_BTF], after
+
+    def nats_at(
+        self,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        *,
+        pad: int,
+        following_VV: Tensor | None = None,
+        sharpness: Sequence[tuple[float, ...]],
+    ) -> list[Tensor]:
+        hidden_BTC, _, hints = self._read_with_targets(ids, targets, state)
+        own, result = self.sharpness, []
+        try:
+            for values in sharpness:
+                self.sharpen(values)
+                result.append(self._nats_of(hidden_BTC, targets, hints, pad=pad))
+        finally:  # a run may be interrupted here, and saved
+            self.sharpen(own)
+        return result
+
+    def choices(self, hidden_BTC: Tensor, targets: Tensor, ids: Tensor, *, following_VV: Tensor | None = None) -> Any:
+        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
+
+    def sharpen(self, values: Sequence[float]) -> None:
+        super().sharpen(values)
+        self.pointer_head.sharpness = self.sharpness
+
+    def faster(self, *, int8: bool = False) -> Self:
+        super().faster(int8=int8)
+        self.trunk.faster(int8=int8)
+        return self
+
+    def _pack_head(self) -> None:
+        pass

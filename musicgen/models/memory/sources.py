@@ -1,0 +1,378 @@
+"""What followed when the piece last stood so: for every step, guesses of its fields from the steps before it.
+
+A guess is either one value, from one earlier place (a pointer), or how often each value came in like places (a count).
+
+| name | of | a like place is |
+|---|---|---|
+| whole | pitch, duration, velocity, onset, part | one behind the same rows, as many as possible of 16, 8, 4, 2 |
+| moved | pitch | the same in another key |
+| line | pitch, duration | one behind the same last 8, 4, 2, 1 pitches of this part, and the steps between them |
+| shifted | pitch | the same in another key, in any part |
+| bar 1, 2, 4, 8 | all | the same part, position and note of a chord so many bars ago, or what came after it |
+| last | duration, velocity | the note before in this part |
+| rhythm | onset, part | one behind the same last 16, 8, 4, 2 onsets and parts |
+| counts | all | see `COUNTS` |
+
+Every guess says how far it may be trusted: how long the match is, how often on end this source was right of late (in
+this part, or for onsets in the piece), or how many like places there were and how various. Nothing is learned here,
+and nothing of a step's own values is used but by fields that come after them in the step.
+
+Sources: Cleary and Witten 1984, "Data compression using adaptive coding and partial string matching" (contexts of
+several orders); Mahoney 2005, "Adaptive weighing of context models" (PAQ: many models, trusted by how they did);
+Conklin and Witten 1995, "Multiple viewpoint systems for music prediction" (a piece's own past, by intervals too).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.memory.lookup import counts, mixed, previous, rolling, streaks
+from musicgen.models.memory.trust import count_bucket, trust_bucket
+from musicgen.models.memory.walk import Walk, walk
+
+__all__ = ["BARS_BACK", "COUNTS", "POINTERS", "Recalled", "recall"]
+
+BARS_BACK = (1, 2, 4, 8)
+_BARS = tuple(f"bar {n}" for n in BARS_BACK)
+ROW_ORDERS = (2, 4, 8, 16)
+LINE_ORDERS = (1, 2, 4, 8)
+SHIFTED_ORDERS = (2, 4, 8)
+POINTERS = {
+    PITCH: ("whole", "moved", "line", "shifted", *_BARS),
+    DURATION: ("whole", "line", "last", *_BARS),
+    VELOCITY: ("whole", "last", *_BARS),
+    ONSET: ("whole", "rhythm", *_BARS),
+    PART: ("whole", "rhythm", *_BARS),
+}
+# What the places have in common whose values are counted.
+COUNTS = {
+    PITCH: ("part", "part and position", "part and pitch before"),
+    DURATION: ("part and position", "part and pitch", "part and duration before"),
+    VELOCITY: ("part", "part and position"),
+    ONSET: ("position and part", "position"),
+    PART: ("onset and part before", "onset"),
+}
+
+
+class Recalled(NamedTuple):
+    """What is recalled before each row (N), by field: of S pointers and K counts.
+
+    `value` is the value within the field, -1 where nothing is recalled; `trust` and `weight` are buckets, 0 for
+    nothing; `share` is the share of like places that had the value which the row has.
+    """
+
+    walk: Walk
+    value: dict[int, np.ndarray]  # (N, S)
+    trust: dict[int, np.ndarray]  # (N, S)
+    share: dict[int, np.ndarray]  # (N, K)
+    weight: dict[int, np.ndarray]  # (N, K)
+    pitches: np.ndarray  # (N, 2) the last two pitches of the part that plays, 0..255, -1
+    loudness: np.ndarray  # (N, 5) velocity values: the last two of the part, the last of all, means of part and piece
+
+
+def recall(rows: np.ndarray, layout: MemoryLayout) -> Recalled:
+    """What is recalled before each of `rows` (N, 6), int64, which go on from a piece's beginning or a bar line."""
+    return _Recall(rows, layout).all()
+
+
+class _Recall:
+    """The work of `recall`. Pointers are rows, -1 for none."""
+
+    def __init__(self, rows: np.ndarray, layout: MemoryLayout) -> None:
+        self.rows, self.layout, self.n = rows, layout, len(rows)
+        self.w = w = walk(rows, layout)
+        self.note_of_row = np.full(self.n, -1)
+        self.note_of_row[w.note] = np.arange(len(w.note))
+        # Places, that of a row being what the row before it leads to; the first row has none.
+        self.bar, self.x, self.part, self.chord, self.window = (
+            np.concatenate([[-1], a[:-1]]) for a in (w.bar, w.x, w.part, w.chord, w.window)
+        )
+        pitched = w.note[~w.drum]
+        at = np.full(self.n, -1)
+        at[pitched] = np.arange(len(pitched))
+        self.melodic = w.pitch[~w.drum]
+        # The last melodic pitch before each row, -1.
+        seen = np.maximum.accumulate(at) if self.n else at
+        before = np.concatenate([[-1], seen[:-1]])
+        self.pitch_before = np.where(before >= 0, self.melodic[np.maximum(before, 0)] if len(self.melodic) else -1, -1)
+        lasts = w.last
+        self.last_row = np.full(self.n, -1)  # the row of the note before in the part of the note in this row
+        self.last_row[w.note] = np.where(lasts >= 0, w.note[np.maximum(lasts, 0)] if len(w.note) else -1, -1)
+
+    def all(self) -> Recalled:
+        w, rows = self.w, self.rows
+        self._events()
+        whole, whole_level = self._longest(self._row_keys(rows[:, PITCH]), ROW_ORDERS)
+        moved, moved_level = self._longest(self._row_keys(self._intervals()), ROW_ORDERS)
+        rhythm, rhythm_level = self._longest(mixed(rows[:, ONSET], rows[:, PART]), ROW_ORDERS)
+        line, line_level, shifted, shifted_level = self._lines()
+        bars = [self._same_place(back) for back in BARS_BACK]
+        is_note = self.note_of_row >= 0
+        notes = {"whole": whole, "moved": moved, "line": line, "shifted": shifted, "last": self.last_row}
+        levels = {"whole": whole_level, "moved": moved_level, "line": line_level, "shifted": shifted_level}
+        levels["last"] = (self.last_row >= 0).astype(np.int64)
+        for name, place in zip(_BARS, bars, strict=True):
+            notes[name], levels[name] = place, (place >= 0).astype(np.int64)
+        value, trust = {}, {}
+        inside = rows - np.array(self.layout.first)
+        chosen = inside[:, PITCH]
+        for field in (PITCH, DURATION, VELOCITY):
+            values, trusts = [], []
+            for name in POINTERS[field]:
+                pointer = np.where(is_note, notes[name], -1)
+                found = np.where(pointer >= 0, inside[np.maximum(pointer, 0), field], -1)
+                if name in ("moved", "shifted"):
+                    found = self._carried(pointer, name)
+                found = np.where(found >= 0, found, -1)
+                agrees: np.ndarray | int = 0
+                if field == DURATION:
+                    agrees = (inside[np.maximum(pointer, 0), PITCH] == chosen).astype(np.int64)
+                values.append(found)
+                trusts.append(self._trust(found, inside[:, field], levels[name], agrees))
+            value[field], trust[field] = np.stack(values, 1), np.stack(trusts, 1)
+        self._onsets(value, trust, inside, whole, whole_level, rhythm, rhythm_level)
+        share, weight = self._counts(inside)
+        return Recalled(w, value, trust, share, weight, *self._last_of_part(inside))
+
+    # ---- longest matches -------------------------------------------------------------------------
+
+    def _row_keys(self, pitch: np.ndarray) -> np.ndarray:
+        return mixed(pitch, self.rows[:, DURATION], self.rows[:, ONSET], self.rows[:, PART])
+
+    def _intervals(self) -> np.ndarray:
+        """Pitch by row in any key: the interval from the melodic note before; drums by their number."""
+        pitch = self.rows[:, PITCH]
+        melodic = (pitch >= self.layout.pitch) & (pitch < self.layout.drum)
+        return np.where(melodic, pitch - self.layout.pitch - self.pitch_before + 1000, pitch)
+
+    def _longest(self, keys: np.ndarray, orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+        """(the row that last came behind the same rows, how many of them by number of `orders` from 1); -1 and 0."""
+        pointer, level = np.full(self.n, -1), np.zeros(self.n, np.int64)
+        for number, (order, hashes) in enumerate(zip(orders, rolling(keys, orders), strict=True), start=1):
+            if self.n <= order + 1:
+                break
+            found = previous(hashes[order - 1 : -1])  # of the rows from `order` on
+            there = np.flatnonzero(found >= 0)
+            pointer[there + order], level[there + order] = found[there] + order, number
+        return pointer, level
+
+    def _lines(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        w, n = self.w, self.n
+        pointers = [np.full(n, -1), np.zeros(n, np.int64), np.full(n, -1), np.zeros(n, np.int64)]
+        M = len(w.note)
+        if M < 2:
+            return tuple(pointers)  # type: ignore[return-value]
+        time = w.time[w.note - 1]
+        has = w.last >= 0
+        gap = np.where(has, time - time[np.maximum(w.last, 0)], 0)
+        interval = np.where(has, w.pitch - w.pitch[np.maximum(w.last, 0)], 0)
+        place = np.empty(M, np.int64)
+        place[w.order] = np.arange(M)
+        for which, (values, orders) in enumerate(((w.pitch, LINE_ORDERS), (interval, SHIFTED_ORDERS))):
+            # An interval needs a note more.
+            need = which
+            elements = mixed(values, gap)[w.order]
+            for number, (order, hashes) in enumerate(zip(orders, rolling(elements, orders), strict=True), start=1):
+                asks = np.flatnonzero(w.rank >= order + need)
+                if which:
+                    asks = asks[~w.drum[asks]]
+                if not len(asks):
+                    continue
+                behind = hashes[place[asks] - 1]
+                key = mixed(behind.view(np.int64), gap[asks], *(() if which else (w.note_part[asks],)))
+                found = previous(key)
+                there = found >= 0
+                pointers[2 * which][w.note[asks[there]]] = w.note[asks[found[there]]]
+                pointers[2 * which + 1][w.note[asks[there]]] = number
+        return tuple(pointers)  # type: ignore[return-value]
+
+    def _carried(self, pointer: np.ndarray, name: str) -> np.ndarray:
+        """Pitches recalled from another key: the interval there, from what was last here."""
+        there = pointer >= 0
+        p = np.maximum(pointer, 0)
+        pitch = self.rows[:, PITCH] - self.layout.pitch
+        if name == "moved":
+            here, base = self.pitch_before, self.pitch_before[p]
+        else:
+            last = np.maximum(self.last_row, 0)
+            here = np.where(self.last_row >= 0, pitch[last], -1)
+            base = np.where(self.last_row[p] >= 0, pitch[np.maximum(self.last_row[p], 0)], -1)
+        found = pitch[p] - base + here
+        drums = pitch[p] >= 128
+        ok = there & (here >= 0) & (base >= 0) & (found >= 0) & (found < 128)
+        if name == "shifted":  # a line of drums and one of pitches have nothing in common
+            ok &= ~drums
+        else:
+            found = np.where(drums, pitch[p], found)
+            ok = np.where(drums, there, ok)
+        return np.where(ok, found, -1)
+
+    # ---- the same place some bars ago ------------------------------------------------------------
+
+    def _events(self) -> None:
+        """All places of all bars in order, as one number each, and the rows that lead to them."""
+        w = self.w
+        led = np.flatnonzero((w.bar >= 0) & ((w.part >= 0) | (self.rows[:, ONSET] == self.layout.bar)))
+        number = self._number(w.bar[led], w.x[led], w.part[led], w.chord[led])
+        order = np.argsort(number, kind="stable")
+        self.event_row, self.event = led[order], number[order]
+
+    @staticmethod
+    def _number(bar: np.ndarray, x: np.ndarray, part: np.ndarray, chord: np.ndarray) -> np.ndarray:
+        return ((bar << 14 | (x + 1)) << 7 | (part + 1)) << 8 | np.minimum(chord, 255)
+
+    def _same_place(self, back: int) -> np.ndarray:
+        """The row whose note had the same place `back` bars ago, -1."""
+        asked = self._number(np.maximum(self.bar - back, 0), self.x, self.part, self.chord)
+        at = np.searchsorted(self.event, asked)
+        inside = np.minimum(at, max(0, len(self.event) - 1))
+        if not len(self.event):
+            return np.full(self.n, -1)
+        there = (self.bar >= back) & (self.part >= 0) & (self.event[inside] == asked)
+        row = self.event_row[inside] + 1
+        return np.where(there & (row < np.arange(self.n)), row, -1)
+
+    def _after_place(self, back: int) -> np.ndarray:
+        """(N,) which event came after the same place `back` bars ago, as its number in `event`; -1 where that bar isn't
+        there. One of the next bar stands for the bar line."""
+        asked = self._number(np.maximum(self.bar - back, 0), self.x, self.part, self.chord)
+        at = np.searchsorted(self.event, asked, side="right")
+        there = self._has_bar(back) & (at < len(self.event))
+        return np.where(there, at, -1)
+
+    def _has_bar(self, back: int) -> np.ndarray:
+        """(N,) whether there is a bar so many before."""
+        wanted = np.maximum(self.bar - back, 0) << 29
+        at = np.minimum(np.searchsorted(self.event, wanted), max(0, len(self.event) - 1))
+        return (self.bar >= back) & (self.event[at] >> 29 == self.bar - back)
+
+    def _onsets(
+        self, value: dict, trust: dict, inside: np.ndarray, whole: np.ndarray, whole_level: np.ndarray,
+        rhythm: np.ndarray, rhythm_level: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Guesses of the place that a row leads to: first when, then, that being chosen, who."""
+        w, n, layout = self.w, self.n, self.layout
+        none = np.full(n, -1)
+        # The matched rows foretell what comes after them only if the note itself went on alike.
+        alike = (whole >= 0) & (inside[np.maximum(whole, 0)][:, :2] == inside[:, :2]).all(axis=1)
+        pointers = [np.where(alike, whole, -1), rhythm]
+        levels = [np.where(alike, whole_level, 0), rhythm_level]
+        first = [np.where(p >= 0, inside[np.maximum(p, 0), ONSET], -1) for p in pointers]
+        second = [
+            np.where(
+                (p >= 0) & (inside[np.maximum(p, 0), ONSET] == inside[:, ONSET]), inside[np.maximum(p, 0), PART], -1
+            )
+            for p in pointers
+        ]
+        event_bar, event_x = self.event >> 29, (self.event >> 15 & 0x3FFF) - 1
+        event_part = (self.event >> 8 & 0x7F) - 1
+        bar_value, span_value = layout.bar - layout.bos, layout.span - layout.bos
+        position_value, part_value = layout.position - layout.bos, layout.part - layout.meter
+        same_onset = (w.x == self.x) & (w.bar == self.bar)
+        last_event = max(0, len(self.event) - 1)
+        for back in BARS_BACK:
+            at = self._after_place(back) if len(self.event) else none
+            there = at >= 0
+            e = np.maximum(at, 0)
+            bar, x = (a[e] if len(a) else none for a in (event_bar, event_x))
+            within = x - self.window * layout.span_steps
+            guess = np.where(within < layout.span_steps, position_value + within, span_value)
+            guess = np.where(bar == self.bar - back, guess, bar_value)
+            first.append(np.where(there & ((within >= 0) | (bar != self.bar - back)), guess, -1))
+            # Who, given when: the next note on this onset, or the first one on another.
+            asked = self._number(np.maximum(self.bar - back, 0), w.x, none, np.zeros(n, np.int64))
+            fresh = np.searchsorted(self.event, asked)
+            at = np.where(same_onset, at, fresh)
+            ok = (self.bar >= back) & (w.part >= 0) & (at >= 0) & (at <= last_event) & (len(self.event) > 0)
+            e = np.clip(at, 0, last_event)
+            bar, x, part = (a[e] if len(a) else none for a in (event_bar, event_x, event_part))
+            ok &= (bar == self.bar - back) & (x == w.x) & (part >= 0)
+            second.append(np.where(ok, part + part_value, -1))
+            levels.append((first[-1] >= 0).astype(np.int64))
+        for field, guesses in ((ONSET, first), (PART, second)):
+            guesses = [np.maximum(guess, -1) for guess in guesses]
+            value[field] = np.stack(guesses, 1)
+            own = inside[:, field]
+            trust[field] = np.stack(
+                [
+                    self._trust(g, own, np.where(g >= 0, np.maximum(level, 1), 0), 0, by_part=False)
+                    for g, level in zip(guesses, levels, strict=True)
+                ],
+                1,
+            )
+
+    # ---- how far to trust -------------------------------------------------------------------------
+
+    def _trust(
+        self, guess: np.ndarray, own: np.ndarray, level: np.ndarray, agrees: np.ndarray | int, *, by_part: bool = True
+    ) -> np.ndarray:
+        """Buckets of a pointer's guesses: by level, and how often on end it was right before."""
+        there = guess >= 0
+        hit = guess == own
+        if by_part:
+            w = self.w
+            streak = np.zeros(self.n, np.int64)
+            if len(w.note):
+                streak[w.note] = streaks(hit[w.note], there[w.note], w.order, w.begins)
+        else:
+            order = np.arange(self.n)
+            streak = streaks(hit, there, order, order == 0)
+        return trust_bucket(np.where(there, level, 0), streak, agrees)
+
+    # ---- counts ------------------------------------------------------------------------------------
+
+    def _counts(self, inside: np.ndarray) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+        w = self.w
+        notes, rows = w.note, np.flatnonzero(self.bar >= 0)
+        part, x = w.note_part, self.x[w.note]
+        before = np.where(w.last >= 0, w.pitch[np.maximum(w.last, 0)] if len(notes) else -1, -1)
+        length = np.where(w.last >= 0, w.duration[np.maximum(w.last, 0)] if len(notes) else -1, -1)
+        onset = inside[:, ONSET]
+        keys: dict[int, list[tuple[np.ndarray, ...]]] = {
+            PITCH: [(notes, part), (notes, part, x), (notes, part, before)],
+            DURATION: [(notes, part, x), (notes, part, w.pitch), (notes, part, length)],
+            VELOCITY: [(notes, part), (notes, part, x)],
+            ONSET: [(rows, self.x[rows], self.part[rows]), (rows, self.x[rows])],
+            PART: [
+                (rows, onset[rows], np.where(w.x[rows] == self.x[rows], self.part[rows], -2)),
+                (rows, onset[rows]),
+            ],
+        }
+        share, weight = {}, {}
+        for field, of_field in keys.items():
+            shares, weights = [], []
+            for number, (items, *parts) in enumerate(of_field):
+                total, hits, distinct = counts(mixed(number, *parts), inside[items, field])
+                one, two = np.zeros(self.n, np.float32), np.zeros(self.n, np.int64)
+                one[items] = hits / np.maximum(total, 1)
+                two[items] = count_bucket(total, distinct)
+                shares.append(one)
+                weights.append(two)
+            share[field], weight[field] = np.stack(shares, 1), np.stack(weights, 1)
+        return share, weight
+
+    def _last_of_part(self, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The last pitches of the part that a row's note belongs to, and the loudness around it."""
+        w, n = self.w, self.n
+        pitches, loudness = np.full((n, 2), -1), np.full((n, 5), -1)
+        M = len(w.note)
+        if not M:
+            return pitches, loudness
+        one = w.last
+        two = np.where(one >= 0, one[np.maximum(one, 0)], -1)
+        for column, at in enumerate((one, two)):
+            pitches[w.note, column] = np.where(at >= 0, w.pitch[np.maximum(at, 0)], -1)
+            loudness[w.note, column] = np.where(at >= 0, w.velocity[np.maximum(at, 0)], -1)
+        loudness[w.note[1:], 2] = w.velocity[:-1]
+        total = np.cumsum(w.velocity) - w.velocity
+        loudness[w.note, 4] = np.where(np.arange(M) > 0, total // np.maximum(1, np.arange(M)), -1)
+        ordered = w.velocity[w.order]
+        running = np.cumsum(ordered) - ordered
+        base = running[np.maximum.accumulate(np.where(w.begins, np.arange(M), 0))]
+        of_part = np.empty(M, np.int64)
+        of_part[w.order] = running - base
+        loudness[w.note, 3] = np.where(w.rank > 0, of_part // np.maximum(1, w.rank), -1)
+        return pitches, loudness

@@ -1,0 +1,43 @@
+"""How far a guess may be trusted, as a small whole number that has a weight of its own in the model."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import numpy as np
+
+__all__ = ["COUNT_BUCKETS", "TRUST_BUCKETS", "count_bucket", "trust_bucket", "trust_of", "weight_of"]
+
+LEVELS, STREAKS = 5, 7
+TRUST_BUCKETS = 1 + LEVELS * STREAKS * 2
+COUNT_BUCKETS = 1 + 8 * 4
+_STREAK_EDGES = (1, 2, 3, 5, 9, 17)
+_VARIOUS = (0.1, 0.3, 0.6)  # different values in one like place
+
+
+def trust_bucket(level: np.ndarray, streak: np.ndarray, agrees: np.ndarray | int = 0) -> np.ndarray:
+    """A number below TRUST_BUCKETS: 0 for no guess (level 0), else by level, streak, and whether what the same place
+    had in the field before agrees with what was chosen there."""
+    s = np.searchsorted(np.array(_STREAK_EDGES), streak, side="right")
+    return np.where(level > 0, 1 + ((level - 1) * STREAKS + s) * 2 + agrees, 0)
+
+
+def count_bucket(total: np.ndarray, distinct: np.ndarray) -> np.ndarray:
+    """A number below COUNT_BUCKETS: 0 for no like place, else by how many there were and how many values they had."""
+    size = np.minimum(7, np.log2(np.maximum(total, 1)).astype(np.int64))
+    various = np.searchsorted(np.array(_VARIOUS), distinct / np.maximum(total, 1), side="right")
+    return np.where(total > 0, 1 + size * 4 + various, 0)
+
+
+def trust_of(level: int, streak: int, agrees: int) -> int:
+    """`trust_bucket` of single numbers."""
+    return 1 + ((level - 1) * STREAKS + bisect_right(_STREAK_EDGES, streak)) * 2 + agrees if level > 0 else 0
+
+
+def weight_of(found: dict[int, int]) -> int:
+    """`count_bucket` of how often each value came."""
+    total = sum(found.values())
+    if not total:
+        return 0
+    various = bisect_right(_VARIOUS, len(found) / total)
+    return 1 + min(7, total.bit_length() - 1) * 4 + various
