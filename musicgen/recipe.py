@@ -63,18 +63,21 @@ class TrainSettings:
 @dataclass(frozen=True)
 class AugmentSettings:
     """How training windows are varied when they are drawn: semitones up and down and the share of windows that are
-    transposed at all, tempo steps either way (a twelfth of an octave each), and the share of windows that get other
-    instruments."""
+    transposed at all, tempo steps either way (a twelfth of an octave each), and the shares of windows that get other
+    instruments and other dynamics. `infill` and `accompany` are the shares of windows that are told as these tasks."""
 
     transpose_low: int = -5
     transpose_high: int = 6
     tempo_steps: int = 2
     programs: float = 0.0
     transposed: float = 1.0
+    loudness: float = 0.0
+    infill: float = 0.0
+    accompany: float = 0.0
 
     def __post_init__(self) -> None:
         _require(self.transpose_low <= self.transpose_high, "[augment] transpose_low is above transpose_high", "swap")
-        for name in ("transposed", "programs"):
+        for name in ("transposed", "programs", "loudness", "infill", "accompany"):
             share = getattr(self, name)
             _require(0 <= share <= 1, f"[augment] {name} is {share}", "give a share from 0 to 1")
 

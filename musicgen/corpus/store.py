@@ -42,6 +42,7 @@ class PieceRecord:
     work: str
     split: str
     licence: str
+    weight: float = 1.0  # how often training draws from it, beside others of its length
 
 
 def is_corpus(folder: str | Path) -> bool:
@@ -220,6 +221,10 @@ class Corpus:
     def spans(self, split: str) -> np.ndarray:
         """(n, 2) int64: offset and length in `tokens` of every piece of the split."""
         return np.array([(r.offset, r.length) for r in self.pieces(split)], np.int64).reshape(-1, 2)
+
+    def weights(self, split: str) -> np.ndarray:
+        """(n,) how often each piece of the split is to be drawn, beside others of its length."""
+        return np.array([r.weight for r in self.pieces(split)], np.float64)
 
     def info(self) -> dict[str, Any]:
         """Counts and lineage: pieces, notes, tokens, splits, rejected, licences, tokenizer, and more."""

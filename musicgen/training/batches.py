@@ -6,7 +6,6 @@ Where steps have fields both are of shape (B, T, F).
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +45,8 @@ class Batches:
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
-        self.ends = np.cumsum(self.spans[:, 1])
+        weights = source.weights("train") if hasattr(source, "weights") else np.ones(len(self.spans))
+        self.ends = np.cumsum(self.spans[:, 1] * weights)
         self.pad = tokenizer.vocabulary.id("pad")
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,18 +65,30 @@ class Batches:
         for row in rows:
             past, window = self._window(rng)
             if pasts:  # varied as the window is
-                own = copy.deepcopy(rng)
-                before.append(augmented(past, self.tokenizer, self.augment, own) if len(past) else past)
-            window = augmented(window, self.tokenizer, self.augment, rng)
+                both = augmented(np.concatenate([past, window]), self.tokenizer, self.augment, rng)
+                if self.augment.infill or self.augment.accompany:
+                    past, window = self._as_task(both, len(past), rng)
+                else:
+                    past, window = both[: len(past)], both[len(past) :]
+                before.append(past)
+            else:
+                window = augmented(window, self.tokenizer, self.augment, rng)
             window = window[: self.length + 1]  # slower music may need more time shifts
             row[: len(window)] = window
         ids = torch.from_numpy(rows)
         return ids[:, :-1], ids[:, 1:], before
 
+    def _as_task(self, ids: np.ndarray, begin: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The past and the window of a piece up to the window's end, in the order of a task that is drawn."""
+        share = {"infill": self.augment.infill, "accompany": self.augment.accompany}
+        told = self.tokenizer.as_task(ids, rng, length=self.length, **share)
+        begin = begin if told is ids else max(0, len(told) - self.length - 1)
+        return told[:begin], told[begin:]
+
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """What lies before a window in its piece, and the window."""
-        where = int(rng.integers(self.ends[-1]))
-        piece = int(np.searchsorted(self.ends, where, side="right"))
+        where = rng.random() * self.ends[-1]
+        piece = min(int(np.searchsorted(self.ends, where, side="right")), len(self.ends) - 1)
         offset, size = self.spans[piece].tolist()
         latest = max(0, size - self.length - 1)
         begin = 0 if rng.random() < FROM_THE_BEGINNING else int(rng.integers(latest + 1))
@@ -93,7 +105,7 @@ class Batches:
 
 
 def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
-    """`ids` transposed, at another tempo or with other instruments, as drawn."""
+    """`ids` transposed, at another tempo, with other instruments or other dynamics, as drawn."""
     # Always the same draws, so that one setting doesn't change what the others do.
     semitones = draw_transposition(rng, low=settings.transpose_low, high=settings.transpose_high)
     tempo = int(rng.integers(-settings.tempo_steps, settings.tempo_steps + 1))
@@ -102,7 +114,9 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
     ids = tokenizer.transposed(ids, semitones) if moves else ids
     if tempo:
         ids = tokenizer.with_tempo(ids, tempo)
-    return tokenizer.with_programs(ids, rng) if others else ids
+    ids = tokenizer.with_programs(ids, rng) if others else ids
+    louder = settings.loudness > 0 and rng.random() < settings.loudness
+    return tokenizer.with_loudness(ids, rng) if louder and hasattr(tokenizer, "with_loudness") else ids
 
 
 def validation_windows(
