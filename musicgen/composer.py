@@ -152,7 +152,9 @@ class Composer:
     def _read(self, plan: Plan) -> Prompt:
         begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
-        prompt = read_prompt(self.model, plan.prompt, grammar=grammar, begun=plan.begun)
+        if plan.voices and not begins:
+            grammar.enter([voice.program for voice in plan.voices])
+        prompt = read_prompt(self.model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 
@@ -212,7 +214,12 @@ class Composer:
     ) -> Take:
         piece = source.piece
         homes = part_homes(source.midi)
-        part_of_note = assign_parts(piece.tracks, self._open_parts(piece, request), notes, program, cut=plan.cut)
+        if plan.voices:
+            home = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
+            part_of_note = home[program]
+            program = np.array([voice.program for voice in plan.voices])[program]
+        else:
+            part_of_note = assign_parts(piece.tracks, self._open_parts(piece, request), notes, program, cut=plan.cut)
         parts = []
         for part in np.unique(part_of_note).tolist():
             mine = part_of_note == part

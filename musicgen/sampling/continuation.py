@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import find_program, key_pitch_classes, program_name
+from musicgen.gm import key_pitch_classes, program_name
 from musicgen.piece import Piece, Track
+from musicgen.sampling.voices import has_parts, open_voices, part_pitches, program_of, voice_polyphony
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.parts import Voice
 
 __all__ = ["Plan", "Request", "assign_parts", "faults", "make_plan", "new_notes", "plain_cut"]
 
@@ -69,6 +71,7 @@ class Plan:
     anchor: Anchor
     bars: int  # whole new bars
     end: int  # tick at which the new music ends
+    past: np.ndarray  # whole steps that lie before the prompt, for a model that is told of them
     prompt: np.ndarray  # whole steps
     begun: tuple[int, ...]  # the first fields of the step in which the prompt breaks off
     constraints: Constraints
@@ -77,6 +80,7 @@ class Plan:
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
     from_nothing: bool  # no note stands before the cut
     warnings: tuple[str, ...]
+    voices: tuple[Voice, ...] = ()  # the parts that steps number, where the tokenizer has any
 
     @property
     def cut(self) -> int:
@@ -124,20 +128,37 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         end = round(first_bar + (bars + int(fills)) * bar_length)
 
     before = _until(piece, cut)
-    programs = _programs(piece, before, request, cut, bar_length, warnings)
+    voices: tuple[Voice, ...] = ()
+    chosen: frozenset[int] | None = None
+    if has_parts(tokenizer):
+        voices, chosen = open_voices(
+            piece, before, request.tracks, recent=cut - RECENT_BARS * bar_length, warnings=warnings
+        )
+        programs = frozenset(voices[number].program for number in chosen)
+    else:
+        programs = _programs(piece, before, request, cut, bar_length, warnings)
     if DRUMS in programs and not _has_programs(tokenizer):
         if programs == {DRUMS}:
             raise UsageError(
                 "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
             )
         warnings.append("drums: not continued, this model plays none")
-    ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None).astype(np.int64)
+    more: dict[str, Any] = {"voices": voices} if voices else {}
+    ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None, **more).astype(np.int64)
     last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
     # A recurrent model could read all of it, but the seconds count.
-    prompt = ids[:1] if not cut else tokenizer.tail(ids, LONGEST_PROMPT if context is None else context * 3 // 4)
+    room = LONGEST_PROMPT if context is None else context * 3 // 4
+    past = ids[:0]
+    if voices:
+        past, prompt = tokenizer.past_and_prompt(ids, room) if cut else (past, ids[: 1 + len(voices)])
+    else:
+        prompt = tokenizer.tail(ids, room) if cut else ids[:1]
 
-    polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+    if chosen is None:
+        polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+    else:
+        polyphony = {n: most for n, most in voice_polyphony(before, voices).items() if n in chosen}
     total = bars + int(fills)
     held = round(4 * numerator / denominator * getattr(tokenizer, "steps_a_quarter", 0))
     cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
@@ -154,29 +175,36 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         max_notes_a_bar=cap,
         max_empty_bars=1,
         chord_sizes=tuple(sorted(polyphony.items())),
+        parts=chosen,
+        part_pitches=part_pitches(before, voices) if voices else (),
+        part_count=len(voices) if voices else None,
     )
     return Plan(
         anchor=Anchor(cut, float(first_bar), bar_length, piece.ticks_per_quarter, us, fills),
         bars=bars,
         end=end,
+        past=past,
         prompt=prompt,
         begun=tuple(begun) if cut else (),
         constraints=constraints,
-        melodic=frozenset(p for p, most in polyphony.items() if most == 1 and p != DRUMS),
+        melodic=frozenset(
+            n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
+        ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         centres=_centres(before, programs, cut),
         from_nothing=not before.n_notes,
         warnings=tuple(warnings),
+        voices=voices,
     )
 
 
 def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
-    """(NOTE array in the piece's ticks, program value of each) of the ids drawn after the plan's prompt.
+    """(NOTE array in the piece's ticks, program value or part of each) of the ids drawn after the plan's prompt.
 
     Notes are clipped to the plan's end, so that the new music is exactly as long as was asked; a melody
     instrument's note ends where its next one begins.
     """
-    notes, program = tokenizer.new_notes(plan.prompt, ids, plan.anchor)
+    notes, program = tokenizer.new_notes(np.concatenate([plan.past, plan.prompt]), ids, plan.anchor)
     if not _has_programs(tokenizer) and plan.centres:
         programs, centres = (np.array(column) for column in zip(*plan.centres, strict=True))
         distance = np.abs(notes["pitch"].astype(float)[:, None] - centres)
@@ -275,7 +303,7 @@ def _programs(
 ) -> frozenset[int]:
     """The program values that may play on."""
     if request.tracks:
-        return frozenset(_program_of(name, piece) for name in request.tracks)
+        return frozenset(program_of(name, piece) for name in request.tracks)
     recent = cut - RECENT_BARS * bar_length
     playing = [t for t in before.tracks if len(t.notes) and t.end >= recent]
     playing = playing or [t for t in before.tracks if len(t.notes)]
@@ -316,20 +344,6 @@ def _polyphony(piece: Piece) -> dict[int, int]:
         order = np.lexsort((steps, edges))  # ends before starts
         most[value] = int(np.cumsum(steps[order]).max(initial=1))
     return most
-
-
-def _program_of(name: str, piece: Piece) -> int:
-    if name.isdigit():
-        if not 1 <= int(name) <= len(piece.tracks):
-            raise UsageError(
-                f"there is no part {name}", hint=f"parts are 1 to {len(piece.tracks)}; see `musicgen inspect`"
-            )
-        track = piece.tracks[int(name) - 1]
-        return DRUMS if track.is_drum else track.program
-    for track in piece.tracks:
-        if track.name and track.name.lower() == name.lower():
-            return DRUMS if track.is_drum else track.program
-    return find_program(name)
 
 
 def _recent_pitch(notes: np.ndarray, cut: int) -> float:

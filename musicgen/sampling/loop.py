@@ -44,10 +44,23 @@ class Prompt:
 
 
 @torch.inference_mode()
-def read_prompt(model: SequenceModel, ids: np.ndarray, *, grammar: Grammar, begun: Sequence[int] = ()) -> Prompt:
-    """Feed the prompt to the model, and to `grammar`, which must accept sequences that begin as `ids` does."""
+def read_prompt(
+    model: SequenceModel,
+    ids: np.ndarray,
+    *,
+    grammar: Grammar,
+    begun: Sequence[int] = (),
+    past: np.ndarray | None = None,
+) -> Prompt:
+    """Feed the prompt to the model, and to `grammar`, which must accept sequences that begin as `ids` does.
+
+    `past` are ids before them, for a model that is told of them.
+    """
     device = next(model.parameters()).device
-    hidden_BTC, state = model.read(torch.from_numpy(ids.astype(np.int64))[None].to(device))
+    state = None
+    if model.recalls and past is not None and len(past):
+        state = model.recalling([torch.from_numpy(past.astype(np.int64))])
+    hidden_BTC, state = model.read(torch.from_numpy(ids.astype(np.int64))[None].to(device), state)
     for token in (*ids.ravel().tolist(), *begun):
         grammar.advance(token)
     return Prompt(ids, tuple(begun), hidden_BTC[:, -1], state, grammar)
@@ -104,7 +117,7 @@ def sample(
         select_state(prompt.state, [0] * len(takes)) if prompt.state is not None and len(takes) > 1 else prompt.state
     )
     while alive and len(alive[0].steps) < max_steps:
-        scores = model.scores(hidden_BC)
+        scores = model.scores(hidden_BC, state)
         steps: list[list[int]] = [[] for _ in alive]
         for number, field in enumerate(fields):
             _fill(alive, steps, number, field, scores, per_field[number])

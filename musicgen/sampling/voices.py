@@ -1,0 +1,136 @@
+"""Which parts of a piece play on, and what holds each to what it was: for tokenizers that number parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from musicgen.errors import UsageError
+from musicgen.gm import find_program, program_name
+from musicgen.piece import Piece
+from musicgen.tokenizers.constraints import DRUMS
+from musicgen.tokenizers.parts import Voice, voices_of
+
+__all__ = ["has_parts", "open_voices", "part_pitches", "program_of", "voice_polyphony"]
+
+# A line may overlap itself a little and is a line still: a slur, one double stop in a movement.
+LINE_OVERLAP = 0.03
+KIT_NOTES = 24  # drum notes that say which kit it is
+REACH = 5  # semitones past what a part has played
+
+
+def has_parts(tokenizer: Any) -> bool:
+    """Whether the steps of this tokenizer say which part plays."""
+    return "part" in tokenizer.vocabulary.sizes
+
+
+def open_voices(
+    piece: Piece, before: Piece, tracks: tuple[str, ...], *, recent: float, warnings: list[str]
+) -> tuple[tuple[Voice, ...], frozenset[int]]:
+    """(all parts of the piece before the cut, and the new ones that were asked for; the numbers of those that play on).
+
+    Those asked for by `tracks` play on, or else those that have played since tick `recent`.
+    """
+    voices = list(voices_of(before) or voices_of(piece))
+    if tracks:
+        chosen = set()
+        for name in tracks:
+            found = _asked(name, piece, voices)
+            if not found:
+                value = program_of(name, piece)
+                home = tuple(n for n in _named(name, piece) if value == _program(piece, n))
+                voices.append(Voice(value, home))
+                found = [len(voices) - 1]
+            chosen.update(found)
+        return tuple(voices), frozenset(chosen)
+    if not voices:
+        return (Voice(0),), frozenset({0})
+    playing = {
+        n
+        for n, voice in enumerate(voices)
+        if any(before.tracks[t].end >= recent for t in voice.tracks if len(before.tracks[t].notes))
+    }
+    playing = playing or set(range(len(voices)))
+    silent = [voice for n, voice in enumerate(voices) if n not in playing]
+    if silent:
+        names = ", ".join(_name(piece, voice) for voice in silent)
+        warnings.append(f"silent_parts: not continued, silent for long: {names}")
+    return tuple(voices), frozenset(playing)
+
+
+def _asked(name: str, piece: Piece, voices: list[Voice]) -> list[int]:
+    """The parts that a request names: by the number or the name of a track, or by instrument."""
+    tracks = _named(name, piece)
+    if tracks:
+        return [n for n, voice in enumerate(voices) if set(voice.tracks) & set(tracks)]
+    if name.isdigit():
+        program_of(name, piece)  # there is no such part: the error says so
+    value = find_program(name)
+    return [n for n, voice in enumerate(voices) if voice.program == value]
+
+
+def _named(name: str, piece: Piece) -> list[int]:
+    if name.isdigit():
+        return [int(name) - 1] if 1 <= int(name) <= len(piece.tracks) else []
+    return [n for n, track in enumerate(piece.tracks) if track.name and track.name.lower() == name.lower()]
+
+
+def _program(piece: Piece, track: int) -> int:
+    return DRUMS if piece.tracks[track].is_drum else piece.tracks[track].program
+
+
+def _name(piece: Piece, voice: Voice) -> str:
+    named = piece.tracks[voice.tracks[0]].name if voice.tracks else ""
+    return named or program_name(voice.program)
+
+
+def program_of(name: str, piece: Piece) -> int:
+    """The program value of a part given by number or name, or of an instrument. UsageError where there is none."""
+    if name.isdigit():
+        if not 1 <= int(name) <= len(piece.tracks):
+            raise UsageError(
+                f"there is no part {name}", hint=f"parts are 1 to {len(piece.tracks)}; see `musicgen inspect`"
+            )
+        return _program(piece, int(name) - 1)
+    named = _named(name, piece)
+    return _program(piece, named[0]) if named else find_program(name)
+
+
+def voice_polyphony(piece: Piece, voices: tuple[Voice, ...]) -> dict[int, int]:
+    """The most notes that sound at once, by part; 1 for a line that only seldom overlaps itself."""
+    most = {}
+    slack = piece.ticks_per_quarter // 8  # legato, not chords
+    for number, voice in enumerate(voices):
+        tables = [piece.tracks[t].notes for t in voice.tracks if len(piece.tracks[t].notes)]
+        if not tables:
+            continue
+        notes = np.concatenate(tables)
+        notes = notes[np.argsort(notes["start"], kind="stable")]
+        ends = notes["start"] + np.maximum(1, notes["duration"] - slack)
+        edges = np.concatenate([notes["start"], ends])
+        steps = np.repeat([1, -1], len(notes))
+        order = np.lexsort((steps, edges))  # ends before starts
+        sounding = np.cumsum(steps[order])
+        overlaps = float((sounding[steps[order] > 0] > 1).mean())
+        most[number] = 1 if overlaps <= LINE_OVERLAP else int(sounding.max(initial=1))
+    return most
+
+
+def part_pitches(piece: Piece, voices: tuple[Voice, ...]) -> tuple[tuple[int, np.ndarray], ...]:
+    """(part, its pitches or drums (128,)): a little more than it has played; of drums the kit, once it is known."""
+    found = []
+    for number, voice in enumerate(voices):
+        tables = [piece.tracks[t].notes["pitch"] for t in voice.tracks if len(piece.tracks[t].notes)]
+        if not tables:
+            continue
+        pitch = np.concatenate(tables).astype(np.int64)
+        mask = np.zeros(128, bool)
+        if voice.program == DRUMS:
+            if len(pitch) < KIT_NOTES:
+                continue
+            mask[np.unique(pitch)] = True
+        else:
+            mask[max(0, pitch.min() - REACH) : pitch.max() + REACH + 1] = True
+        found.append((number, mask))
+    return tuple(found)

@@ -1,0 +1,164 @@
+"""Train the model that comes with the package, from a folder of pieces to the shipped file.
+
+    python pipelines/default_corpus.py --data DATA --out PIECES
+    python pipelines/train_default.py --pieces PIECES --work runs/default --max-time 2h
+    python pipelines/train_default.py --work runs/default --ship musicgen/pretrained/default
+
+The corpus is built once in the work folder, every kind of music with the share of windows that `SHARES` says. The run
+is resumable: call it again. With --ship the best checkpoint is written in float16 with its card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import signal
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from musicgen import read
+from musicgen.cli.options import duration
+from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
+from musicgen.errors import MusicgenError
+from musicgen.piece import Piece
+from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
+from musicgen.tokenizers import Parts
+from musicgen.training.loop import Progress, train
+
+MODEL = {"family": "transformer", "width": 192, "layers": 5, "heads": 4, "context": 512, "dropout": 0.0}
+TRAIN = TrainSettings(
+    steps=40_000,
+    batch=4,
+    length=512,
+    learning_rate=5e-3,
+    warmup=0.02,
+    weight_decay=0.1,
+    evaluate_every=250,
+    evaluate_tokens=60_000,
+    seed=1,
+)
+AUGMENT = AugmentSettings(
+    transpose_low=-5, transpose_high=6, tempo_steps=2, programs=0.15, loudness=0.7, infill=0.1, accompany=0.1
+)
+# Of 100 training windows. Kinds with few notes count for more than their share, so that no kind drowns.
+SHARES = {
+    "piano-score": 16,
+    "ensemble": 9,
+    "song": 13,
+    "quartet": 9,
+    "orchestra": 8,
+    "band": 16,
+    "drums": 7,
+    "piano-performance": 9,
+    "chorale": 3,
+    "folk": 3,
+    "guitar-choir-other": 7,
+}
+
+
+def on_sixteenths(piece: Piece) -> Piece:
+    """The piece with every onset and end on the nearest sixteenth or triplet eighth, whichever fits it better."""
+    tracks = []
+    for track in piece.tracks:
+        notes = track.notes.copy()
+        quarter = piece.ticks_per_quarter
+        grids = [np.rint(np.rint(notes["start"] * n / quarter) * quarter / n).astype(np.int64) for n in (4, 3)]
+        off = [np.abs(g - notes["start"]) for g in grids]
+        start = grids[0] if off[0].sum() <= 1.25 * off[1].sum() else grids[1]
+        notes["start"] = start
+        order = np.lexsort((notes["pitch"], notes["start"]))
+        tracks.append(replace(track, notes=notes[order]))
+    return replace(piece, tracks=tuple(tracks))
+
+
+def build(pieces: Path, folder: Path) -> Corpus:
+    """Encode the pieces of a cache into a corpus folder; what hands play on a beat is there on the grid, too."""
+    tokenizer = Parts()
+    entries = [json.loads(line) for line in (pieces / "pieces.jsonl").read_text(encoding="utf-8").splitlines()]
+    encoded: list[tuple[dict[str, Any], np.ndarray]] = []
+    rejected = []
+    for entry in entries:
+        try:
+            piece = read(pieces / entry["file"])
+            encoded.append((entry, tokenizer.encode(piece)))
+            if entry["played"] and entry["real_bars"] and entry["kind"] == "drums":
+                encoded.append(({**entry, "source": entry["source"] + "#grid"}, tokenizer.encode(on_sixteenths(piece))))
+        except MusicgenError as error:
+            rejected.append({"source": entry["source"], "reason": str(error)})
+    sizes: Counter[str] = Counter()
+    for entry, ids in encoded:
+        if entry["split"] == "train":
+            sizes[entry["kind"]] += len(ids)
+    total = sum(sizes.values())
+    records, offset = [], 0
+    for entry, ids in encoded:
+        weight = SHARES[entry["kind"]] / 100 * total / max(1, sizes[entry["kind"]])
+        sha = hashlib.sha256(ids.astype("<u2").tobytes()).hexdigest()
+        records.append(
+            PieceRecord(
+                offset, len(ids), tokenizer.count_notes(ids), entry["source"], sha, entry["work"], entry["split"],
+                entry["licence"], round(weight, 4),
+            )
+        )  # fmt: skip
+        offset += len(ids)
+    about = {"tokenizer": tokenizer.spec, "rejected": rejected, "duplicates": []}
+    write_corpus(folder, records, tokens=(ids for _, ids in encoded), about=about, fields=6, overwrite=True)
+    return Corpus.open(folder)
+
+
+def report(p: Progress) -> None:
+    if p.valid is not None:
+        print(
+            f"{p.step} steps, {p.seconds:.0f} s: loss {p.loss:.4f}, valid {p.valid:.4f} nats a token, "
+            f"{p.tokens_per_second:.0f} tokens/s",
+            flush=True,
+        )
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pieces", help="the cache of default_corpus.py")
+    parser.add_argument("--work", required=True, help="corpus and run lie here")
+    parser.add_argument("--run", default="run", help="the run's folder in it")
+    parser.add_argument("--max-time", default=None)
+    parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> None:
+    options = parse(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
+        signal.signal(number, signal.default_int_handler)
+    torch.set_num_threads(options.threads)
+    work = Path(options.work)
+    folder = work / "corpus"
+    corpus = Corpus.open(folder) if (folder / "corpus.json").is_file() else build(Path(options.pieces), folder)
+    print(f"corpus: {corpus.info()['pieces']} pieces, {corpus.info()['tokens']:,} tokens", flush=True)
+    recipe = Recipe(MODEL, TRAIN, AUGMENT, DataSettings("the catalogue", corpus.sha256))
+    for change in options.set:
+        recipe = recipe.with_change(change)
+    run = work / options.run
+    train(
+        corpus,
+        Parts(),
+        recipe=recipe,
+        folder=run,
+        resume=(run / "checkpoints").exists(),
+        max_seconds=duration(options.max_time),
+        report=report,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except MusicgenError as error:
+        sys.exit(f"train_default: {error}")
