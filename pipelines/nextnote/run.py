@@ -3,6 +3,7 @@
     python pipelines/nextnote/run.py JSB_Chorales --data JSB_Chorales.mat --out runs/jsb
     python pipelines/nextnote/run.py JSB_Chorales --data JSB_Chorales.mat --out runs/jsb-gru --model gru --seed 1
     python pipelines/nextnote/run.py Jsb16thSeparated --data Jsb16thSeparated.json --out runs/jsb16
+    python pipelines/nextnote/run.py JSB_Chorales --data JSB_Chorales.mat --out runs/try --steps 20
 
 Every split that the file has besides `train` is scored; weights are selected on valid alone. The protocol: a frame is
 a set of pitches, spelled in strict order and closed by an end-of-frame; ids that would break the order are masked and
@@ -94,6 +95,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--order", choices=("descending", "ascending"), default="descending")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-time", help="of training, such as 20m; the recipe's own by default")
+    parser.add_argument("--steps", type=int, help="of training, each teacher's too; then no time limit by default")
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="what it is counted in; cpu: all threads', on a busy machine"
     )
@@ -143,16 +145,23 @@ def report(p: Progress) -> None:
         print(f"{p.step} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token", file=sys.stderr, flush=True)
 
 
-def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float) -> list[Path]:
-    """The task's teachers, trained into the run folder, each for `share` of its time; one interrupted goes on."""
+def taught_by(
+    task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float | None
+) -> list[Path]:
+    """The task's teachers, trained into the run folder, each for `share` of its time; one interrupted goes on.
+
+    Without a share it is the steps alone that end their training.
+    """
     folders = [options.out / f"teacher{number}" for number in range(len(task.teachers))]
     for number, (teacher, folder) in enumerate(zip(task.teachers, folders, strict=True)):
-        seconds, again = 60 * teacher.minutes * share, False
+        seconds, again = None if share is None else 60 * teacher.minutes * share, False
         if options.resume and (folder / "checkpoints").exists():
             again = True
-            seconds -= json.loads((folder / "card.json").read_text())["seconds"]
-        if seconds > 0:
+            if seconds is not None:
+                seconds -= json.loads((folder / "card.json").read_text())["seconds"]
+        if seconds is None or seconds > 0:
             recipe = recipe_for(teacher, teacher.model, seed=options.seed + number, changes=[])
+            recipe = recipe.with_train(steps=options.steps)
             train(
                 corpus,
                 tokenizer,
@@ -181,14 +190,17 @@ def main(arguments: list[str]) -> None:
         family = recipe.model["family"]
     else:
         recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
-    seconds = duration(options.max_time) if options.max_time else 60 * task.minutes
+    recipe = recipe.with_train(steps=options.steps)
+    # The recipe's own time would end a count of steps wherever the machine happens to be slow.
+    seconds = duration(options.max_time) if options.max_time or options.steps else 60 * task.minutes
     begun = time.process_time()
     folders = options.teacher
     # Another family is trained as it is, and what was begun goes on with the teachers that it has, if any.
     if again and not folders:
         folders = sorted(options.out.glob("teacher*"))
     elif not (folders or options.model):
-        folders = taught_by(task, corpus, tokenizer, options, seconds / 60 / task.minutes)
+        share = None if seconds is None else seconds / 60 / task.minutes
+        folders = taught_by(task, corpus, tokenizer, options, share)
     teachers = [load_run(folder) for folder in folders]
     digests = " ".join(teacher.sha256 for teacher in teachers)
     if again and digests != recipe.data.teachers_sha256:
