@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -145,21 +146,15 @@ def report(p: Progress) -> None:
         print(f"{p.step} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token", file=sys.stderr, flush=True)
 
 
-def taught_by(
-    task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float | None
-) -> list[Path]:
-    """The task's teachers, trained into the run folder, each for `share` of its time; one interrupted goes on.
-
-    Without a share it is the steps alone that end their training.
-    """
+def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float) -> list[Path]:
+    """The task's teachers, trained into the run folder, each for `share` of its time; one interrupted goes on."""
     folders = [options.out / f"teacher{number}" for number in range(len(task.teachers))]
     for number, (teacher, folder) in enumerate(zip(task.teachers, folders, strict=True)):
-        seconds, again = None if share is None else 60 * teacher.minutes * share, False
+        seconds, again = 60 * teacher.minutes * share, False
         if options.resume and (folder / "checkpoints").exists():
             again = True
-            if seconds is not None:
-                seconds -= json.loads((folder / "card.json").read_text())["seconds"]
-        if seconds is None or seconds > 0:
+            seconds -= json.loads((folder / "card.json").read_text())["seconds"]
+        if seconds > 0:
             recipe = recipe_for(teacher, teacher.model, seed=options.seed + number, changes=[])
             recipe = recipe.with_train(steps=options.steps)
             train(
@@ -191,16 +186,16 @@ def main(arguments: list[str]) -> None:
     else:
         recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
     recipe = recipe.with_train(steps=options.steps)
-    # The recipe's own time would end a count of steps wherever the machine happens to be slow.
-    seconds = duration(options.max_time) if options.max_time or options.steps else 60 * task.minutes
+    # The recipe's own time would end a count of steps early where the machine is slow.
+    own = math.inf if options.steps else 60 * task.minutes
+    seconds = duration(options.max_time) if options.max_time else own
     begun = time.process_time()
     folders = options.teacher
     # Another family is trained as it is, and what was begun goes on with the teachers that it has, if any.
     if again and not folders:
         folders = sorted(options.out.glob("teacher*"))
     elif not (folders or options.model):
-        share = None if seconds is None else seconds / 60 / task.minutes
-        folders = taught_by(task, corpus, tokenizer, options, share)
+        folders = taught_by(task, corpus, tokenizer, options, seconds / 60 / task.minutes)
     teachers = [load_run(folder) for folder in folders]
     digests = " ".join(teacher.sha256 for teacher in teachers)
     if again and digests != recipe.data.teachers_sha256:

@@ -57,8 +57,8 @@ def corpus(request, corpora) -> Path:
     return corpora(request.param)
 
 
-# Every family and every tokenizer at least once. That each family goes with each tokenizer's steps is tested where
-# it costs no training, in sampling/test_loop.py.
+# Every family and every tokenizer at least once. That each family goes with each tokenizer's steps is tested where it
+# costs less: it samples them in sampling/test_loop.py and learns steps with fields in models/test_fields.py.
 FAMILIES, NAMES = sorted(PRESETS), sorted(TOKENIZERS)
 PAIRS = [(FAMILIES[n % len(FAMILIES)], NAMES[n % len(NAMES)]) for n in range(max(len(FAMILIES), len(NAMES)))]
 
