@@ -95,7 +95,7 @@ def crowded(width: float, height: float):
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch) -> None:
-    """What is drawn is the same, on a quarter of the width; only `test_a_run_has_its_pictures` wants them as they are."""
+    """What is drawn is the same, on a quarter of the width; only `test_a_run_has_its_pictures` has them as they are."""
     monkeypatch.setattr(plots, "DPI", DPI / 4)
     monkeypatch.setattr(plots, "figure_of", crowded)
 
