@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +38,7 @@ from musicgen.sampling.text import text_takes
 from musicgen.tokenizers import Abc
 from musicgen.training.loop import Progress, train
 
-STEPS, BATCH, LENGTH, RATE = 3000, 8, 100, 5e-3
+STEPS, BATCH, LENGTH, RATE, WIDTH = 3000, 8, 100, 5e-3, 1024
 LONGEST = 2000  # characters of a tune that the lab's model draws
 LEAST_BARS = 8
 JUDGE_S = 60.0  # for music21 to read a tune; on some that are no music it never ends
@@ -53,23 +54,23 @@ OURS = Recipe(
 class Lab(nn.Module):
     """The lab's model. Shapes: B batch, T time, V vocabulary."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, width: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(size, 256)
-        self.lstm = nn.LSTM(256, 1024, batch_first=True)
-        self.out = nn.Linear(1024, size)
+        self.lstm = nn.LSTM(256, width, batch_first=True)
+        self.out = nn.Linear(width, size)
 
     def forward(self, ids_BT: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple]:
         hidden_BTC, state = self.lstm(self.embedding(ids_BT), state)
         return self.out(hidden_BTC), state  # logits_BTV
 
 
-def train_lab(text: str, alphabet: str, *, steps: int, seed: int = 0) -> tuple[Lab, float]:
+def train_lab(text: str, alphabet: str, *, steps: int, width: int, seed: int = 0) -> tuple[Lab, float]:
     """The lab's model after its training, and the CPU seconds that took."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     ids = torch.tensor([alphabet.index(c) for c in text])
-    model = Lab(len(alphabet))
+    model = Lab(len(alphabet), width)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     began = time.process_time()
     for step in range(steps):
@@ -100,12 +101,12 @@ def score_lab(model: Lab, tunes: list[str], alphabet: str) -> tuple[float, int]:
 
 
 @torch.inference_mode()
-def sample_lab(model: Lab, alphabet: str, *, count: int, seed: int = 0) -> list[str]:
-    """Tunes drawn freely from `X` on, until an empty line or for `LONGEST` characters."""
+def sample_lab(model: Lab, alphabet: str, *, count: int, longest: int, seed: int = 0) -> list[str]:
+    """Tunes drawn freely from `X` on, until an empty line or for `longest` characters."""
     generator = torch.Generator().manual_seed(seed)
     ids_B1 = torch.full((count, 1), alphabet.index("X"))
     texts, state = ["X"] * count, None
-    for _ in range(LONGEST):
+    for _ in range(longest):
         logits_BTV, state = model(ids_B1, state)
         ids_B1 = torch.multinomial(logits_BTV[:, -1].softmax(-1), 1, generator=generator)
         texts = [
@@ -153,16 +154,17 @@ def _tell(progress: Progress) -> None:
         print(f"ours: step {progress.step}, valid {progress.valid:.4f}, {progress.seconds:.0f} s", flush=True)
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path, help="irish.abc")
     parser.add_argument("--work", required=True, type=Path, help="a folder for corpus, runs and tunes")
     parser.add_argument("--tunes", type=int, default=200, help="tunes to draw of each")
-    parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that all of it runs")
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="a few steps of each, and small: does it run?")
+    options = parser.parse_args(arguments)
     options.work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     steps, tunes = (3, 2) if options.quick else (STEPS, options.tunes)
+    width, longest = (64, 200) if options.quick else (WIDTH, LONGEST)  # untrained, it hardly ever ends a tune
 
     tokenizer, folder = Abc(), options.work / "corpus"
     settings = BuildSettings(valid=0.1, test=0.0, licence="MIT")
@@ -175,11 +177,11 @@ def main() -> None:
     alphabet = "".join(sorted({c for tune in (*texts["train"], *texts["valid"]) for c in tune}))
     print(f"{len(texts['train'])} tunes to train on, {len(texts['valid'])} valid, {len(alphabet)} symbols", flush=True)
 
-    lab, lab_seconds = train_lab("\n".join(texts["train"]), alphabet, steps=steps)
+    lab, lab_seconds = train_lab("\n".join(texts["train"]), alphabet, steps=steps, width=width)
     if options.quick:
         texts["valid"] = texts["valid"][:2]
     lab_nats, scored = score_lab(lab, texts["valid"], alphabet)
-    lab_tunes = sample_lab(lab, alphabet, count=tunes)
+    lab_tunes = sample_lab(lab, alphabet, count=tunes, longest=longest)
 
     recipe = OURS
     if options.quick:
@@ -226,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

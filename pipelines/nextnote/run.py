@@ -3,6 +3,7 @@
     python pipelines/nextnote/run.py JSB_Chorales --data JSB_Chorales.mat --out runs/jsb
     python pipelines/nextnote/run.py JSB_Chorales --data JSB_Chorales.mat --out runs/jsb-gru --model gru --seed 1
     python pipelines/nextnote/run.py Jsb16thSeparated --data Jsb16thSeparated.json --out runs/jsb16
+    python pipelines/nextnote/run.py JSB_Chorales --data JSB_Chorales.mat --out runs/try --steps 20
 
 Every split that the file has besides `train` is scored; weights are selected on valid alone. The protocol: a frame is
 a set of pitches, spelled in strict order and closed by an end-of-frame; ids that would break the order are masked and
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -94,6 +96,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--order", choices=("descending", "ascending"), default="descending")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--max-time", help="of training, such as 20m; the recipe's own by default")
+    parser.add_argument("--steps", type=int, help="of training, each teacher's too; then no time limit by default")
     parser.add_argument(
         "--clock", choices=CLOCKS, default="wall", help="what it is counted in; cpu: all threads', on a busy machine"
     )
@@ -153,6 +156,7 @@ def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.N
             seconds -= json.loads((folder / "card.json").read_text())["seconds"]
         if seconds > 0:
             recipe = recipe_for(teacher, teacher.model, seed=options.seed + number, changes=[])
+            recipe = recipe.with_train(steps=options.steps)
             train(
                 corpus,
                 tokenizer,
@@ -181,7 +185,10 @@ def main(arguments: list[str]) -> None:
         family = recipe.model["family"]
     else:
         recipe = recipe_for(task, family, seed=options.seed, changes=options.set_option)
-    seconds = duration(options.max_time) if options.max_time else 60 * task.minutes
+    recipe = recipe.with_train(steps=options.steps)
+    # The recipe's own time would end a count of steps early where the machine is slow.
+    own = math.inf if options.steps else 60 * task.minutes
+    seconds = duration(options.max_time) if options.max_time else own
     begun = time.process_time()
     folders = options.teacher
     # Another family is trained as it is, and what was begun goes on with the teachers that it has, if any.

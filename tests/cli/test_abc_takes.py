@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from training_tunes import SMALL
 
 from musicgen.cli.main import cli
 from musicgen.io import read
@@ -35,7 +36,7 @@ def model(tmp_path_factory) -> Path:
     assert made.exit_code == 0, made.output
     assert "12 pieces" in made.stdout
     assert "1 duplicates left out" in made.stdout
-    made = run("train", folder / "corpus", "-o", folder / "run", "--model", "lstm", "--steps", 1, "--device", "cpu")
+    made = run("train", folder / "corpus", "-o", folder / "run", "--model", "lstm", "--steps", 1, *SMALL)
     assert made.exit_code == 0, made.output
     return folder / "run"
 

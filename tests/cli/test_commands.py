@@ -12,6 +12,7 @@ import pretty_midi
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from training_tunes import SMALL
 
 from musicgen.cli.main import cli
 from musicgen.io import read, write
@@ -56,7 +57,7 @@ def trained(tmp_path_factory) -> tuple[Path, Path]:
     for n in range(10):
         tune(root / "tunes" / f"tune{n}.mid", begin=40 + n, length=64 + n)
     assert run("corpus", "build", root / "tunes", "-o", root / "corpus", "--jobs", 1).exit_code == 0
-    made = run("train", root / "corpus", "-o", root / "run", "--model", "lstm", "--steps", 3, "--device", "cpu")
+    made = run("train", root / "corpus", "-o", root / "run", "--model", "lstm", "--steps", 3, *SMALL)
     assert made.exit_code == 0, made.output
     return root / "corpus", root / "run"
 
@@ -363,7 +364,7 @@ def test_train_requests_that_do_not_fit(trained, here, options, text):
 def test_train_with_teachers(trained, here):
     corpus, teacher = trained
     common = ("train", corpus, "-o", "student", "--device", "cpu")
-    card = json.loads(run(*common, "--model", "gru", "--steps", 2, "--teacher", teacher, "--json").stdout)
+    card = json.loads(run(*common, *SMALL, "--model", "gru", "--steps", 2, "--teacher", teacher, "--json").stdout)
     assert [known["name"] for known in card["teachers"]] == [teacher.name]
     assert len(card["data"]) == 1, "both learned from the same"
     assert f"learned from {teacher.name}\n" in run("inspect", "student").stdout

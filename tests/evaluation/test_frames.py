@@ -13,6 +13,7 @@ import scipy.io
 import torch
 from click.testing import CliRunner
 from torch import nn
+from training_tunes import SMALL
 
 from musicgen.checkpoint import load_run
 from musicgen.cli.main import cli
@@ -190,7 +191,7 @@ def folder(tmp_path_factory) -> Path:
             splits[name][0, n] = (rng.random((20 + n, 88)) < 0.04).astype(np.uint8)
     scipy.io.savemat(root / "x.mat", splits)
     run("corpus", "build", root / "x.mat", "-o", root / "c", "--tokenizer", "frames", "--jobs", 1)
-    run("train", root / "c", "-o", root / "run", "--model", "lstm", "--steps", 2, "--device", "cpu")
+    run("train", root / "c", "-o", root / "run", "--model", "lstm", "--steps", 2, *SMALL)
     return root
 
 
@@ -207,13 +208,13 @@ def test_the_test_split_is_scored_frame_by_frame(folder):
 
 def test_models_of_frames_read_by_frame_unless_told_otherwise(folder):
     assert load_run(folder / "run").model.settings.by_frame
-    ids = ("--steps", 1, "--set", "model.by_frame=false", "--device", "cpu")
+    ids = ("--steps", 1, "--set", "model.by_frame=false", *SMALL)
     run("train", folder / "c", "-o", folder / "ids", "--model", "gru", *ids)
     assert not load_run(folder / "ids").model.settings.by_frame
 
 
 def test_along_pitches_the_preset_is_small_and_without_dropout_unless_told_otherwise(folder):
-    changes = ("--set", "model.by_pitch=true", "--set", "model.width=24", "--steps", 1, "--device", "cpu")
+    changes = ("--set", "model.by_pitch=true", "--set", "model.width=24", "--steps", 1, *SMALL)
     run("train", folder / "c", "-o", folder / "along", "--model", "gru", *changes)
     settings = load_run(folder / "along").model.settings
     assert (settings.by_pitch, settings.width, settings.layers, settings.dropout) == (True, 24, 1, 0)

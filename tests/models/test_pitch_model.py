@@ -18,6 +18,9 @@ from musicgen.tokenizers import Frames, FramesSettings
 
 ORDERS = ["descending", "ascending"]
 LOW, HIGH = 40, 70
+# One with a recurrent state and one that slides over what it has read. What a family promises is tested in
+# test_models.py; here it is the lines of pitches around it, which are the same for all.
+TRUNKS = ["lstm", "transformer"]
 
 
 def model(family: str, tokenizer: Frames, *, seed: int = 0):
@@ -68,7 +71,7 @@ def batch(tokenizer: Frames) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", TRUNKS)
 def test_one_pass_over_frames_is_as_exact_as_a_score_for_every_id(family, order):
     tokenizer = Frames(FramesSettings(2, order))
     net, ids = model(family, tokenizer), batch(tokenizer)
@@ -102,7 +105,7 @@ def test_one_pass_over_frames_is_as_exact_as_a_score_for_every_id(family, order)
             assert state.position == inputs.shape[1]
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", TRUNKS)
 def test_voices_in_pieces_rows_and_steps_agree_with_the_whole(family):
     tokenizer = Frames(FramesSettings(4, "descending", 4))
     net, ids = model(family, tokenizer), torch.stack([chorale(tokenizer, 12, seed=n) for n in (1, 2)])
@@ -125,6 +128,19 @@ def test_voices_in_pieces_rows_and_steps_agree_with_the_whole(family):
         assert not torch.allclose(after[:, 30:], whole[:, 30:])
         trained, _ = net.train()(ids)
         torch.testing.assert_close(trained, whole, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("voices", [0, 4])
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - set(TRUNKS)))
+def test_any_family_can_run_along_pitches(family, voices):
+    """Read in two parts, cut inside a frame, past the context: of a trunk no more is asked than that."""
+    tokenizer = Frames(FramesSettings(2, "descending", voices))
+    net, ids = model(family, tokenizer), (chorale if voices else music)(tokenizer, 20, seed=2)[None]
+    with torch.no_grad():
+        whole, _ = net(ids)
+        first, state = net(ids[:, :62])
+        second, _ = net(ids[:, 62:], state)
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, atol=1e-4, rtol=1e-4)
 
 
 def test_what_is_known_of_voices_is_what_they_said():
@@ -181,7 +197,7 @@ def test_intervals_lead_from_every_key_to_all_others():
     assert not table[:, :, KEYS].any()
 
 
-@pytest.mark.parametrize("family", ["lstm", "transformer"])
+@pytest.mark.parametrize("family", TRUNKS)
 def test_made_faster_it_samples_each_row_as_if_alone(family):
     tokenizer = Frames(FramesSettings(2))
     net, ids = model(family, tokenizer).faster(), music(tokenizer, 12, seed=3)
