@@ -69,6 +69,7 @@ def test_a_unit_that_is_too_large_or_said_to_be_for_training_stays_there():
 
 
 def tune(path: Path, first: int, notes: int = 40) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(first)
     rows = [(i * 480, 480, int(60 + p), 80) for i, p in enumerate(rng.integers(0, 12, notes))]
     write(Piece(480, (Track("", 0, notes=notes_array(rows)),)), path)
@@ -126,3 +127,17 @@ def test_a_short_last_bar_counts_only_under_a_repeat(tmp_path, beats, repeat, ex
         f'</part-list><part id="P1">{bars}</part></score-partwise>'
     )
     assert default_corpus.short_end(path) is expected
+
+
+def test_a_tune_and_its_remixes_are_one_work(tmp_path):
+    for name in ("musics/d_map11", "musics/d_map12", "older_releases/v0.9_dave3d01", "older_releases/v0.12.0_d_map12"):
+        tune(tmp_path / "freedoom_rock" / f"{name}.mid", first=0)
+    (tmp_path / "freedoom_rock" / "CREDITS-MUSIC").write_text(
+        'MAP11: "Undergrowth" by Korp, remix of dave3d01.mid by jute\n\tMAP12: "Sewers" by Discoholic\n'
+    )
+    found = {i.path.stem: i for i in default_sources._freedoom(tmp_path)}
+    assert found["d_map11"].unit == found["v0.9_dave3d01"].unit != found["d_map12"].unit
+    assert found["d_map12"].unit == found["v0.12.0_d_map12"].unit
+    assert {i.split for i in found.values()} == {""}
+    (tmp_path / "freedoom_rock" / "musics" / "d_map11.mid").unlink()  # taken out to measure with
+    assert {i.path.stem for i in default_sources._freedoom(tmp_path) if i.split == "test"} == {"v0.9_dave3d01"}
