@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from musicgen.cli.main import cli
 from musicgen.corpus import catalog
 from musicgen.corpus.build import BuildSettings, find_sources
 from musicgen.corpus.catalog import CorpusEntry, Source, catalogue, fetch, find_entry, package_files
@@ -180,3 +182,10 @@ def test_a_commit_is_never_an_option(origin, tmp_path):
     entry, _ = origin
     with pytest.raises(UsageError, match="is not a commit"):
         fetch(replace(entry, source=replace(entry.source, commit="--upload-pack=x")), tmp_path)
+
+
+def test_fetch_says_how_a_part_of_a_repository_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "fetch", lambda entry, folder: tmp_path / entry.name)
+    done = CliRunner().invoke(cli, ["corpus", "fetch", "openewld-pd", "-o", str(tmp_path)])
+    assert done.exit_code == 0
+    assert f"MUSICGEN_CORPORA={tmp_path} musicgen corpus build openewld-pd -o openewld-pd-corpus" in done.output
