@@ -66,6 +66,8 @@ def fetch(name: str, output: str | None) -> None:
     say(f"{folder}: {entry.title}, {entry.licence}")
     if output is None:
         say(f"build it: musicgen corpus build {name} -o {name}-corpus")
+    elif entry.source.only or entry.source.without:  # the folder as it is would be too much
+        say(f"build it: MUSICGEN_CORPORA={output} musicgen corpus build {name} -o {name}-corpus")
     else:
         say(f"build it: musicgen corpus build {folder} -o {name}-corpus --licence '{entry.licence}'")
 

@@ -156,9 +156,10 @@ def _entry_files(entry: catalog.CorpusEntry, settings: BuildSettings) -> list[Fo
     folder = Path(settings.fetched or catalog.default_folder()) / entry.name / source.subfolder
     if not folder.is_dir():
         raise UsageError(f"{entry.name} is not here yet", where=folder, hint=f"musicgen corpus fetch {entry.name}")
-    return find_files(
+    files = find_files(
         [folder], suffixes=source.suffixes, recursive=source.recursive, licence=entry.licence, label=entry.name
     )
+    return [file for file in files if source.holds(file.name.removeprefix(f"{entry.name}/"))]
 
 
 def _records(works: list[Work], licences: list[str], fields: int, settings: BuildSettings) -> list[PieceRecord]:

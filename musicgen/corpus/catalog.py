@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import tomllib
+import unicodedata
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,14 @@ class Source:
     subfolder: str = ""
     suffixes: tuple[str, ...] = ()
     recursive: bool = True
+    only: tuple[str, ...] = ()  # paths below `subfolder`; empty: all of them
+    without: tuple[str, ...] = ()  # endings of names that don't count
+
+    def holds(self, path: str) -> bool:
+        """Whether the file at `path` (POSIX, below `subfolder`) is part of the corpus."""
+        # Some systems give accented letters as two characters.
+        kept = not self.only or unicodedata.normalize("NFC", path) in self.only
+        return kept and not (self.without and path.endswith(self.without))
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,8 @@ def _entry(path: Path) -> CorpusEntry:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         source = _checked(Source, table.pop("source"))
-        source["suffixes"] = tuple(source.get("suffixes", ()))
+        for key in ("suffixes", "only", "without"):
+            source[key] = tuple(unicodedata.normalize("NFC", text) for text in source.get(key, ()))
         entry = CorpusEntry(**_checked(CorpusEntry, {**table, "source": Source(**source)}))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from musicgen.cli.main import cli
 from musicgen.corpus import catalog
+from musicgen.corpus.build import BuildSettings, find_sources
 from musicgen.corpus.catalog import CorpusEntry, Source, catalogue, fetch, find_entry, package_files
 from musicgen.errors import ResourceError, UnreadableError, UsageError
 
+ROOT = Path(__file__).parents[2]
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="needs the program git")
 
 
@@ -20,8 +26,11 @@ def test_every_entry_is_complete():
     entries = catalogue()
     names = [e.name for e in entries]
     assert names == sorted(names)
-    wanted = "bach-chorales giantmidi-piano mit-irish mutopia-pd nottingham openscore-lieder openscore-stringquartets"
-    assert {*wanted.split(), "polish-scores"} <= set(names)
+    wanted = (
+        "bach-chorales freedoom-rock giantmidi-piano groove-midi hauptstimme mit-irish mutopia-more mutopia-pd "
+        "nottingham openewld-pd openscore-lieder openscore-stringquartets polish-scores vienna4x22"
+    )
+    assert set(wanted.split()) <= set(names)
     for entry in entries:
         assert entry.title
         assert entry.description
@@ -42,6 +51,35 @@ def test_only_what_its_licence_allows_is_for_shipped_models():
         if entry.shippable:
             assert "GPL" not in entry.licence
             assert "NC" not in entry.licence
+
+
+def test_whose_name_is_asked_for_stands_in_the_notice():
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    for entry in catalogue():
+        if entry.shippable:
+            assert entry.title in notice, f"{entry.name} is not in NOTICE"
+            assert entry.source.address in notice
+            assert entry.licence.partition(" (")[0] in notice
+        if entry.shippable and entry.licence.startswith(("CC BY", "BSD", "public domain, CC BY")):
+            assert entry.attribution, f"{entry.name} lacks an attribution"
+
+
+def test_a_corpus_may_be_part_of_a_repository(tmp_path):
+    openewld, hauptstimme = find_entry("openewld-pd").source, find_entry("hauptstimme").source
+    assert len(openewld.only) == find_entry("openewld-pd").pieces
+    song = "Stephen_Foster/Oh!_Susanna/Oh!_Susanna.mxl"
+    assert openewld.holds(song)
+    assert openewld.holds(unicodedata.normalize("NFD", "Claude_Debussy/Rêverie/Rêverie.mxl"))
+    assert not openewld.holds("Al_Dubin-Harry_Warren/Shadow_Waltz/Shadow_Waltz.mxl")
+    assert hauptstimme.holds("Bach/1/Bach_1.mxl")
+    assert not hauptstimme.holds("Bach/1/Bach_1_melody.mxl")
+
+    folder = tmp_path / "hauptstimme" / "data"
+    folder.mkdir(parents=True)
+    for name in ("a.mxl", "a_melody.mxl"):
+        (folder / name).write_bytes(b"")
+    files, _ = find_sources(["hauptstimme"], settings=BuildSettings(fetched=str(tmp_path)))
+    assert [f.name for f in files] == ["hauptstimme/a.mxl"]
 
 
 def test_an_unknown_name_offers_the_nearest():
@@ -144,3 +182,10 @@ def test_a_commit_is_never_an_option(origin, tmp_path):
     entry, _ = origin
     with pytest.raises(UsageError, match="is not a commit"):
         fetch(replace(entry, source=replace(entry.source, commit="--upload-pack=x")), tmp_path)
+
+
+def test_fetch_says_how_a_part_of_a_repository_is_built(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "fetch", lambda entry, folder: tmp_path / entry.name)
+    done = CliRunner().invoke(cli, ["corpus", "fetch", "openewld-pd", "-o", str(tmp_path)])
+    assert done.exit_code == 0
+    assert f"MUSICGEN_CORPORA={tmp_path} musicgen corpus build openewld-pd -o openewld-pd-corpus" in done.output
