@@ -27,19 +27,21 @@ from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_mid
 from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
+from musicgen.models import SequenceModel
 from musicgen.piece import METER, TEMPO, Piece, Track
 from musicgen.resources import bundled_models
-from musicgen.sampling.continuation import Plan, Request, assign_parts, faults, make_plan, new_notes
+from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
+from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.tokenizers.constraints import DRUMS
+from musicgen.training.study import StudySettings, study
 
 __all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_source"]
 
 DEFAULT_MODEL = "default"
-ATTEMPTS = 4  # one and three retries
-RETRY = 1_000_003  # from a take's seed to that of its next attempt: far from its neighbours' seeds
-TOGETHER = 8  # takes in lockstep; more would wait longer for the first
+CANDIDATES = 4  # of which the best is kept
+RETRY = 1_000_003  # from a take's seed to that of its next candidate: far from its neighbours' seeds
 # Limits guard against strangers' files; what was read may grow by a few bars.
 UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
@@ -74,6 +76,31 @@ class Take:
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Write the whole as a MIDI file."""
         write_bytes(Path(path), smf_bytes(self.midi), overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class Studying:
+    """What a model studies before it goes on: by at most `updates` steps, 0 for not at all.
+
+    `whole` takes in what lies behind the cut, `also` are other pieces. `on_update` hears how many of how many are done.
+    """
+
+    updates: int = StudySettings.updates
+    whole: bool = False
+    also: tuple[Piece, ...] = ()
+    on_update: Callable[[int, int], None] = lambda done, of: None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One drawing: its new notes with program value and part (a track, or -1), and how good it is."""
+
+    seed: int
+    notes: np.ndarray
+    program: np.ndarray
+    home: np.ndarray
+    faults: tuple[str, ...]
+    distance: float  # from the music before the cut; see `faults.distance`
 
 
 def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Source:
@@ -135,70 +162,107 @@ class Composer:
         sampling: SamplingSettings | None = None,
         seed: int = 0,
         count: int = 1,
+        studying: Studying | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[Take]:
         """`count` continuations; take k (from 0) has seed `seed + k` and is the same alone or among others.
 
-        A take that a listener would call broken is tried again with another seed that follows from its own; its
-        facts say so and hold the seed that was used. Raises UsageError for a request that doesn't fit the piece.
+        First the piece is studied (`Studying`). Of each take several candidates are drawn, with seeds that follow from
+        its own, and the best is kept: one that no listener would call broken, and the nearest to the music before the
+        cut. Its facts hold the seed that was used and what was refused. Raises UsageError for a request that doesn't
+        fit the piece.
         """
         settings = (sampling or SamplingSettings()).validate()
+        studying = studying or Studying()
         plan = make_plan(source.piece, self.tokenizer, request=request, context=self.model.context)
-        prompt = self._read(plan)
-        for first in range(0, count, TOGETHER):
-            seeds = range(seed + first, seed + min(count, first + TOGETHER))
-            yield from self._good_takes(source, plan, prompt, request, settings, list(seeds), on_step)
+        model, updates = self._studied(source, plan, request, studying)
+        prompt = self._read(plan, model)
+        study_facts = {"updates": updates, "pieces": 1 + len(studying.also) if updates else 0}
+        for number in range(seed, seed + count):
+            yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_step)
 
-    def _read(self, plan: Plan) -> Prompt:
+    def _studied(self, source: Source, plan: Plan, request: Request, studying: Studying) -> tuple[SequenceModel, int]:
+        """The model that has studied the piece, and by how many updates."""
+        settings = StudySettings(updates=studying.updates)
+        pieces = [np.concatenate([plan.past, plan.prompt])]
+        if studying.whole and request.start is not None:
+            pieces = [self.tokenizer.encode(source.piece).astype(np.int64)]
+        pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
+        updates = settings.updates_for(sum(len(ids) for ids in pieces))
+        if not updates or not self.model.recalls or not plan.voices:
+            return self.model, 0
+        done = 0
+
+        def on_update() -> None:
+            nonlocal done
+            done += 1
+            studying.on_update(done, updates)
+
+        model = study(self.model, pieces, settings=settings, seed=0, on_update=on_update)
+        return model.faster(int8=self.int8), updates
+
+    def _read(self, plan: Plan, model: SequenceModel) -> Prompt:
         begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
         if plan.voices and not begins:
             grammar.enter([voice.program for voice in plan.voices])
-        prompt = read_prompt(self.model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
+        prompt = read_prompt(model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 
-    def _good_takes(
+    def _best(
         self,
         source: Source,
         plan: Plan,
+        model: SequenceModel,
         prompt: Prompt,
         request: Request,
         settings: SamplingSettings,
-        seeds: list[int],
+        seed: int,
+        study_facts: dict[str, Any],
         on_step: Callable[[], None],
-    ) -> list[Take]:
-        """A take for each seed, drawn in lockstep; the broken ones are drawn again, together."""
-        takes: dict[int, Take] = {}
-        notices: dict[int, list[str]] = {seed: [] for seed in seeds}
-        for attempt in range(ATTEMPTS):
-            open_seeds = [seed for seed in seeds if seed not in takes]
-            used = [(seed + attempt * RETRY) % 2**31 for seed in open_seeds]
-            drawn = sample(
-                self.model,
-                prompt,
-                fields=self.tokenizer.fields,
-                settings=settings,
-                generators=[torch.Generator().manual_seed(number) for number in used],
-                max_steps=plan.max_steps,
-                on_step=on_step,
-            )
-            for seed, number, ids in zip(open_seeds, used, drawn, strict=True):
-                notes, program = new_notes(plan, ids, self.tokenizer)
-                bar_length = plan.anchor.bar_length
-                found = faults(notes, cut=plan.cut, end=plan.end, bar_length=bar_length, before=source.piece)
-                last = attempt + 1 == ATTEMPTS
-                if found and not last:
-                    notices[seed].append(f"retried: seed {number} gave {' and '.join(found)}; another was tried")
-                    continue
-                if found:
-                    notices[seed].append(f"broken: {' and '.join(found)} after {ATTEMPTS} seeds")
-                takes[seed] = self._join(
-                    source, plan, request, settings, number, notes, program, tuple(notices[seed]), tuple(found)
-                )
-            if len(takes) == len(seeds):
-                break
-        return [takes[seed] for seed in seeds]
+    ) -> Take:
+        """The best of a seed's candidates, all drawn in lockstep."""
+        used = [(seed + attempt * RETRY) % 2**31 for attempt in range(CANDIDATES)]
+        drawn = sample(
+            model,
+            prompt,
+            fields=self.tokenizer.fields,
+            settings=settings,
+            generators=[torch.Generator().manual_seed(number) for number in used],
+            max_steps=plan.max_steps,
+            on_step=on_step,
+        )
+        candidates = []
+        for number, ids in zip(used, drawn, strict=True):
+            candidate = self._candidate(source, plan, request, number, *new_notes(plan, ids, self.tokenizer))
+            candidates.append(candidate)
+        best = min(candidates, key=lambda each: (len(each.faults), each.distance))
+        notices = [
+            f"refused: seed {each.seed} gave {' and '.join(each.faults)}"
+            for each in candidates
+            if each.faults and each is not best
+        ]
+        if best.faults:
+            notices.append(f"broken: {' and '.join(best.faults)}, the best of {len(candidates)} candidates")
+        return self._join(source, plan, request, settings, best, tuple(notices), candidates, study_facts)
+
+    def _candidate(
+        self, source: Source, plan: Plan, request: Request, seed: int, notes: np.ndarray, program: np.ndarray
+    ) -> Candidate:
+        tracks = source.piece.tracks
+        if plan.voices:
+            voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
+            programs = np.array([voice.program for voice in plan.voices])
+            home, program = voices[program], programs[program]
+        else:
+            home = assign_parts(tracks, self._open_parts(source.piece, request), notes, program, cut=plan.cut)
+        new, before = stretches(source.piece, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
+        asked = None
+        if plan.constraints.parts is not None:
+            asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
+        found = faults(new, before, asked=asked)
+        return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
 
     def _join(
         self,
@@ -206,20 +270,14 @@ class Composer:
         plan: Plan,
         request: Request,
         settings: SamplingSettings,
-        seed: int,
-        notes: np.ndarray,
-        program: np.ndarray,
+        best: Candidate,
         notices: tuple[str, ...],
-        found: tuple[str, ...],
+        candidates: list[Candidate],
+        study_facts: dict[str, Any],
     ) -> Take:
         piece = source.piece
         homes = part_homes(source.midi)
-        if plan.voices:
-            home = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
-            part_of_note = home[program]
-            program = np.array([voice.program for voice in plan.voices])[program]
-        else:
-            part_of_note = assign_parts(piece.tracks, self._open_parts(piece, request), notes, program, cut=plan.cut)
+        notes, program, part_of_note = best.notes, best.program, best.home
         parts = []
         for part in np.unique(part_of_note).tolist():
             mine = part_of_note == part
@@ -242,7 +300,7 @@ class Composer:
         facts = {
             "model": self.run.name,
             "model_sha256": self.run.sha256,
-            "seed": seed,
+            "seed": best.seed,
             "settings": {**asdict(settings), **asdict(request), "int8": self.int8},
             "source": source.name,
             "source_sha256": source.sha256,
@@ -257,9 +315,14 @@ class Composer:
                 "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),
             },
+            "study": study_facts,
+            "candidates": [
+                {"seed": each.seed, "faults": list(each.faults), "distance": round(each.distance, 4)}
+                for each in candidates
+            ],
             "licence": self.run.card.get("licence", "unknown"),
         }
-        return Take(midi, self._only_new(piece, plan, parts), notes, facts, found)
+        return Take(midi, self._only_new(piece, plan, parts), notes, facts, best.faults)
 
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:

@@ -283,6 +283,11 @@ class SequenceModel(nn.Module, ABC):
         """How many numbers are learned; a weight used twice counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
+    def head_parameters(self) -> Iterable[nn.Parameter]:
+        """What turns hidden states into scores: the weights that move when a piece is studied."""
+        head = self.field_head or self.head
+        return self.parameters() if head is None else head.parameters()
+
     def faster(self, *, int8: bool = False) -> Self:
         """Prepares, in place, for sampling on a CPU, and switches to `eval()`; elsewhere it only does the latter.
 

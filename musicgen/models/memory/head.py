@@ -97,8 +97,8 @@ class PointerHead(nn.Module):
         x = self.deepen[field](self.dropout(F.gelu(heard)))
         return self.norms[field](hidden + x)
 
-    def scores(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:
-        """Scores (B, T, K) of the field's values before memory; float32."""
+    def scores(self, field: int, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
+        """Scores (B, T, K) of the field's values before memory, float32; the onset counts where it comes before."""
         scores = self.outputs[field](y_BTC).float()
         if field == PITCH:
             scores = scores + self._by_interval(y_BTC, hints.last_pitch_BT)
@@ -107,7 +107,7 @@ class PointerHead(nn.Module):
         elif field == ONSET:
             scores = scores + self._by_distance(y_BTC, hints.x_BT)
         elif field == PART:
-            scores = self._of_parts(scores, y_BTC, hints.programs_BP)
+            scores = self._of_parts(scores, y_BTC, hints.programs_BP, onset_BT >= self.layout.position)
         if not self.training and self.sharpness[field] != 1:
             scores = scores * self.sharpness[field]
         return scores
@@ -138,13 +138,13 @@ class PointerHead(nn.Module):
         scores = self.distances(y_BTC).float().gather(2, distance.clamp(0, 2 * steps - 1))
         return F.pad(scores, (self.layout.position - self.layout.bos, 0))
 
-    def _of_parts(self, scores: Tensor, y_BTC: Tensor, programs_BP: Tensor) -> Tensor:
-        """Parts by number and by program; those that have not entered can't play."""
+    def _of_parts(self, scores: Tensor, y_BTC: Tensor, programs_BP: Tensor, plays_BT: Tensor) -> Tensor:
+        """Parts by number and by program; where one is to play, only those that have entered can."""
         at = self.layout.part - self.layout.meter
         there_BP = programs_BP >= 0
         keys_BPC = self.part_program(programs_BP + 1) + self.part_number.weight
         found = self.part_query(y_BTC).float() @ keys_BPC.float().transpose(1, 2) / math.sqrt(PART_WIDTH)
-        found = (scores[..., at:] + found).masked_fill(~there_BP[:, None], NEVER)
+        found = (scores[..., at:] + found).masked_fill(~there_BP[:, None] & plays_BT[..., None], NEVER)
         return torch.cat([scores[..., :at], found], dim=2)
 
     def log_gates(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:
@@ -182,7 +182,7 @@ class PointerHead(nn.Module):
             target_BT = targets_BTF[:, :, f]
             scored_BT = target_BT != pad
             inside_BT = (target_BT - self.first[f]).clamp(min=0)
-            scores = self.scores(f, y_BTC, hints)
+            scores = self.scores(f, y_BTC, hints, targets_BTF[:, :, ONSET])
             log_p = -F.cross_entropy(scores.flatten(0, 1), inside_BT.flatten(), reduction="none").view_as(inside_BT)
             if f in POINTERS:
                 log_g = self.log_gates(f, y_BTC, hints)

@@ -10,7 +10,7 @@ Shapes: B batch, T time, I columns, F fields, C width.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -261,6 +261,9 @@ class MemoryModel(SequenceModel):
     def sharpen(self, values: Sequence[float]) -> None:
         super().sharpen(values)
         self.pointer_head.sharpness = self.sharpness
+
+    def head_parameters(self) -> Iterable[nn.Parameter]:
+        return self.pointer_head.parameters()
 
     def faster(self, *, int8: bool = False) -> Self:
         super().faster(int8=int8)

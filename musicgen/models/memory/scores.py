@@ -14,7 +14,7 @@ from torch import Tensor
 
 from musicgen.models.memory.growing import Guesses, Memory
 from musicgen.models.memory.head import Hints, PointerHead
-from musicgen.models.memory.layout import FIELDS, MOST_PARTS, VELOCITY
+from musicgen.models.memory.layout import FIELDS, MOST_PARTS, ONSET, VELOCITY
 from musicgen.models.memory.sources import POINTERS
 
 __all__ = ["MemoryScores"]
@@ -66,7 +66,8 @@ class _Row:
         if field == VELOCITY:
             x = x + head.heard_loudness(self._hints.loudness_BTL)
         y = head.seen(field, self._hidden, x)
-        own = head.scores(field, y, self._hints).log_softmax(dim=-1)[0, 0]
+        onset = torch.tensor([[self._chosen[ONSET]]], device=y.device)
+        own = head.scores(field, y, self._hints, onset).log_softmax(dim=-1)[0, 0]
         if field not in POINTERS:
             return own.cpu().numpy()
         guesses = self._memory.guesses(field, self._chosen)
