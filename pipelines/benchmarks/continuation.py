@@ -141,7 +141,7 @@ def report(scores: Scores, order: list[str], kinds: list[str]) -> dict:
         mine = found[order[0]].value
         verdict = "" if not target.wanted() or np.isnan(mine) else "met" if target.met(mine) else "missed"
         rows.append([target.label, target.wanted(), verdict, *(each.show() for each in found.values())])
-    table(["figure", "target", order[0], TRUTH, *order], rows)
+    table(["figure", "target", "verdict", TRUTH, *order], rows)
 
     print("\nAUC by kind:\n")
     found = {kind: {name: scores.area(name, kinds=[kind]) for name in order} for kind in kinds}

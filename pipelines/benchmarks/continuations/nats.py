@@ -56,6 +56,6 @@ def _ids(tokenizer: Any, case: Case) -> tuple[np.ndarray, int]:
     """(ids of the piece around the cut, the first step that the music before the cut leaves open)."""
     whole = tokenizer.encode(case.piece).astype(np.int64)
     before = tokenizer.encode(until(case.piece, case.cut), until=case.cut)
-    half = len(before) - 2  # its last step says that the piece ends
+    half = len(before) - 1  # its last step says that the piece ends
     begin = max(0, half - MOST)
     return whole[begin : half + MOST], half - begin

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
@@ -30,14 +29,29 @@ TRIES = 12  # files that are read for every piece that is wanted, at most
 # Roland's TD-11 has rims and edges of its own; these are the General MIDI sounds that stand beside them.
 ROLAND = {22: 42, 26: 46, 58: 43}
 
+Say = Callable[[str], None]  # of progress
+
 
 @dataclass(frozen=True)
 class Source:
-    """Files below a folder of the collection; `never` where no training may use them."""
+    """Files below a folder of the collection; `never` where no training may use them.
+
+    `instrument` is what the folder's index.tsv has to say of a file: sounded by a piano is much that isn't for one.
+    """
 
     folder: str
     pattern: str
     never: bool = False
+    instrument: str = ""
+
+    def names(self, folder: Path) -> list[str]:
+        """The files' paths below their folder."""
+        names = [path.relative_to(folder).as_posix() for path in folder.glob(self.pattern)]
+        if not self.instrument:
+            return names
+        lines = (folder / "index.tsv").read_text(encoding="utf-8").splitlines()
+        fits = {line.partition(".mid")[0] for line in lines if re.search(rf"\t{self.instrument}\b[^\t]*(\t|$)", line)}
+        return [name for name in names if name.removesuffix(".mid") in fits]
 
 
 @dataclass(frozen=True)
@@ -49,9 +63,7 @@ class Kind:
 
 
 def _keyboard(piece: Piece) -> bool:
-    """Pianos and harpsichords, and more than a melody: studies for trumpet are often sounded by a piano."""
-    onsets = len(np.unique(np.concatenate([t.notes["start"] for t in piece.tracks])))
-    return all(not t.is_drum and t.program < 8 for t in piece.tracks) and onsets < 0.9 * piece.n_notes
+    return all(not t.is_drum and t.program < 8 for t in piece.tracks)
 
 
 def _drums(piece: Piece) -> set[bool]:
@@ -63,8 +75,8 @@ KINDS = {
         (
             Source("polish_scores", "keyboard/*.mid"),
             Source("polish_scores", "piano_1-2/*.mid"),
-            Source("mutopia_pd", "*.mid"),
-            Source("mutopia_more", "**/*.mid"),
+            Source("mutopia_pd", "*.mid", instrument="(Piano|Harpsichord)"),
+            Source("mutopia_more", "**/*.mid", instrument="(Piano|Harpsichord)"),
         ),
         _keyboard,
     ),
@@ -168,7 +180,7 @@ def cases(
     limit: int,
     unseen: Unseen,
     work: Path,
-    say: Callable[[str], None],
+    say: Say,
     elsewhere: Mapping[str, Path] | None = None,
 ) -> Iterator[Case]:
     """`limit` pieces of each kind, or as many as there are; `elsewhere` has the folders of sources not below `data`."""
@@ -182,7 +194,7 @@ def cases(
                 continue
             files += 1
             try:
-                case = _case(where.of(folder), name, f"{folder}/{name}", kind, work)
+                case = _case(where.of(folder), name, f"{folder}/{name}", kind, work, say)
             except (MusicgenError, ValueError, OSError) as error:
                 say(f"{folder}/{name} is left out: {error}")
                 continue
@@ -199,7 +211,7 @@ def _in_turn(where: Folders, kind: Kind, unseen: Unseen) -> Iterator[tuple[str, 
     queues = []
     for source in kind.sources:
         folder = where.of(source.folder)
-        names = [path.relative_to(folder).as_posix() for path in folder.glob(source.pattern)]
+        names = source.names(folder) if folder.is_dir() else []
         names = list(chain.from_iterable(_tunes(folder, name) if name.endswith(".abc") else [name] for name in names))
         names = unseen.usable(source, names)
         names.sort(key=lambda name: hashlib.sha256(name.encode()).hexdigest())
@@ -226,9 +238,9 @@ def _opening(case: Case) -> str:
     return np.diff(pitch).tobytes().hex()
 
 
-def _case(folder: Path, name: str, label: str, kind: str, work: Path) -> Case | None:
+def _case(folder: Path, name: str, label: str, kind: str, work: Path, say: Say) -> Case | None:
     """The piece, cut; None where it isn't of its kind, or has no eight bars to hear after its middle."""
-    piece = _as_midi(folder, name, label, work)
+    piece = _as_midi(folder, name, label, work, say)
     if piece is None or not KINDS[kind].fits(piece):
         return None
     lines = bar_lines(piece)
@@ -253,7 +265,7 @@ def _plays(notes: np.ndarray, cut: int, piece: Piece) -> bool:
     return bool(recent.sum() >= FEWEST_NOTES)
 
 
-def _as_midi(folder: Path, name: str, label: str, work: Path) -> Piece | None:
+def _as_midi(folder: Path, name: str, label: str, work: Path, say: Say) -> Piece | None:
     """The piece as a MIDI file has it, whatever it was; read once, as scores take their time."""
     kept = work / "pieces" / f"{hashlib.sha256(label.encode()).hexdigest()[:16]}.mid"
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -265,7 +277,7 @@ def _as_midi(folder: Path, name: str, label: str, work: Path) -> Piece | None:
             (match,) = re.findall(rf"^X:\s*{tune}\b.*?(?=^X:|\Z)", text, re.MULTILINE | re.DOTALL)[:1]
             path = kept.with_suffix(".abc")
             path.write_text(match, encoding="utf-8")
-        print(f"reading {label}", file=sys.stderr, flush=True)
+        say(f"reading {label}")
         write(_general(read(path)), kept)
     piece = read(kept)
     return piece if piece.n_notes else None

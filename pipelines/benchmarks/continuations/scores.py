@@ -91,7 +91,7 @@ class Scores:
         for case in self.cases:
             made = [of(case, k) for k in range(takes)] if callable(of) else of[case.name]
             heard = [measured(new, case.before) for new in made if new is not None and len(new.notes)]
-            self.missing[rival] += sum(new is None for new in made)
+            self.missing[rival] += len(made) - len(heard)
             if heard:
                 self.values[rival][case.name] = heard
                 (true,) = self.values[TRUTH][case.name]
