@@ -75,7 +75,7 @@ def polyphony(new: Passage, before: Passage) -> float:
 
 def density(new: Passage, before: Passage) -> float:
     """Notes a quarter."""
-    return len(new.notes) / float(new.bars[-1] - new.bars[0])
+    return len(new.notes) / float(new.bars[-1] - new.bars[0]) if new.n_bars else np.nan
 
 
 def onset_gaps(new: Passage, before: Passage) -> Histogram:
@@ -261,7 +261,7 @@ def seam(new: Passage, before: Passage) -> float:
     """
     old, now = before.last(2), new.only(0, 2)
     if not len(old.notes) or not len(now.notes):
-        return 1.0
+        return np.nan if not len(before.notes) else 1.0
     changes = [abs(np.log(density(now, old) / density(old, old))), abs(velocity(now, old) - velocity(old, old)) / 32]
     a, b = pitch_classes(old, old), pitch_classes(now, old)
     if a is not None and b is not None:

@@ -14,6 +14,8 @@ __all__ = ["COMPARED", "NUMBERS", "Compared", "distances", "features", "measured
 
 Value = float | np.ndarray | None
 
+ON_GRID = 0.1  # of the onsets may lie beside the grid that a piece is said to keep
+
 
 @dataclass(frozen=True)
 class Compared:
@@ -66,6 +68,9 @@ COMPARED: dict[str, Compared] = {
 # Told as they are, beside those above that are numbers.
 TOLD: dict[str, Callable[[Passage, Passage], float]] = {
     "off the grid": s.off_grid,
+    "off a grid that the prompt keeps": lambda new, before: (
+        s.off_grid(new, before) if s.off_grid(before.last(), before) <= ON_GRID else np.nan
+    ),
     "lost parts": s.lost_parts,
     "broken lines": s.broken_lines,
     "density over the prompt's": lambda new, before: _over(s.density(new, before), s.density(before.last(), before)),

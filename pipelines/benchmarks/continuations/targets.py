@@ -67,7 +67,7 @@ TARGETS = (
     Target("the same, bands and pop", _distance, below=0.70, kinds=BANDS_AND_POP),
     Target("new drum notes within the kit", _value("drums in the kit"), above=0.97, kinds=WITH_DRUMS),
     Target("groove of adjacent bars, drums", _value("drum groove"), above=0.55, kinds=WITH_DRUMS),
-    Target("off-grid onsets in scores", _value("off the grid"), below=0.03, kinds=SCORES),
+    Target("off-grid onsets in scores", _value("off a grid that the prompt keeps"), below=0.03, kinds=SCORES),
     Target("likeness to the best earlier bar", _value("bar likeness"), above=0.28),
     Target("bars that return, exactly or transposed", _value("transposed returns"), above=0.08),
     Target("takes that lose a part", _share("lost parts", lambda lost: lost > 0), below=0.03),
