@@ -20,7 +20,7 @@ from continuations.passage import ROW, Case, Passage, bar_lines, passage_of, unt
 from continuations.pieces import KINDS, Unseen, cut_bar
 from continuations.rivals import earlier, markov, repeat, strangers, truth
 from continuations.scores import STRANGER, Scores, bootstrap, over_stranger
-from continuations.takes import passage_from
+from continuations.takes import Player, passage_from
 
 NOTHING = Passage(np.empty(0, ROW), np.array([0.0, 4.0]))
 
@@ -237,19 +237,44 @@ def test_a_continued_file_is_heard_in_the_parts_of_the_piece(tmp_path):
     take = passage_from(tmp_path / "take.mid", case)
     assert take.notes["part"].tolist() == [1, 2]
     assert take.notes["start"].tolist() == [81, 81]
-    (tmp_path / "none.mid").write_bytes(b"")
     assert passage_from(tmp_path / "none.mid", case) is None
+
+
+def test_takes_are_drawn_once_and_what_fails_is_known(tmp_path, monkeypatch):
+    case = case_of(piece(40), tmp_path)
+    write(case.piece, tmp_path / "whole.mid")
+    command = tmp_path / "musicgen"
+    command.write_text(
+        f"""#!/bin/sh
+echo "$@" >> {tmp_path}/calls
+for last in "$@"; do :; done
+[ "$last" = fail ] && exit 3
+cp {tmp_path}/whole.mid ./a.1.mid; cp {tmp_path}/whole.mid ./a.2.mid
+"""
+    )
+    command.chmod(0o755)
+    monkeypatch.setattr(Player, "digest", lambda self: "digest" + "".join(self.options))
+    told: list[str] = []
+    player = Player.of(f"old={command}", seed=5, work=tmp_path)
+    for _ in range(2):
+        takes = player.draw([case], takes=2, jobs=1, say=told.append)["a"]
+        assert [take.contents for take in takes] == [case.truth.contents] * 2
+    (call,) = (tmp_path / "calls").read_text().splitlines()
+    assert call.startswith(f"continue {case.prompt} --from 21 --bars 8 --seed 5 -n 2 -o ")
+    broken = Player.of(f"old={command} fail", seed=5, work=tmp_path)
+    assert broken.draw([case], takes=2, jobs=1, say=told.append)["a"] == [None, None]
 
 
 def test_what_training_saw_is_left_out(tmp_path):
     lines = [("scores/a/one.mid", "train"), ("scores/a/two.mid", "test"), ("tunes/irish.abc#12 A Reel", "test")]
+    lines += [("tunes/irish.abc#7 A Jig", "test"), ("tunes/irish.abc#7 Another", "train")]
     text = "\n".join(json.dumps({"source": source, "split": split}) for source, split in lines)
     (tmp_path / "pieces.jsonl").write_text(text)
     seen = Unseen(corpus=tmp_path)
     score, folk = KINDS["piano score"].sources[0], KINDS["folk"].sources
     assert seen.usable(score, ["a/one.mid", "a/two.mid", "a/three.mid"]) == ["a/two.mid"]
     assert seen.usable(folk[0], ["jigs1.mid"]) == ["jigs1.mid"], "never trained on"
-    assert seen.usable(folk[1], ["irish.abc#1", "irish.abc#12"]) == ["irish.abc#12"]
+    assert seen.usable(folk[1], ["irish.abc#1", "irish.abc#7", "irish.abc#12"]) == ["irish.abc#12"]
     assert seen.usable(folk[2], ["song.mxl"]) == ["song.mxl"], "the corpus has nothing of it"
     assert Unseen().usable(score, ["a/two.mid"]) == []
     (tmp_path / "list").write_text("polish_scores/a/two.mid\nopenewld_pd/\n")

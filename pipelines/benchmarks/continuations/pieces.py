@@ -153,10 +153,10 @@ class Unseen:
         return path in self.listed or path.partition("#")[0] in self.listed or path.startswith(self.folders)
 
     def _split(self, name: str) -> str | None:
-        for tail, split in self.splits.get(_name(name), []):
-            if _ends(_tune(name), tail) or _ends(tail, _tune(name)):
-                return split
-        return None
+        """Where the corpus has a file, None where it hasn't; a number that two tunes bear is where training saw one."""
+        known = self.splits.get(_name(name), [])
+        splits = {split for tail, split in known if _ends(_tune(name), tail) or _ends(tail, _tune(name))}
+        return None if not splits else "test" if splits == {"test"} else "train"
 
 
 def _name(path: str) -> str:

@@ -117,17 +117,15 @@ class Player:
             made = sorted(Path(folder).glob("*.mid"), key=lambda path: (len(path.name), path.name))
             if error:
                 say(f"{self.name}, {case.name}: {error[0]}")
-            for k, file in enumerate(files):
-                # An empty file says that there is no take to be had.
-                content = made[k].read_bytes() if k < len(made) else b""
+            for path, file in zip(made, files, strict=False):  # what wasn't made is tried again by the next run
                 temporary = file.with_suffix(".part")
-                temporary.write_bytes(content)
+                temporary.write_bytes(path.read_bytes())
                 temporary.replace(file)
 
 
 def passage_from(file: Path, case: Case) -> Passage | None:
     """The new bars of a continued file in the parts of the case; None where there is no such file to read."""
-    if not file.stat().st_size:
+    if not file.is_file():
         return None
     try:
         piece = read(file)
