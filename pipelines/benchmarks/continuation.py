@@ -108,7 +108,10 @@ def main() -> int:
         pictures(music, drawn, chosen.rolls, each=chosen.rolls_a_kind)
     if chosen.json:
         chosen.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
+    silent = [name for name in drawn if not scores.values[name]]
+    for name in silent:
+        say(f"{name} made no take")
+    return 1 if silent else 0
 
 
 def say(line: str) -> None:

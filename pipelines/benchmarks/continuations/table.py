@@ -19,7 +19,10 @@ ON_GRID = 0.1  # of the onsets may lie beside the grid that a piece is said to k
 
 @dataclass(frozen=True)
 class Compared:
-    """A statistic, how far two of its values are apart, and the distance below which two values are as good as one."""
+    """A statistic, how far two of its values are apart, and the distance below which two values are as good as one.
+
+    Without that floor a statistic in which a stranger happens to be right, as when no bar returns, would weigh most.
+    """
 
     of: Callable[[Passage, Passage], Value]
     apart: Callable
@@ -44,26 +47,26 @@ COMPARED: dict[str, Compared] = {
     "onset gaps": Compared(s.onset_gaps, s.earth, 0.1),
     "durations": Compared(s.durations, s.earth, 0.1),
     "places in the bar": Compared(s.places, s.total_variation),
-    "groove": Compared(s.groove, _difference),
-    "velocity": Compared(s.velocity, _difference, 1.0),
+    "groove": Compared(s.groove, _difference, 0.05),
+    "velocity": Compared(s.velocity, _difference, 2.0),
     "velocities": Compared(s.velocities, s.earth, 0.1),
-    "exact returns": Compared(s.exact_returns, _difference),
-    "transposed returns": Compared(s.transposed_returns, _difference),
-    "rhythmic returns": Compared(s.rhythmic_returns, _difference),
-    "bar likeness": Compared(s.likeness, _difference),
+    "exact returns": Compared(s.exact_returns, _difference, 1 / 8),
+    "transposed returns": Compared(s.transposed_returns, _difference, 1 / 8),
+    "rhythmic returns": Compared(s.rhythmic_returns, _difference, 1 / 8),
+    "bar likeness": Compared(s.likeness, _difference, 0.05),
     "intervals": Compared(s.intervals, s.earth, 0.1),
-    "steps": Compared(s.steps, _difference),
-    "leaps": Compared(s.leaps, _difference),
+    "steps": Compared(s.steps, _difference, 0.05),
+    "leaps": Compared(s.leaps, _difference, 0.05),
     "range": Compared(s.pitch_range, _difference, 1.0),
     "growth of range": Compared(s.range_growth, _difference, 0.5),
-    "parts present": Compared(s.parts_present, _difference),
+    "parts present": Compared(s.parts_present, _difference, 0.05),
     "shares of parts": Compared(s.shares, s.total_variation),
     "overlaps in lines": Compared(s.overlaps, _difference, 0.01),
     "drum kit": Compared(s.kit, s.total_variation),
     "drums in the kit": Compared(s.in_kit, _difference),
     "drum pattern": Compared(s.drum_pattern, s.total_variation),
-    "drum groove": Compared(s.drum_groove, _difference),
-    "seam": Compared(s.seam, _difference),
+    "drum groove": Compared(s.drum_groove, _difference, 0.05),
+    "seam": Compared(s.seam, _difference, 0.05),
 }
 # Told as they are, beside those above that are numbers.
 TOLD: dict[str, Callable[[Passage, Passage], float]] = {
