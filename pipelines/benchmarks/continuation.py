@@ -29,7 +29,7 @@ from continuations.passage import Case, Passage
 from continuations.pieces import KINDS, Unseen, cases
 from continuations.rivals import RIVALS, strangers
 from continuations.rolls import draw
-from continuations.scores import STRANGER, TRUTH, Scores, bootstrap
+from continuations.scores import CONTROL, STRANGER, TRUTH, Scores, bootstrap
 from continuations.table import COMPARED, NUMBERS
 from continuations.takes import Player, own_command
 from continuations.targets import TARGETS
@@ -130,8 +130,9 @@ def report(scores: Scores, order: list[str], kinds: list[str]) -> dict:
     result: dict = {"distance": {}, "targets": {}, "statistics": {}, "auc": {}}
     print("Distance to the truth over a stranger's, geometric mean over statistics:\n")
     rows = []
-    for kind in [*kinds, "all kinds"]:
-        found = {name: scores.distance(name, kinds=kinds if kind == "all kinds" else [kind]) for name in order}
+    groups = {**{kind: [kind] for kind in kinds}, "all kinds": kinds}
+    for kind, mine in groups.items():
+        found = {name: scores.distance(name, kinds=mine) for name in order}
         result["distance"][kind] = {name: vars(each) for name, each in found.items()}
         rows.append([kind, *(each.show(".2f") for each in found.values())])
     table(["kind", *order], rows)
@@ -141,15 +142,16 @@ def report(scores: Scores, order: list[str], kinds: list[str]) -> dict:
     for target in TARGETS:
         found = {name: target.estimate(scores, name, kinds) for name in [TRUTH, *order]}
         result["targets"][target.label] = {name: vars(each) for name, each in found.items()}
-        mine = found[order[0]].value
-        verdict = "" if not target.wanted() or np.isnan(mine) else "met" if target.met(mine) else "missed"
+        ours = found[order[0]].value
+        verdict = "" if not target.wanted() or np.isnan(ours) else "met" if target.met(ours) else "missed"
         rows.append([target.label, target.wanted(), verdict, *(each.show() for each in found.values())])
     table(["figure", "target", "verdict", TRUTH, *order], rows)
 
-    print("\nAUC by kind:\n")
-    found = {kind: {name: scores.area(name, kinds=[kind]) for name in order} for kind in kinds}
+    print(f"\nAUC by kind; the control is {CONTROL}:\n")
+    found = {kind: {name: scores.area(name, kinds=mine) for name in [*order, CONTROL]} for kind, mine in groups.items()}
     result["auc"] = {kind: {name: vars(each) for name, each in row.items()} for kind, row in found.items()}
-    table(["kind", *order], [[kind, *(each.show(".2f") for each in row.values())] for kind, row in found.items()])
+    rows = [[kind, *(each.show(".2f") for each in row.values())] for kind, row in found.items()]
+    table(["kind", *order, "control"], rows)
 
     print("\nStatistics, means over pieces:\n")
     rows = []

@@ -19,7 +19,7 @@ from continuations.classifier import area_under_curve, cross_validated
 from continuations.passage import ROW, Case, Passage, bar_lines, passage_of, until
 from continuations.pieces import KINDS, Unseen, cut_bar
 from continuations.rivals import earlier, markov, repeat, strangers, truth
-from continuations.scores import STRANGER, Scores, bootstrap, over_stranger
+from continuations.scores import CONTROL, STRANGER, Scores, bootstrap, over_stranger
 from continuations.takes import Player, passage_from
 
 NOTHING = Passage(np.empty(0, ROW), np.array([0.0, 4.0]))
@@ -325,5 +325,6 @@ def test_from_takes_to_figures(tmp_path):
     assert scores.missing == {STRANGER: 0, "the truth itself": 0, "nothing": 6}
     assert scores.number("truth", lambda one: one["density"], kinds=["pop piano"]).value == 2
     assert scores.area("the truth itself", kinds=["pop piano"]).value == pytest.approx(0.5)
+    assert 0 <= scores.area(CONTROL, kinds=["pop piano"]).value <= 1
     assert np.isnan(scores.distance("nothing", kinds=["pop piano"]).value)
     assert json.loads(json.dumps(scores.as_json()))["numbers"]["truth"]["piece 0"][0]["density"] == 2

@@ -16,9 +16,10 @@ from .passage import BARS, Case, Passage
 from .rivals import Rival
 from .table import COMPARED, NUMBERS, Value, distances, features, measured
 
-__all__ = ["STRANGER", "TRUTH", "Estimate", "Scores", "bootstrap", "over_stranger"]
+__all__ = ["CONTROL", "STRANGER", "TRUTH", "Estimate", "Scores", "bootstrap", "over_stranger"]
 
 TRUTH, STRANGER = "truth", "a stranger's bars"
+CONTROL = "true bars told from true bars: the last eight before the cut, beside what was before them"
 DRAWS = 1000
 FEWEST = 3  # pieces of which a statistic can be averaged
 
@@ -75,6 +76,7 @@ class Scores:
     values: dict[str, dict[str, list[dict[str, Value]]]] = field(default_factory=dict)
     far: dict[str, dict[str, list[dict[str, float]]]] = field(default_factory=dict)
     recent: dict[str, dict[str, Value]] = field(default_factory=dict)  # of the eight bars before the cut
+    older: dict[str, dict[str, Value]] = field(default_factory=dict)  # of the eight before those, where there are any
     missing: dict[str, int] = field(default_factory=dict)  # takes that a rival couldn't make
 
     def __post_init__(self) -> None:
@@ -83,6 +85,8 @@ class Scores:
         for case in self.cases:
             older = case.before.only(0, max(0, case.bar - BARS))
             self.recent[case.name] = measured(case.before.last(), older)
+            if len(older.notes):
+                self.older[case.name] = measured(older.last(), older.only(0, max(0, older.n_bars - BARS)))
             self.values[TRUTH][case.name] = [measured(case.truth, case.before)]
 
     def add(self, rival: str, of: Rival | dict[str, list[Passage | None]], *, takes: int) -> None:
@@ -130,16 +134,20 @@ class Scores:
         return {s: _mean([_mean([one[s] for one in self.far[rival][name]]) for name in names]) for s in COMPARED}
 
     def area(self, rival: str, *, kinds: Sequence[str]) -> Estimate:
-        """The area under the curve of a classifier that tells the rival's takes from true continuations."""
-        names = [name for name in self.values[rival] if self.kinds[name] in kinds]
-        takes = [(name, one) for name in names for one in self.values[rival][name]]
-        truths = [(name, self.values[TRUTH][name][0]) for name in names]
+        """The area under the curve of a classifier that tells the rival's takes from true continuations.
+
+        CONTROL is a rival here: true continuations again, of the same pieces eight bars earlier.
+        """
+        if rival == CONTROL:
+            names = [name for name in self.older if self.kinds[name] in kinds]
+            takes = [(name, features(self.recent[name], self.older[name])) for name in names]
+        else:
+            names = [name for name in self.values[rival] if self.kinds[name] in kinds]
+            takes = [(name, features(one, self.recent[name])) for name in names for one in self.values[rival][name]]
+        truths = [(name, features(self.values[TRUTH][name][0], self.recent[name])) for name in names]
         if len(names) < 2 * FEWEST:
             return Estimate(np.nan)
-        told = [
-            np.array([list(features(one, self.recent[name]).values()) for name, one in rows])
-            for rows in (takes, truths)
-        ]
+        told = [np.array([list(one.values()) for _, one in rows]) for rows in (takes, truths)]
         owners = tuple([name for name, _ in rows] for rows in (takes, truths))
         scores = cross_validated(*told, pieces=owners, kinds=self.kinds)
         place = {name: n for n, name in enumerate(names)}
