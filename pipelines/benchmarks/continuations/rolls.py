@@ -29,7 +29,10 @@ def draw(case: Case, takes: dict[str, Passage], path: Path) -> None:
             colour = DRUMS if mine["drum"].all() else COLOURS[part % len(COLOURS)]
             length = np.where(mine["drum"], 0.12, mine["duration"])
             alpha = 0.25 + 0.75 * np.clip(mine["velocity"], 0, 127) / 127
-            ax.barh(mine["pitch"], length, left=mine["start"], height=0.9, color=[(colour, a) for a in alpha.tolist()])
+            height = 1.8 if mine["drum"].all() else 1.0  # semitones; short strokes are hard to see
+            ax.barh(
+                mine["pitch"], length, left=mine["start"], height=height, color=[(colour, a) for a in alpha.tolist()]
+            )
         for line in (*recent.bars, *new.bars):
             ax.axvline(line, color="0.85", linewidth=0.6, zorder=0)
         ax.axvline(new.bars[0], color="black", linewidth=1.2)
