@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from musicgen.sampling.continuation import Plan, Request, assign_parts, make_pla
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.names import as_called
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import StudySettings, study
 
@@ -56,6 +58,11 @@ class Source:
     name: str
     sha256: str
     text: str | None = None  # of an ABC file: its first tune, as it stands there
+
+    @cached_property
+    def heard(self) -> Piece:
+        """The piece as a model is to hear it; see `names.as_called`."""
+        return as_called(self.piece, self.midi)
 
 
 @dataclass(frozen=True)
@@ -174,7 +181,7 @@ class Composer:
         """
         settings = (sampling or SamplingSettings()).validate()
         studying = studying or Studying()
-        plan = make_plan(source.piece, self.tokenizer, request=request, context=self.model.context)
+        plan = make_plan(source.heard, self.tokenizer, request=request, context=self.model.context)
         model, updates = self._studied(source, plan, request, studying)
         prompt = self._read(plan, model)
         study_facts = {"updates": updates, "pieces": 1 + len(studying.also) if updates else 0}
@@ -186,7 +193,7 @@ class Composer:
         settings = StudySettings(updates=studying.updates)
         pieces = [np.concatenate([plan.past, plan.prompt])]
         if studying.whole and request.start is not None:
-            pieces = [self.tokenizer.encode(source.piece).astype(np.int64)]
+            pieces = [self.tokenizer.encode(source.heard).astype(np.int64)]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
         updates = settings.updates_for(sum(len(ids) for ids in pieces))
         if not updates or not self.model.recalls or not plan.voices:
@@ -250,14 +257,14 @@ class Composer:
     def _candidate(
         self, source: Source, plan: Plan, request: Request, seed: int, notes: np.ndarray, program: np.ndarray
     ) -> Candidate:
-        tracks = source.piece.tracks
+        tracks = source.heard.tracks
         if plan.voices:
             voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
             programs = np.array([voice.program for voice in plan.voices])
             home, program = voices[program], programs[program]
         else:
-            home = assign_parts(tracks, self._open_parts(source.piece, request), notes, program, cut=plan.cut)
-        new, before = stretches(source.piece, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
+            home = assign_parts(tracks, self._open_parts(source.heard, request), notes, program, cut=plan.cut)
+        new, before = stretches(source.heard, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
         asked = None
         if plan.constraints.parts is not None:
             asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
@@ -310,7 +317,7 @@ class Composer:
             "notes_added": joined.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(seconds, 3),
-            "warnings": [*piece.warnings, *planned, *notices],
+            "warnings": [*source.heard.warnings, *planned, *notices],
             "statistics": {
                 "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),
