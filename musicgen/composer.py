@@ -35,6 +35,7 @@ from musicgen.sampling.continuation import Plan, Request, assign_parts, make_pla
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.manner import in_the_manner_of
 from musicgen.sampling.names import as_called
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import StudySettings, study
@@ -264,6 +265,7 @@ class Composer:
             home, program = voices[program], programs[program]
         else:
             home = assign_parts(tracks, self._open_parts(source.heard, request), notes, program, cut=plan.cut)
+        notes = in_the_manner_of(source.piece, plan, notes, home, tokenizer=self.tokenizer, seed=seed)
         new, before = stretches(source.heard, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
         asked = None
         if plan.constraints.parts is not None:
