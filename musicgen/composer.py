@@ -37,6 +37,7 @@ from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of
 from musicgen.sampling.names import as_called
+from musicgen.sampling.pedal import pedalled
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import StudySettings, study
 
@@ -299,6 +300,7 @@ class Composer:
                 drums = value == DRUMS
                 new = notes[mine & (program == value)]
                 parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
+        parts = pedalled(parts, source.midi, piece, plan)
         midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=request.start is None)
         joined = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in piece.tracks)
@@ -347,13 +349,16 @@ class Composer:
         tracks = []
         for part in parts:
             notes = part.notes.copy()
+            controls = part.controls.copy()
             notes["start"] -= plan.cut
+            controls["tick"] -= plan.cut
             tracks.append(
                 Track(
                     part.name or program_name(part.program, is_drum=part.is_drum).title(),
                     part.program,
                     part.is_drum,
                     notes,
+                    controls,
                 )
             )
         tempos = np.array([(0, piece.tempo_at(plan.cut))], TEMPO)
