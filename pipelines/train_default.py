@@ -5,7 +5,8 @@
     python pipelines/train_default.py --work runs/default --ship musicgen/pretrained/default
 
 Only what the catalogue says may be passed on is taken. The corpus is built once in the work folder, every kind of
-music with the share of windows that `SHARES` says. The run is resumable: call it again. With --ship the best checkpoint is written in float16 with its card.
+music with the share of windows that `SHARES` says. The run is resumable: call it again. With --ship the best
+checkpoint is written in float16 with its card.
 """
 
 from __future__ import annotations
