@@ -16,8 +16,6 @@ from musicgen.cli.main import cli
 from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `pictures`")
-
 RECIPE = """
 [model]
 family = "{family}"
