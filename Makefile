@@ -9,7 +9,7 @@ SMOKE := tests/test_bounds.py tests/io/test_interop.py tests/io/test_score.py te
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 EXAMPLE := corpora/examples/schubert-unfinished.mid
 
-.PHONY: demo test test-bounds lint types readme bench torture clean
+.PHONY: demo test test-avx2 test-bounds lint types readme bench torture clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -19,6 +19,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# The numbers a second time, from the instructions of a CPU without AVX-512; where there are no more it is the same.
+test-avx2: $(VENV)/installed-dev
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest tests/models tests/training tests/sampling
 
 # With the oldest versions that pyproject.toml allows, tests that need each of them.
 test-bounds: $(BOUNDS)/installed
