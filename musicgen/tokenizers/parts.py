@@ -64,7 +64,8 @@ class Voice:
 def voices_of(piece: Piece) -> tuple[Voice, ...]:
     """The parts of a piece in the order of their numbers: melodic ones by mean pitch from below, then drums.
 
-    A track with notes is a part. Where there are more than fit, the last numbers share: tracks of one kind go together.
+    A track with notes is a part. Where there are more than fit, the last numbers share: drums with drums, and the
+    highest of the melodic ones with one another.
     """
     found = []
     for number, track in enumerate(piece.tracks):
@@ -73,12 +74,15 @@ def voices_of(piece: Piece) -> tuple[Voice, ...]:
     found.sort()
     voices = [Voice(DRUMS if drums else piece.tracks[n].program, (n,)) for drums, _, n in found]
     while len(voices) > MOST_PARTS:
-        last = voices.pop()
-        into = next(
-            (i for i in reversed(range(len(voices))) if (voices[i].program == DRUMS) == (last.program == DRUMS)), -1
-        )
-        voices[into] = replace(voices[into], tracks=(*voices[into].tracks, *last.tracks))
+        # The last one with a neighbour of its kind: a single part of drums must not join a melody.
+        n = next(n for n in range(len(voices) - 1, 0, -1) if _is_kit(voices[n]) == _is_kit(voices[n - 1]))
+        last = voices.pop(n)
+        voices[n - 1] = replace(voices[n - 1], tracks=(*voices[n - 1].tracks, *last.tracks))
     return tuple(voices)
+
+
+def _is_kit(voice: Voice) -> bool:
+    return voice.program == DRUMS
 
 
 def is_played(piece: Piece) -> bool:
