@@ -170,8 +170,7 @@ class Composer:
 
         First the piece is studied (`Studying`). Of each take several candidates are drawn, with seeds that follow from
         its own, and the best is kept: one that no listener would call broken, and the nearest to the music before the
-        cut. Its facts hold the seed that was used and what was refused. Raises UsageError for a request that doesn't
-        fit the piece.
+        cut. Its facts say what the others were. Raises UsageError for a request that doesn't fit the piece.
         """
         settings = (sampling or SamplingSettings()).validate()
         studying = studying or Studying()
@@ -248,7 +247,7 @@ class Composer:
         ]
         if best.faults:
             notices.append(f"broken: {' and '.join(best.faults)}, the best of {len(candidates)} candidates")
-        return self._join(source, plan, request, settings, best, tuple(notices), candidates, study_facts)
+        return self._join(source, plan, request, settings, seed, best, tuple(notices), candidates, study_facts)
 
     def _candidate(
         self, source: Source, plan: Plan, request: Request, seed: int, notes: np.ndarray, program: np.ndarray
@@ -273,6 +272,7 @@ class Composer:
         plan: Plan,
         request: Request,
         settings: SamplingSettings,
+        seed: int,
         best: Candidate,
         notices: tuple[str, ...],
         candidates: list[Candidate],
@@ -303,7 +303,7 @@ class Composer:
         facts = {
             "model": self.run.name,
             "model_sha256": self.run.sha256,
-            "seed": best.seed,
+            "seed": seed,
             "settings": {**asdict(settings), **asdict(request), "int8": self.int8},
             "source": source.name,
             "source_sha256": source.sha256,
@@ -320,7 +320,12 @@ class Composer:
             },
             "study": study_facts,
             "candidates": [
-                {"seed": each.seed, "faults": list(each.faults), "distance": round(each.distance, 4)}
+                {
+                    "seed": each.seed,
+                    "faults": list(each.faults),
+                    "distance": round(each.distance, 4),
+                    "kept": each is best,
+                }
                 for each in candidates
             ],
             "licence": self.run.card.get("licence", "unknown"),
