@@ -14,7 +14,7 @@ Sources: See et al. 2017 (arXiv:1704.04368) and Merity et al. 2016 (arXiv:1609.0
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,7 @@ class PointerHead(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.sharpness = (1.0,) * FIELDS
+        self.packed: Any = None  # `Packed`, for sampling
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
         for part in (*self.learn.parameters(), *self.deepen.parameters()):

@@ -35,7 +35,7 @@ from musicgen.models.memory.layout import (
     VELOCITY,
     MemoryLayout,
 )
-from musicgen.models.memory.scores import MemoryScores
+from musicgen.models.memory.scores import MemoryScores, Packed
 from musicgen.models.memory.sources import POINTERS, Recalled, nothing_of, recall
 
 __all__ = ["MemoryModel", "MemoryState"]
@@ -275,4 +275,9 @@ class MemoryModel(SequenceModel):
         return self
 
     def _pack_head(self) -> None:
-        pass
+        self.pointer_head.packed = Packed(self.pointer_head)
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self.pointer_head.packed = None
+        return super().train(mode)
