@@ -13,7 +13,7 @@ import torch
 
 from musicgen.corpus.augment import draw_transposition
 from musicgen.corpus.split import spread
-from musicgen.errors import UnreadableError
+from musicgen.errors import UnreadableError, UsageError
 from musicgen.recipe import AugmentSettings
 
 __all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
@@ -46,9 +46,14 @@ class Batches:
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
+        if (augment.infill or augment.accompany) and not hasattr(tokenizer, "as_task"):
+            raise UsageError(
+                f"[augment] asks for tasks, and the tokenizer {tokenizer.name} has none",
+                hint="leave infill and accompany out",
+            )
         weights = source.weights("train") if hasattr(source, "weights") else np.ones(len(self.spans))
-        # Of whole numbers where nothing is weighted, so that the draws stay those of older runs.
-        self.ends = np.cumsum(self.spans[:, 1] * (weights if (weights != 1).any() else 1))
+        self.weighted = bool((weights != 1).any())
+        self.ends = np.cumsum(self.spans[:, 1] * weights if self.weighted else self.spans[:, 1])
         self.pad = tokenizer.vocabulary.id("pad")
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -98,8 +103,7 @@ class Batches:
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """What lies before a window in its piece, and the window."""
-        last = self.ends[-1]
-        where = int(rng.integers(last)) if self.ends.dtype.kind == "i" else rng.random() * last
+        where = rng.random() * self.ends[-1] if self.weighted else int(rng.integers(self.ends[-1]))
         piece = min(int(np.searchsorted(self.ends, where, side="right")), len(self.ends) - 1)
         offset, size = self.spans[piece].tolist()
         latest = max(0, size - self.length - 1)
