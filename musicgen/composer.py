@@ -27,6 +27,8 @@ from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_mid
 from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
+from musicgen.models.hardware import INT8_BLOCK, has_int8
+from musicgen.models.head import Linear
 from musicgen.piece import METER, TEMPO, Piece, Track
 from musicgen.resources import bundled_models
 from musicgen.sampling.continuation import Plan, Request, assign_parts, faults, make_plan, new_notes
@@ -96,17 +98,32 @@ def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -
     return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text)
 
 
+def _check_int8(run: Run, device: str) -> None:
+    if not device.startswith("cpu"):
+        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="--int8", hint="use --device cpu")
+    if not has_int8():
+        what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
+    if not any(isinstance(layer, Linear) and layer.quantisable for layer in run.model.modules()):
+        what = f"this {run.model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
+
+
 class Composer:
     """Continues pieces with one trained model."""
 
     def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
         """`device` is auto, cpu, cuda or mps; auto takes a GPU only for a model that is faster there.
 
-        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact.
+        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact. Raises UsageError for a device
+        that isn't there, and for `int8` where it can't be had.
         """
         self.run, self.tokenizer = run, run.tokenizer
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() and run.model.n_parameters > GPU_FROM_PARAMETERS else "cpu"
+            worth = run.model.n_parameters > GPU_FROM_PARAMETERS and not int8
+            device = "cuda" if worth and torch.cuda.is_available() else "cpu"
+        if int8:
+            _check_int8(run, device)
         try:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):

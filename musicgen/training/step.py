@@ -17,11 +17,12 @@ from torch import Tensor
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State
 from musicgen.models.following import following_of, scored_targets
+from musicgen.models.hardware import bfloat16_helps
 from musicgen.recipe import Recipe
 from musicgen.training.batches import Batches, TokenSource
 from musicgen.training.log import layer_norms
 from musicgen.training.optimizers import make_optimizers
-from musicgen.training.precision import autocast_for, multiplies_in_bfloat16
+from musicgen.training.precision import autocast_for
 from musicgen.training.streams import Streams
 from musicgen.training.teaching import Teachers
 
@@ -53,9 +54,9 @@ class Learner:
     ) -> None:
         settings = recipe.train
         self.model, self.settings, self.device = model, settings, device
-        half = multiplies_in_bfloat16(device)
+        half = bfloat16_helps(device)
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
-        self.autocast = autocast_for(device, settings.precision, model.settings)
+        self.autocast = autocast_for(device, settings.precision, model)
         self.pad: int = tokenizer.vocabulary.id("pad")
         if settings.carry and not model.carries:
             what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
