@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from musicgen.checkpoint import load_carried, load_checkpoint, model_for, save_checkpoint, save_run
+from musicgen.checkpoint import has_checkpoint, load_carried, load_checkpoint, model_for, save_checkpoint, save_run
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
@@ -88,7 +88,7 @@ def train(
     Raises UsageError when the folder holds a run and `resume` is False, CheckError when the loss is not a number.
     """
     home, settings = Path(folder), recipe.train
-    if not resume and (home / "checkpoints").exists():
+    if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
         raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
     target = choose_device(device)
     model = model_for(recipe, tokenizer)
