@@ -74,12 +74,12 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
     write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
 
 
-def keep_inputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None]) -> None:
+def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
     """Raise UsageError where a file to be written is one of those that are read, by whatever name or link.
 
     To be asked before any work is done, whatever the user says of overwriting.
     """
-    read: dict[tuple[int, int], str | Path] = {}
+    read: dict[tuple[int, int], str | os.PathLike[str]] = {}
     for path in inputs:
         if path is not None:
             with suppress(OSError):  # whoever reads it will tell
