@@ -22,14 +22,16 @@ from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
-from musicgen.io.atomic import write_bytes
+from musicgen.io.atomic import keep_inputs, write_bytes
 from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
 from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
 from musicgen.models import SequenceModel
+from musicgen.models.hardware import INT8_BLOCK, has_int8
+from musicgen.models.head import Linear
 from musicgen.piece import METER, TEMPO, Piece, Track
-from musicgen.resources import bundled_models
+from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
@@ -56,6 +58,7 @@ class Source:
     name: str
     sha256: str
     text: str | None = None  # of an ABC file: its first tune, as it stands there
+    path: Path | None = None  # where it was read from
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class Take:
     notes: np.ndarray  # NOTE, ticks of the source
     facts: dict[str, Any]  # the sidecar
     faults: tuple[str, ...]  # what a listener would call broken; empty for a good take
+    inputs: tuple[Path, ...] = ()  # the files it was made from
 
     @property
     def piece(self) -> Piece:
@@ -74,7 +78,9 @@ class Take:
         return piece_from_midi(self.midi, limits=UNLIMITED)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the whole as a MIDI file."""
+        """Write the whole as a MIDI file. Raises UsageError for one that exists, unless it may be overwritten, and for
+        the files that the take was made from, whatever is said of overwriting."""
+        keep_inputs([path], self.inputs)
         write_bytes(Path(path), smf_bytes(self.midi), overwrite=overwrite)
 
 
@@ -120,7 +126,18 @@ def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -
     else:
         midi = parse_smf(data, where=name, max_tracks=limits.tracks)
         piece = piece_from_midi(midi, where=name, limits=limits)
-    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text)
+    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text, Path(path).absolute())
+
+
+def _check_int8(run: Run, device: str) -> None:
+    if not device.startswith("cpu"):
+        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="--int8", hint="use --device cpu")
+    if not has_int8():
+        what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
+    if not any(isinstance(layer, Linear) and layer.quantisable for layer in run.model.modules()):
+        what = f"this {run.model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
 
 
 class Composer:
@@ -129,11 +146,16 @@ class Composer:
     def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
         """`device` is auto, cpu, cuda or mps; auto takes a GPU only for a model that is faster there.
 
-        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact.
+        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact. Raises UsageError for a device
+        that isn't there, and for `int8` where it can't be had.
         """
         self.run, self.tokenizer = run, run.tokenizer
+        self._files = () if run.folder is None else tuple(run_files(run.folder))
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() and run.model.n_parameters > GPU_FROM_PARAMETERS else "cpu"
+            worth = run.model.n_parameters > GPU_FROM_PARAMETERS and not int8
+            device = "cuda" if worth and torch.cuda.is_available() else "cpu"
+        if int8:
+            _check_int8(run, device)
         try:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):
@@ -322,7 +344,8 @@ class Composer:
             ],
             "licence": self.run.card.get("licence", "unknown"),
         }
-        return Take(midi, self._only_new(piece, plan, parts), notes, facts, best.faults)
+        inputs = () if source.path is None else (source.path,)
+        return Take(midi, self._only_new(piece, plan, parts), notes, facts, best.faults, (*inputs, *self._files))
 
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:

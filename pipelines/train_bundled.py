@@ -105,6 +105,8 @@ def main(arguments: list[str]) -> None:
     options = parse(arguments)
     torch.set_num_threads(options.threads)
     work = Path(options.work)
+    if Path(options.out).resolve() == (work / "run").resolve():
+        raise UsageError("is the run itself, in full precision", where=options.out, hint="choose another --out")
     corpus = corpus_for(options.data, work / "corpus")
     print(f"corpus: {corpus.info()['pieces']} pieces, {corpus.info()['tokens']:,} tokens", flush=True)
     recipe = Recipe(MODEL, TRAIN, AUGMENT, DataSettings("the catalogue", corpus.sha256))

@@ -16,6 +16,7 @@ from musicgen.cli.options import (
     sampling_options,
 )
 from musicgen.errors import UsageError
+from musicgen.resources import run_files
 
 __all__ = ["command"]
 
@@ -51,6 +52,7 @@ def command(piece: str, start: str, **options: Any) -> None:
         formats=options["formats"],
         takes=options["takes"],
         overwrite=options["overwrite"],
+        inputs=[path, options["soundfont"], *run_files(options["model"])],
     )
     limits = limits_from(options)
     from musicgen.composer import read_source

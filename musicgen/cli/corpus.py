@@ -18,11 +18,10 @@ from musicgen.cli.options import (
     say,
     tokenizer_from,
     tokenizer_options,
-    warn,
 )
 from musicgen.errors import UsageError
 
-__all__ = ["command", "open_or_build", "show_corpus"]
+__all__ = ["build_at", "command", "find_corpus", "show_corpus"]
 
 MOST_REJECTED = 20  # rows of the table of rejected files; all are in corpus.json
 
@@ -170,16 +169,17 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
             say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
 
 
-def open_or_build(corpus: str, place: Path, *, options: dict[str, Any]) -> Any:
-    """A corpus from a built folder; from music or a catalogue name it is built at `place` first, once.
+def find_corpus(corpus: str, place: Path | None, *, options: dict[str, Any]) -> Any:
+    """The corpus that is built already, CORPUS itself or the one at `place`; None where it has to be built first.
 
     `options` are those of `tokenizer_options`. Raises UsageError where they ask for another tokenizer than that of
-    a corpus that is built.
+    the corpus, and for a CORPUS that nothing can be built from.
     """
+    from musicgen.corpus.build import plan_sources
     from musicgen.corpus.store import Corpus
 
     for folder in (Path(corpus), place):
-        if (folder / "corpus.json").is_file():
+        if folder is not None and (folder / "corpus.json").is_file():
             built = Corpus.open(folder)
             if asked_tokenizer(options) and tokenizer_from(options).spec != built.spec:
                 raise UsageError(
@@ -188,9 +188,14 @@ def open_or_build(corpus: str, place: Path, *, options: dict[str, Any]) -> Any:
                     hint="leave the tokenizer's options out, or build the corpus again with them",
                 )
             return built
+    plan_sources([corpus], tokenizer_from(options).spec)
+    return None
+
+
+def build_at(place: Path, corpus: str, *, options: dict[str, Any]) -> Any:
+    """A corpus built at `place` from music or a catalogue name."""
     from musicgen.corpus.build import build_corpus
 
-    warn(f"building a corpus from {corpus} at {place}")
     with progress_bar() as bar:
         task = bar.add_task("files", total=None)
         return build_corpus(

@@ -9,6 +9,7 @@ import click
 
 from musicgen.cli.options import device_option, json_option, overwrite_option, sampling_options
 from musicgen.errors import UsageError
+from musicgen.resources import run_files
 
 __all__ = ["command"]
 
@@ -42,6 +43,7 @@ def command(tempo: float, meter: str, **options: Any) -> None:
         formats=options["formats"],
         takes=options["takes"],
         overwrite=options["overwrite"],
+        inputs=[options["soundfont"], *run_files(options["model"])],
     )
     piece = Piece(480, (), np.array([(0, round(60e6 / tempo))], TEMPO), np.array([(0, numerator, denominator)], METER))
     source = Source(midi_from_piece(piece), piece, "(nothing)", "")

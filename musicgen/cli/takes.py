@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,23 @@ class Outputs:
     sidecars: tuple[Path, ...]
 
 
-def plan_outputs(stem: str, *, output: str | None, formats: str | None, takes: int, overwrite: bool) -> Outputs:
-    """Decide every output path, and refuse before any work is done where one exists.
+def plan_outputs(
+    stem: str,
+    *,
+    output: str | None,
+    formats: str | None,
+    takes: int,
+    overwrite: bool,
+    inputs: Iterable[str | Path | None],
+) -> Outputs:
+    """Decide every output path, and refuse before any work is done where one exists or is one of the `inputs`.
 
     `output` is a folder (existing, or with a slash at its end), or a file whose suffix, if it is a format, is
-    taken off. Raises UsageError for an unknown format or an existing output.
+    taken off. Raises UsageError for an unknown format, an existing output, and, whatever is said of overwriting, for
+    one that would replace what is read.
     """
+    from musicgen.io.atomic import keep_inputs
+
     folder = Path()
     chosen = [f.strip().lower().lstrip(".") for f in formats.split(",")] if formats else []
     if output is not None:
@@ -53,8 +65,10 @@ def plan_outputs(stem: str, *, output: str | None, formats: str | None, takes: i
         name = stem if takes == 1 else f"{stem}.{k + 1}"
         files.append({f: folder / f"{name}.{f}" for f in chosen})
         sidecars.append(folder / f"{name}.json")
+    paths = [p for f in files for p in f.values()] + sidecars
+    keep_inputs(paths, inputs)
     if not overwrite:
-        for path in [p for f in files for p in f.values()] + sidecars:
+        for path in paths:
             if path.exists():
                 raise UsageError("already exists", where=path, hint="pass --overwrite to replace it")
     return Outputs(tuple(files), tuple(sidecars))
