@@ -6,7 +6,15 @@ The public names load on first use, so that `import musicgen` costs almost nothi
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from musicgen.composer import Composer
+    from musicgen.corpus.store import Corpus
+    from musicgen.errors import MusicgenError
+    from musicgen.io import read, write
+    from musicgen.piece import Piece, Track
+    from musicgen.render import render_file
 
 __version__ = "0.1.0"
 __all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Track", "read", "render_file", "write"]

@@ -42,7 +42,8 @@ from musicgen.training.study import StudySettings, study
 __all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_source"]
 
 DEFAULT_MODEL = "default"
-CANDIDATES = 4  # of which the best is kept
+CANDIDATES = 3, 8  # of which the best is kept: at least, at most
+NOTES_IN_ALL = 1200  # that may be drawn for one take: what a core draws in about five seconds
 RETRY = 1_000_003  # from a take's seed to that of its next candidate: far from its neighbours' seeds
 # Limits guard against strangers' files; what was read may grow by a few bars.
 UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)
@@ -245,7 +246,9 @@ class Composer:
         on_step: Callable[[], None],
     ) -> Take:
         """The best of a seed's candidates, all drawn in lockstep."""
-        used = [(seed + attempt * RETRY) % 2**31 for attempt in range(CANDIDATES)]
+        fewest, most = CANDIDATES
+        count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
+        used = [(seed + attempt * RETRY) % 2**31 for attempt in range(count)]
         drawn = sample(
             model,
             prompt,

@@ -75,6 +75,7 @@ class Plan:
     melodic: frozenset[int]  # programs that play one note at a time
     max_steps: int
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+    expected_notes: int  # how many new notes there will be if they come as often as of late
     from_nothing: bool  # no note stands before the cut
     warnings: tuple[str, ...]
     voices: tuple[Voice, ...] = ()  # the parts that steps number, where the tokenizer has any
@@ -189,6 +190,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         centres=_centres(before, programs, cut),
+        expected_notes=round(total * _notes_a_bar(before, cut, bar_length)),
         from_nothing=not before.n_notes,
         warnings=tuple(warnings),
         voices=voices,
@@ -271,6 +273,13 @@ def stretches(
 
 
 # ---- small steps ---------------------------------------------------------------------------------------
+
+
+def _notes_a_bar(before: Piece, cut: int, bar_length: float) -> float:
+    """Notes a bar in the last bars before the cut."""
+    bars = max(1.0, min(RECENT_BARS, cut / bar_length))
+    recent = sum(int((track.notes["start"] >= cut - bars * bar_length).sum()) for track in before.tracks)
+    return recent / bars
 
 
 def _bar_tick(piece: Piece, bar: int) -> int:

@@ -18,6 +18,7 @@ from musicgen.recipe import AugmentSettings
 
 __all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
 
+LONGEST_PAST = 8192  # ids of a past that a memory is told of
 FROM_THE_BEGINNING = 0.1  # share of windows that begin where their piece does: how music opens must be learned too
 
 
@@ -65,6 +66,7 @@ class Batches:
         for row in rows:
             past, window = self._window(rng)
             if pasts:  # varied as the window is
+                past = self._not_too_long(past)
                 both = augmented(np.concatenate([past, window]), self.tokenizer, self.augment, rng)
                 if self.augment.infill or self.augment.accompany:
                     past, window = self._as_task(both, len(past), rng)
@@ -77,6 +79,14 @@ class Batches:
             row[: len(window)] = window
         ids = torch.from_numpy(rows)
         return ids[:, :-1], ids[:, 1:], before
+
+    def _not_too_long(self, past: np.ndarray) -> np.ndarray:
+        """What stands before the first bar, and the last bars: hours of a past would cost more than they tell."""
+        if len(past) <= LONGEST_PAST or not hasattr(self.tokenizer, "as_task"):
+            return past
+        bars = self.tokenizer.bar_positions(past)
+        first = min(int(np.searchsorted(bars, len(past) - LONGEST_PAST)), len(bars) - 1)
+        return np.concatenate([past[: bars[0]], past[bars[first] :]])
 
     def _as_task(self, ids: np.ndarray, begin: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The past and the window of a piece up to the window's end, in the order of a task that is drawn."""

@@ -17,8 +17,6 @@ from musicgen.evaluation import plots
 from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `pictures`")
-
 RECIPE = """
 [model]
 family = "{family}"

@@ -98,9 +98,10 @@ def test_continue_folder_of_nothing(tmp_path):
 
 
 def test_the_bundled_model_script_takes_only_what_may_be_passed_on(run, tmp_path):
-    done = run("train_bundled.py", "--data", "nottingham=x", "--work", tmp_path / "w", "--out", tmp_path / "o")
+    (tmp_path / "pieces.jsonl").write_text('{"source": "nottingham/MIDI/reel.mid", "file": "reel.mid"}\n')
+    done = run("train_default.py", "--pieces", tmp_path, "--work", tmp_path / "w")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("train_bundled: weights trained on nottingham may not be passed on")
+    assert done.stderr.splitlines()[-1].startswith("train_default: weights trained on nottingham may not be passed on")
 
 
 def test_the_bundled_piece_is_the_theme():
