@@ -36,10 +36,11 @@ from musicgen.sampling.continuation import Plan, Request, assign_parts, make_pla
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.voices import has_parts
 from musicgen.tokenizers.constraints import DRUMS
-from musicgen.training.study import StudySettings, study
+from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
-__all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_source"]
+__all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Studying", "Take", "read_source"]
 
 DEFAULT_MODEL = "default"
 CANDIDATES = 3, 8  # of which the best is kept: at least, at most
@@ -83,19 +84,6 @@ class Take:
         the files that the take was made from, whatever is said of overwriting."""
         keep_inputs([path], self.inputs)
         write_bytes(Path(path), smf_bytes(self.midi), overwrite=overwrite)
-
-
-@dataclass(frozen=True)
-class Studying:
-    """What a model studies before it goes on: by at most `updates` steps, 0 for not at all.
-
-    `whole` takes in what lies behind the cut, `also` are other pieces. `on_update` hears how many of how many are done.
-    """
-
-    updates: int = StudySettings.updates
-    whole: bool = False
-    also: tuple[Piece, ...] = ()
-    on_update: Callable[[int, int], None] = lambda done, of: None
 
 
 @dataclass(frozen=True)
@@ -173,9 +161,21 @@ class Composer:
             raise UnreadableError("this copy of musicgen carries no model", hint="name a run folder with -m")
         return cls(load_run(model), device=device, int8=int8)
 
-    def continue_file(self, path: str | os.PathLike[str], *, seed: int = 0, request: Request | None = None) -> Take:
+    @property
+    def can_study(self) -> bool:
+        """Whether the model can learn from music before it goes on: one of `parts` with a memory of the piece."""
+        return self.model.recalls and has_parts(self.tokenizer)
+
+    def continue_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seed: int = 0,
+        request: Request | None = None,
+        studying: Studying | None = None,
+    ) -> Take:
         """One take of a file's continuation under the default sampling settings."""
-        return next(self.takes(read_source(path), request=request or Request(), seed=seed))
+        return next(self.takes(read_source(path), request=request or Request(), seed=seed, studying=studying))
 
     def takes(
         self,
@@ -198,22 +198,30 @@ class Composer:
         settings = (sampling or SamplingSettings()).validate()
         studying = studying or Studying()
         plan = make_plan(source.piece, self.tokenizer, request=request, context=self.model.context)
-        model, updates = self._studied(source, plan, request, studying)
+        model, study_facts = self._studied(source, plan, request, studying)
         prompt = self._read(plan, model)
-        study_facts = {"updates": updates, "pieces": 1 + len(studying.also) if updates else 0}
         for number in range(seed, seed + count):
             yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_step)
 
-    def _studied(self, source: Source, plan: Plan, request: Request, studying: Studying) -> tuple[SequenceModel, int]:
-        """The model that has studied the piece, and by how many updates."""
+    def _studied(
+        self, source: Source, plan: Plan, request: Request, studying: Studying
+    ) -> tuple[SequenceModel, dict[str, Any]]:
+        """The model that has studied the music, and the facts: by how many updates, how many pieces, and whether what
+        lies behind the cut was among them."""
         settings = StudySettings(updates=studying.updates)
-        pieces = [np.concatenate([plan.past, plan.prompt])]
-        if studying.whole and request.start is not None:
-            pieces = [self.tokenizer.encode(source.piece).astype(np.int64)]
+        nothing = {"updates": 0, "pieces": 0, "whole": False}
+        if not settings.updates or not self.can_study:
+            return self.model, nothing
+        whole = studying.whole and request.start is not None
+        if whole:
+            pieces = [self.tokenizer.encode(source.piece, played=plan.played).astype(np.int64)]
+        else:
+            pieces = [np.concatenate([plan.past, plan.prompt])]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
+        pieces = worth_studying(pieces)
         updates = settings.updates_for(sum(len(ids) for ids in pieces))
-        if not updates or not self.model.recalls or not plan.voices:
-            return self.model, 0
+        if not updates:
+            return self.model, nothing
         done = 0
 
         def on_update() -> None:
@@ -222,7 +230,7 @@ class Composer:
             studying.on_update(done, updates)
 
         model = study(self.model, pieces, settings=settings, seed=0, on_update=on_update)
-        return model.faster(int8=self.int8), updates
+        return model.faster(int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
 
     def _read(self, plan: Plan, model: SequenceModel) -> Prompt:
         begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
@@ -340,6 +348,7 @@ class Composer:
                 "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),
             },
+            "played": plan.played,
             "study": study_facts,
             "candidates": [
                 {"seed": each.seed, "faults": list(each.faults), "distance": round(each.distance, 4)}
