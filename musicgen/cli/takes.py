@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from musicgen.cli.options import print_json, progress_bar, say, warn
+from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
 
 __all__ = ["Outputs", "plan_outputs", "run_takes", "split_request"]
@@ -95,6 +96,7 @@ def split_request(options: dict[str, Any], *, start: int | None) -> tuple[Any, A
         pitch_low=low,
         pitch_high=high,
         max_polyphony=options["max_polyphony"],
+        played={"auto": None, "yes": True, "no": False}[options["played"]],
     )
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
     of_fields = tuple(_field_temperature(text) for text in options["field_temperatures"])
@@ -109,8 +111,13 @@ def _field_temperature(text: str) -> tuple[str, float]:
         raise UsageError(f"{text!r} is not a field's temperature", hint="write it like pitch=1.2") from None
 
 
-def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request: Any, sampling: Any) -> None:
-    """Draw the takes and write their files. Raises CheckError when one still failed its check after all retries."""
+def run_takes(
+    source: Any, outputs: Outputs, options: dict[str, Any], *, request: Any, sampling: Any, wish: Wish
+) -> None:
+    """Draw the takes and write their files; `wish` is what the model is to study first.
+
+    Raises CheckError when one still failed its check after all retries.
+    """
     import torch
 
     from musicgen.cli.text_takes import draw_text, source_text
@@ -126,7 +133,14 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     takes, overwrite = options["takes"], options["overwrite"]
     text_source = source_text(composer.tokenizer, source, outputs)
     printed, broken, told = [], 0, set()
-    with progress_bar("notes") as bar:
+    bar = progress_bar("notes")
+    learning = bar.add_task("learning your piece", total=None, notes="", visible=False)
+    study = studying(
+        wish,
+        able=composer.can_study,
+        on_update=lambda done, of: bar.update(learning, completed=done, total=of, visible=done < of),
+    )
+    with bar:
         task = bar.add_task("takes", total=takes, notes="")
         steps = 0
 
@@ -140,7 +154,15 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
         if text_source is not None:
             drawn = draw_text(composer, text_source, source, options, request, sampling, seed, on_step)
         else:
-            drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_step=on_step)
+            drawn = composer.takes(
+                source,
+                request=request,
+                sampling=sampling,
+                seed=seed,
+                count=takes,
+                studying=study,
+                on_step=on_step,
+            )
         for k, take in enumerate(drawn):
             midi = take.only_new if options["only_new"] else take.midi
             # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.
