@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from musicgen.cli.options import (
-    asked_tokenizer,
     json_option,
     limit_options,
     limits_from,
@@ -169,11 +168,11 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
             say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
 
 
-def find_corpus(corpus: str, place: Path | None, *, options: dict[str, Any]) -> Any:
+def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bool) -> Any:
     """The corpus that is built already, CORPUS itself or the one at `place`; None where it has to be built first.
 
-    `options` are those of `tokenizer_options`. Raises UsageError where they ask for another tokenizer than that of
-    the corpus, and for a CORPUS that nothing can be built from.
+    `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for a
+    CORPUS that nothing can be built from.
     """
     from musicgen.corpus.build import plan_sources
     from musicgen.corpus.store import Corpus
@@ -181,18 +180,18 @@ def find_corpus(corpus: str, place: Path | None, *, options: dict[str, Any]) -> 
     for folder in (Path(corpus), place):
         if folder is not None and (folder / "corpus.json").is_file():
             built = Corpus.open(folder)
-            if asked_tokenizer(options) and tokenizer_from(options).spec != built.spec:
+            if demanded and tokenizer.spec != built.spec:
                 raise UsageError(
                     f"is built with the tokenizer {built.spec['name']} already",
                     where=folder,
                     hint="leave the tokenizer's options out, or build the corpus again with them",
                 )
             return built
-    plan_sources([corpus], tokenizer_from(options).spec)
+    plan_sources([corpus], tokenizer.spec)
     return None
 
 
-def build_at(place: Path, corpus: str, *, options: dict[str, Any]) -> Any:
+def build_at(place: Path, corpus: str, *, tokenizer: Any) -> Any:
     """A corpus built at `place` from music or a catalogue name."""
     from musicgen.corpus.build import build_corpus
 
@@ -201,6 +200,6 @@ def build_at(place: Path, corpus: str, *, options: dict[str, Any]) -> Any:
         return build_corpus(
             [corpus],
             place,
-            tokenizer=tokenizer_from(options),
+            tokenizer=tokenizer,
             progress=lambda done, total, name: bar.update(task, completed=done, total=total),
         )

@@ -55,8 +55,17 @@ __all__ = ["command"]
     metavar="RUN",
     help="Learn what this run says of each next step, instead of only which one came; repeatable.",
 )
+@click.option(
+    "--from",
+    "start",
+    default=None,
+    metavar="RUN",
+    help="Fine-tune: start from the weights of a run, or of a model that comes along.",
+)
 @tokenizer_options
-@click.option("--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.  [by the preset; 300 with --from]"
+)
 @click.option("--max-time", default=None, help="Stop after this long, such as 10m; the learning rate plans for it.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None, help="Weights, data order and dropout.  [0]")
@@ -83,6 +92,8 @@ def command(
 
     Ctrl-C saves; `--resume` goes on. The best weights so far are always in RUN/model.safetensors. With --overwrite a
     run that lies there is replaced once the new one has begun; what else lies in the folder stays.
+
+    With --from the tokenizer, the model's shape and the augmentation are those of that run.
     """
     from dataclasses import replace
 
@@ -93,7 +104,9 @@ def command(
     from musicgen.training.loop import train
 
     seconds, folder = duration(max_time), Path(run)
-    plan = plan_run(corpus, folder, options, device=device, resume=resume, overwrite=overwrite)
+    plan = plan_run(
+        corpus, folder, options, device=device, resume=resume, overwrite=overwrite, timed=seconds is not None
+    )
     moved = False
     with contextlib.ExitStack() as stack:
         beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
@@ -108,11 +121,12 @@ def command(
             source = plan.source
             if source is None:
                 warn(f"building a corpus from {corpus} at {folder / 'corpus'}")
-                source = build_at(home / "corpus", corpus, options=options)
+                source = build_at(home / "corpus", corpus, tokenizer=plan.tokenizer)
             if resume:
                 check_corpus(plan.recipe, source, corpus)
             digests = " ".join(teacher.sha256 for teacher in plan.teachers)
-            recipe = replace(plan.recipe, data=DataSettings(str(corpus), source.sha256, digests))
+            begun_with = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
+            recipe = replace(plan.recipe, data=DataSettings(str(corpus), source.sha256, digests, begun_with))
             if not as_json:
                 _announce(recipe, source, plan.device)
             _warn_of(recipe, source)
@@ -122,11 +136,12 @@ def command(
                     plan.tokenizer,
                     recipe=recipe,
                     folder=home,
-                    card=_card(folder.name, source, corpus, plan.teachers),
+                    card=_card(folder.name, source, corpus, plan.teachers, plan.start),
                     resume=resume,
                     max_seconds=seconds,
                     device=device,
                     teachers=[teacher.model for teacher in plan.teachers],
+                    start=plan.start.model if plan.start else None,
                     report=bar.report,
                     begun=begun,
                 )
@@ -140,7 +155,9 @@ def command(
     valid = card["valid_nats_per_token"]
     say(f"{folder}: {card['steps']} steps, {card['seconds']:.0f} s, {card['parameters']:,} parameters")
     if valid is not None:
-        say(f"validation loss {valid:.4f} nats a token (best, at step {card['best_step']})")
+        was = card.get("valid_nats_per_token_before")
+        before = "" if was is None else f"; {was:.4f} before"
+        say(f"validation loss {valid:.4f} nats a token (best, at step {card['best_step']}{before})")
     say(f"use it: musicgen continue piece.mid -m {folder}")
 
 
@@ -158,8 +175,9 @@ def _warn_of(recipe: Any, source: Any) -> None:
         warn("no validation pieces in this corpus: the last weights are kept instead of the best")
 
 
-def _card(title: str, source: Any, corpus: str, teachers: list[Any]) -> dict[str, Any]:
-    """What is known of a run before it is trained: what teachers learned from has gone into it, too."""
+def _card(title: str, source: Any, corpus: str, teachers: list[Any], start: Any) -> dict[str, Any]:
+    """What is known of a run before it is trained: what teachers and the run that it starts from learned from has gone
+    into it, too."""
     info = source.info()
     own = {
         "corpus": str(corpus),
@@ -169,12 +187,14 @@ def _card(title: str, source: Any, corpus: str, teachers: list[Any]) -> dict[str
         "licences": info["licences"],
     }
     data, licences = [own], set(info["licences"])
-    for teacher in teachers:
-        data += [entry for entry in teacher.card.get("data", []) if entry not in data]
-        licences |= set(filter(None, teacher.card.get("licence", "").split(" and ")))
-    card = {"title": title, "licence": " and ".join(sorted(licences)), "data": data}
+    for other in (*teachers, *filter(None, [start])):
+        data += [entry for entry in other.card.get("data", []) if entry not in data]
+        licences |= set(filter(None, other.card.get("licence", "").split(" and ")))
+    card: dict[str, Any] = {"title": title, "licence": " and ".join(sorted(licences)), "data": data}
     if teachers:
         card["teachers"] = [{"name": teacher.name, "sha256": teacher.sha256} for teacher in teachers]
+    if start:
+        card["started_from"] = {"name": start.name, "sha256": start.sha256}
     return card
 
 

@@ -9,29 +9,34 @@ from typing import Any
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.resources import RUN_FILES, RUN_FOLDERS
 
-__all__ = ["Plan", "check_corpus", "plan_run"]
+__all__ = ["Plan", "changed", "check_corpus", "plan_run"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can be trained. `source` is None where the corpus has to be built first; `replaced` names what goes
-    of an older run in the same place, empty where there is none."""
+    """A run that can be trained. `source` is None where the corpus has to be built first; `start` is the Run whose
+    weights it begins with, if any; `replaced` names what goes of an older run in the same place, empty where there is
+    none."""
 
     recipe: Any
     tokenizer: Any
     source: Any
     teachers: list[Any]
+    start: Any
     device: Any
     replaced: frozenset[str]
 
 
-def plan_run(corpus: str, folder: Path, options: dict[str, Any], *, device: str, resume: bool, overwrite: bool) -> Plan:
-    """Everything that a run needs, or the error that says what is wrong with the request."""
+def plan_run(
+    corpus: str, folder: Path, options: dict[str, Any], *, device: str, resume: bool, overwrite: bool, timed: bool
+) -> Plan:
+    """Everything that a run needs, or the error that says what is wrong with the request. `timed`: it has a limit."""
     from dataclasses import replace
 
     from musicgen.checkpoint import load_run, model_for
     from musicgen.cli.corpus import find_corpus
-    from musicgen.cli.options import tokenizer_from
+    from musicgen.cli.fine_tuning import check_tokenizer, start_of, tuned
+    from musicgen.cli.options import asked_tokenizer, tokenizer_from
     from musicgen.io.beside import refuse_here, settle
     from musicgen.tokenizers import load_tokenizer
     from musicgen.training.loop import choose_device
@@ -41,13 +46,25 @@ def plan_run(corpus: str, folder: Path, options: dict[str, Any], *, device: str,
     replaces = not resume and _replaces(folder, overwrite=overwrite)
     if replaces:
         refuse_here(folder)
-    recipe = _resumed(folder, options) if resume else _recipe(options)
+    start = None
+    if resume:
+        recipe = _resumed(folder, options)
+    elif options["start"] is not None:
+        start = start_of(options)
+        recipe = tuned(start, options, timed=timed)
+    else:
+        recipe = _recipe(options)
     chosen = choose_device(device)
     teachers = [load_run(name) for name in options["teachers"]]
     # What is built for the run that is replaced goes with it.
-    source = find_corpus(corpus, None if replaces else folder / "corpus", options=options)
-    tokenizer = tokenizer_from(options) if source is None else load_tokenizer(source.spec)
-    if hasattr(tokenizer, "layout") and not (resume or options["recipe_file"]):
+    place, asked = None if replaces else folder / "corpus", tokenizer_from(options)
+    if start is not None:
+        asked = start.tokenizer
+    source = find_corpus(corpus, place, tokenizer=asked, demanded=start is None and asked_tokenizer(options))
+    tokenizer = asked if source is None else load_tokenizer(source.spec)
+    if start is not None:
+        check_tokenizer(start, tokenizer, corpus)
+    elif hasattr(tokenizer, "layout") and not (resume or options["recipe_file"]):
         # The better way with frames, unless the recipe asks for something else that rules it out.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
@@ -60,8 +77,13 @@ def plan_run(corpus: str, folder: Path, options: dict[str, Any], *, device: str,
         _check_resumed(recipe, folder, teachers)
         if source is not None:
             check_corpus(recipe, source, corpus)
-    replaced = _replaced(folder, corpus, options["teachers"], built=source is not None) if replaces else frozenset()
-    return Plan(recipe, tokenizer, source, teachers, chosen, replaced)
+    replaced: frozenset[str] = frozenset()
+    if replaces:
+        runs = dict.fromkeys(options["teachers"], "is a teacher")
+        if options["start"] is not None:
+            runs[options["start"]] = "is the run to start from"
+        replaced = _replaced(folder, corpus, runs, built=source is not None)
+    return Plan(recipe, tokenizer, source, teachers, start, chosen, replaced)
 
 
 def check_corpus(recipe: Any, source: Any, corpus: str) -> None:
@@ -103,10 +125,10 @@ def _replaces(folder: Path, *, overwrite: bool) -> bool:
     return True
 
 
-def _replaced(folder: Path, corpus: str, teachers: tuple[str, ...], *, built: bool) -> frozenset[str]:
+def _replaced(folder: Path, corpus: str, runs: dict[str, str], *, built: bool) -> frozenset[str]:
     """The names in the folder that go. Raises UsageError where something that is asked for would go with them.
 
-    A corpus that is built already comes along; a teacher would be missed when the run is resumed.
+    A corpus that is built already comes along; of `runs`, each with what it is, none may be lost.
     """
     from musicgen.io.beside import within
 
@@ -115,9 +137,9 @@ def _replaced(folder: Path, corpus: str, teachers: tuple[str, ...], *, built: bo
         parts.remove("corpus")
     elif any(within(corpus, folder / name) for name in RUN_FOLDERS):
         raise UsageError("lies in the run that would be replaced", where=corpus, hint="choose another folder with -o")
-    for name in teachers:
+    for name, role in runs.items():
         if Path(name).exists() and (Path(name).samefile(folder) or any(within(name, folder / part) for part in parts)):
-            what = "is a teacher, and lies in the run that would be replaced"
+            what = f"{role}, and lies in the run that would be replaced"
             raise UsageError(what, where=name, hint="choose another folder with -o")
     return frozenset(parts)
 
@@ -141,16 +163,17 @@ def _recipe(options: dict[str, Any]) -> Any:
         family, size = options["family"] or "transformer", options["size"] or "tiny"
         check(family, size, vocabulary_size=1)
         shape, how = PRESETS[family][size], TRAIN_PRESETS[size]
-        if _changed(Recipe(), options["changes"]).model.get("by_pitch") is True:
+        if changed(Recipe(), options["changes"]).model.get("by_pitch") is True:
             shape, how = shape | ALONG_PITCHES[size], how | TRAIN_ALONG_PITCHES
         recipe = Recipe({"family": family, **shape}, TrainSettings(**how))
     if options["embedding"]:
         recipe = replace(recipe, model={**recipe.model, "embedding": options["embedding"]})
-    recipe = _changed(recipe, options["changes"])
+    recipe = changed(recipe, options["changes"])
     return recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
 
 
-def _changed(recipe: Any, changes: tuple[str, ...]) -> Any:
+def changed(recipe: Any, changes: tuple[str, ...]) -> Any:
+    """The recipe with all that --set changes."""
     for change in changes:
         recipe = recipe.with_change(change)
     return recipe
@@ -167,6 +190,7 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Any:
         ("seed", "--seed"),
         ("embedding", "--embedding"),
         ("changes", "--set"),
+        ("start", "--from"),
     ):
         if options[name] not in (None, ()):
             raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")

@@ -72,6 +72,7 @@ def train(
     max_seconds: float | None = None,
     device: str = "auto",
     teachers: Sequence[SequenceModel] = (),
+    start: SequenceModel | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     begun: Callable[[Path], Path] = lambda folder: folder,
     checkpoint_seconds: float = 120.0,
@@ -82,16 +83,22 @@ def train(
     Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
     is nearer its end; `clock` may be `time.process_time`, to compare runs on a busy machine.
     `teachers` are models of the same tokenizer, from whose chances it is learned (`teaching.py`).
+    `start` is a model of the recipe's shape and tokenizer, from whose weights a new run goes on (fine-tuning). It is
+    validated first and is the best so far, so the run never ends with worse weights than it began with.
     `begun` is called with the folder once a run lies in it that can be resumed, before the first step, and says where
     the run goes on: it may have moved (`io/beside.py`).
     On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
-    Raises UsageError when the folder holds a run and `resume` is False, CheckError when the loss is not a number.
+    A run that is resumed keeps the card it was begun with.
+    Raises UsageError when the folder holds a run and `resume` is False, or when `start` doesn't fit the recipe;
+    CheckError when the loss is not a number.
     """
     home, settings = Path(folder), recipe.train
     if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
         raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
     target = choose_device(device)
     model = model_for(recipe, tokenizer)
+    if start is not None and not resume:
+        _begin_with(model, start)
     model.to(target)
     learn = Learner(model, source, tokenizer, recipe=recipe, device=target, teachers=teachers)
     begin, before, best = 0, 0.0, None
@@ -103,6 +110,7 @@ def train(
         state = load_checkpoint(checkpoint("last"), model=model, optimizers=learn.optimizers)
         learn.restore(load_carried(checkpoint("last")))
         begin, before, best = state["step"], state["seconds"], state["best"]
+        card = {**(card or {}), **state.get("card", {})}
         model.sharpen(state.get("sharpness", model.sharpness))
     pad = learn.pad
     windows = validation_windows(
@@ -127,7 +135,7 @@ def train(
         return _validate(model, windows, target, learn.autocast, pad, learn.following_VV, sharpness)
 
     def keep_last() -> None:
-        state = {"step": step, "seconds": seconds, "best": best, "sharpness": model.sharpness}
+        state = {"step": step, "seconds": seconds, "best": best, "sharpness": model.sharpness, "card": card or {}}
         optimizers, carried = learn.optimizers, learn.carried
         save_checkpoint(checkpoint("last"), model=model, optimizers=optimizers, state=state, carried=carried)
 
@@ -173,6 +181,11 @@ def train(
     write_text(home / "recipe.toml", recipe_toml(recipe), overwrite=True)
     home = begun(home)
     log = Log(home, resume_at=begin if resume else None)
+    if start is not None and not resume and (found := measure([model.sharpness])) is not None:
+        best = found.sum().item()
+        card = {**(card or {}), "valid_nats_per_token_before": best}
+        keep_best(model.sharpness)
+        keep_last()
     started = saved = window_start = clock()
     window_tokens = 0
     try:
@@ -232,6 +245,16 @@ def train(
         finish()
         raise
     return finish()
+
+
+def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
+    """Give a new model another's weights. Raises UsageError where they are of another shape."""
+    try:
+        model.load_state_dict(start.state_dict())
+        model.sharpen(start.sharpness)
+    except (RuntimeError, ValueError):
+        what = "the weights to start from don't fit the recipe"
+        raise UsageError(what, hint="take [model] and the tokenizer of the run that they come from") from None
 
 
 @torch.no_grad()
