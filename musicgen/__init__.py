@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from musicgen.render import render_file
 
 __version__ = "0.1.0"
-__all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Track", "read", "render_file", "write"]
+__all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Studying", "Track", "read", "render_file", "write"]
 
 _HOMES = {
     "Composer": "musicgen.composer",
     "Corpus": "musicgen.corpus.store",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
+    "Studying": "musicgen.training.study",
     "Track": "musicgen.piece",
     "read": "musicgen.io",
     "render_file": "musicgen.render",

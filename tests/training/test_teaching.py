@@ -24,7 +24,7 @@ def of(kind: str, *students: str, share: float = 1.0):
     models = [build(family, tokenizer, **shape) for family in students]
     student = build("gru", tokenizer, **shape).train()
     asked = {"pad": tokenizer.vocabulary.id("pad"), "following_VV": following_of(tokenizer)}
-    return Teachers(models, student, share=share, carry=False), student, *some(kind), asked
+    return Teachers(models, student, share=share), student, *some(kind), asked
 
 
 @pytest.mark.parametrize("kind", TAUGHT)
