@@ -77,7 +77,7 @@ def test_continue_folder_goes_on_skips_and_reports(run, tmp_path):
     assert rows(again) == {"a.mid": "skipped", "sub/b.mid": "skipped"}
 
 
-def test_continue_folder_spares_a_draft_that_is_called_like_an_output(tmp_path):
+def test_continue_folder_spares_a_draft_that_is_called_like_an_output(run, tmp_path):
     piece = Piece(480, (Track("", 40, notes=notes_array([(i * 480, 480, 60 + i, 80) for i in range(8)])),))
     for name in ("a.mid", "a.continued.mid"):
         write(piece, tmp_path / name)
