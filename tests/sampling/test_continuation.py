@@ -58,7 +58,7 @@ class Uniform(SequenceModel):
 
 def composer(model: SequenceModel | None = None) -> Composer:
     run = SimpleNamespace(
-        model=model or Uniform(), tokenizer=TOKENIZER, name="fake", sha256="0", card={"licence": "none"}
+        model=model or Uniform(), tokenizer=TOKENIZER, name="fake", sha256="0", folder=None, card={"licence": "none"}
     )
     return Composer(run, device="cpu")
 
