@@ -27,7 +27,7 @@ def precision_for(device: torch.device, precision: str, model: SequenceModel) ->
         helps = worth and bfloat16_helps(device) and lacks_bfloat16(model, device) is None
         return "bfloat16" if helps else "float32"
     if precision == "bfloat16" and (kind := lacks_bfloat16(model, device)) is not None:
-        what = f"a model of the family {settings.family} can't be trained in bfloat16 on this device: it lacks {kind}"
+        what = f"{settings.family} can't be trained in bfloat16: this device computes no {kind} layers in it"
         raise UsageError(what, where=f"--device {device}", hint="use --precision auto or float32")
     return precision
 

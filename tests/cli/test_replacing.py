@@ -85,7 +85,11 @@ SLIPS = [
     (["--device", "abacus"], 2, "no device 'abacus' on this machine; use --device auto"),
     (["--max-time", "soon"], 2, "'soon' is not a duration"),
     (["--tokenizer", "remmi"], 2, "remmi"),
-    (["--precision", "bfloat16"], 2, "can't be trained in bfloat16 on this device: it lacks linear"),
+    (
+        ["--precision", "bfloat16"],
+        2,
+        "transformer can't be trained in bfloat16: this device computes no linear layers in it",
+    ),
 ]
 
 
