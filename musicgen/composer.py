@@ -202,7 +202,6 @@ class Composer:
         for number in range(seed, seed + count):
             yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_step)
 
-<<<<<<< HEAD
     def _studied(
         self, source: Source, plan: Plan, request: Request, studying: Studying
     ) -> tuple[SequenceModel, dict[str, Any]]:
@@ -233,18 +232,10 @@ class Composer:
         return model.faster(int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
 
     def _read(self, plan: Plan, model: SequenceModel) -> Prompt:
-        begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
-        grammar = self.tokenizer.grammar(inside=not begins)
-        if plan.voices and not begins:
-            grammar.enter([voice.program for voice in plan.voices])
-        prompt = read_prompt(model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
-=======
-    def _read(self, plan: Plan) -> Prompt:
         first = plan.past if len(plan.past) else plan.prompt
         begins = (first[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
-        prompt = read_prompt(self.model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
->>>>>>> memtests
+        prompt = read_prompt(model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 
