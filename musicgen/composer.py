@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ from musicgen.sampling.continuation import Plan, Request, assign_parts, make_pla
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.manner import in_the_manner_of
+from musicgen.sampling.names import as_called
+from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.voices import has_parts
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
@@ -61,6 +65,11 @@ class Source:
     sha256: str
     text: str | None = None  # of an ABC file: its first tune, as it stands there
     path: Path | None = None  # where it was read from
+
+    @cached_property
+    def heard(self) -> Piece:
+        """The piece as a model is to hear it; see `names.as_called`."""
+        return as_called(self.piece, self.midi)
 
 
 @dataclass(frozen=True)
@@ -196,7 +205,7 @@ class Composer:
         """
         settings = (sampling or SamplingSettings()).validate()
         studying = studying or Studying()
-        plan = make_plan(source.piece, self.tokenizer, request=request, context=self.model.context)
+        plan = make_plan(source.heard, self.tokenizer, request=request, context=self.model.context)
         model, study_facts = self._studied(source, plan, request, studying)
         prompt = self._read(plan, model)
         for number in range(seed, seed + count):
@@ -213,7 +222,7 @@ class Composer:
             return self.model, nothing
         whole = studying.whole and request.start is not None
         if whole:
-            pieces = [self.tokenizer.encode(source.piece, played=plan.played).astype(np.int64)]
+            pieces = [self.tokenizer.encode(source.heard, played=plan.played).astype(np.int64)]
         else:
             pieces = [np.concatenate([plan.past, plan.prompt])]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
@@ -281,14 +290,15 @@ class Composer:
     def _candidate(
         self, source: Source, plan: Plan, request: Request, seed: int, notes: np.ndarray, program: np.ndarray
     ) -> Candidate:
-        tracks = source.piece.tracks
+        tracks = source.heard.tracks
         if plan.voices:
             voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
             programs = np.array([voice.program for voice in plan.voices])
             home, program = voices[program], programs[program]
         else:
-            home = assign_parts(tracks, self._open_parts(source.piece, request), notes, program, cut=plan.cut)
-        new, before = stretches(source.piece, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
+            home = assign_parts(tracks, self._open_parts(source.heard, request), notes, program, cut=plan.cut)
+        notes = in_the_manner_of(source.piece, plan, notes, home, tokenizer=self.tokenizer, seed=seed)
+        new, before = stretches(source.heard, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
         asked = None
         if plan.constraints.parts is not None:
             asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
@@ -322,6 +332,7 @@ class Composer:
                 drums = value == DRUMS
                 new = notes[mine & (program == value)]
                 parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
+        parts = pedalled(parts, source.midi, piece, plan)
         midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=request.start is None)
         joined = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in piece.tracks)
@@ -342,7 +353,7 @@ class Composer:
             "notes_added": joined.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(seconds, 3),
-            "warnings": [*piece.warnings, *planned, *notices],
+            "warnings": [*source.heard.warnings, *planned, *notices],
             "statistics": {
                 "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),
@@ -377,13 +388,16 @@ class Composer:
         tracks = []
         for part in parts:
             notes = part.notes.copy()
+            controls = part.controls.copy()
             notes["start"] -= plan.cut
+            controls["tick"] -= plan.cut
             tracks.append(
                 Track(
                     part.name or program_name(part.program, is_drum=part.is_drum).title(),
                     part.program,
                     part.is_drum,
                     notes,
+                    controls,
                 )
             )
         tempos = np.array([(0, piece.tempo_at(plan.cut))], TEMPO)

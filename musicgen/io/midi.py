@@ -335,16 +335,22 @@ def assign_channels(tracks: tuple[Track, ...]) -> list[int]:
 def _track_events(track: Track, channel: int) -> Events:
     head = [(0, META, TRACK_NAME, 0, 0)] if track.name else []
     head.append((0, 0xC0 | channel, track.program, 0, -1))
-    controls = np.zeros(len(track.controls), EVENT)
-    for ours, theirs in (("tick", "tick"), ("data1", "number"), ("data2", "value")):
-        controls[ours] = track.controls[theirs]
-    controls["status"], controls["blob"] = 0xB0 | channel, -1
+    controls = control_events(track.controls, channel)
     bends = np.zeros(len(track.bends), EVENT)
     value = track.bends["value"].astype(np.int64) + 8192
     bends["tick"], bends["data1"], bends["data2"] = track.bends["tick"], value & 127, value >> 7
     bends["status"], bends["blob"] = 0xE0 | channel, -1
     events = np.concatenate([np.array(head, EVENT), controls, bends, note_events(track.notes, channel)])
     return Events(events[event_order(events)], (track.name.encode("utf-8"),) if track.name else ())
+
+
+def control_events(controls: np.ndarray, channel: int) -> np.ndarray:
+    """EVENT rows of control changes (CONTROL)."""
+    events = np.zeros(len(controls), EVENT)
+    for ours, theirs in (("tick", "tick"), ("data1", "number"), ("data2", "value")):
+        events[ours] = controls[theirs]
+    events["status"], events["blob"] = 0xB0 | channel, -1
+    return events
 
 
 def note_events(notes: np.ndarray, channel: int) -> np.ndarray:

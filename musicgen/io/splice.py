@@ -1,15 +1,16 @@
 """New music joined to a MIDI file that stays as it was.
 
 Every event of the source before the cut is kept, tick for tick and in order, whatever it is. At the cut, notes
-that still sound are ended and a held pedal is lifted; then come the new notes, on the tracks and channels that
-they continue. What the source has after the cut is dropped, except that a cut at the end keeps its texts.
+that still sound are ended and a held pedal is lifted; then come the new notes and what controllers they bring, on
+the tracks and channels that they continue. What the source has after the cut is dropped, except that a cut at the end
+keeps its texts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,10 +20,12 @@ from musicgen.io.midi import (
     SET_TEMPO,
     TIME_SIGNATURE,
     TRACK_NAME,
+    control_events,
     event_order,
     note_events,
 )
 from musicgen.io.smf import END_OF_TRACK, EVENT, META, Events, MidiFile
+from musicgen.piece import CONTROL
 
 __all__ = ["NewPart", "splice"]
 
@@ -34,7 +37,7 @@ _NEARLY_SILENT = 16  # a volume or expression below this would swallow the new n
 
 @dataclass(frozen=True)
 class NewPart:
-    """New notes (NOTE, ticks of the file) for a track and channel of the file.
+    """New notes (NOTE, ticks of the file) for a track and channel of the file, and controllers that go with them.
 
     `track` None asks for a new track with `name`; in a format 0 file the notes go into its one track.
     """
@@ -45,6 +48,7 @@ class NewPart:
     track: int | None = None
     channel: int | None = None
     name: str = ""
+    controls: np.ndarray = field(default_factory=lambda: np.empty(0, CONTROL))  # from the cut on, to stand with them
 
 
 def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_end: bool) -> MidiFile:
@@ -87,7 +91,7 @@ def _extended(track: Events, parts: list[tuple[NewPart, int]], cut: int, end: in
     new = []
     for part, channel in parts:
         pieces.append(_settings(rows, part, channel, cut))
-        new.append(note_events(_without_overlaps(part.notes), channel))
+        new += [control_events(part.controls, channel), note_events(_without_overlaps(part.notes), channel)]
     if new:
         notes = np.concatenate(new)
         pieces.append(notes[event_order(notes)])

@@ -83,6 +83,7 @@ class BarMusic(FromSettings):
     """The half of a bar tokenizer that doesn't depend on how items become ids. Stateless."""
 
     Settings = BarSettings
+    velocity_step = VELOCITY_STEP
     settings: BarSettings
     _vocabulary: Vocabulary
 

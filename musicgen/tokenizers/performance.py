@@ -59,6 +59,7 @@ class Performance(FromSettings):
     """Piece <-> ids, (T,). Stateless: one object serves all threads."""
 
     name = "performance"
+    velocity_step = VELOCITY_STEP
     Settings = PerformanceSettings
     settings: PerformanceSettings
 

@@ -1,0 +1,93 @@
+"""New notes in the manner of the piece that they continue: as loud, as far off the grid, held as long.
+
+A model chooses steps of a grid and of velocity. What these leave out is taken from the notes before the cut, part by
+part. Nothing before the cut is touched, and no new note leaves [cut, end).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from musicgen.piece import Piece
+from musicgen.sampling.continuation import Plan
+from musicgen.sampling.loudness import like_before
+from musicgen.sampling.microtiming import Beat, Strokes, deviations, gates, on_the_beat
+
+__all__ = ["in_the_manner_of"]
+
+LOUDNESS_BARS = 8  # whose loudness goes on, where the part has
+ENOUGH = 16  # notes in them
+TIMING_BARS = 16
+LAST_NOTES = 64  # of a part that has been silent of late
+
+
+def in_the_manner_of(
+    piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray, *, tokenizer: Any, seed: int
+) -> np.ndarray:
+    """`notes` (NOTE, one by one as they came) with the loudness, the timing and the lengths of their parts.
+
+    `home` is the part of each, -1 for a new one, which stays as it is. Timing is that of tokenizers which count in
+    steps of a beat. The same for the same seed.
+    """
+    notes = notes.copy()
+    step = getattr(tokenizer, "velocity_step", 1)
+    steps = getattr(tokenizer, "steps", 0) if hasattr(tokenizer, "durations") else 0
+    anchor = plan.anchor
+    beat = None
+    if steps:
+        beat = Beat(anchor.bar_start, anchor.bar_length, anchor.ticks_per_quarter, steps, tokenizer.durations)
+    old = {
+        part: piece.tracks[part].notes[piece.tracks[part].notes["start"] < plan.cut]
+        for part in np.unique(home[home >= 0]).tolist()
+    }
+    for part, before in old.items():
+        mine = home == part
+        loud = _last(before, plan, LOUDNESS_BARS)
+        loud = loud if len(loud) >= ENOUGH else _last(before, plan, 2 * LOUDNESS_BARS)
+        notes["velocity"][mine] = like_before(notes["velocity"][mine], loud["velocity"], step=step)
+    if beat is not None and old:
+        _retime(notes, home, {p: _last(n, plan, TIMING_BARS) for p, n in old.items()}, plan, beat, seed)
+    return notes
+
+
+def _last(notes: np.ndarray, plan: Plan, bars: int) -> np.ndarray:
+    """A part's notes of the last bars before the cut, or its last ones where there are none to speak of."""
+    recent = notes[notes["start"] >= plan.anchor.bar_start - bars * plan.anchor.bar_length]
+    return recent if len(recent) >= ENOUGH else notes[-LAST_NOTES:]
+
+
+def _retime(notes: np.ndarray, home: np.ndarray, old: dict[int, np.ndarray], plan: Plan, beat: Beat, seed: int) -> None:
+    """Move and lengthen `notes` in place."""
+    everyone = np.concatenate([before["start"] for before in old.values()])
+    together = on_the_beat(everyone, beat)
+    strokes = {part: Strokes.of(before["start"], beat) for part, before in old.items()}
+    bars = np.unique(np.concatenate([each.bar for each in strokes.values()]))
+    new_bars = int((plan.end - beat.origin) // beat.bar_length) + 1
+    drawn = np.random.default_rng((seed, 0)).integers(0, max(1, len(bars)), new_bars)
+    source = {bar: int(bars[k]) for bar, k in enumerate(drawn.tolist())}
+    for part, before in old.items():
+        mine = np.flatnonzero(home == part)
+        start, duration = notes["start"][mine], notes["duration"][mine]
+        new = Strokes.of(start, beat)
+        played = on_the_beat(before["start"], beat) if len(strokes[part].at) >= ENOUGH else together
+        moved = deviations(
+            new, strokes[part], beat=beat, played=played, source=source, seed=[seed, 1 + part]
+        ) + beat.tick_of(new.at)
+        moved = np.clip(_ascending(moved), plan.cut, plan.end - 1)
+        held = gates(duration, before["duration"], beat=beat)
+        written = beat.tick_of(new.at)
+        which = np.searchsorted(new.at, beat.nearest(start))
+        notes["start"][mine] = moved[which]
+        # What ended where the next one began, or before, still does.
+        following = np.searchsorted(written, start + duration - int(beat.step > 2))  # a tick may be one of rounding
+        latest = np.append(moved, plan.end)[following]
+        ends = np.minimum(np.minimum(moved[which] + held, latest), plan.end)
+        notes["duration"][mine] = np.maximum(1, ends - moved[which])
+
+
+def _ascending(ticks: np.ndarray) -> np.ndarray:
+    """Ticks that ascend, each at least one after the one before: two strokes don't become one."""
+    count = np.arange(len(ticks))
+    return np.maximum.accumulate(ticks - count) + count

@@ -1,0 +1,128 @@
+"""The sustain pedal in new music: where the last bars before the cut pedal, it goes down and up as it did there.
+
+Of the last bars the most typical one is found, the one whose pedalling has most in common with that of the others;
+the new bars repeat it, with its values. A channel without pedal in most of these bars gets none. Other controllers
+don't move. Controllers belong to a channel of a port, whatever track they stand in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from musicgen.io.smf import MidiFile
+from musicgen.io.splice import SUSTAIN, NewPart
+from musicgen.piece import CONTROL, Piece
+from musicgen.sampling.continuation import Plan
+
+__all__ = ["pedalled"]
+
+BARS = 8
+PLACES = 24  # a quarter, at which bars are compared
+DOWN = 64
+LEAST = 16  # a highest value below this is a pedal at rest
+PORT = 0x21
+
+
+@dataclass(frozen=True)
+class BarOfPedal:
+    """One bar's pedal: its value (0..127) as the bar begins, then (ticks into the bar, value) of every change."""
+
+    before: int
+    changes: tuple[tuple[float, int], ...]
+
+    def at(self, ticks: float) -> int:
+        """The value in force `ticks` into the bar."""
+        value = self.before
+        for when, to in self.changes:
+            if when > ticks:
+                break
+            value = to
+        return value
+
+
+def pedalled(parts: Sequence[NewPart], midi: MidiFile, piece: Piece, plan: Plan) -> list[NewPart]:
+    """The parts with the pedal of their channels, once a channel; `midi` and `piece` are the source."""
+    out, done = [], set()
+    for part in parts:
+        home = None if part.track is None or part.channel is None else (_port(midi, part.track), part.channel)
+        if home is not None and home not in done and not part.is_drum:
+            done.add(home)
+            bar = _typical(_changes(midi, *home, plan.cut), piece, plan)
+            if bar is not None:
+                part = replace(part, controls=_repeated(bar, plan))
+        out.append(part)
+    return out
+
+
+def _port(midi: MidiFile, track: int) -> bytes:
+    """The port that a track plays on; without a word the first one."""
+    said = midi.tracks[track].metas(PORT)
+    return said[0][1] if said else b"\0"
+
+
+def _changes(midi: MidiFile, port: bytes, channel: int, cut: int) -> np.ndarray:
+    """CONTROL: the pedal of a channel before the cut."""
+    rows = np.concatenate([t.rows for n, t in enumerate(midi.tracks) if _port(midi, n) == port])
+    rows = rows[(rows["status"] == 0xB0 | channel) & (rows["data1"] == SUSTAIN) & (rows["tick"] < cut)]
+    rows = rows[np.argsort(rows["tick"], kind="stable")]
+    found = np.zeros(len(rows), CONTROL)
+    found["tick"], found["number"], found["value"] = rows["tick"], rows["data1"], rows["data2"]
+    return found
+
+
+def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> BarOfPedal | None:
+    """The last bars' most typical pedal; None where most of them have none."""
+    if not len(changes):
+        return None
+    begin, length = plan.anchor.bar_start, plan.anchor.bar_length
+    meters = piece.meters["tick"][piece.meters["tick"] < begin]
+    count = min(BARS, int((begin - (int(meters[-1]) if len(meters) else 0)) / length + 0.01))
+    bars = [_bar(changes, begin - k * length, length) for k in range(count, 0, -1)]
+    places = np.arange(max(1, round(length / plan.anchor.ticks_per_quarter * PLACES))) + 0.5
+    ticks = places * plan.anchor.ticks_per_quarter / PLACES
+    values = np.array([[bar.at(t) for t in ticks.tolist()] for bar in bars]).reshape(count, -1)
+    if not count or values.max() < LEAST:
+        return None
+    down = values >= min(DOWN, values.max())  # a pedal that is never more than half down is down there
+    if 2 * down.any(axis=1).sum() <= count:
+        return None
+    apart = (down[:, None] != down[None]).sum(axis=(1, 2))
+    apart[~down.any(axis=1)] = apart.max() + 1
+    return bars[count - 1 - int(np.argmin(apart[::-1]))]  # of equals the last
+
+
+def _bar(changes: np.ndarray, begin: float, length: float) -> BarOfPedal:
+    first, last = np.searchsorted(changes["tick"], [begin, begin + length])
+    inside = changes[first:last]
+    moves = tuple(zip((inside["tick"] - begin).tolist(), inside["value"].tolist(), strict=True))
+    return BarOfPedal(int(changes["value"][first - 1]) if first else 0, moves)
+
+
+def _repeated(bar: BarOfPedal, plan: Plan) -> np.ndarray:
+    """CONTROL: the bar over and over from the cut, where the pedal is up, to the end, where it goes up."""
+    begin, length, cut = plan.anchor.bar_start, plan.anchor.bar_length, plan.cut
+    found: list[tuple[int, int, int]] = []
+    now = 0
+
+    def move(tick: int, value: int) -> None:
+        nonlocal now
+        if value != now and cut <= tick < plan.end:
+            found.append((tick, SUSTAIN, value))
+            now = value
+
+    soon = length / 8
+    while begin < plan.end:
+        # At a bar line: as the bar began, unless it was held over from the one before to be lifted at once.
+        into = max(0.0, cut - begin)
+        lifted_soon = any(to == 0 and into < when <= into + soon for when, to in bar.changes)
+        if now or not lifted_soon:
+            move(round(begin + into), bar.at(into) if into else bar.before)
+        for when, to in bar.changes:
+            move(round(begin + when), to)
+        begin += length
+    if now:
+        found.append((plan.end, SUSTAIN, 0))
+    return np.array(found, CONTROL)
