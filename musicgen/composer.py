@@ -27,11 +27,11 @@ from musicgen.io.atomic import keep_inputs, write_bytes
 from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
 from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
-from musicgen.io.splice import NewPart, splice
+from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
 from musicgen.models.head import Linear
-from musicgen.piece import METER, TEMPO, Piece, Track
+from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
 from musicgen.sampling.faults import distance, faults
@@ -372,7 +372,7 @@ class Composer:
             "licence": self.run.card.get("licence", "unknown"),
         }
         inputs = () if source.path is None else (source.path,)
-        return Take(midi, self._only_new(piece, plan, parts), notes, facts, best.faults, (*inputs, *self._files))
+        return Take(midi, alone(piece, parts, cut=plan.cut), notes, facts, best.faults, (*inputs, *self._files))
 
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:
@@ -381,25 +381,3 @@ class Composer:
         # Asked for by name or instrument: every part that plays it.
         others = [i for i in range(len(piece.tracks)) if i not in named]
         return named + others if len(named) < len(request.tracks) or not named else named
-
-    @staticmethod
-    def _only_new(piece: Piece, plan: Plan, parts: list[NewPart]) -> MidiFile:
-        """The new notes alone from tick 0, in the tempo and meter of the cut."""
-        tracks = []
-        for part in parts:
-            notes = part.notes.copy()
-            controls = part.controls.copy()
-            notes["start"] -= plan.cut
-            controls["tick"] -= plan.cut
-            tracks.append(
-                Track(
-                    part.name or program_name(part.program, is_drum=part.is_drum).title(),
-                    part.program,
-                    part.is_drum,
-                    notes,
-                    controls,
-                )
-            )
-        tempos = np.array([(0, piece.tempo_at(plan.cut))], TEMPO)
-        meters = np.array([(0, *piece.meter_at(plan.cut))], METER)
-        return midi_from_piece(Piece(piece.ticks_per_quarter, tuple(tracks), tempos, meters))

@@ -126,7 +126,7 @@ def test_a_part_stays_near_what_it_has_played_and_drums_with_their_kit():
 
 def composer(family: str = "gru") -> Composer:
     run = SimpleNamespace(
-        model=build(family, context=64), tokenizer=PARTS, name="tiny", sha256="0", card={"licence": "none"}
+        model=build(family, context=64), tokenizer=PARTS, name="tiny", sha256="0", folder=None, card={"licence": "none"}
     )
     return Composer(run, device="cpu")
 
