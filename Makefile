@@ -2,9 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BOUNDS := .venv-bounds
+SMOKE := tests/test_bounds.py tests/io/test_interop.py tests/io/test_score.py tests/io/test_audio.py \
+	tests/corpus/test_frames.py tests/training/test_loop.py tests/render/test_synth.py \
+	tests/cli/test_commands.py tests/cli/test_pictures.py
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 EXAMPLE := corpora/examples/schubert-unfinished.mid
 
-.PHONY: demo test lint types readme bench torture clean
+.PHONY: demo test test-avx2 test-bounds lint types readme bench torture clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -14,6 +19,14 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
+
+# The numbers a second time, from the instructions of a CPU without AVX-512; where there are no more it is the same.
+test-avx2: $(VENV)/installed-dev
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest tests/models tests/training tests/sampling
+
+# With the oldest versions that pyproject.toml allows, tests that need each of them.
+test-bounds: $(BOUNDS)/installed
+	$(BOUNDS)/bin/python -m pytest --disable-warnings $(SMOKE)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -37,17 +50,22 @@ torture: $(VENV)/installed-dev
 # constraints.txt pins what was tested; pyproject.toml alone gives lower bounds.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 # The peers that the benchmarks measure beside musicgen.
 $(VENV)/installed-bench: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+$(BOUNDS)/installed: pyproject.toml .ci/lower-bounds.txt
+	$(PYTHON) -m venv $(BOUNDS)
+	$(BOUNDS)/bin/python $(PIP_INSTALL) --constraint .ci/lower-bounds.txt --editable '.[dev,bench,fluidsynth,frames,pictures]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(BOUNDS) demo dist build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save_file
 from musicgen.errors import ResourceError, UnreadableError, UsageError
 from musicgen.io.atomic import atomic_path, write_text
 from musicgen.models import ModelSettings, SequenceModel, build_model
+from musicgen.models.registry import blank_model
 from musicgen.recipe import Recipe, read_recipe, recipe_toml
 from musicgen.resources import bundled_models
 from musicgen.tokenizers import load_tokenizer
@@ -33,6 +34,7 @@ from musicgen.tokenizers import load_tokenizer
 __all__ = [
     "FORMAT",
     "Run",
+    "has_checkpoint",
     "load_carried",
     "load_checkpoint",
     "load_run",
@@ -57,6 +59,7 @@ class Run:
     card: dict[str, Any]
     name: str
     sha256: str  # of model.safetensors
+    folder: Path | None = None  # where it was loaded from
 
 
 def sha256(path: str | Path) -> str:
@@ -132,11 +135,12 @@ def load_run(where: str | os.PathLike[str]) -> Run:
         model.sharpen(card.get("sharpness", model.sharpness))
     except (TypeError, ValueError):
         raise UnreadableError("the card's sharpness doesn't fit the model", where=path, hint="copy it again") from None
-    return Run(model.eval(), tokenizer, recipe, card, path.resolve().name, manifest["sha256"]["model.safetensors"])
+    digest = manifest["sha256"]["model.safetensors"]
+    return Run(model.eval(), tokenizer, recipe, card, path.resolve().name, digest, path.resolve())
 
 
-def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
-    """A new model of the recipe's shape, initialised from the recipe's seed."""
+def model_for(recipe: Recipe, tokenizer: Any, *, blank: bool = False) -> SequenceModel:
+    """A new model of the recipe's shape, initialised from the recipe's seed; a `blank` one has no memory (meta)."""
     fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
     of_tokenizer = {
         "vocabulary_size": len(tokenizer.vocabulary),
@@ -145,7 +149,7 @@ def model_for(recipe: Recipe, tokenizer: Any) -> SequenceModel:
         "steps": getattr(tokenizer, "memory", None),
     }
     settings = ModelSettings.from_dict({**recipe.model, **of_tokenizer})
-    return build_model(settings, seed=recipe.train.seed)
+    return blank_model(settings) if blank else build_model(settings, seed=recipe.train.seed)
 
 
 # ---- checkpoints ---------------------------------------------------------------------------------------
@@ -207,6 +211,12 @@ def load_checkpoint(
         for optimizer, values in zip(optimizers, restored, strict=True):
             optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
+
+
+def has_checkpoint(folder: str | Path) -> bool:
+    """Whether a run lies in the folder that training could go on with."""
+    names = ("last", "last.old", "best", "best.old")
+    return any((Path(folder) / "checkpoints" / name / "state.json").is_file() for name in names)
 
 
 def load_carried(folder: str | Path) -> dict[str, torch.Tensor]:

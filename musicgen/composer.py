@@ -23,14 +23,16 @@ from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
-from musicgen.io.atomic import write_bytes
+from musicgen.io.atomic import keep_inputs, write_bytes
 from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
 from musicgen.io.score_text import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
-from musicgen.io.splice import NewPart, splice
+from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel
-from musicgen.piece import METER, TEMPO, Piece, Track
-from musicgen.resources import bundled_models
+from musicgen.models.hardware import INT8_BLOCK, has_int8
+from musicgen.models.head import Linear
+from musicgen.piece import Piece
+from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
@@ -38,13 +40,15 @@ from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.names import as_called
 from musicgen.sampling.pedal import pedalled
+from musicgen.sampling.voices import has_parts
 from musicgen.tokenizers.constraints import DRUMS
-from musicgen.training.study import StudySettings, study
+from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
-__all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Take", "read_source"]
+__all__ = ["DEFAULT_MODEL", "UNLIMITED", "Composer", "Source", "Studying", "Take", "read_source"]
 
 DEFAULT_MODEL = "default"
-CANDIDATES = 4  # of which the best is kept
+CANDIDATES = 3, 8  # of which the best is kept: at least, at most
+NOTES_IN_ALL = 1200  # that may be drawn for one take: what a core draws in about five seconds
 RETRY = 1_000_003  # from a take's seed to that of its next candidate: far from its neighbours' seeds
 # Limits guard against strangers' files; what was read may grow by a few bars.
 UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)
@@ -60,6 +64,7 @@ class Source:
     name: str
     sha256: str
     text: str | None = None  # of an ABC file: its first tune, as it stands there
+    path: Path | None = None  # where it was read from
 
     @cached_property
     def heard(self) -> Piece:
@@ -76,6 +81,7 @@ class Take:
     notes: np.ndarray  # NOTE, ticks of the source
     facts: dict[str, Any]  # the sidecar
     faults: tuple[str, ...]  # what a listener would call broken; empty for a good take
+    inputs: tuple[Path, ...] = ()  # the files it was made from
 
     @property
     def piece(self) -> Piece:
@@ -83,21 +89,10 @@ class Take:
         return piece_from_midi(self.midi, limits=UNLIMITED)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write the whole as a MIDI file."""
+        """Write the whole as a MIDI file. Raises UsageError for one that exists, unless it may be overwritten, and for
+        the files that the take was made from, whatever is said of overwriting."""
+        keep_inputs([path], self.inputs)
         write_bytes(Path(path), smf_bytes(self.midi), overwrite=overwrite)
-
-
-@dataclass(frozen=True)
-class Studying:
-    """What a model studies before it goes on: by at most `updates` steps, 0 for not at all.
-
-    `whole` takes in what lies behind the cut, `also` are other pieces. `on_update` hears how many of how many are done.
-    """
-
-    updates: int = StudySettings.updates
-    whole: bool = False
-    also: tuple[Piece, ...] = ()
-    on_update: Callable[[int, int], None] = lambda done, of: None
 
 
 @dataclass(frozen=True)
@@ -129,7 +124,18 @@ def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -
     else:
         midi = parse_smf(data, where=name, max_tracks=limits.tracks)
         piece = piece_from_midi(midi, where=name, limits=limits)
-    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text)
+    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text, Path(path).absolute())
+
+
+def _check_int8(run: Run, device: str) -> None:
+    if not device.startswith("cpu"):
+        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="--int8", hint="use --device cpu")
+    if not has_int8():
+        what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
+    if not any(isinstance(layer, Linear) and layer.quantisable for layer in run.model.modules()):
+        what = f"this {run.model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
 
 
 class Composer:
@@ -138,11 +144,16 @@ class Composer:
     def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
         """`device` is auto, cpu, cuda or mps; auto takes a GPU only for a model that is faster there.
 
-        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact.
+        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact. Raises UsageError for a device
+        that isn't there, and for `int8` where it can't be had.
         """
         self.run, self.tokenizer = run, run.tokenizer
+        self._files = () if run.folder is None else tuple(run_files(run.folder))
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() and run.model.n_parameters > GPU_FROM_PARAMETERS else "cpu"
+            worth = run.model.n_parameters > GPU_FROM_PARAMETERS and not int8
+            device = "cuda" if worth and torch.cuda.is_available() else "cpu"
+        if int8:
+            _check_int8(run, device)
         try:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):
@@ -159,9 +170,21 @@ class Composer:
             raise UnreadableError("this copy of musicgen carries no model", hint="name a run folder with -m")
         return cls(load_run(model), device=device, int8=int8)
 
-    def continue_file(self, path: str | os.PathLike[str], *, seed: int = 0, request: Request | None = None) -> Take:
+    @property
+    def can_study(self) -> bool:
+        """Whether the model can learn from music before it goes on: one of `parts` with a memory of the piece."""
+        return self.model.recalls and has_parts(self.tokenizer)
+
+    def continue_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        seed: int = 0,
+        request: Request | None = None,
+        studying: Studying | None = None,
+    ) -> Take:
         """One take of a file's continuation under the default sampling settings."""
-        return next(self.takes(read_source(path), request=request or Request(), seed=seed))
+        return next(self.takes(read_source(path), request=request or Request(), seed=seed, studying=studying))
 
     def takes(
         self,
@@ -178,28 +201,35 @@ class Composer:
 
         First the piece is studied (`Studying`). Of each take several candidates are drawn, with seeds that follow from
         its own, and the best is kept: one that no listener would call broken, and the nearest to the music before the
-        cut. Its facts hold the seed that was used and what was refused. Raises UsageError for a request that doesn't
-        fit the piece.
+        cut. Its facts say what the others were. Raises UsageError for a request that doesn't fit the piece.
         """
         settings = (sampling or SamplingSettings()).validate()
         studying = studying or Studying()
         plan = make_plan(source.heard, self.tokenizer, request=request, context=self.model.context)
-        model, updates = self._studied(source, plan, request, studying)
+        model, study_facts = self._studied(source, plan, request, studying)
         prompt = self._read(plan, model)
-        study_facts = {"updates": updates, "pieces": 1 + len(studying.also) if updates else 0}
         for number in range(seed, seed + count):
             yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_step)
 
-    def _studied(self, source: Source, plan: Plan, request: Request, studying: Studying) -> tuple[SequenceModel, int]:
-        """The model that has studied the piece, and by how many updates."""
+    def _studied(
+        self, source: Source, plan: Plan, request: Request, studying: Studying
+    ) -> tuple[SequenceModel, dict[str, Any]]:
+        """The model that has studied the music, and the facts: by how many updates, how many pieces, and whether what
+        lies behind the cut was among them."""
         settings = StudySettings(updates=studying.updates)
-        pieces = [np.concatenate([plan.past, plan.prompt])]
-        if studying.whole and request.start is not None:
-            pieces = [self.tokenizer.encode(source.heard).astype(np.int64)]
+        nothing = {"updates": 0, "pieces": 0, "whole": False}
+        if not settings.updates or not self.can_study:
+            return self.model, nothing
+        whole = studying.whole and request.start is not None
+        if whole:
+            pieces = [self.tokenizer.encode(source.heard, played=plan.played).astype(np.int64)]
+        else:
+            pieces = [np.concatenate([plan.past, plan.prompt])]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
+        pieces = worth_studying(pieces)
         updates = settings.updates_for(sum(len(ids) for ids in pieces))
-        if not updates or not self.model.recalls or not plan.voices:
-            return self.model, 0
+        if not updates:
+            return self.model, nothing
         done = 0
 
         def on_update() -> None:
@@ -208,13 +238,12 @@ class Composer:
             studying.on_update(done, updates)
 
         model = study(self.model, pieces, settings=settings, seed=0, on_update=on_update)
-        return model.faster(int8=self.int8), updates
+        return model.faster(int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
 
     def _read(self, plan: Plan, model: SequenceModel) -> Prompt:
-        begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
+        first = plan.past if len(plan.past) else plan.prompt
+        begins = (first[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
-        if plan.voices and not begins:
-            grammar.enter([voice.program for voice in plan.voices])
         prompt = read_prompt(model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
@@ -232,7 +261,9 @@ class Composer:
         on_step: Callable[[], None],
     ) -> Take:
         """The best of a seed's candidates, all drawn in lockstep."""
-        used = [(seed + attempt * RETRY) % 2**31 for attempt in range(CANDIDATES)]
+        fewest, most = CANDIDATES
+        count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
+        used = [(seed + attempt * RETRY) % 2**31 for attempt in range(count)]
         drawn = sample(
             model,
             prompt,
@@ -254,7 +285,7 @@ class Composer:
         ]
         if best.faults:
             notices.append(f"broken: {' and '.join(best.faults)}, the best of {len(candidates)} candidates")
-        return self._join(source, plan, request, settings, best, tuple(notices), candidates, study_facts)
+        return self._join(source, plan, request, settings, seed, best, tuple(notices), candidates, study_facts)
 
     def _candidate(
         self, source: Source, plan: Plan, request: Request, seed: int, notes: np.ndarray, program: np.ndarray
@@ -282,6 +313,7 @@ class Composer:
         plan: Plan,
         request: Request,
         settings: SamplingSettings,
+        seed: int,
         best: Candidate,
         notices: tuple[str, ...],
         candidates: list[Candidate],
@@ -313,7 +345,7 @@ class Composer:
         facts = {
             "model": self.run.name,
             "model_sha256": self.run.sha256,
-            "seed": best.seed,
+            "seed": seed,
             "settings": {**asdict(settings), **asdict(request), "int8": self.int8},
             "source": source.name,
             "source_sha256": source.sha256,
@@ -328,14 +360,21 @@ class Composer:
                 "before": statistics(piece, begin=max(0, round(plan.cut - 16 * plan.anchor.bar_length)), end=plan.cut),
                 "new": statistics(joined, begin=plan.cut, end=plan.end),
             },
+            "played": plan.played,
             "study": study_facts,
             "candidates": [
-                {"seed": each.seed, "faults": list(each.faults), "distance": round(each.distance, 4)}
+                {
+                    "seed": each.seed,
+                    "faults": list(each.faults),
+                    "distance": round(each.distance, 4),
+                    "kept": each is best,
+                }
                 for each in candidates
             ],
             "licence": self.run.card.get("licence", "unknown"),
         }
-        return Take(midi, self._only_new(piece, plan, parts), notes, facts, best.faults)
+        inputs = () if source.path is None else (source.path,)
+        return Take(midi, alone(piece, parts, cut=plan.cut), notes, facts, best.faults, (*inputs, *self._files))
 
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:
@@ -344,25 +383,3 @@ class Composer:
         # Asked for by name or instrument: every part that plays it.
         others = [i for i in range(len(piece.tracks)) if i not in named]
         return named + others if len(named) < len(request.tracks) or not named else named
-
-    @staticmethod
-    def _only_new(piece: Piece, plan: Plan, parts: list[NewPart]) -> MidiFile:
-        """The new notes alone from tick 0, in the tempo and meter of the cut."""
-        tracks = []
-        for part in parts:
-            notes = part.notes.copy()
-            controls = part.controls.copy()
-            notes["start"] -= plan.cut
-            controls["tick"] -= plan.cut
-            tracks.append(
-                Track(
-                    part.name or program_name(part.program, is_drum=part.is_drum).title(),
-                    part.program,
-                    part.is_drum,
-                    notes,
-                    controls,
-                )
-            )
-        tempos = np.array([(0, piece.tempo_at(plan.cut))], TEMPO)
-        meters = np.array([(0, *piece.meter_at(plan.cut))], METER)
-        return midi_from_piece(Piece(piece.ticks_per_quarter, tuple(tracks), tempos, meters))

@@ -85,11 +85,12 @@ class AugmentSettings:
 @dataclass(frozen=True)
 class DataSettings:
     """Where the tokens came from: the corpus folder as given and the digest of its tokens; the digests of the
-    teachers' weights, with spaces between."""
+    teachers' weights, with spaces between; the digest of the weights that the run started from, empty for none."""
 
     corpus: str = ""
     corpus_sha256: str = ""
     teachers_sha256: str = ""
+    start_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Files that come along: the catalogue, the examples and the trained models.
+"""Files that come along: the catalogue, the examples and the trained models; and which files make a run folder.
 
 In a wheel the top-level folder `corpora/` lies inside the package, as `_corpora`; in a source tree it stands
 beside the package.
@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["bundled_models", "resource"]
+__all__ = ["RUN_FILES", "RUN_FOLDERS", "bundled_models", "resource", "run_files"]
 
 PACKAGE = Path(__file__).resolve().parent
+# What training writes into a run folder; whatever else lies there is the user's.
+RUN_FILES = (
+    "recipe.toml",
+    "tokenizer.json",
+    "model.safetensors",
+    "card.json",
+    "manifest.json",
+    "log.csv",
+    "gradients.csv",
+)
+RUN_FOLDERS = ("checkpoints", "corpus")
 
 
 def resource(*parts: str) -> Path:
@@ -25,3 +36,12 @@ def bundled_models() -> dict[str, Path]:
     """The run folders that come with the package, by name."""
     root = PACKAGE / "pretrained"
     return {p.name: p for p in sorted(root.iterdir()) if (p / "manifest.json").is_file()} if root.is_dir() else {}
+
+
+def run_files(where: str | Path) -> list[Path]:
+    """The files of a run folder, or of a model that comes along by its name; none where there is no such folder."""
+    folder = Path(where)
+    if not folder.exists():
+        folder = bundled_models().get(str(where), folder)
+    inside = [path for name in RUN_FOLDERS for path in sorted((folder / name).rglob("*")) if path.is_file()]
+    return [path for name in RUN_FILES if (path := folder / name).is_file()] + inside

@@ -20,8 +20,9 @@ import torch
 from musicgen.composer import Composer, Source, read_source
 from musicgen.corpus.scan import MIDI_SUFFIXES, find_files
 from musicgen.errors import CheckError, MusicgenError, UnreadableError, printable
-from musicgen.io.atomic import write_bytes, write_text
+from musicgen.io.atomic import keep_inputs, write_bytes, write_text
 from musicgen.io.smf import smf_bytes
+from musicgen.resources import run_files
 from musicgen.sampling.continuation import Request
 
 
@@ -37,14 +38,24 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def continue_one(composer: Composer, source: Source, target: Path, *, request: Request, seed: int, takes: int) -> int:
+def outputs(target: Path, takes: int) -> list[tuple[Path, Path]]:
+    """The MIDI file and the sidecar of each take."""
+    names = [target.name] if takes == 1 else [f"{target.name}.{k + 1}" for k in range(takes)]
+    return [(target.with_name(f"{name}.mid"), target.with_name(f"{name}.json")) for name in names]
+
+
+def continue_one(
+    composer: Composer, source: Source, target: Path, *, request: Request, seed: int, takes: int, inputs: list[Path]
+) -> int:
     """Write all takes of one file; the sidecars last. Returns the number of new notes. Raises MusicgenError."""
     added, broken = 0, 0
+    files = outputs(target, takes)
+    keep_inputs([path for pair in files for path in pair], inputs)
     target.parent.mkdir(parents=True, exist_ok=True)
-    for k, take in enumerate(composer.takes(source, request=request, seed=seed, count=takes)):
-        name = target if takes == 1 else target.with_name(f"{target.name}.{k + 1}")
-        write_bytes(name.with_name(name.name + ".mid"), smf_bytes(take.midi), overwrite=True)
-        write_text(name.with_name(name.name + ".json"), json.dumps(take.facts, indent=2) + "\n", overwrite=True)
+    drawn = composer.takes(source, request=request, seed=seed, count=takes)
+    for (midi, sidecar), take in zip(files, drawn, strict=True):
+        write_bytes(midi, smf_bytes(take.midi), overwrite=True)
+        write_text(sidecar, json.dumps(take.facts, indent=2) + "\n", overwrite=True)
         added += take.facts["notes_added"]
         broken += bool(take.faults)
     if broken:
@@ -53,8 +64,7 @@ def continue_one(composer: Composer, source: Source, target: Path, *, request: R
 
 
 def is_done(target: Path, takes: int) -> bool:
-    names = [target.name] if takes == 1 else [f"{target.name}.{k + 1}" for k in range(takes)]
-    return all((target.parent / f"{name}.json").is_file() for name in names)
+    return all(sidecar.is_file() for _, sidecar in outputs(target, takes))
 
 
 def main(arguments: list[str]) -> int:
@@ -82,6 +92,7 @@ def main(arguments: list[str]) -> int:
                     request=request,
                     seed=options.seed + number * options.takes,
                     takes=options.takes,
+                    inputs=[*files, *run_files(options.model)],
                 )
                 status = "done"
             except MusicgenError as error:

@@ -4,8 +4,9 @@
     python pipelines/train_default.py --pieces PIECES --work runs/default --max-time 2h
     python pipelines/train_default.py --work runs/default --ship musicgen/pretrained/default
 
-The corpus is built once in the work folder, every kind of music with the share of windows that `SHARES` says. The run
-is resumable: call it again. With --ship the best checkpoint is written in float16 with its card.
+Only what the catalogue says may be passed on is taken. The corpus is built once in the work folder, every kind of
+music with the share of windows that `SHARES` says. The run is resumable: call it again. With --ship the best
+checkpoint is written in float16 with its card.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ import numpy as np
 import torch
 
 from musicgen import read
+from musicgen.checkpoint import Run, load_run, save_run
 from musicgen.cli.options import duration
+from musicgen.corpus.catalog import CorpusEntry, find_entry
 from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
-from musicgen.errors import MusicgenError
+from musicgen.errors import MusicgenError, UsageError
+from musicgen.evaluation.likelihood import evaluate
 from musicgen.piece import Piece
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
 from musicgen.tokenizers import Parts
@@ -47,6 +51,7 @@ TRAIN = TrainSettings(
 AUGMENT = AugmentSettings(
     transpose_low=-5, transpose_high=6, tempo_steps=2, programs=0.15, loudness=0.7, infill=0.1, accompany=0.1
 )
+UNSEEN = ("valid", "test")
 # Of 100 training windows. Kinds with few notes count for more than their share, so that no kind drowns.
 SHARES = {
     "piano-score": 16,
@@ -78,12 +83,22 @@ def on_sixteenths(piece: Piece) -> Piece:
     return replace(piece, tracks=tuple(tracks))
 
 
+def entry_of(source: str) -> CorpusEntry:
+    """The catalogue's entry of a piece's source. UsageError where weights trained on it may not be passed on."""
+    entry = find_entry(source.split("/")[0].replace("_", "-"))
+    if not entry.shippable:
+        raise UsageError(f"weights trained on {entry.name} may not be passed on", hint="leave it out")
+    return entry
+
+
 def build(pieces: Path, folder: Path) -> Corpus:
     """Encode the pieces of a cache into a corpus folder; what hands play on a beat is there on the grid, too."""
     tokenizer = Parts()
     entries = [json.loads(line) for line in (pieces / "pieces.jsonl").read_text(encoding="utf-8").splitlines()]
     encoded: list[tuple[dict[str, Any], np.ndarray]] = []
     rejected = []
+    for name in sorted({entry["source"].split("/")[0] for entry in entries}):
+        entry_of(name)
     for entry in entries:
         try:
             piece = read(pieces / entry["file"])
@@ -113,6 +128,38 @@ def build(pieces: Path, folder: Path) -> Corpus:
     return Corpus.open(folder)
 
 
+def card_for(corpus: Corpus) -> dict[str, Any]:
+    """What is known of the model before it is trained: data and licences."""
+    sources = sorted({record.source.split("/")[0] for record in corpus.records})
+    entries = [entry_of(name) for name in sources]
+    licences = sorted({record.licence for record in corpus.records})
+    return {
+        "title": "musicgen default model",
+        "licence": "MIT (weights); data: " + ", ".join(licences),
+        "data": [
+            {
+                "name": e.name,
+                "title": e.title,
+                "licence": e.licence,
+                "address": e.source.address,
+                "commit": e.source.commit,
+                "attribution": e.attribution,
+            }
+            for e in entries
+        ],
+        "corpus": {k: corpus.info()[k] for k in ("pieces", "notes", "tokens", "sha256")},
+    }
+
+
+def ship(run: Run, corpus: Corpus, out: str) -> None:
+    """Write the best weights in float16, with figures on whole pieces of the splits that training never saw."""
+    figures = {split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=60_000) for split in UNSEEN}
+    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus) | {"figures": figures}
+    save_run(out, model=run.model, tokenizer=run.tokenizer, recipe=run.recipe, card=card, dtype=torch.float16)
+    for name, figure in figures.items():
+        print(f"{name}: {figure['nats_per_token']:.4f} nats a token, {figure['nats_per_note']:.4f} nats a note")
+
+
 def report(p: Progress) -> None:
     if p.valid is not None:
         print(
@@ -127,7 +174,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--pieces", help="the cache of default_corpus.py")
     parser.add_argument("--work", required=True, help="corpus and run lie here")
     parser.add_argument("--run", default="run", help="the run's folder in it")
-    parser.add_argument("--max-time", default=None)
+    parser.add_argument("--max-time", default=None, help="how long to train, such as 2h; without it, all steps")
+    parser.add_argument("--ship", metavar="DIR", help="train no more; write the best weights and their card there")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)
@@ -146,11 +194,14 @@ def main(arguments: list[str]) -> None:
     for change in options.set:
         recipe = recipe.with_change(change)
     run = work / options.run
+    if options.ship:
+        return ship(load_run(run), corpus, options.ship)
     train(
         corpus,
         Parts(),
         recipe=recipe,
         folder=run,
+        card=card_for(corpus),
         resume=(run / "checkpoints").exists(),
         max_seconds=duration(options.max_time),
         report=report,

@@ -43,7 +43,7 @@ class Tunes:
 
 def recipe(family: str, **changes) -> Recipe:
     settings = {"steps": 8, "batch": 3, "length": 48, "evaluate_every": 4, "seed": 5, "precision": "float32", **changes}
-    return Recipe(MODELS[family], TrainSettings(**settings), AUGMENT)
+    return Recipe(dict(MODELS[family]), TrainSettings(**settings), AUGMENT)
 
 
 def log(folder) -> list[dict[str, str]]:

@@ -14,8 +14,10 @@ from musicgen.cli.options import (
     limits_from,
     overwrite_option,
     sampling_options,
+    study_options,
 )
 from musicgen.errors import UsageError
+from musicgen.resources import run_files
 
 __all__ = ["command"]
 
@@ -30,6 +32,8 @@ __all__ = ["command"]
     metavar="end|BAR",
     help="Where new music begins; bars count from 1.",
 )
+@study_options
+@click.option("--study-whole", is_flag=True, help="With --from: learn from what lies behind the cut, too.")
 @sampling_options
 @device_option
 @limit_options
@@ -41,21 +45,24 @@ def command(piece: str, start: str, **options: Any) -> None:
     Writes PIECE.continued.mid and a .json with the facts beside it, in the current folder. PIECE may also be the
     name of the example that comes along, schubert-unfinished.
     """
+    from musicgen.cli.studying import wish_from
     from musicgen.cli.takes import plan_outputs, run_takes, split_request
 
     path = _example(piece) or Path(piece)
     request, sampling = split_request(options, start=_bar(start))
+    limits = limits_from(options)
+    wish = wish_from(options, start=request.start, piece=path, limits=limits)
     outputs = plan_outputs(
         f"{path.stem}.continued",
         output=options["output"],
         formats=options["formats"],
         takes=options["takes"],
         overwrite=options["overwrite"],
+        inputs=[path, options["soundfont"], *wish.files, *run_files(options["model"])],
     )
-    limits = limits_from(options)
     from musicgen.composer import read_source
 
-    run_takes(read_source(path, limits=limits), outputs, options, request=request, sampling=sampling)
+    run_takes(read_source(path, limits=limits), outputs, options, request=request, sampling=sampling, wish=wish)
 
 
 def _bar(start: str) -> int | None:

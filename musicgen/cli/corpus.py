@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from musicgen.cli.options import (
-    asked_tokenizer,
     json_option,
     limit_options,
     limits_from,
@@ -18,11 +17,10 @@ from musicgen.cli.options import (
     say,
     tokenizer_from,
     tokenizer_options,
-    warn,
 )
 from musicgen.errors import UsageError
 
-__all__ = ["command", "open_or_build", "show_corpus"]
+__all__ = ["build_at", "command", "find_corpus", "show_corpus"]
 
 MOST_REJECTED = 20  # rows of the table of rejected files; all are in corpus.json
 
@@ -170,32 +168,38 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
             say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
 
 
-def open_or_build(corpus: str, place: Path, *, options: dict[str, Any]) -> Any:
-    """A corpus from a built folder; from music or a catalogue name it is built at `place` first, once.
+def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bool) -> Any:
+    """The corpus that is built already, CORPUS itself or the one at `place`; None where it has to be built first.
 
-    `options` are those of `tokenizer_options`. Raises UsageError where they ask for another tokenizer than that of
-    a corpus that is built.
+    `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for a
+    CORPUS that nothing can be built from.
     """
+    from musicgen.corpus.build import plan_sources
     from musicgen.corpus.store import Corpus
 
     for folder in (Path(corpus), place):
-        if (folder / "corpus.json").is_file():
+        if folder is not None and (folder / "corpus.json").is_file():
             built = Corpus.open(folder)
-            if asked_tokenizer(options) and tokenizer_from(options).spec != built.spec:
+            if demanded and tokenizer.spec != built.spec:
                 raise UsageError(
                     f"is built with the tokenizer {built.spec['name']} already",
                     where=folder,
                     hint="leave the tokenizer's options out, or build the corpus again with them",
                 )
             return built
+    plan_sources([corpus], tokenizer.spec)
+    return None
+
+
+def build_at(place: Path, corpus: str, *, tokenizer: Any) -> Any:
+    """A corpus built at `place` from music or a catalogue name."""
     from musicgen.corpus.build import build_corpus
 
-    warn(f"building a corpus from {corpus} at {place}")
     with progress_bar() as bar:
         task = bar.add_task("files", total=None)
         return build_corpus(
             [corpus],
             place,
-            tokenizer=tokenizer_from(options),
+            tokenizer=tokenizer,
             progress=lambda done, total, name: bar.update(task, completed=done, total=total),
         )

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import device_option, json_option, overwrite_option, sampling_options
+from musicgen.cli.options import device_option, json_option, overwrite_option, sampling_options, study_options
 from musicgen.errors import UsageError
+from musicgen.resources import run_files
 
 __all__ = ["command"]
 
@@ -16,6 +17,7 @@ __all__ = ["command"]
 @click.command("generate")
 @click.option("--tempo", type=click.FloatRange(4, 1000), default=120.0, show_default=True, help="Quarters a minute.")
 @click.option("--meter", default="4/4", show_default=True, help="Such as 3/4 or 6/8.")
+@study_options
 @sampling_options
 @device_option
 @json_option
@@ -24,6 +26,7 @@ def command(tempo: float, meter: str, **options: Any) -> None:
     """Make new music from nothing, for the instruments that --tracks names (default: piano)."""
     import numpy as np
 
+    from musicgen.cli.studying import wish_from
     from musicgen.cli.takes import plan_outputs, run_takes, split_request
     from musicgen.composer import Source
     from musicgen.io.midi import midi_from_piece
@@ -36,13 +39,15 @@ def command(tempo: float, meter: str, **options: Any) -> None:
     request, sampling = split_request(options, start=None)
     if any(name.isdigit() for name in request.tracks):
         raise UsageError("there are no parts to number yet", hint="name instruments, as in --tracks piano,violin")
+    wish = wish_from(options, start=None, piece=None)
     outputs = plan_outputs(
         "generated",
         output=options["output"],
         formats=options["formats"],
         takes=options["takes"],
         overwrite=options["overwrite"],
+        inputs=[options["soundfont"], *wish.files, *run_files(options["model"])],
     )
     piece = Piece(480, (), np.array([(0, round(60e6 / tempo))], TEMPO), np.array([(0, numerator, denominator)], METER))
     source = Source(midi_from_piece(piece), piece, "(nothing)", "")
-    run_takes(source, outputs, options, request=request, sampling=sampling)
+    run_takes(source, outputs, options, request=request, sampling=sampling, wish=wish)

@@ -18,7 +18,7 @@ from musicgen.cli.options import (
     warn,
 )
 from musicgen.errors import UnreadableError, UsageError
-from musicgen.resources import bundled_models
+from musicgen.resources import bundled_models, run_files
 
 __all__ = ["command"]
 
@@ -161,7 +161,7 @@ def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any,
     from musicgen.evaluation.pictures import draw_run, refuse_to_replace
     from musicgen.io import read
 
-    refuse_to_replace(pictures, overwrite=overwrite)
+    refuse_to_replace(pictures, overwrite=overwrite, inputs=[*run_files(folder), *([piece] if piece else [])])
     album = draw_run(run, folder, piece=read(piece, limits=limits) if piece else None)
     for line in album.left_out:
         warn(f"left out: {line}")

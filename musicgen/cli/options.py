@@ -31,6 +31,8 @@ __all__ = [
     "reported",
     "sampling_options",
     "say",
+    "study_options",
+    "tokenizer_options",
     "warn",
 ]
 
@@ -188,6 +190,22 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
     return load_tokenizer(spec)
 
 
+study_options = _all(
+    click.option(
+        "--study",
+        type=click.IntRange(0, 1000),
+        default=None,
+        help="Updates by which the model learns from the music before it goes on, at most; 0: none.  [20]",
+    ),
+    click.option(
+        "--study-also",
+        multiple=True,
+        type=click.Path(),
+        metavar="PATH",
+        help="A file or folder of music to learn from, too, such as songs of the same artist; repeatable.",
+    ),
+)
+
 sampling_options = _all(
     click.option(
         "-m", "--model", default="default", show_default=True, help="A run folder, or a model that comes along."
@@ -212,7 +230,7 @@ sampling_options = _all(
         "-t",
         "--temperature",
         type=float,
-        default=1.0,
+        default=0.85,
         show_default=True,
         help="Below 1 safer, above 1 bolder; 0 always takes the likeliest.",
     ),
@@ -256,6 +274,13 @@ sampling_options = _all(
     ),
     click.option(
         "--max-polyphony", type=click.IntRange(min=0), default=0, help="Most notes that sound at once; 0: no limit."
+    ),
+    click.option(
+        "--played",
+        type=click.Choice(["auto", "yes", "no"]),
+        default="auto",
+        show_default=True,
+        help="Tell the model that hands play, off the grid, or that it is a score; auto measures the piece.",
     ),
     click.option("-f", "--formats", default=None, help="mid, abc, wav, flac, ogg, by commas; default: mid."),
     click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2) for audio."),

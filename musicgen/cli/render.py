@@ -41,8 +41,10 @@ def command(
 ) -> None:
     """Turn PIECE (MIDI, MusicXML, kern or ABC) into audio."""
     from musicgen.io import read
+    from musicgen.io.atomic import keep_inputs
     from musicgen.render import render_file
 
+    keep_inputs([output], [piece, soundfont])
     music = read(piece, limits=limits_from(options))
     for line in music.warnings:
         warn(f"{piece}: {line}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from musicgen.cli.options import print_json, progress_bar, say, warn
+from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
 
 __all__ = ["Outputs", "plan_outputs", "run_takes", "split_request"]
@@ -24,12 +26,23 @@ class Outputs:
     sidecars: tuple[Path, ...]
 
 
-def plan_outputs(stem: str, *, output: str | None, formats: str | None, takes: int, overwrite: bool) -> Outputs:
-    """Decide every output path, and refuse before any work is done where one exists.
+def plan_outputs(
+    stem: str,
+    *,
+    output: str | None,
+    formats: str | None,
+    takes: int,
+    overwrite: bool,
+    inputs: Iterable[str | Path | None],
+) -> Outputs:
+    """Decide every output path, and refuse before any work is done where one exists or is one of the `inputs`.
 
     `output` is a folder (existing, or with a slash at its end), or a file whose suffix, if it is a format, is
-    taken off. Raises UsageError for an unknown format or an existing output.
+    taken off. Raises UsageError for an unknown format, an existing output, and, whatever is said of overwriting, for
+    one that would replace what is read.
     """
+    from musicgen.io.atomic import keep_inputs
+
     folder = Path()
     chosen = [f.strip().lower().lstrip(".") for f in formats.split(",")] if formats else []
     if output is not None:
@@ -53,8 +66,10 @@ def plan_outputs(stem: str, *, output: str | None, formats: str | None, takes: i
         name = stem if takes == 1 else f"{stem}.{k + 1}"
         files.append({f: folder / f"{name}.{f}" for f in chosen})
         sidecars.append(folder / f"{name}.json")
+    paths = [p for f in files for p in f.values()] + sidecars
+    keep_inputs(paths, inputs)
     if not overwrite:
-        for path in [p for f in files for p in f.values()] + sidecars:
+        for path in paths:
             if path.exists():
                 raise UsageError("already exists", where=path, hint="pass --overwrite to replace it")
     return Outputs(tuple(files), tuple(sidecars))
@@ -81,6 +96,7 @@ def split_request(options: dict[str, Any], *, start: int | None) -> tuple[Any, A
         pitch_low=low,
         pitch_high=high,
         max_polyphony=options["max_polyphony"],
+        played={"auto": None, "yes": True, "no": False}[options["played"]],
     )
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
     of_fields = tuple(_field_temperature(text) for text in options["field_temperatures"])
@@ -95,8 +111,13 @@ def _field_temperature(text: str) -> tuple[str, float]:
         raise UsageError(f"{text!r} is not a field's temperature", hint="write it like pitch=1.2") from None
 
 
-def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request: Any, sampling: Any) -> None:
-    """Draw the takes and write their files. Raises CheckError when one still failed its check after all retries."""
+def run_takes(
+    source: Any, outputs: Outputs, options: dict[str, Any], *, request: Any, sampling: Any, wish: Wish
+) -> None:
+    """Draw the takes and write their files; `wish` is what the model is to study first.
+
+    Raises CheckError when one still failed its check after all retries.
+    """
     import torch
 
     from musicgen.cli.text_takes import draw_text, source_text
@@ -112,7 +133,14 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
     takes, overwrite = options["takes"], options["overwrite"]
     text_source = source_text(composer.tokenizer, source, outputs)
     printed, broken, told = [], 0, set()
-    with progress_bar("notes") as bar:
+    bar = progress_bar("notes")
+    learning = bar.add_task("learning your piece", total=None, notes="", visible=False)
+    study = studying(
+        wish,
+        able=composer.can_study,
+        on_update=lambda done, of: bar.update(learning, completed=done, total=of, visible=done < of),
+    )
+    with bar:
         task = bar.add_task("takes", total=takes, notes="")
         steps = 0
 
@@ -126,7 +154,15 @@ def run_takes(source: Any, outputs: Outputs, options: dict[str, Any], *, request
         if text_source is not None:
             drawn = draw_text(composer, text_source, source, options, request, sampling, seed, on_step)
         else:
-            drawn = composer.takes(source, request=request, sampling=sampling, seed=seed, count=takes, on_step=on_step)
+            drawn = composer.takes(
+                source,
+                request=request,
+                sampling=sampling,
+                seed=seed,
+                count=takes,
+                studying=study,
+                on_step=on_step,
+            )
         for k, take in enumerate(drawn):
             midi = take.only_new if options["only_new"] else take.midi
             # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.

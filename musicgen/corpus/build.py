@@ -20,11 +20,11 @@ from musicgen.corpus.pool import Rejected, Work, run_workers
 from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
-from musicgen.errors import UnreadableError, UsageError
+from musicgen.errors import UnreadableError, UsageError, printable
 from musicgen.io.midi import Limits
 from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 
-__all__ = ["BuildSettings", "build_corpus", "find_sources"]
+__all__ = ["BuildSettings", "build_corpus", "find_sources", "plan_sources"]
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,8 @@ def build_corpus(
     check_target(out, overwrite=settings.overwrite)
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
     spec = _spec(tokenizer)
-    # In a folder a .json is hardly ever music.
-    suffixes = (*MUSIC_SUFFIXES, *FRAME_SUFFIXES) if spec["name"] == "frames" else MUSIC_SUFFIXES
-    files, entries = find_sources(sources, settings=settings, licences=licences, suffixes=suffixes)
-    if not files:
-        raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(suffixes)}")
-    check_reader(file.path for file in files)
+    files, entries = plan_sources(sources, spec, settings=settings, licences=licences)
+    _keep_sources(out, files)
     jobs = max(1, min(jobs or _cores(), len(files)))
 
     works: list[Work] = []
@@ -112,6 +108,34 @@ def build_corpus(
     tokens = (np.frombuffer(w.ids, dtype="<u2").reshape(shape) for w in works)
     write_corpus(out, records, tokens=tokens, about=about, fields=fields, overwrite=settings.overwrite)
     return Corpus.open(out)
+
+
+def plan_sources(
+    sources: Iterable[str | Path],
+    spec: Mapping[str, Any],
+    *,
+    settings: BuildSettings | None = None,
+    licences: Mapping[str, str] | None = None,
+) -> tuple[list[Found], list[catalog.CorpusEntry]]:
+    """`find_sources` for a tokenizer's spec: what can be known to be wrong with the sources before they are read.
+
+    Raises UnreadableError, too, where there is no music.
+    """
+    # In a folder a .json is hardly ever music.
+    suffixes = (*MUSIC_SUFFIXES, *FRAME_SUFFIXES) if spec["name"] == "frames" else MUSIC_SUFFIXES
+    files, entries = find_sources(sources, settings=settings, licences=licences, suffixes=suffixes)
+    if not files:
+        raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(suffixes)}")
+    check_reader(file.path for file in files)
+    return files, entries
+
+
+def _keep_sources(out: str | Path, files: list[Found]) -> None:
+    folder = os.path.join(os.path.realpath(out), "")
+    for file in files:
+        if os.path.realpath(file.path).startswith(folder):
+            what = f"holds {printable(file.path)}, one of the sources, and is not written over"
+            raise UsageError(what, where=out, hint="choose another folder")
 
 
 def find_sources(

@@ -11,8 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -23,10 +21,12 @@ import numpy as np
 
 from musicgen.errors import MusicgenError, ResourceError, UnreadableError, UsageError
 from musicgen.io.atomic import FULL
+from musicgen.io.beside import Beside, refuse_here
 
 __all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "own_corpus", "write_corpus"]
 
-FORMAT_VERSION = 1
+FORMAT, FORMAT_VERSION = "musicgen corpus", 1
+FILES = ("tokens.npy", "pieces.jsonl", "corpus.json")
 HINT = "build it again with musicgen corpus build"
 
 
@@ -78,31 +78,29 @@ def write_corpus(
     They are of shape (T,), or (T, fields) for more than one field.
 
     `about` goes into corpus.json beside the counts: `tokenizer` (its spec), `rejected`, `duplicates`, ...
+    What else lies in the folder stays.
     Raises UsageError when `folder` exists and isn't a corpus to overwrite, ResourceError when the disk is full.
     """
     target = Path(folder)
     check_target(target, overwrite=overwrite)
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        total = sum(p.length for p in pieces)
-        _write_tokens(temporary / "tokens.npy", tokens, (total,) if fields == 1 else (total, fields))
-        with open(temporary / "pieces.jsonl", "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(json.dumps(asdict(p)) + "\n" for p in pieces)
-        table = {"format": "musicgen corpus", "format_version": FORMAT_VERSION, **_counts(pieces), **about}
-        text = json.dumps(table, indent=1, sort_keys=True) + "\n"
-        (temporary / "corpus.json").write_text(text, encoding="utf-8", newline="\n")
-        for name in ("tokens.npy", "pieces.jsonl", "corpus.json"):
-            with open(temporary / name, "rb+") as written:
-                os.fsync(written.fileno())
-        _put(temporary, target)
+        with Beside(target, parts=FILES) as new:
+            total = sum(p.length for p in pieces)
+            _write_tokens(new.path / "tokens.npy", tokens, (total,) if fields == 1 else (total, fields))
+            with open(new.path / "pieces.jsonl", "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(json.dumps(asdict(p)) + "\n" for p in pieces)
+            table = {"format": FORMAT, "format_version": FORMAT_VERSION, **_counts(pieces), **about}
+            text = json.dumps(table, indent=1, sort_keys=True) + "\n"
+            (new.path / "corpus.json").write_text(text, encoding="utf-8", newline="\n")
+            for name in FILES:
+                with open(new.path / name, "rb+") as written:
+                    os.fsync(written.fileno())
+            check_target(target, overwrite=overwrite)  # something may have come there meanwhile
+            new.swap()
     except OSError as error:
         if error.errno in FULL:
             raise ResourceError("no space left on device", where=folder, hint="free some space") from None
         raise UsageError(f"can't be written ({error.strerror})", where=folder, hint="choose another folder") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def check_target(folder: str | Path, *, overwrite: bool) -> None:
@@ -110,11 +108,23 @@ def check_target(folder: str | Path, *, overwrite: bool) -> None:
     target = Path(folder)
     if not os.path.lexists(target):
         return
+    refuse_here(target)
     # Only what is a corpus is ever replaced: a slip of -o must not cost a folder of music.
-    if not (target.is_dir() and not target.is_symlink() and (is_corpus(target) or not any(target.iterdir()))):
+    if not (target.is_dir() and not target.is_symlink() and (_is_ours(target) or not any(target.iterdir()))):
         raise UsageError("exists and is not a corpus folder", where=folder, hint="choose another name")
     if is_corpus(target) and not overwrite:
         raise UsageError("already exists", where=folder, hint="pass --overwrite to replace it")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a corpus of ours lies there, be it damaged: others have files called corpus.json, too."""
+    if all((folder / name).is_file() for name in FILES):
+        return True
+    try:
+        meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(meta, dict) and meta.get("format") == FORMAT
 
 
 def _write_tokens(path: Path, tokens: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -127,20 +137,6 @@ def _write_tokens(path: Path, tokens: Iterable[np.ndarray], shape: tuple[int, ..
             written += len(ids)
     if written != shape[0]:
         raise MusicgenError(f"the pieces have {written} tokens, their records say {shape[0]}")
-
-
-def _put(temporary: Path, target: Path) -> None:
-    if not os.path.lexists(target):
-        os.rename(temporary, target)
-        return
-    old = target.parent / f".{target.name}.{secrets.token_hex(4)}"
-    os.rename(target, old)
-    try:
-        os.rename(temporary, target)
-    except OSError:
-        os.rename(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _counts(pieces: Sequence[PieceRecord]) -> dict[str, Any]:

@@ -206,7 +206,8 @@ def step_nats(
         begin = max(0, scored - (context - stride))
         begin -= (begin - 1) % align if begin else 0
         window = slice(begin, begin + context)
-        nats, _ = model.nats(inputs[:, window], targets[:, window], pad=pad, following_VV=following_VV)
+        past = model.recalling([inputs[0, :begin]]) if model.recalls else None
+        nats, _ = model.nats(inputs[:, window], targets[:, window], past, pad=pad, following_VV=following_VV)
         stop = begin + nats.shape[1]
         result[scored:stop] = _of_steps(nats)[scored - begin :]  # an earlier window has scored what lies before
         scored = stop

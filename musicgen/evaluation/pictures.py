@@ -12,7 +12,7 @@ What a run lacks is left out and named.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation import plots, probes
 from musicgen.evaluation.step_roll import bar_lines, pitch_kind, step_notes
+from musicgen.io.atomic import keep_inputs
 from musicgen.models.frame_model import FrameModel
 from musicgen.models.pitch_model import PitchModel
 from musicgen.models.transformer import Transformer, attention_weights
@@ -67,8 +68,9 @@ class Album:
         return paths
 
 
-def refuse_to_replace(folder: str | Path, *, overwrite: bool = False) -> None:
-    """Raises UsageError where pictures can't go to `folder`, or some lie there already and `overwrite` is False.
+def refuse_to_replace(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Raises UsageError where pictures can't go to `folder`, or some lie there already and `overwrite` is False, or one
+    of them is an input.
 
     Drawing takes a while: this is known before.
     """
@@ -77,8 +79,9 @@ def refuse_to_replace(folder: str | Path, *, overwrite: bool = False) -> None:
         raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
     if not folder.parent.is_dir():
         raise UsageError("its folder does not exist", where=folder, hint=f"create {folder.parent} first")
-    there = [path for pattern in NAMES for path in sorted(folder.glob(pattern))] if not overwrite else []
-    if there:
+    there = [path for pattern in NAMES for path in sorted(folder.glob(pattern))]
+    keep_inputs(there, inputs)
+    if there and not overwrite:
         raise UsageError("already exists", where=there[0], hint="pass --overwrite to replace it")
 
 

@@ -11,13 +11,13 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from musicgen.errors import MusicgenError, ResourceError, UsageError
+from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
 
-__all__ = ["atomic_path", "write_bytes", "write_text"]
+__all__ = ["atomic_path", "explained", "keep_inputs", "write_bytes", "write_text"]
 
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # File systems without hard links (FAT, some network mounts) answer os.link with one of these.
@@ -56,7 +56,7 @@ def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         else:
             _put(temporary, target)
     except OSError as error:
-        raise _explained(error, path, ours=ours) from error
+        raise explained(error, path, ours=ours) from error
     finally:
         if temporary is not None:
             with suppress(OSError):
@@ -72,6 +72,25 @@ def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> No
 def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
     """Write `text` as UTF-8, line ends as they are, whole or not at all; raises as `atomic_path` does."""
     write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
+
+
+def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
+    """Raise UsageError where a file to be written is one of those that are read, by whatever name or link.
+
+    To be asked before any work is done, whatever the user says of overwriting.
+    """
+    read: dict[tuple[int, int], str | os.PathLike[str]] = {}
+    for path in inputs:
+        if path is not None:
+            with suppress(OSError):  # whoever reads it will tell
+                info = os.stat(path)
+                read.setdefault((info.st_dev, info.st_ino), path)
+    for path in outputs:
+        with suppress(OSError):
+            info = os.stat(path)
+            if (same := read.get((info.st_dev, info.st_ino))) is not None:
+                what = f"is the input {printable(same)} itself, which is never written over"
+                raise UsageError(what, where=path, hint="choose another name for the output")
 
 
 def _create_beside(target: Path) -> Path:
@@ -103,7 +122,7 @@ def _exists(path: Path) -> UsageError:
     return UsageError("already exists", where=path, hint="pass --overwrite to replace it")
 
 
-def _explained(error: OSError, path: Path, *, ours: bool) -> Exception:
+def explained(error: OSError, path: Path, *, ours: bool) -> Exception:
     """The error to show for `error`; errors of the caller's own work pass unless the disk is full."""
     if error.errno in FULL:
         return ResourceError("no space left on device", where=path, hint="free some space or choose another folder")
@@ -112,6 +131,7 @@ def _explained(error: OSError, path: Path, *, ours: bool) -> Exception:
         errno.ENOTDIR: UsageError("its folder is a file", where=path, hint="choose another folder"),
         errno.EACCES: UsageError("permission denied", where=path, hint="choose a folder you may write to"),
         errno.EPERM: UsageError("permission denied", where=path, hint="choose a folder you may write to"),
+        errno.EBUSY: UsageError("is in use and can't be replaced", where=path, hint="choose another name"),
         errno.EROFS: UsageError("its folder is read-only", where=path, hint="choose a folder you may write to"),
         errno.ENAMETOOLONG: UsageError("the file name is too long", where=path, hint="choose a shorter name"),
     }

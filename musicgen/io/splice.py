@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from musicgen.gm import program_name
 from musicgen.io.midi import (
     DRUM_CHANNEL,
     KEY_SIGNATURE,
@@ -22,12 +23,13 @@ from musicgen.io.midi import (
     TRACK_NAME,
     control_events,
     event_order,
+    midi_from_piece,
     note_events,
 )
 from musicgen.io.smf import END_OF_TRACK, EVENT, META, Events, MidiFile
-from musicgen.piece import CONTROL
+from musicgen.piece import CONTROL, METER, TEMPO, Piece, Track
 
-__all__ = ["NewPart", "splice"]
+__all__ = ["NewPart", "alone", "splice"]
 
 SUSTAIN, SOSTENUTO, SOFT, VOLUME, EXPRESSION = 64, 66, 67, 7, 11
 _TEXTS = (*range(0x01, 0x08), 0x7F)  # texts, lyrics, markers, cues, and a program's own data
@@ -177,3 +179,25 @@ def _home(part: NewPart, midi: MidiFile, used: set[int]) -> tuple[int | None, in
     if where is None and midi.format == 0 and len(midi.tracks) == 1:
         where = 0
     return where, channel
+
+
+def alone(piece: Piece, parts: Sequence[NewPart], *, cut: int) -> MidiFile:
+    """The new notes alone from tick 0, in the tempo and meter of the cut."""
+    tracks = []
+    for part in parts:
+        notes = part.notes.copy()
+        controls = part.controls.copy()
+        notes["start"] -= cut
+        controls["tick"] -= cut
+        tracks.append(
+            Track(
+                part.name or program_name(part.program, is_drum=part.is_drum).title(),
+                part.program,
+                part.is_drum,
+                notes,
+                controls,
+            )
+        )
+    tempos = np.array([(0, piece.tempo_at(cut))], TEMPO)
+    meters = np.array([(0, *piece.meter_at(cut))], METER)
+    return midi_from_piece(Piece(piece.ticks_per_quarter, tuple(tracks), tempos, meters))

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from musicgen.errors import UsageError
 from musicgen.models.embedding import OneHotLinear
 from musicgen.models.following import masked
-from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, has_int8, row_by_row
+from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, row_by_row
 from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = [
@@ -296,8 +296,8 @@ class SequenceModel(nn.Module, ABC):
         so that a row's bits don't depend on its neighbours. Save before, not after: safetensors takes row-by-row
         tensors only. `train()` undoes what would go stale.
 
-        With `int8` single steps multiply with weights of 8 bits where this PyTorch can (`has_int8`): faster still,
-        and a little less exact. Prompts are read as ever; so are the gates of an LSTM.
+        With `int8` single steps multiply with weights of 8 bits in the layers that can (`Linear.quantisable`): faster
+        still, and a little less exact. Prompts are read as ever; so are the gates of an LSTM.
         """
         self.eval()
         if next(self.parameters()).device.type == "cpu":
@@ -308,7 +308,7 @@ class SequenceModel(nn.Module, ABC):
                         layer.weight.data = layer.weight.data.t().contiguous().t()
                     if isinstance(layer, Linear):
                         layer.by_row = True
-                        if int8 and has_int8():
+                        if int8 and layer.quantisable:
                             layer.quantise()
                 self._pack_head()
         return self

@@ -18,7 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["FieldHead", "FieldScores", "Linear", "Scores", "TokenScores", "has_int8", "row_by_row"]
+from musicgen.models.hardware import INT8_BLOCK, has_int8
+
+__all__ = ["FieldHead", "FieldScores", "Linear", "Scores", "TokenScores", "row_by_row"]
 
 
 def row_by_row(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -28,16 +30,6 @@ def row_by_row(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     row, take 3 of 64 equals take 3 alone bit for bit; the matrix stays in the cache, so this costs little.
     """
     return product(x) if len(x) == 1 else torch.cat([product(row) for row in x.split(1)])
-
-
-def has_int8() -> bool:
-    """Whether this PyTorch multiplies with weights of 8 bits on a CPU, and does it right: the function is private."""
-    try:
-        x = torch.ones(1, 32, dtype=torch.bfloat16)
-        product = torch._weight_int8pack_mm(x, torch.ones(32, 32, dtype=torch.int8), torch.ones(32).bfloat16())
-    except (AttributeError, RuntimeError, TypeError):
-        return False
-    return bool((product == 32).all())
 
 
 class Linear(nn.Linear):
@@ -63,6 +55,11 @@ class Linear(nn.Linear):
             return F.linear(row, self.weight)
         product = torch._weight_int8pack_mm(row.reshape(1, -1).bfloat16(), *self.int8)
         return product.float().view(*row.shape[:-1], -1)
+
+    @property
+    def quantisable(self) -> bool:
+        """Whether `quantise` may be called: this machine can, and the inputs are a multiple of the kernel's block."""
+        return self.in_features % INT8_BLOCK == 0 and has_int8()
 
     def quantise(self) -> None:
         """Round the weight to 127 steps either side of nought, by output; the weight itself stays."""

@@ -16,7 +16,7 @@ from musicgen.models.rnn import GRU, LSTM, RNN
 from musicgen.models.transformer import Transformer
 from musicgen.models.window import Window
 
-__all__ = ["FAMILIES", "build_model", "count_parameters"]
+__all__ = ["FAMILIES", "blank_model", "build_model", "count_parameters"]
 
 # From a window of the past to attention: the ladder of sequence models, each rung on what the one before lacks.
 FAMILIES: dict[str, type[SequenceModel]] = {
@@ -41,10 +41,15 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
         return _new(settings)
 
 
-def count_parameters(settings: ModelSettings) -> int:
-    """How many numbers such a model learns, without the memory to hold them."""
+def blank_model(settings: ModelSettings) -> SequenceModel:
+    """Such a model without the memory to hold its weights, to ask what it is. Raises UsageError as `build_model`."""
     with torch.device("meta"):
-        return _new(settings).n_parameters
+        return _new(settings)
+
+
+def count_parameters(settings: ModelSettings) -> int:
+    """How many numbers such a model learns."""
+    return blank_model(settings).n_parameters
 
 
 def _new(settings: ModelSettings) -> SequenceModel:

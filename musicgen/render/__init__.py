@@ -22,10 +22,14 @@ def render_file(
     """Write a piece as WAV, FLAC or OGG, by the suffix of `path`, and return its length in seconds.
 
     Memory is bounded whatever the length. Raises UsageError for a suffix or rate that can't be written and an
-    output that exists, UnreadableError for a SoundFont that isn't one, ResourceError on a full disk.
+    output that exists or is the SoundFont, UnreadableError for a SoundFont that isn't one, ResourceError on a full
+    disk.
     """
+    from musicgen.io.atomic import keep_inputs
     from musicgen.io.audio import write_audio
+    from musicgen.render.soundfont import find_soundfont
     from musicgen.render.synth import synthesize
 
+    keep_inputs([path], [find_soundfont(soundfont)])
     blocks = synthesize(piece, soundfont=soundfont, rate=rate, engine=engine)
     return write_audio(Path(path), blocks, rate=rate, overwrite=overwrite) / rate

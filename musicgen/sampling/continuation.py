@@ -19,7 +19,7 @@ from musicgen.piece import NOTE, Piece, Track
 from musicgen.sampling.faults import Stretch
 from musicgen.sampling.voices import has_parts, open_voices, part_pitches, program_of, voice_polyphony
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
-from musicgen.tokenizers.parts import Voice
+from musicgen.tokenizers.parts import Voice, is_played
 
 __all__ = ["Plan", "Request", "assign_parts", "make_plan", "new_notes", "plain_cut", "stretches"]
 
@@ -36,7 +36,8 @@ class Request:
 
     `bars` counts whole new bars after the bar that the cut stands in; `seconds` (in place of bars) counts new
     music. `start` is None for the end, or a bar counted from 0. `tracks` are part numbers counted from 1, track
-    names, or instruments. `max_polyphony` 0 means no limit.
+    names, or instruments. `max_polyphony` 0 means no limit. `played` tells the model that the music is of hands, off
+    the grid, or that it is a score; None: it is measured.
     """
 
     bars: int = 8
@@ -47,6 +48,7 @@ class Request:
     pitch_low: int = 0
     pitch_high: int = 127
     max_polyphony: int = 0
+    played: bool | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.bars <= 1000:
@@ -75,8 +77,10 @@ class Plan:
     melodic: frozenset[int]  # programs that play one note at a time
     max_steps: int
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+    expected_notes: int  # how many new notes there will be if they come as often as of late
     from_nothing: bool  # no note stands before the cut
     warnings: tuple[str, ...]
+    played: bool | None = None  # whether the model is told that hands play; None where it is told nothing
     voices: tuple[Voice, ...] = ()  # the parts that steps number, where the tokenizer has any
 
     @property
@@ -140,7 +144,13 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
                 "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
             )
         warnings.append("drums: not continued, this model plays none")
-    more: dict[str, Any] = {"voices": voices} if voices else {}
+    played = None
+    more: dict[str, Any] = {}
+    if voices:
+        played = is_played(before) if request.played is None else request.played
+        more = {"voices": voices, "played": played}
+    elif request.played is not None:
+        warnings.append("played: this model isn't told whether hands play or a score")
     told = before
     if not fills and hasattr(tokenizer, "steps"):
         # Hands that strike a little before the bar line mean the bar behind it, which is to be new.
@@ -193,8 +203,10 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         centres=_centres(before, programs, cut),
+        expected_notes=round(total * _notes_a_bar(before, cut, bar_length)),
         from_nothing=not before.n_notes,
         warnings=tuple(warnings),
+        played=played,
         voices=voices,
     )
 
@@ -275,6 +287,13 @@ def stretches(
 
 
 # ---- small steps ---------------------------------------------------------------------------------------
+
+
+def _notes_a_bar(before: Piece, cut: int, bar_length: float) -> float:
+    """Notes a bar in the last bars before the cut."""
+    bars = max(1.0, min(RECENT_BARS, cut / bar_length))
+    recent = sum(int((track.notes["start"] >= cut - bars * bar_length).sum()) for track in before.tracks)
+    return recent / bars
 
 
 def _bar_tick(piece: Piece, bar: int) -> int:

@@ -170,7 +170,7 @@ _HISTOGRAMS: tuple[tuple[Callable[[Stretch], np.ndarray], int], ...] = (
     (_pitch_classes, 12),
     (_durations, 16),
     (_intervals, 25),
-    (_parts, 257),
+    (_parts, 1),
     (_places, 256),
     (_drums, 128),
 )
@@ -180,6 +180,7 @@ def _apart(a: np.ndarray, b: np.ndarray, size: int) -> float:
     """Total variation of two histograms; 0 where one has nothing."""
     if len(a) < 4 or len(b) < 4:
         return 0.0
+    size = int(max(size, a.max() + 1, b.max() + 1))
     one, two = (np.bincount(x, minlength=size) / len(x) for x in (a, b))
     return float(np.abs(one - two).sum() / 2)
 

@@ -167,14 +167,14 @@ def _kept(shares_K: np.ndarray, settings: SamplingSettings) -> np.ndarray | None
 
 @dataclasses.dataclass(frozen=True)
 class SamplingSettings:
-    """How bold the choice of the next id is. The defaults follow the model, without its least likely 5 %.
+    """How bold the choice of the next id is. The defaults are cooler than the model and leave out its least likely 5 %.
 
     `temperature` 0 always takes the best id; `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 are off.
     `field_temperatures` are (field, temperature) where a step's field has one of its own: pitches bolder than
     durations, say.
     """
 
-    temperature: float = 1.0
+    temperature: float = 0.85
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0

@@ -158,6 +158,11 @@ def _bars(tokenizer: Any, head: str, new: str) -> int:
 
 def refuse(request: Any) -> None:
     """Raise UsageError for what a request of notes may ask and a text can't be held to."""
-    for name, asked in (("--seconds", request.seconds), ("--tracks", request.tracks), ("--from", request.start)):
+    for name, asked in (
+        ("--seconds", request.seconds),
+        ("--tracks", request.tracks),
+        ("--from", request.start),
+        ("--played", request.played),
+    ):
         if asked is not None and asked != ():
             raise UsageError(f"a model of ABC text knows no {name}", hint=f"leave {name} out")

@@ -36,6 +36,7 @@ from musicgen.tokenizers.bar_music import (
     TEMPOS_PER_OCTAVE,
     BarMusic,
     BarSettings,
+    Items,
     Spelled,
     tempo_values,
 )
@@ -64,7 +65,8 @@ class Voice:
 def voices_of(piece: Piece) -> tuple[Voice, ...]:
     """The parts of a piece in the order of their numbers: melodic ones by mean pitch from below, then drums.
 
-    A track with notes is a part. Where there are more than fit, the last numbers share: tracks of one kind go together.
+    A track with notes is a part. Where there are more than fit, the last numbers share: drums with drums, and the
+    highest of the melodic ones with one another.
     """
     found = []
     for number, track in enumerate(piece.tracks):
@@ -73,12 +75,15 @@ def voices_of(piece: Piece) -> tuple[Voice, ...]:
     found.sort()
     voices = [Voice(DRUMS if drums else piece.tracks[n].program, (n,)) for drums, _, n in found]
     while len(voices) > MOST_PARTS:
-        last = voices.pop()
-        into = next(
-            (i for i in reversed(range(len(voices))) if (voices[i].program == DRUMS) == (last.program == DRUMS)), -1
-        )
-        voices[into] = replace(voices[into], tracks=(*voices[into].tracks, *last.tracks))
+        # The last one with a neighbour of its kind: a single part of drums must not join a melody.
+        n = next(n for n in range(len(voices) - 1, 0, -1) if _is_kit(voices[n]) == _is_kit(voices[n - 1]))
+        last = voices.pop(n)
+        voices[n - 1] = replace(voices[n - 1], tracks=(*voices[n - 1].tracks, *last.tracks))
     return tuple(voices)
+
+
+def _is_kit(voice: Voice) -> bool:
+    return voice.program == DRUMS
 
 
 def is_played(piece: Piece) -> bool:
@@ -172,12 +177,17 @@ class Parts(BarMusic):
     ) -> np.ndarray:
         """The piece as rows, (T, 6) uint16, from BOS to EOS. `until`: see `items`.
 
-        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; `played`
-        says whether it is music of hands, where that is not to be measured.
+        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; where there
+        are none, a piano enters that doesn't play. `played` says whether it is music of hands, where that is not to be
+        measured; it is measured on the piece's own ticks, so that a piece from the grid may be told as a score.
         """
         v = self._vocabulary
-        voices = voices_of(piece) if voices is None else voices
+        given = voices is not None
+        voices = (voices_of(piece) or (Voice(0),)) if voices is None else voices
         i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
+        if not given and (order := _from_below(voices, i)) != list(range(len(voices))):
+            voices = tuple(voices[number] for number in order)
+            i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
         head = 1 + len(voices)
         at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # spans stand before the onset they lead to
         rows = np.zeros((len(i.slot) + int(i.spans.sum()) + head + 1, 6), np.uint16)
@@ -323,11 +333,22 @@ def _notes_by_voice(piece: Piece, voices: tuple[Voice, ...]) -> tuple[np.ndarray
     return np.concatenate(tables), np.concatenate(numbers)
 
 
+def _from_below(voices: tuple[Voice, ...], items: Items) -> list[int]:
+    """The numbers of the parts in the order that `voices_of` finds in what is left of them on the grid.
+
+    Unisons that merged, and tracks that share a number, have moved the mean pitch of their part.
+    """
+    part = items.program[items.is_note]
+    total = np.bincount(part, weights=items.pitch, minlength=len(voices))
+    mean = total / np.maximum(1, np.bincount(part, minlength=len(voices)))
+    return sorted(range(len(voices)), key=lambda number: (_is_kit(voices[number]), float(mean[number])))
+
+
 def _longest_tempo(piece: Piece) -> int:
-    """The value of the tempo that holds for longest; that of 120 where nothing is said."""
+    """The value of the tempo that holds for longest; that of 120 where and until nothing is said."""
     ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
-    if not len(ticks):
-        return int(tempo_values(np.array([500_000]))[0])
+    if not len(ticks) or ticks[0] > 0:
+        ticks, us = np.append(0, ticks), np.append(500_000, us)
     lasts = np.maximum(0, np.diff(np.append(ticks, max(piece.end, int(ticks[-1]) + 1))))
     values = tempo_values(us)
     return int(np.argmax(np.bincount(values, weights=lasts, minlength=N_TEMPOS)))

@@ -50,10 +50,6 @@ class PartsGrammar(BarGrammar):
         """Stand where a bar may begin, in a piece whose parts are still to be told."""
         self.column, self.state = 0, "tempo"
 
-    def enter(self, programs: list[int]) -> None:
-        """The parts of the piece, where the steps that name them are not walked."""
-        self.entered = list(programs)
-
     def advance(self, token: int) -> None:
         self.column = (self.column + 1) % FIELDS
         if token == PAD:
@@ -65,8 +61,8 @@ class PartsGrammar(BarGrammar):
             if self.began:
                 self._enter_onset(value)
         elif kind == "part":
-            if self.state == "enter":
-                return  # its program follows in the same step
+            if self.state == "enter" or self.state in MARKS:
+                return  # its program follows in the same step; or it says how many bars are missing
             if self.fresh or value != self.program:
                 self._take_program(value)
         elif kind == "program":
@@ -88,8 +84,9 @@ class PartsGrammar(BarGrammar):
             elif state == "eos":
                 mask[v.base["eos"]] = True
             elif state in ("tempo", "program"):  # before the first bar
-                mask[v.base["bar"]] = bool(self.entered)
-                mask[v.base["enter"]] = self._may_enter()
+                wanted = self.constraints.part_count
+                mask[v.base["bar"]] = len(self.entered) >= (1 if wanted is None else wanted)
+                mask[v.base["enter"]] = len(self.entered) < (v.sizes["part"] if wanted is None else wanted)
             else:
                 self._allow_onsets(mask)
         elif self.column == PROGRAM:
@@ -117,10 +114,6 @@ class PartsGrammar(BarGrammar):
             mask[PAD] = True
         return mask
 
-    def _may_enter(self) -> bool:
-        wanted = self.constraints.part_count
-        return len(self.entered) < (self.v.sizes["part"] if wanted is None else wanted)
-
     def _absolute(self, value: int) -> int:
         return self.window * SPAN_QUARTERS * self.steps + value
 
@@ -128,8 +121,7 @@ class PartsGrammar(BarGrammar):
         """(64,) the parts that have entered and may play."""
         playing = self._open.copy()
         playing[len(self.entered) :] = False
-        if not self._pitches.any():
-            playing[[n for n, program in enumerate(self.entered) if program != DRUMS]] = False
+        playing[: len(self.entered)] &= self._programs[self.entered]
         return playing
 
     def _parts(self) -> np.ndarray:
@@ -162,6 +154,9 @@ class PartsGrammar(BarGrammar):
     def _allow_onsets(self, mask: np.ndarray) -> None:
         """This onset again, a later one in this bar, the next bar, or the end."""
         v = self.v
+        if self.state in MARKS:
+            mask[v.base["bar"]] = True
+            return
         if self.state == "span":
             self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
             if mask.any():

@@ -13,11 +13,12 @@ import torch
 
 from musicgen.corpus.augment import draw_transposition
 from musicgen.corpus.split import spread
-from musicgen.errors import UnreadableError
+from musicgen.errors import UnreadableError, UsageError
 from musicgen.recipe import AugmentSettings
 
 __all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
 
+LONGEST_PAST = 8192  # ids of a past that a memory is told of
 FROM_THE_BEGINNING = 0.1  # share of windows that begin where their piece does: how music opens must be learned too
 
 
@@ -45,8 +46,14 @@ class Batches:
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
+        if (augment.infill or augment.accompany) and not hasattr(tokenizer, "as_task"):
+            raise UsageError(
+                f"[augment] asks for tasks, and the tokenizer {tokenizer.name} has none",
+                hint="leave infill and accompany out",
+            )
         weights = source.weights("train") if hasattr(source, "weights") else np.ones(len(self.spans))
-        self.ends = np.cumsum(self.spans[:, 1] * weights)
+        self.weighted = bool((weights != 1).any())
+        self.ends = np.cumsum(self.spans[:, 1] * weights if self.weighted else self.spans[:, 1])
         self.pad = tokenizer.vocabulary.id("pad")
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,6 +72,7 @@ class Batches:
         for row in rows:
             past, window = self._window(rng)
             if pasts:  # varied as the window is
+                past = self._not_too_long(past)
                 both = augmented(np.concatenate([past, window]), self.tokenizer, self.augment, rng)
                 if self.augment.infill or self.augment.accompany:
                     past, window = self._as_task(both, len(past), rng)
@@ -78,6 +86,14 @@ class Batches:
         ids = torch.from_numpy(rows)
         return ids[:, :-1], ids[:, 1:], before
 
+    def _not_too_long(self, past: np.ndarray) -> np.ndarray:
+        """What stands before the first bar, and the last bars: hours of a past would cost more than they tell."""
+        if len(past) <= LONGEST_PAST or not hasattr(self.tokenizer, "as_task"):
+            return past
+        bars = self.tokenizer.bar_positions(past)
+        first = min(int(np.searchsorted(bars, len(past) - LONGEST_PAST)), len(bars) - 1)
+        return np.concatenate([past[: bars[0]], past[bars[first] :]])
+
     def _as_task(self, ids: np.ndarray, begin: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """The past and the window of a piece up to the window's end, in the order of a task that is drawn."""
         share = {"infill": self.augment.infill, "accompany": self.augment.accompany}
@@ -87,7 +103,7 @@ class Batches:
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """What lies before a window in its piece, and the window."""
-        where = rng.random() * self.ends[-1]
+        where = rng.random() * self.ends[-1] if self.weighted else int(rng.integers(self.ends[-1]))
         piece = min(int(np.searchsorted(self.ends, where, side="right")), len(self.ends) - 1)
         offset, size = self.spans[piece].tolist()
         latest = max(0, size - self.length - 1)

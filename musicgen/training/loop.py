@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from musicgen.checkpoint import load_carried, load_checkpoint, model_for, save_checkpoint, save_run
+from musicgen.checkpoint import has_checkpoint, load_carried, load_checkpoint, model_for, save_checkpoint, save_run
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
@@ -72,7 +72,9 @@ def train(
     max_seconds: float | None = None,
     device: str = "auto",
     teachers: Sequence[SequenceModel] = (),
+    start: SequenceModel | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
+    begun: Callable[[Path], Path] = lambda folder: folder,
     checkpoint_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
@@ -81,23 +83,34 @@ def train(
     Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
     is nearer its end; `clock` may be `time.process_time`, to compare runs on a busy machine.
     `teachers` are models of the same tokenizer, from whose chances it is learned (`teaching.py`).
+    `start` is a model of the recipe's shape and tokenizer, from whose weights a new run goes on (fine-tuning). It is
+    validated first and is the best so far, so the run never ends with worse weights than it began with.
+    `begun` is called with the folder once a run lies in it that can be resumed, before the first step, and says where
+    the run goes on: it may have moved (`io/beside.py`).
     On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
-    Raises UsageError when the folder holds a run and `resume` is False, CheckError when the loss is not a number.
+    A run that is resumed keeps the card it was begun with.
+    Raises UsageError when the folder holds a run and `resume` is False, or when `start` doesn't fit the recipe;
+    CheckError when the loss is not a number.
     """
-    folder, settings = Path(folder), recipe.train
-    last, best_folder = folder / "checkpoints" / "last", folder / "checkpoints" / "best"
-    if not resume and (folder / "checkpoints").exists():
-        raise UsageError("already holds a run", where=folder, hint="pass --resume to go on, or choose another folder")
+    home, settings = Path(folder), recipe.train
+    if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
+        raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
     target = choose_device(device)
-    folder.mkdir(parents=True, exist_ok=True)
     model = model_for(recipe, tokenizer)
+    if start is not None and not resume:
+        _begin_with(model, start)
     model.to(target)
     learn = Learner(model, source, tokenizer, recipe=recipe, device=target, teachers=teachers)
     begin, before, best = 0, 0.0, None
+
+    def checkpoint(name: str) -> Path:
+        return home / "checkpoints" / name  # `home` moves once
+
     if resume:
-        state = load_checkpoint(last, model=model, optimizers=learn.optimizers)
-        learn.restore(load_carried(last))
+        state = load_checkpoint(checkpoint("last"), model=model, optimizers=learn.optimizers)
+        learn.restore(load_carried(checkpoint("last")))
         begin, before, best = state["step"], state["seconds"], state["best"]
+        card = {**(card or {}), **state.get("card", {})}
         model.sharpen(state.get("sharpness", model.sharpness))
     pad = learn.pad
     windows = validation_windows(
@@ -112,12 +125,7 @@ def train(
     windows = [
         (inputs, scored_targets(targets, learn.following_VV, pad=pad), pasts) for inputs, targets, pasts in windows
     ]
-    # From the first step on, so that even a run that is killed can be resumed.
-    write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
-    log = Log(folder, resume_at=begin if resume else None)
-    started = saved = clock()
     budget = None if max_seconds is None else before + max_seconds
-    window_tokens, window_start = 0, started
     recent: list[float] = []
     waiting: list[torch.Tensor] = []  # losses that have not been asked for
     value = math.nan
@@ -127,13 +135,14 @@ def train(
         return _validate(model, windows, target, learn.autocast, pad, learn.following_VV, sharpness)
 
     def keep_last() -> None:
-        state = {"step": step, "seconds": seconds, "best": best, "sharpness": model.sharpness}
-        save_checkpoint(last, model=model, optimizers=learn.optimizers, state=state, carried=learn.carried)
+        state = {"step": step, "seconds": seconds, "best": best, "sharpness": model.sharpness, "card": card or {}}
+        optimizers, carried = learn.optimizers, learn.carried
+        save_checkpoint(checkpoint("last"), model=model, optimizers=optimizers, state=state, carried=carried)
 
     def keep_best(surer: tuple[float, ...]) -> None:
         """`surer` is the sharpness that validation has found for these weights, to be measured in the end."""
         state = {"step": step, "valid_nats_per_token": best, "sharpness": model.sharpness, "fitted": surer}
-        save_checkpoint(best_folder, model=model, state=state)
+        save_checkpoint(checkpoint("best"), model=model, state=state)
         export(best_step=step, valid=best)
 
     def export(*, best_step: int, valid: float | None) -> dict[str, Any]:
@@ -149,14 +158,14 @@ def train(
             "valid_nats_per_token": valid,
             "valid_tokens": sum(count_steps(targets != pad) for _, targets, _ in windows),
         }
-        return save_run(folder, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
+        return save_run(home, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
 
     def finish() -> dict[str, Any]:
         """Save what resuming needs, then leave the best weights for use, as sure of themselves as validation says."""
         keep_last()
-        if not best_folder.exists():  # no validation yet, or none to be had
+        if not checkpoint("best").exists():  # no validation yet, or none to be had
             keep_best(model.sharpness)
-        state = load_checkpoint(best_folder, model=model)
+        state = load_checkpoint(checkpoint("best"), model=model)
         valid, own = state["valid_nats_per_token"], state.get("sharpness", model.sharpness)
         model.sharpen(own)
         found = measure([state["fitted"]]) if state.get("fitted", own) != own else None
@@ -165,6 +174,20 @@ def train(
             model.sharpen(state["fitted"])
         return export(best_step=state["step"], valid=valid)
 
+    # From before the first step, so that even a run that is killed can be resumed.
+    home.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        keep_last()
+    write_text(home / "recipe.toml", recipe_toml(recipe), overwrite=True)
+    home = begun(home)
+    log = Log(home, resume_at=begin if resume else None)
+    if start is not None and not resume and (found := measure([model.sharpness])) is not None:
+        best = found.sum().item()
+        card = {**(card or {}), "valid_nats_per_token_before": best}
+        keep_best(model.sharpness)
+        keep_last()
+    started = saved = window_start = clock()
+    window_tokens = 0
     try:
         while step < settings.steps:
             share = step / settings.steps
@@ -187,7 +210,7 @@ def train(
                 if not math.isfinite(value):
                     raise CheckError(
                         f"the loss is {value} at step {step}",
-                        where=folder,
+                        where=home,
                         hint="lower learning_rate in the recipe",
                     )
                 recent += values
@@ -222,6 +245,16 @@ def train(
         finish()
         raise
     return finish()
+
+
+def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
+    """Give a new model another's weights. Raises UsageError where they are of another shape."""
+    try:
+        model.load_state_dict(start.state_dict())
+        model.sharpen(start.sharpness)
+    except (RuntimeError, ValueError):
+        what = "the weights to start from don't fit the recipe"
+        raise UsageError(what, hint="take [model] and the tokenizer of the run that they come from") from None
 
 
 @torch.no_grad()

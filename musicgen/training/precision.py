@@ -1,38 +1,39 @@
-"""In which precision a device is best trained."""
+"""In which precision a model is trained on a device. What the device can do is asked in `models/hardware.py`."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from musicgen.models.base import ModelSettings
+from musicgen.errors import UsageError
+from musicgen.models import SequenceModel
+from musicgen.models.hardware import bfloat16_helps, lacks_bfloat16
 
-__all__ = ["autocast_for", "multiplies_in_bfloat16"]
+__all__ = ["autocast_for", "precision_for"]
 
 
-def autocast_for(device: torch.device, precision: str, model: ModelSettings) -> Callable[[], Any]:
-    """A context maker: bfloat16 where it helps, on CUDA, and on CPUs that have the instructions for Transformers and
-    for models along every pitch, whose products are of many rows."""
+def precision_for(device: torch.device, precision: str, model: SequenceModel) -> str:
+    """float32 or bfloat16. `auto` takes bfloat16 where it helps: on CUDA, and on CPUs that have the instructions for
+    Transformers and for models along every pitch, whose products are of many rows.
+
+    `model` may lie on any device, or on none (meta). Raises UsageError where bfloat16 is asked for and can't be had.
+    """
+    settings = model.settings
     if precision == "auto":
-        helps = device.type == "cuda" or model.family == "transformer" or model.by_pitch
-        precision = "bfloat16" if helps and multiplies_in_bfloat16(device) else "float32"
-    if precision == "float32":
+        worth = device.type == "cuda" or settings.family == "transformer" or settings.by_pitch
+        helps = worth and bfloat16_helps(device) and lacks_bfloat16(model, device) is None
+        return "bfloat16" if helps else "float32"
+    if precision == "bfloat16" and (kind := lacks_bfloat16(model, device)) is not None:
+        what = f"{settings.family} can't be trained in bfloat16: this device computes no {kind} layers in it"
+        raise UsageError(what, where=f"--device {device}", hint="use --precision auto or float32")
+    return precision
+
+
+def autocast_for(device: torch.device, precision: str, model: SequenceModel) -> Callable[[], Any]:
+    """A context maker for the precision that `precision_for` chooses."""
+    if precision_for(device, precision, model) == "float32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-
-
-def multiplies_in_bfloat16(device: torch.device) -> bool:
-    """Whether the device has instructions for it; a CPU without computes in bfloat16 many times slower."""
-    if device.type != "cpu":
-        return device.type == "cuda"
-    if torch.backends.cpu.get_cpu_capability() not in ("AVX512", "DEFAULT"):
-        return False
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "avx512_bf16" in text or "amx_bf16" in text

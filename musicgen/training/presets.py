@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["TRAIN_ALONG_PITCHES", "TRAIN_PRESETS"]
+__all__ = ["FINE_TUNING", "TRAIN_ALONG_PITCHES", "TRAIN_PRESETS"]
 
 # Rates are for Muon, whose best lie higher than AdamW's.
 TRAIN_PRESETS: dict[str, dict[str, Any]] = {
@@ -17,3 +17,5 @@ TRAIN_PRESETS: dict[str, dict[str, Any]] = {
 }
 # With `by_pitch`: 88 rows of a batch each, and many small steps learn more in a time than few large ones.
 TRAIN_ALONG_PITCHES: dict[str, Any] = {"batch": 3, "length": 512, "learning_rate": 1e-2}
+# What is otherwise for a run that starts from another's weights.
+FINE_TUNING: dict[str, Any] = {"steps": 300, "learning_rate": 1e-3, "warmup": 0.1, "evaluate_every": 50}

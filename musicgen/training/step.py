@@ -17,15 +17,16 @@ from torch import Tensor
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State
 from musicgen.models.following import following_of, scored_targets
-from musicgen.recipe import Recipe
+from musicgen.models.hardware import bfloat16_helps
+from musicgen.recipe import Recipe, TrainSettings
 from musicgen.training.batches import Batches, TokenSource
 from musicgen.training.log import layer_norms
 from musicgen.training.optimizers import make_optimizers
-from musicgen.training.precision import autocast_for, multiplies_in_bfloat16
+from musicgen.training.precision import autocast_for, precision_for
 from musicgen.training.streams import Streams
 from musicgen.training.teaching import Teachers
 
-__all__ = ["Learner", "Outcome", "count_steps", "recalled"]
+__all__ = ["Learner", "Outcome", "check_request", "count_steps", "recalled"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,20 @@ class Outcome:
     norm: Tensor
     ids: int
     layers: dict[str, float]  # norms by layer, where they were asked for
+
+
+def check_request(model: SequenceModel, settings: TrainSettings, device: torch.device, *, taught: bool) -> None:
+    """Raise UsageError for what can't be asked of this model on this device; the model may lie on none (meta)."""
+    precision_for(device, settings.precision, model)
+    if settings.carry and not model.carries:
+        what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
+        raise UsageError(
+            f"[train] carry is for models with a state, which {what} in training has not",
+            hint="leave carry out, or choose a recurrent model and by_frame = false",
+        )
+    if taught and (settings.carry or model.settings.horizon > 1):
+        what = "carry" if settings.carry else "a horizon"
+        raise UsageError(f"{what} and teachers don't go together", hint="leave one of them out")
 
 
 class Learner:
@@ -52,21 +67,16 @@ class Learner:
         teachers: Sequence[SequenceModel] = (),
     ) -> None:
         settings = recipe.train
+        check_request(model, settings, device, taught=bool(teachers))
         self.model, self.settings, self.device = model, settings, device
-        half = multiplies_in_bfloat16(device)
+        half = bfloat16_helps(device)
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
-        self.autocast = autocast_for(device, settings.precision, model.settings)
+        self.autocast = autocast_for(device, settings.precision, model)
         self.pad: int = tokenizer.vocabulary.id("pad")
-        if settings.carry and not model.carries:
-            what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
-            raise UsageError(
-                f"[train] carry is for models with a state, which {what} in training has not",
-                hint="leave carry out, or choose a recurrent model and by_frame = false",
-            )
         self.following_VV = following_of(tokenizer, device)
         self.teachers = None
         if teachers:
-            self.teachers = Teachers(teachers, model, share=settings.taught, carry=settings.carry)
+            self.teachers = Teachers(teachers, model, share=settings.taught)
         self._recalls = any(each.recalls for each in (model, *teachers))
         kind: type[Batches] | type[Streams] = Streams if settings.carry else Batches
         self._data = kind(

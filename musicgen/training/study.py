@@ -18,8 +18,9 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel
+from musicgen.piece import Piece
 
-__all__ = ["StudySettings", "study"]
+__all__ = ["StudySettings", "Studying", "study", "worth_studying"]
 
 FEWEST_STEPS = 48  # of a piece; of less there is nothing to learn that the memory doesn't hold
 STEPS_A_UPDATE = 24  # a short piece is seen fewer times, or it would be learned by heart
@@ -44,6 +45,24 @@ class StudySettings:
         return min(self.updates, max(FEWEST_UPDATES, steps // STEPS_A_UPDATE)) if steps >= FEWEST_STEPS else 0
 
 
+@dataclass(frozen=True)
+class Studying:
+    """What a model studies before it goes on: by at most `updates` steps, 0 for not at all.
+
+    `whole` takes in what lies behind the cut, `also` are other pieces. `on_update` hears how many of how many are done.
+    """
+
+    updates: int = StudySettings.updates
+    whole: bool = False
+    also: tuple[Piece, ...] = ()
+    on_update: Callable[[int, int], None] = lambda done, of: None
+
+
+def worth_studying(pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Those of `pieces`, ids of each, that are long enough to learn from."""
+    return [ids for ids in pieces if len(ids) >= FEWEST_STEPS]
+
+
 def study(
     model: SequenceModel,
     pieces: Sequence[np.ndarray],
@@ -56,7 +75,7 @@ def study(
 
     The model itself where there is too little to learn from.
     """
-    pieces = [ids for ids in pieces if len(ids) >= FEWEST_STEPS]
+    pieces = worth_studying(pieces)
     updates = settings.updates_for(sum(len(ids) for ids in pieces))
     if not updates:
         return model

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State
 
 __all__ = ["Teachers"]
@@ -25,14 +24,10 @@ __all__ = ["Teachers"]
 class Teachers:
     """Models of the student's vocabulary, all as loud. `share` of the student's loss is theirs, the rest the music's.
 
-    Raises UsageError where a student carries its state or has a horizon: teachers read each window by itself, and one
-    step ahead.
+    They read each window by itself, and one step ahead: a student of theirs carries no state and has no horizon.
     """
 
-    def __init__(self, models: Sequence[SequenceModel], student: SequenceModel, *, share: float, carry: bool) -> None:
-        if carry or student.settings.horizon > 1:
-            what = "carry" if carry else "a horizon"
-            raise UsageError(f"{what} and teachers don't go together", hint="leave one of them out")
+    def __init__(self, models: Sequence[SequenceModel], student: SequenceModel, *, share: float) -> None:
         device = next(student.parameters()).device
         self.models, self.share = [model.to(device).eval() for model in models], share
 

@@ -33,6 +33,7 @@ from torch import Tensor, nn
 
 from musicgen.io.midi import read_midi
 from musicgen.models import ModelSettings, SequenceModel, build_model
+from musicgen.models.hardware import bfloat16_helps
 from musicgen.piece import Piece
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
@@ -341,13 +342,6 @@ def speed(spent: Spread, amount: float) -> str:
     return spent.each(lambda seconds: amount / seconds).show(",.0f")
 
 
-def has_bfloat16() -> bool:
-    try:
-        return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-
-
 def main() -> int:
     made = parser(__doc__)
     made.add_argument("--data", default=str(ROOT.parent / "shared" / "data"), help="a folder of MIDI files")
@@ -374,7 +368,7 @@ def main() -> int:
     if chosen.only in (None, "lstm"):
         lstm_sampling(music, steps=100 if chosen.quick else 500, rounds=rounds)
     if chosen.only in (None, "training"):
-        for precision in ("float32", "bfloat16") if has_bfloat16() else ("float32",):
+        for precision in ("float32", "bfloat16") if bfloat16_helps(torch.device("cpu")) else ("float32",):
             training(music, batch=batch, length=length, precision=precision, rounds=rounds)
     return 0
 

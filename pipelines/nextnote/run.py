@@ -153,7 +153,7 @@ def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.N
         seconds, again = 60 * teacher.minutes * share, False
         if options.resume and (folder / "checkpoints").exists():
             again = True
-            seconds -= json.loads((folder / "card.json").read_text())["seconds"]
+            seconds -= json.loads((folder / "checkpoints" / "last" / "state.json").read_text())["seconds"]
         if seconds > 0:
             recipe = recipe_for(teacher, teacher.model, seed=options.seed + number, changes=[])
             recipe = recipe.with_train(steps=options.steps)

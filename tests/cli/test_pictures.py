@@ -17,8 +17,6 @@ from musicgen.evaluation import plots
 from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
 
-pytest.importorskip("matplotlib", reason="pictures need the extra `pictures`")
-
 RECIPE = """
 [model]
 family = "{family}"
@@ -211,3 +209,10 @@ def test_without_matplotlib_a_line_says_what_to_install(runs, tmp_path, monkeypa
     message = line(2, "inspect", runs["rnn"], "--pictures", tmp_path / "out")
     assert message.endswith("pictures need matplotlib; install it with pip install 'musicgen-symbolic[pictures]'")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_piece_is_not_drawn_over(runs, tmp_path):
+    tune(tmp_path / "tune.mid").rename(tmp_path / "gates.png")
+    options = ("--pictures", tmp_path, "--piece", tmp_path / "gates.png", "--overwrite")
+    assert "gates.png: is the input" in line(2, "inspect", runs["lstm"], *options)
+    assert (tmp_path / "gates.png").read_bytes().startswith(b"MThd")

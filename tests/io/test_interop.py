@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pretty_midi
 import pytest
 from midi_fixtures import TUNE, file, on, tempo, track
 
@@ -12,8 +13,6 @@ from musicgen.errors import UsageError
 from musicgen.io.midi import midi_bytes, piece_from_midi
 from musicgen.io.smf import parse_smf
 from musicgen.piece import BEND, CONTROL, KEY, METER, TEMPO, Piece, Track, notes_array
-
-pretty_midi = pytest.importorskip("pretty_midi")
 
 
 @pytest.fixture

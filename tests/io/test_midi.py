@@ -6,6 +6,7 @@ import os
 import random
 from collections import defaultdict, deque
 
+import mido
 import pytest
 from midi_fixtures import (
     DAMAGED,
@@ -367,8 +368,6 @@ def test_a_warning_is_given_once() -> None:
 
 def mido_notes(path: os.PathLike[str]) -> list[tuple]:
     """Every note of a file by mido's events: first on, first off; what hangs ends with its track."""
-    import mido
-
     notes = []
     for messages in mido.MidiFile(path).tracks:
         tick, sounding = 0, defaultdict(deque)
@@ -385,7 +384,6 @@ def mido_notes(path: os.PathLike[str]) -> list[tuple]:
 
 
 def test_real_files_have_the_notes_that_mido_finds(shared_data) -> None:
-    pytest.importorskip("mido")
     rng = random.Random(60)
     compared = 0
     for folder in sorted(p for p in shared_data.iterdir() if p.is_dir()):

@@ -9,7 +9,7 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
-from musicgen.models.head import has_int8
+from musicgen.models.hardware import has_int8
 
 FIELDS = ((1, 4), (5, 3), (8, 2))  # ids 1..9, and 0 for an empty field
 SIZE = 10

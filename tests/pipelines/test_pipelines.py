@@ -77,6 +77,17 @@ def test_continue_folder_goes_on_skips_and_reports(run, tmp_path):
     assert rows(again) == {"a.mid": "skipped", "sub/b.mid": "skipped"}
 
 
+def test_continue_folder_spares_a_draft_that_is_called_like_an_output(run, tmp_path):
+    piece = Piece(480, (Track("", 40, notes=notes_array([(i * 480, 480, 60 + i, 80) for i in range(8)])),))
+    for name in ("a.mid", "a.continued.mid"):
+        write(piece, tmp_path / name)
+    done = run("continue_folder.py", tmp_path, "--out", tmp_path, "--bars", 1)
+    assert done.returncode == 1, done.stderr
+    assert rows(done) == {"a.continued.mid": "done", "a.mid": "failed"}
+    assert "a.continued.mid: is the input" in done.stdout
+    assert (tmp_path / "a.continued.mid").read_bytes() == midi_bytes(piece)
+
+
 def test_continue_folder_of_nothing(tmp_path):
     """Once through a real process."""
     command = [sys.executable, ROOT / "pipelines" / "continue_folder.py", tmp_path, "--out", tmp_path / "out"]
@@ -87,9 +98,10 @@ def test_continue_folder_of_nothing(tmp_path):
 
 
 def test_the_bundled_model_script_takes_only_what_may_be_passed_on(run, tmp_path):
-    done = run("train_bundled.py", "--data", "nottingham=x", "--work", tmp_path / "w", "--out", tmp_path / "o")
+    (tmp_path / "pieces.jsonl").write_text('{"source": "nottingham/MIDI/reel.mid", "file": "reel.mid"}\n')
+    done = run("train_default.py", "--pieces", tmp_path, "--work", tmp_path / "w")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("train_bundled: weights trained on nottingham may not be passed on")
+    assert done.stderr.splitlines()[-1].startswith("train_default: weights trained on nottingham may not be passed on")
 
 
 def test_the_bundled_piece_is_the_theme():

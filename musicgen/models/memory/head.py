@@ -14,7 +14,7 @@ Sources: See et al. 2017 (arXiv:1704.04368) and Merity et al. 2016 (arXiv:1609.0
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ class Hints(NamedTuple):
     x_BT: Tensor  # position of the place that the step before leads to, within the window
     loudness_BTL: Tensor
     programs_BP: Tensor  # program value of every part, -1 for those that aren't there
+    entered_BT: Tensor  # how many parts have entered, of which the others are not to be known yet
+    opens_BT: Tensor  # whether one more may enter: no bar has begun
 
 
 class PointerHead(nn.Module):
@@ -76,6 +78,7 @@ class PointerHead(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         self.sharpness = (1.0,) * FIELDS
+        self.packed: Any = None  # `Packed`, for sampling
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
         for part in (*self.learn.parameters(), *self.deepen.parameters()):
@@ -107,7 +110,7 @@ class PointerHead(nn.Module):
         elif field == ONSET:
             scores = scores + self._by_distance(y_BTC, hints.x_BT)
         elif field == PART:
-            scores = self._of_parts(scores, y_BTC, hints.programs_BP, onset_BT >= self.layout.position)
+            scores = self._of_parts(scores, y_BTC, hints, onset_BT)
         if not self.training and self.sharpness[field] != 1:
             scores = scores * self.sharpness[field]
         return scores
@@ -138,13 +141,21 @@ class PointerHead(nn.Module):
         scores = self.distances(y_BTC).float().gather(2, distance.clamp(0, 2 * steps - 1))
         return F.pad(scores, (self.layout.position - self.layout.bos, 0))
 
-    def _of_parts(self, scores: Tensor, y_BTC: Tensor, programs_BP: Tensor, plays_BT: Tensor) -> Tensor:
-        """Parts by number and by program; where one is to play, only those that have entered can."""
+    def _of_parts(self, scores: Tensor, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
+        """Parts by number and by program; those that have not entered can't play, and the next one may enter.
+
+        Other marks may say any number.
+        """
         at = self.layout.part - self.layout.meter
-        there_BP = programs_BP >= 0
-        keys_BPC = self.part_program(programs_BP + 1) + self.part_number.weight
-        found = self.part_query(y_BTC).float() @ keys_BPC.float().transpose(1, 2) / math.sqrt(PART_WIDTH)
-        found = (scores[..., at:] + found).masked_fill(~there_BP[:, None] & plays_BT[..., None], NEVER)
+        query_BTC = self.part_query(y_BTC).float()
+        number_P = torch.arange(MOST_PARTS, device=y_BTC.device)
+        named_BT1 = ((onset_BT >= self.layout.position) | (onset_BT == self.layout.enter))[..., None]
+        known_BTP = number_P < hints.entered_BT[..., None]
+        there_BTP = known_BTP | ((number_P == hints.entered_BT[..., None]) & hints.opens_BT[..., None])
+        by_program_BTP = query_BTC @ self.part_program(hints.programs_BP + 1).float().transpose(1, 2)
+        by_none_BT1 = query_BTC @ self.part_program.weight[:1].float().t()
+        found = query_BTC @ self.part_number.weight.float().t() + torch.where(known_BTP, by_program_BTP, by_none_BT1)
+        found = (scores[..., at:] + found / math.sqrt(PART_WIDTH)).masked_fill(~there_BTP & named_BT1, NEVER)
         return torch.cat([scores[..., :at], found], dim=2)
 
     def log_gates(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:

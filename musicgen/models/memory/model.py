@@ -35,8 +35,8 @@ from musicgen.models.memory.layout import (
     VELOCITY,
     MemoryLayout,
 )
-from musicgen.models.memory.scores import MemoryScores
-from musicgen.models.memory.sources import POINTERS, Recalled, recall
+from musicgen.models.memory.scores import MemoryScores, Packed
+from musicgen.models.memory.sources import POINTERS, Recalled, nothing_of, recall
 
 __all__ = ["MemoryModel", "MemoryState"]
 
@@ -86,6 +86,7 @@ class MemoryModel(SequenceModel):
 
     carries = False
     recalls = True
+    forgets = False  # whether likelihoods are to be those with nothing recalled, to measure what memory is worth
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
         super().__init__(settings)
@@ -192,6 +193,7 @@ class MemoryModel(SequenceModel):
         for past, rows, end in zip(state.pasts, new, last, strict=True):
             all_rows = np.concatenate([past, rows, end])
             recalled = recall(all_rows, self.layout)
+            recalled = nothing_of(recalled) if self.forgets else recalled
             told.append(columns(all_rows, recalled, self.layout, len(past)))
             found.append((recalled, len(past)))
             pasts.append(all_rows[:-1])
@@ -221,6 +223,8 @@ class MemoryModel(SequenceModel):
             ),
             stacked([r.loudness[at] for r, at, _ in later]),
             torch.from_numpy(programs).to(device),
+            stacked([np.cumsum(r.walk.rows[:, ONSET] == self.layout.enter)[now] for r, _, now in later]),
+            stacked([r.walk.bar[now] < 0 for r, _, now in later]),
         )
 
     def nats(
@@ -271,4 +275,9 @@ class MemoryModel(SequenceModel):
         return self
 
     def _pack_head(self) -> None:
-        pass
+        self.pointer_head.packed = Packed(self.pointer_head)
+
+    def train(self, mode: bool = True) -> Self:
+        if mode:
+            self.pointer_head.packed = None
+        return super().train(mode)

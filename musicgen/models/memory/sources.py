@@ -33,7 +33,7 @@ from musicgen.models.memory.lookup import counts, mixed, previous, rolling, stre
 from musicgen.models.memory.trust import count_bucket, trust_bucket
 from musicgen.models.memory.walk import Walk, walk
 
-__all__ = ["BARS_BACK", "COUNTS", "POINTERS", "Recalled", "recall"]
+__all__ = ["BARS_BACK", "COUNTS", "POINTERS", "Recalled", "nothing_of", "recall"]
 
 BARS_BACK = (1, 2, 4, 8)
 _BARS = tuple(f"bar {n}" for n in BARS_BACK)
@@ -71,6 +71,15 @@ class Recalled(NamedTuple):
     weight: dict[int, np.ndarray]  # (N, K)
     pitches: np.ndarray  # (N, 2) the last two pitches of the part that plays, 0..255, -1
     loudness: np.ndarray  # (N, 5) velocity values: the last two of the part, the last of all, means of part and piece
+
+
+def nothing_of(recalled: Recalled) -> Recalled:
+    """The same places with nothing recalled of them."""
+    blank = {field: np.full_like(values, -1) for field, values in recalled.value.items()}
+    none = [
+        {f: np.zeros_like(x) for f, x in each.items()} for each in (recalled.trust, recalled.share, recalled.weight)
+    ]
+    return recalled._replace(value=blank, trust=none[0], share=none[1], weight=none[2])
 
 
 def recall(rows: np.ndarray, layout: MemoryLayout) -> Recalled:

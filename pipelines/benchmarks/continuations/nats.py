@@ -14,6 +14,10 @@ import numpy as np
 from musicgen.checkpoint import load_run
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
+from musicgen.models.memory.model import MemoryModel
+from musicgen.sampling.voices import has_parts
+from musicgen.tokenizers.parts import voices_of
+from musicgen.training.study import StudySettings, study
 
 from .passage import Case, until
 
@@ -27,8 +31,27 @@ def as_it_is(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
     return step_nats(run.model, ids, pad=run.tokenizer.vocabulary.id("pad"))
 
 
+def without_memory(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
+    """A model with a memory that recalls nothing; it never learned to do without."""
+    if not isinstance(run.model, MemoryModel):
+        return np.full(len(ids) - 1, np.nan)
+    run.model.forgets = True
+    try:
+        return as_it_is(run, ids, half)
+    finally:
+        run.model.forgets = False
+
+
+def studied(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
+    """The model after it has studied what stands before the cut."""
+    if not isinstance(run.model, MemoryModel):
+        return np.full(len(ids) - 1, np.nan)
+    model = study(run.model, [ids[:half]], settings=StudySettings())
+    return step_nats(model, ids, pad=run.tokenizer.vocabulary.id("pad"))
+
+
 Way = Callable[[Any, np.ndarray, int], np.ndarray]
-WAYS: dict[str, Way] = {"as it is": as_it_is}
+WAYS: dict[str, Way] = {"as it is": as_it_is, "without memory": without_memory, "after study": studied}
 
 
 def second_halves(
@@ -54,8 +77,11 @@ def second_halves(
 
 def _ids(tokenizer: Any, case: Case) -> tuple[np.ndarray, int]:
     """(ids of the piece around the cut, the first step that the music before the cut leaves open)."""
-    whole = tokenizer.encode(case.piece).astype(np.int64)
-    before = tokenizer.encode(until(case.piece, case.cut), until=case.cut)
+    # Parts are those of the whole piece, also where some of them play only in its second half.
+    parts: dict[str, Any] = {"voices": voices_of(case.piece)} if has_parts(tokenizer) else {}
+    whole = tokenizer.encode(case.piece, **parts).astype(np.int64)
+    before = tokenizer.encode(until(case.piece, case.cut), until=case.cut, **parts)
     half = len(before) - 1  # its last step says that the piece ends
     begin = max(0, half - MOST)
-    return whole[begin : half + MOST], half - begin
+    head = whole[: 1 + len(parts["voices"])] if parts and begin else whole[:0]
+    return np.concatenate([head, whole[begin : half + MOST]]), half - begin + len(head)

@@ -1,0 +1,164 @@
+"""A folder that takes the place of another when it is whole, and not before.
+
+It is made beside its place under a hidden name and put there by two renames, so that a failure, Ctrl-C or a kill leaves
+the old folder or the new one. What lies in the old folder and isn't part of what is replaced, such as a user's notes
+and takes, comes along. What a kill leaves behind is cleared by whoever writes there next.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from musicgen.errors import UsageError
+from musicgen.io.atomic import explained
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Beside", "refuse_here", "settle", "within"]
+
+
+class Beside:
+    """A new folder at `path`, hidden beside `place` until `swap`; a context that removes what was not swapped.
+
+    `parts` are the names that belong to what is replaced. Raises UsageError where `place` can't be replaced.
+    """
+
+    def __init__(self, place: str | Path, *, parts: Collection[str]) -> None:
+        self.place, self.parts = Path(os.path.realpath(place)), frozenset(parts)
+        refuse_here(place)
+        settle(self.place)
+        self.path = self.place.with_name(f".{self.place.name}.new-{secrets.token_hex(4)}")
+        self._made = [folder for folder in self.path.parents if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise explained(error, self.place, ours=True) from error
+        self._lock = _lock(self.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._unlock()
+        shutil.rmtree(self.path, ignore_errors=True)  # after a swap there is none
+        for folder in self._made:
+            with suppress(OSError):  # something lies in it
+                folder.rmdir()
+
+    def swap(self) -> Path:
+        """Put the new folder in its place and return that. Raises UsageError, with the old one where it was."""
+        old = self.place.with_name(f".{self.place.name}.old-{secrets.token_hex(4)}")
+        replaces = self.place.exists()
+        try:
+            if replaces:
+                self._bring_along()
+                os.rename(self.place, old)
+            os.rename(self.path, self.place)
+        except BaseException as error:  # Ctrl-C between the two, too
+            if old.exists() and not self.place.exists():
+                os.rename(old, self.place)
+            if isinstance(error, OSError):
+                raise explained(error, self.place, ours=True) from error
+            raise
+        self._unlock()
+        if replaces:
+            with suppress(OSError):
+                os.rename(old, self.path)  # a half-removed folder must never be taken for the old one
+            shutil.rmtree(self.path, ignore_errors=True)
+        return self.place
+
+    def _bring_along(self) -> None:
+        """Links to what isn't replaced: the old folder stays whole until the swap, and nothing is copied twice."""
+        shutil.copymode(self.place, self.path)
+        for entry in sorted(self.place.iterdir()):
+            target = self.path / entry.name
+            if entry.name in self.parts or os.path.lexists(target):
+                continue
+            try:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.copytree(entry, target, symlinks=True, copy_function=_link)
+                else:
+                    _link(entry, target)
+            except OSError as error:
+                what, hint = f"can't be kept ({error.strerror or error})", "move it away, or choose another output"
+                raise UsageError(what, where=entry, hint=hint) from None
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def refuse_here(place: str | Path) -> None:
+    """Raise UsageError where this process runs in the folder that is to be replaced: it would run in a removed one."""
+    real, here = Path(os.path.realpath(place)), Path(os.path.realpath(os.curdir))
+    if real in (here, *here.parents):
+        raise UsageError("can't be replaced by a command that runs in it", where=place, hint="run it from elsewhere")
+
+
+def within(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path is the folder itself or lies in it, through whatever links."""
+    try:
+        mine = os.stat(folder)
+    except OSError:
+        return False
+    real = Path(os.path.realpath(path))
+    return any(os.path.samestat(mine, os.stat(at)) for at in (real, *real.parents) if at.exists())
+
+
+def settle(place: str | Path) -> None:
+    """Finish what a kill left undone beside `place`: an old folder comes back where no new one stands, the rest goes.
+
+    What another process is still making stays.
+    """
+    place = Path(os.path.realpath(place))
+    if not place.parent.is_dir():
+        return
+    names = sorted(os.listdir(place.parent))
+    for name in names:
+        path = place.with_name(name)
+        if name.startswith(f".{place.name}.old-"):
+            if place.exists():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.rename(path, place)
+    for name in names:
+        path = place.with_name(name)
+        if name.startswith(f".{place.name}.new-") and fcntl is not None and (lock := _lock(path)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(lock)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    if os.path.islink(source):
+        os.symlink(os.readlink(source), target)
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links, or files of others
+        shutil.copy2(source, target)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the folder as long as this process lives; None where another holds it, or none can."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

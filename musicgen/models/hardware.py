@@ -1,0 +1,87 @@
+"""What this machine can do in low precision, asked once, by trying it.
+
+*Can* is tried: a processor without the instructions lacks some kernels altogether (an LSTM in bfloat16 needs AVX-512).
+*Helps* is told by the instructions that the libraries may use: without them bfloat16 is computed many times slower.
+A machine with more plays one with less under `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["INT8_BLOCK", "bfloat16_helps", "has_int8", "lacks_bfloat16"]
+
+# The kernels for weights of 8 bits read their inputs by blocks of so many, past the end of a row that is no multiple.
+INT8_BLOCK = 16
+_WIDTH = 16
+
+
+def bfloat16_helps(device: torch.device) -> bool:
+    """Whether the device has instructions for products in bfloat16, and PyTorch and oneDNN may use them."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and _cpu_multiplies_in_bfloat16()
+
+
+@functools.cache
+def _cpu_multiplies_in_bfloat16() -> bool:
+    if torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    try:  # private, but nothing public says what oneDNN was held to
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return False
+
+
+def lacks_bfloat16(model: nn.Module, device: torch.device) -> str | None:
+    """The kind of layer in `model` that the device can't train under autocast to bfloat16; None where it can all."""
+    for kind, found in _KINDS.items():
+        if any(isinstance(module, found) for module in model.modules()) and not _trains(kind, str(device)):
+            return kind
+    return None if _trains("attention", str(device)) else "attention"
+
+
+class _Attention(nn.Module):
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        x_B1TC = x_BTC[:, None].to(torch.bfloat16)  # as it comes from the product before
+        return F.scaled_dot_product_attention(x_B1TC, x_B1TC, x_B1TC, is_causal=True)
+
+
+_KINDS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "RNN": nn.RNN, "GRU": nn.GRU, "LSTM": nn.LSTM}
+
+
+@functools.cache
+def _trains(kind: str, device: str) -> bool:
+    """Whether a small layer goes forward and back under autocast, and forward by a step in evaluation."""
+    # Whoever asks may be building a model without memory, or sampling; and what he draws next is to stay as it was.
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
+        layer = _Attention() if kind == "attention" else _KINDS[kind](_WIDTH, _WIDTH)
+        layer.to(device)
+        x_BTC = torch.linspace(-1, 1, 2 * 3 * _WIDTH, device=device).view(2, 3, _WIDTH).requires_grad_()
+        try:
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+                told = layer(x_BTC)
+                told = told[0] if isinstance(told, tuple) else told  # recurrent layers tell their state, too
+                told.float().sum().backward()
+                with torch.no_grad():
+                    layer(x_BTC[:, :1])
+        except (RuntimeError, NotImplementedError, TypeError):
+            return False
+    return x_BTC.grad is not None and bool(x_BTC.grad.isfinite().all())
+
+
+@functools.cache
+def has_int8() -> bool:
+    """Whether this PyTorch multiplies with weights of 8 bits on a CPU, and does it right: the function is private."""
+    width = 3 * INT8_BLOCK
+    weight = (torch.arange(5 * width) % 255 - 127).to(torch.int8).view(5, width)
+    row = (torch.arange(width) % 7 - 3).bfloat16()[None]
+    try:
+        product = torch._weight_int8pack_mm(row, weight, torch.ones(5).bfloat16())
+    except (AttributeError, RuntimeError, TypeError):
+        return False
+    return torch.allclose(product.float(), row.float() @ weight.float().t(), rtol=0.02, atol=8)

@@ -1,0 +1,132 @@
+"""What the machine can do is asked in one place, and everything that chooses a precision goes by the answer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from training_tunes import REMI, Tunes, recipe
+
+from musicgen.composer import Composer
+from musicgen.errors import UsageError
+from musicgen.models import FAMILIES, ModelSettings, build_model, hardware
+from musicgen.models.head import Linear
+from musicgen.training.loop import train
+from musicgen.training.precision import precision_for
+
+CPU = torch.device("cpu")
+
+
+def small(family: str, width: int = 32):
+    return build_model(ModelSettings(family, 40, width=width, layers=2, heads=2, context=16))
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """Makes this a machine that lacks some kinds of layers in bfloat16, whether or not it helps with the others."""
+
+    def lacking(*kinds: str, helps: bool = True) -> None:
+        monkeypatch.setattr(hardware, "_trains", lambda kind, device: kind not in kinds)
+        monkeypatch.setattr(hardware, "_cpu_multiplies_in_bfloat16", lambda: helps)
+
+    return lacking
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_is_said_to_work_works_and_what_fails_is_known(family):
+    net = small(family).train()
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            nats, _ = net.nats(torch.ones(2, 5, dtype=torch.int64), torch.ones(2, 5, dtype=torch.int64), pad=0)
+        nats.sum().backward()
+        works = True
+    except RuntimeError:
+        works = False
+    assert (hardware.lacks_bfloat16(net, CPU) is None) is works
+
+
+def test_the_question_is_answered_for_a_model_without_memory_and_leaves_the_random_state(monkeypatch):
+    hardware._trains.cache_clear()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with torch.device("meta"):
+        lacking = [hardware.lacks_bfloat16(torch.nn.LSTM(4, 4), CPU)]
+    assert torch.equal(torch.rand(2), expected)
+    with torch.inference_mode():
+        hardware._trains.cache_clear()
+        assert [hardware.lacks_bfloat16(torch.nn.LSTM(4, 4), CPU)] == lacking
+
+
+def test_auto_never_takes_what_fails_or_does_not_help(without):
+    without("LSTM")
+    assert precision_for(CPU, "auto", small("lstm")) == "float32"
+    assert precision_for(CPU, "auto", small("transformer")) == "bfloat16"
+    without("attention")
+    assert precision_for(CPU, "auto", small("transformer")) == "float32"
+    without(helps=False)
+    assert precision_for(CPU, "auto", small("transformer")) == "float32"
+    assert precision_for(CPU, "bfloat16", small("transformer")) == "bfloat16", "slow, but asked for"
+
+
+@pytest.mark.parametrize("family", ["lstm", "cnn-lstm"])
+def test_a_wish_for_bfloat16_that_cant_be_met_is_one_line_and_leaves_nothing(family, without, tmp_path):
+    without("LSTM")
+    line = (
+        f"--device cpu: {family} can't be trained in bfloat16: this device computes no LSTM layers in it; "
+        "use --precision auto or float32"
+    )
+    with pytest.raises(UsageError) as caught:
+        precision_for(CPU, "bfloat16", small(family))
+    assert str(caught.value) == line
+    with pytest.raises(UsageError, match="computes no LSTM layers in it"):
+        train(Tunes(), REMI, recipe=recipe("lstm", precision="bfloat16"), folder=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_processor_held_to_avx2_is_not_said_to_be_fast(monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    hardware._cpu_multiplies_in_bfloat16.cache_clear()
+    try:
+        assert not hardware.bfloat16_helps(CPU)
+    finally:
+        hardware._cpu_multiplies_in_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize("width", [16, 20, 31, 48])
+def test_layers_that_the_kernel_would_read_past_keep_their_32_bits(width):
+    layer, x = Linear(width, 7), torch.randn(3, width)
+    assert layer.quantisable is (width % 16 == 0 and hardware.has_int8())
+    net = small("window", width=width)
+    exact = net.eval()(torch.ones(1, 1, dtype=torch.int64))[0]
+    rough = net.faster(int8=True)(torch.ones(1, 1, dtype=torch.int64))[0]
+    assert torch.allclose(exact, rough, atol=0.05)
+    if layer.quantisable:
+        layer.quantise()
+        layer.by_row = True
+        assert torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight), atol=0.05)
+
+
+@pytest.mark.parametrize(
+    ("device", "works", "width", "text"),
+    [
+        ("cuda", True, 32, "--int8: weights of 8 bits are for a CPU, not for cuda; use --device cpu"),
+        ("cpu", False, 32, "--int8: this PyTorch can't multiply with weights of 8 bits on this CPU; leave --int8 out"),
+        (
+            "auto",
+            True,
+            20,
+            "--int8: this cnn model has no layer for it: none is a multiple of 16 wide; leave --int8 out",
+        ),
+    ],
+)
+def test_a_wish_for_8_bits_that_cant_be_met_says_so(device, works, width, text, monkeypatch):
+    from musicgen.checkpoint import Run
+    from musicgen.models import head
+    from musicgen.recipe import Recipe
+
+    monkeypatch.setattr("musicgen.composer.has_int8", lambda: works)
+    monkeypatch.setattr(head, "has_int8", lambda: works)
+    run = Run(small("cnn", width=width), REMI, Recipe(), {}, "run", "0")
+    with pytest.raises(UsageError) as caught:
+        Composer(run, device=device, int8=True)
+    assert str(caught.value) == text
