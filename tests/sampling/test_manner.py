@@ -1,12 +1,18 @@
-"""New notes in the manner of what was before: loudness, microtiming, lengths. Nothing here needs a model."""
+"""New notes in the manner of what was before: loudness, microtiming, lengths. Only the last test needs a model."""
 
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from memory_models import build
+from midi_bricks import event, header, meta, off, on, track
 
+from musicgen.composer import Composer, Source, Studying
+from musicgen.io.midi import piece_from_midi
+from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.sampling.continuation import Plan, Request, make_plan
 from musicgen.sampling.loudness import like_before
@@ -173,3 +179,33 @@ def test_a_new_part_stays_as_it_is():
     piece, plan = of(row(OLD, EIGHTHS, velocity=30, shift=5))
     out = in_the_manner_of(piece, plan, plain(), np.full(len(plain()), -1), tokenizer=PARTS, seed=0)
     assert np.array_equal(out, plain())
+
+
+# ---- with a model --------------------------------------------------------------------------------------
+
+
+def test_a_take_is_in_the_manner_of_its_file_and_the_file_stays_event_for_event():
+    chunks = []
+    for name, pitches in (("Drums", (36, 42, 38, 42)), ("Bass", (40, 43, 45, 43))):
+        events = [meta(0, 3, name.encode()), event(0, 0xB0, 7, 100)]
+        for k in range(64):
+            events += [on(5 if not k else 0, pitches[k % 4], 72), off(455, pitches[k % 4]), event(25, 0xB0, 64, 0)]
+        chunks.append(track(*events))
+    midi = parse_smf(header(1, 2) + b"".join(chunks))
+    source = Source(midi, piece_from_midi(midi), "band.mid", "0")
+    run = SimpleNamespace(
+        model=build("gru", context=64), tokenizer=PARTS, name="tiny", sha256="0", folder=None, card={}
+    )
+    (take,) = Composer(run, device="cpu").takes(source, request=Request(bars=2, start=15), studying=Studying(updates=0))
+    assert 'named: track 1 "Drums" is understood as drums' in take.facts["warnings"]
+    cut = take.facts["cut_tick"]
+    for old, new in zip(midi.tracks, take.midi.tracks, strict=True):
+        kept = old.rows[old.rows["tick"] < cut]
+        assert np.array_equal(new.rows[: len(kept)], kept)
+        assert not (new.rows["status"][len(kept) :] & 0xF0 == 0xC0).any()  # what is heard otherwise is not written
+    drums, bass = (each.notes[each.notes["start"] >= cut] for each in take.piece.tracks)
+    assert set(drums["pitch"].tolist()) <= {36, 38, 42}
+    assert len(drums) + len(bass) == take.facts["notes_added"] > 0
+    for notes in (drums, bass):
+        assert set(notes["velocity"].tolist()) <= {72}
+        assert {(start - 5) % 20 for start in notes["start"].tolist()} <= {0}
