@@ -328,10 +328,10 @@ def _notes_by_voice(piece: Piece, voices: tuple[Voice, ...]) -> tuple[np.ndarray
 
 
 def _longest_tempo(piece: Piece) -> int:
-    """The value of the tempo that holds for longest; that of 120 where nothing is said."""
+    """The value of the tempo that holds for longest; that of 120 where and until nothing is said."""
     ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
-    if not len(ticks):
-        return int(tempo_values(np.array([500_000]))[0])
+    if not len(ticks) or ticks[0] > 0:
+        ticks, us = np.append(0, ticks), np.append(500_000, us)
     lasts = np.maximum(0, np.diff(np.append(ticks, max(piece.end, int(ticks[-1]) + 1))))
     values = tempo_values(us)
     return int(np.argmax(np.bincount(values, weights=lasts, minlength=N_TEMPOS)))
