@@ -40,7 +40,7 @@ class Uniform(SequenceModel):
     def read(self, ids, state=None):
         return torch.zeros(*ids.shape[:2], 1), None
 
-    def scores(self, hidden_BC):
+    def scores(self, hidden_BC, state=None):
         return SimpleNamespace(
             logits_BK=lambda field: self._logits(len(hidden_BC), TOKENIZER.fields[field]),
             take=lambda field, ids_B: None,
