@@ -36,6 +36,7 @@ from musicgen.tokenizers.bar_music import (
     TEMPOS_PER_OCTAVE,
     BarMusic,
     BarSettings,
+    Items,
     Spelled,
     tempo_values,
 )
@@ -180,8 +181,12 @@ class Parts(BarMusic):
         says whether it is music of hands, where that is not to be measured.
         """
         v = self._vocabulary
+        given = voices is not None
         voices = voices_of(piece) if voices is None else voices
         i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
+        if not given and (order := _from_below(voices, i)) != list(range(len(voices))):
+            voices = tuple(voices[number] for number in order)
+            i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
         head = 1 + len(voices)
         at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # spans stand before the onset they lead to
         rows = np.zeros((len(i.slot) + int(i.spans.sum()) + head + 1, 6), np.uint16)
@@ -325,6 +330,16 @@ def _notes_by_voice(piece: Piece, voices: tuple[Voice, ...]) -> tuple[np.ndarray
             tables.append(piece.tracks[track].notes)
             numbers.append(np.full(len(tables[-1]), number))
     return np.concatenate(tables), np.concatenate(numbers)
+
+
+def _from_below(voices: tuple[Voice, ...], items: Items) -> list[int]:
+    """The numbers of the parts in the order that `voices_of` finds in what is left of them on the grid.
+
+    Unisons that merged, and tracks that share a number, have moved the mean pitch of their part.
+    """
+    part = items.program[items.is_note]
+    mean = np.bincount(part, weights=items.pitch, minlength=len(voices)) / np.bincount(part, minlength=len(voices))
+    return sorted(range(len(voices)), key=lambda number: (_is_kit(voices[number]), float(mean[number])))
 
 
 def _longest_tempo(piece: Piece) -> int:
