@@ -65,8 +65,8 @@ class PartsGrammar(BarGrammar):
             if self.began:
                 self._enter_onset(value)
         elif kind == "part":
-            if self.state == "enter":
-                return  # its program follows in the same step
+            if self.state == "enter" or self.state in MARKS:
+                return  # its program follows in the same step; or it says how many bars are missing
             if self.fresh or value != self.program:
                 self._take_program(value)
         elif kind == "program":
@@ -162,6 +162,9 @@ class PartsGrammar(BarGrammar):
     def _allow_onsets(self, mask: np.ndarray) -> None:
         """This onset again, a later one in this bar, the next bar, or the end."""
         v = self.v
+        if self.state in MARKS:
+            mask[v.base["bar"]] = True
+            return
         if self.state == "span":
             self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
             if mask.any():
