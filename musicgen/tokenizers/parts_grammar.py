@@ -88,8 +88,9 @@ class PartsGrammar(BarGrammar):
             elif state == "eos":
                 mask[v.base["eos"]] = True
             elif state in ("tempo", "program"):  # before the first bar
-                mask[v.base["bar"]] = bool(self.entered)
-                mask[v.base["enter"]] = self._may_enter()
+                wanted = self.constraints.part_count
+                mask[v.base["bar"]] = len(self.entered) >= (1 if wanted is None else wanted)
+                mask[v.base["enter"]] = len(self.entered) < (v.sizes["part"] if wanted is None else wanted)
             else:
                 self._allow_onsets(mask)
         elif self.column == PROGRAM:
@@ -116,10 +117,6 @@ class PartsGrammar(BarGrammar):
         else:
             mask[PAD] = True
         return mask
-
-    def _may_enter(self) -> bool:
-        wanted = self.constraints.part_count
-        return len(self.entered) < (self.v.sizes["part"] if wanted is None else wanted)
 
     def _absolute(self, value: int) -> int:
         return self.window * SPAN_QUARTERS * self.steps + value
