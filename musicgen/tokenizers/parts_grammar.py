@@ -125,8 +125,7 @@ class PartsGrammar(BarGrammar):
         """(64,) the parts that have entered and may play."""
         playing = self._open.copy()
         playing[len(self.entered) :] = False
-        if not self._pitches.any():
-            playing[[n for n, program in enumerate(self.entered) if program != DRUMS]] = False
+        playing[: len(self.entered)] &= self._programs[self.entered]
         return playing
 
     def _parts(self) -> np.ndarray:
