@@ -177,12 +177,13 @@ class Parts(BarMusic):
     ) -> np.ndarray:
         """The piece as rows, (T, 6) uint16, from BOS to EOS. `until`: see `items`.
 
-        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; `played`
-        says whether it is music of hands, where that is not to be measured.
+        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; where there
+        are none, a piano enters that doesn't play. `played` says whether it is music of hands, where that is not to be
+        measured; it is measured on the piece's own ticks, so that a piece from the grid may be told as a score.
         """
         v = self._vocabulary
         given = voices is not None
-        voices = voices_of(piece) if voices is None else voices
+        voices = (voices_of(piece) or (Voice(0),)) if voices is None else voices
         i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
         if not given and (order := _from_below(voices, i)) != list(range(len(voices))):
             voices = tuple(voices[number] for number in order)
@@ -338,7 +339,8 @@ def _from_below(voices: tuple[Voice, ...], items: Items) -> list[int]:
     Unisons that merged, and tracks that share a number, have moved the mean pitch of their part.
     """
     part = items.program[items.is_note]
-    mean = np.bincount(part, weights=items.pitch, minlength=len(voices)) / np.bincount(part, minlength=len(voices))
+    total = np.bincount(part, weights=items.pitch, minlength=len(voices))
+    mean = total / np.maximum(1, np.bincount(part, minlength=len(voices)))
     return sorted(range(len(voices)), key=lambda number: (_is_kit(voices[number]), float(mean[number])))
 
 
