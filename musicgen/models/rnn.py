@@ -98,8 +98,9 @@ class Recurrent(SequenceModel):
         super().faster(int8=int8)
         if self.recurrence.first_bias_G.device.type == "cpu":
             with torch.inference_mode(False), torch.no_grad():
-                vectors_VC = None if self.embedding is None else self.embedding.weight
-                self._first_VG = self.recurrence.table(vectors_VC).contiguous()
+                if not isinstance(self.embedding, nn.Identity):  # steps that are vectors have no table
+                    vectors_VC = None if self.embedding is None else self.embedding.weight
+                    self._first_VG = self.recurrence.table(vectors_VC).contiguous()
                 self.recurrence.pack()
         return self
 
