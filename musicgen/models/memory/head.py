@@ -44,6 +44,8 @@ class Hints(NamedTuple):
     x_BT: Tensor  # position of the place that the step before leads to, within the window
     loudness_BTL: Tensor
     programs_BP: Tensor  # program value of every part, -1 for those that aren't there
+    entered_BT: Tensor  # how many parts have entered, of which the others are not to be known yet
+    opens_BT: Tensor  # whether one more may enter: no bar has begun
 
 
 class PointerHead(nn.Module):
@@ -107,7 +109,7 @@ class PointerHead(nn.Module):
         elif field == ONSET:
             scores = scores + self._by_distance(y_BTC, hints.x_BT)
         elif field == PART:
-            scores = self._of_parts(scores, y_BTC, hints.programs_BP)
+            scores = self._of_parts(scores, y_BTC, hints)
         if not self.training and self.sharpness[field] != 1:
             scores = scores * self.sharpness[field]
         return scores
@@ -138,13 +140,17 @@ class PointerHead(nn.Module):
         scores = self.distances(y_BTC).float().gather(2, distance.clamp(0, 2 * steps - 1))
         return F.pad(scores, (self.layout.position - self.layout.bos, 0))
 
-    def _of_parts(self, scores: Tensor, y_BTC: Tensor, programs_BP: Tensor) -> Tensor:
-        """Parts by number and by program; those that have not entered can't play."""
+    def _of_parts(self, scores: Tensor, y_BTC: Tensor, hints: Hints) -> Tensor:
+        """Parts by number and by program; those that have not entered can't play, and the next one may enter."""
         at = self.layout.part - self.layout.meter
-        there_BP = programs_BP >= 0
-        keys_BPC = self.part_program(programs_BP + 1) + self.part_number.weight
-        found = self.part_query(y_BTC).float() @ keys_BPC.float().transpose(1, 2) / math.sqrt(PART_WIDTH)
-        found = (scores[..., at:] + found).masked_fill(~there_BP[:, None], NEVER)
+        query_BTC = self.part_query(y_BTC).float()
+        number_P = torch.arange(MOST_PARTS, device=y_BTC.device)
+        known_BTP = number_P < hints.entered_BT[..., None]
+        there_BTP = known_BTP | ((number_P == hints.entered_BT[..., None]) & hints.opens_BT[..., None])
+        by_program_BTP = query_BTC @ self.part_program(hints.programs_BP + 1).float().transpose(1, 2)
+        by_none_BT1 = query_BTC @ self.part_program.weight[:1].float().t()
+        found = query_BTC @ self.part_number.weight.float().t() + torch.where(known_BTP, by_program_BTP, by_none_BT1)
+        found = (scores[..., at:] + found / math.sqrt(PART_WIDTH)).masked_fill(~there_BTP, NEVER)
         return torch.cat([scores[..., :at], found], dim=2)
 
     def log_gates(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:

@@ -221,6 +221,8 @@ class MemoryModel(SequenceModel):
             ),
             stacked([r.loudness[at] for r, at, _ in later]),
             torch.from_numpy(programs).to(device),
+            stacked([np.cumsum(r.walk.rows[:, ONSET] == self.layout.enter)[now] for r, _, now in later]),
+            stacked([r.walk.bar[now] < 0 for r, _, now in later]),
         )
 
     def nats(

@@ -46,7 +46,7 @@ class _Row:
         self._told: Tensor | None = None
         device = hidden_11C.device
         layout = memory.layout
-        _, x, window, _, _, _ = memory.place[-1]
+        bar, x, window, _, _, _ = memory.place[-1]
         programs = torch.full((1, MOST_PARTS), -1)
         programs[0, : len(memory.programs)] = torch.tensor(memory.programs[:MOST_PARTS])
         self._hints = Hints(
@@ -55,6 +55,8 @@ class _Row:
             torch.tensor([[max(0, x - window * layout.span_steps)]], device=device),
             torch.tensor([[memory.loudness()]], device=device),
             programs.to(device),
+            torch.tensor([[len(memory.programs)]], device=device),
+            torch.tensor([[bar < 0]], device=device),
         )  # fmt: skip
 
     def logits(self, field: int) -> np.ndarray:
