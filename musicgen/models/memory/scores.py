@@ -88,7 +88,8 @@ class _Row:
             if found:
                 share = gate / sum(found.values())
                 for value, count in found.items():
-                    p[value] += share * count
+                    if value >= 0:  # else the field was left empty there, which is no value of it
+                        p[value] += share * count
         return np.log(np.maximum(p, TINY)).astype(np.float32)
 
     def take(self, field: int, token: int) -> None:
