@@ -46,7 +46,8 @@ class Batches:
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
         weights = source.weights("train") if hasattr(source, "weights") else np.ones(len(self.spans))
-        self.ends = np.cumsum(self.spans[:, 1] * weights)
+        self.weighted = bool((weights != 1).any())
+        self.ends = np.cumsum(self.spans[:, 1] * weights if self.weighted else self.spans[:, 1])
         self.pad = tokenizer.vocabulary.id("pad")
 
     def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -87,7 +88,7 @@ class Batches:
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """What lies before a window in its piece, and the window."""
-        where = rng.random() * self.ends[-1]
+        where = rng.random() * self.ends[-1] if self.weighted else int(rng.integers(self.ends[-1]))
         piece = min(int(np.searchsorted(self.ends, where, side="right")), len(self.ends) - 1)
         offset, size = self.spans[piece].tolist()
         latest = max(0, size - self.length - 1)
