@@ -13,7 +13,7 @@ import torch
 
 from musicgen.corpus.augment import draw_transposition
 from musicgen.corpus.split import spread
-from musicgen.errors import UnreadableError
+from musicgen.errors import UnreadableError, UsageError
 from musicgen.recipe import AugmentSettings
 
 __all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
@@ -45,6 +45,11 @@ class Batches:
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
+        if (augment.infill or augment.accompany) and not hasattr(tokenizer, "as_task"):
+            raise UsageError(
+                f"[augment] asks for tasks, and the tokenizer {tokenizer.name} has none",
+                hint="leave infill and accompany out",
+            )
         weights = source.weights("train") if hasattr(source, "weights") else np.ones(len(self.spans))
         self.weighted = bool((weights != 1).any())
         self.ends = np.cumsum(self.spans[:, 1] * weights if self.weighted else self.spans[:, 1])
