@@ -41,7 +41,7 @@ def tune(seed: int, *, bars: int = 8, long_bars: bool = False) -> Piece:
             if rng.random() < 0.2:
                 continue
             key = 2 * int(rng.integers(2)) if part < 3 else 0
-            late = 4320 if start < 11520 and long_bars and rng.random() < 0.5 else 0
+            late = 4320 if start < 11520 and long_bars and part < 2 else 0
             for at, length, pitch in figures[int(rng.integers(len(figures)))]:
                 note = (start + late + 240 * at, 240 * length, base + key + pitch, 40 + 10 * int(rng.integers(5)))
                 tables[part].append(note)

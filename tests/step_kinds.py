@@ -1,8 +1,11 @@
-"""Small models of every kind of step: ids, frames by frame and along pitches, fields; and something to read."""
+"""Small models of every kind of step: ids, frames by frame and along pitches, fields, notes in parts with a memory; and
+something to read."""
 
 from __future__ import annotations
 
 import torch
+from memory_models import music
+from part_pieces import PARTS
 from training_tunes import REMI
 
 from musicgen.models import ModelSettings, build_model
@@ -39,13 +42,16 @@ KINDS = {
     "pitches": (frames(0), {"by_frame": True, "by_pitch": True}),
     "pitches of voices": (frames(4), {"by_frame": True, "by_pitch": True}),
     "fields": (REMI, {"fields": ((10, 20), (30, 25))}),
+    "remembered": (PARTS, {"fields": tuple((f.first, f.size) for f in PARTS.fields), "steps": PARTS.memory}),
 }
 
 
 def some(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
     tokenizer, shape = KINDS[kind]
     v = tokenizer.vocabulary
-    if "fields" in shape:
+    if "steps" in shape:
+        ids = music(0, 1, steps=30)
+    elif "fields" in shape:
         ids = torch.stack([torch.randint(10, 30, (2, 13)), torch.randint(30, 55, (2, 13))], dim=-1)
     elif tokenizer is REMI:
         ids = torch.randint(4, len(v), (2, 13))

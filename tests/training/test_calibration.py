@@ -51,7 +51,7 @@ def test_several_from_one_pass_are_those_of_models_sharpened_so(kind):
     torch.manual_seed(0)
     net, (ids, targets) = build("lstm", tokenizer, **shape), some(kind)
     fields = len(shape.get("fields", (1,)))
-    values = [(0.6, 0.9)[:fields], (1.0, 1.0)[:fields], (1.4, 0.5)[:fields]]
+    values = [(pair * 3)[:fields] for pair in ((0.6, 0.9), (1.0, 1.0), (1.4, 0.5))]
     asked = {"pad": tokenizer.vocabulary.id("pad"), "following_VV": following_of(tokenizer)}
     with torch.no_grad():
         together = net.nats_at(ids, targets, **asked, sharpness=values)

@@ -14,6 +14,8 @@ from musicgen.models.following import following_of
 from musicgen.training.loop import train
 from musicgen.training.teaching import Teachers
 
+TAUGHT = [kind for kind in KINDS if kind != "remembered"]
+
 
 def of(kind: str, *students: str, share: float = 1.0):
     """Teachers, a student in training, and what to ask them of."""
@@ -25,7 +27,7 @@ def of(kind: str, *students: str, share: float = 1.0):
     return Teachers(models, student, share=share, carry=False), student, *some(kind), asked
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TAUGHT)
 def test_chances_are_the_mean_of_those_of_the_teachers_and_sum_to_one(kind):
     teachers, _, ids, targets, asked = of(kind, "lstm", "window")
     together = teachers.chances(ids, targets, None, following_VV=asked["following_VV"])
@@ -42,14 +44,14 @@ def test_chances_are_the_mean_of_those_of_the_teachers_and_sum_to_one(kind):
         )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TAUGHT)
 def test_without_a_share_the_loss_is_that_of_the_music(kind):
     teachers, student, ids, targets, asked = of(kind, "lstm", share=0.0)
     plain, _ = student.nats(ids, targets, **asked)
     torch.testing.assert_close(teachers.nats(student, ids, targets, None, None, **asked), plain, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", TAUGHT)
 def test_to_a_student_that_says_the_same_nothing_is_to_be_learned(kind):
     teachers, _, ids, targets, asked = of(kind, "lstm")
     student = teachers.models[0]
@@ -60,6 +62,12 @@ def test_to_a_student_that_says_the_same_nothing_is_to_be_learned(kind):
     nats.mean().backward()
     # At the lowest point of the expected loss the gradient is nought.
     assert max(p.grad.abs().max().item() for p in student.parameters() if p.grad is not None) < 1e-5
+
+
+def test_a_model_with_a_memory_says_that_it_neither_teaches_nor_is_taught():
+    teachers, student, ids, targets, asked = of("remembered", "lstm")
+    with pytest.raises(UsageError, match="a model with a memory neither teaches nor is taught; leave --teacher out"):
+        teachers.nats(student, ids, targets, None, None, **asked)
 
 
 def test_what_is_padding_counts_nothing():
