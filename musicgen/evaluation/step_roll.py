@@ -33,7 +33,7 @@ def pitch_kind(tokenizer: Any) -> str | None:
 
 def step_notes(tokenizer: Any, ids: np.ndarray) -> StepNotes | None:
     """The notes that `ids`, (T,) or (T, F), spell, in steps; None where the tokenizer can't say which step is which."""
-    kind = pitch_kind(tokenizer)
+    kind, sizes = pitch_kind(tokenizer), getattr(tokenizer.vocabulary, "sizes", {})
     if kind == "on":
         return _pressed(tokenizer.vocabulary, np.asarray(ids).astype(np.int64))
     if kind == "pitch" and hasattr(tokenizer, "frame_of"):
@@ -51,6 +51,8 @@ def step_notes(tokenizer: Any, ids: np.ndarray) -> StepNotes | None:
     later = np.searchsorted(np.maximum.accumulate(onset), onset + spelled.duration * per_step)
     end = np.append(begin, len(ids))[later]
     drums = spelled.program == DRUMS
+    if "part" in sizes:  # the number of a part doesn't say what it plays, its pitches do
+        drums = tokenizer.vocabulary.is_kind(np.asarray(ids)[begin, 0], "drum")
     return StepNotes(begin, np.maximum(end, begin + 1), spelled.pitch, drums)
 
 

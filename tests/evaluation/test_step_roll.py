@@ -22,7 +22,7 @@ def rows(name: str, piece: Piece = PIECE) -> tuple[list[tuple[int, int, int]], n
     return list(zip(notes.begin.tolist(), notes.end.tolist(), notes.pitch.tolist(), strict=True)), ids
 
 
-@pytest.mark.parametrize("name", ["notes", "remi", "performance", "frames"])
+@pytest.mark.parametrize("name", ["notes", "parts", "remi", "performance", "frames"])
 def test_a_note_begins_where_its_pitch_is_read(name):
     tokenizer = load_tokenizer({"name": name})
     found, ids = rows(name)
@@ -35,7 +35,7 @@ def test_a_note_begins_where_its_pitch_is_read(name):
         assert begin < end <= len(ids)
 
 
-@pytest.mark.parametrize("name", ["notes", "remi"])
+@pytest.mark.parametrize("name", ["notes", "parts", "remi"])
 def test_a_note_ends_by_the_first_onset_past_its_end(name):
     found, ids = rows(name)
     begin = {pitch: b for b, _, pitch in found}
@@ -44,6 +44,13 @@ def test_a_note_ends_by_the_first_onset_past_its_end(name):
     assert end[64] == min(begin[67], begin[36])
     assert end[72] == begin[60]
     assert end[60] == len(ids)
+
+
+@pytest.mark.parametrize("name", ["notes", "parts", "remi"])
+def test_drums_are_told_from_pitches(name):
+    tokenizer = load_tokenizer({"name": name})
+    notes = step_notes(tokenizer, tokenizer.encode(PIECE))
+    assert notes.pitch[notes.is_drum].tolist() == [36]
 
 
 def test_a_key_is_down_until_it_is_lifted():
@@ -59,17 +66,18 @@ def test_a_pitch_held_over_frames_has_no_gap():
     assert found == [(1, 4, 64), (2, 4, 60), (4, 6, 60)]
 
 
-@pytest.mark.parametrize(("name", "bars"), [("notes", 3), ("remi", 3), ("performance", 0), ("frames", 0)])
+@pytest.mark.parametrize(("name", "bars"), [("notes", 3), ("parts", 3), ("remi", 3), ("performance", 0), ("frames", 0)])
 def test_bar_lines_are_drawn_where_ids_have_bars(name, bars):
     tokenizer = load_tokenizer({"name": name})
     assert len(bar_lines(tokenizer, tokenizer.encode(PIECE))) == bars
 
 
 def test_ids_without_notes():
-    for name in ("notes", "remi", "performance", "frames"):
+    for name in ("notes", "parts", "remi", "performance", "frames"):
         assert rows(name, Piece())[0] == []
 
 
 def test_kinds():
-    kinds = [pitch_kind(load_tokenizer({"name": name})) for name in ("notes", "remi", "performance", "frames")]
-    assert kinds == ["pitch", "pitch", "on", "pitch"]
+    names = ("notes", "parts", "remi", "performance", "frames")
+    kinds = [pitch_kind(load_tokenizer({"name": name})) for name in names]
+    assert kinds == ["pitch", "pitch", "pitch", "on", "pitch"]

@@ -21,9 +21,9 @@ from musicgen.tokenizers import TOKENIZERS, Frames, FramesSettings, Remi
 TOKENIZER = Remi()
 
 
-@pytest.fixture(autouse=True, params=["remi", "notes"])
+@pytest.fixture(autouse=True, params=["remi", "notes", "parts"])
 def tokenizer(request, monkeypatch):
-    """Every test here runs with flat tokens and with fields."""
+    """Every test here runs with flat tokens, with fields, and with parts."""
     monkeypatch.setitem(globals(), "TOKENIZER", TOKENIZERS[request.param]())
 
 
