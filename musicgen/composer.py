@@ -150,10 +150,9 @@ class Composer:
             yield from self._good_takes(source, plan, prompt, request, settings, list(seeds), on_step)
 
     def _read(self, plan: Plan) -> Prompt:
-        begins = (plan.prompt[:1] == self.tokenizer.vocabulary.id("bos")).any()
+        first = plan.past if len(plan.past) else plan.prompt
+        begins = (first[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
-        if plan.voices and not begins:
-            grammar.enter([voice.program for voice in plan.voices])
         prompt = read_prompt(self.model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt

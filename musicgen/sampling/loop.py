@@ -54,14 +54,15 @@ def read_prompt(
 ) -> Prompt:
     """Feed the prompt to the model, and to `grammar`, which must accept sequences that begin as `ids` does.
 
-    `past` are ids before them, for a model that is told of them.
+    `past` are ids before them, which the grammar walks first, and which a model is told of that asks for them.
     """
+    past = ids[:0] if past is None else past
     device = next(model.parameters()).device
     state = None
-    if model.recalls and past is not None and len(past):
+    if model.recalls and len(past):
         state = model.recalling([torch.from_numpy(past.astype(np.int64))])
     hidden_BTC, state = model.read(torch.from_numpy(ids.astype(np.int64))[None].to(device), state)
-    for token in (*ids.ravel().tolist(), *begun):
+    for token in (*past.ravel().tolist(), *ids.ravel().tolist(), *begun):
         grammar.advance(token)
     return Prompt(ids, tuple(begun), hidden_BTC[:, -1], state, grammar)
 

@@ -50,10 +50,6 @@ class PartsGrammar(BarGrammar):
         """Stand where a bar may begin, in a piece whose parts are still to be told."""
         self.column, self.state = 0, "tempo"
 
-    def enter(self, programs: list[int]) -> None:
-        """The parts of the piece, where the steps that name them are not walked."""
-        self.entered = list(programs)
-
     def advance(self, token: int) -> None:
         self.column = (self.column + 1) % FIELDS
         if token == PAD:
