@@ -10,7 +10,7 @@ from musicgen.errors import UsageError
 from musicgen.gm import find_program, program_name
 from musicgen.piece import Piece
 from musicgen.tokenizers.constraints import DRUMS
-from musicgen.tokenizers.parts import Voice, voices_of
+from musicgen.tokenizers.parts import MOST_PARTS, Voice, voices_of
 
 __all__ = ["has_parts", "open_voices", "part_pitches", "program_of", "voice_polyphony"]
 
@@ -30,7 +30,8 @@ def open_voices(
 ) -> tuple[tuple[Voice, ...], frozenset[int]]:
     """(all parts of the piece before the cut, and the new ones that were asked for; the numbers of those that play on).
 
-    Those asked for by `tracks` play on, or else those that have played since tick `recent`.
+    Those asked for by `tracks` play on, or else those that have played since tick `recent`. Raises UsageError for one
+    that isn't there, or that would be one too many.
     """
     voices = list(voices_of(before) or voices_of(piece))
     if tracks:
@@ -39,6 +40,8 @@ def open_voices(
             found = _asked(name, piece, voices)
             if not found:
                 value = program_of(name, piece)
+                if len(voices) >= MOST_PARTS:
+                    raise UsageError(f"{MOST_PARTS} parts are there already", hint="name one of them")
                 home = tuple(n for n in _named(name, piece) if value == _program(piece, n))
                 voices.append(Voice(value, home))
                 found = [len(voices) - 1]
