@@ -259,6 +259,19 @@ def test_unknown_folders_and_splits(corpus, tmp_path):
         corpus.pieces("dev")
 
 
+def test_a_piece_may_be_drawn_more_often_than_others(tmp_path):
+    often = PieceRecord(0, 3, 1, "x", "0", "x", "train", "CC0", weight=2.5)
+    plain = PieceRecord(3, 2, 1, "y", "1", "y", "train", "CC0")
+    about = {"tokenizer": SPEC, "rejected": [], "duplicates": []}
+    write_corpus(tmp_path / "c", [often, plain], tokens=[np.zeros(3, np.uint16), np.zeros(2, np.uint16)], about=about)
+    corpus = Corpus.open(tmp_path / "c")
+    assert corpus.weights("train").tolist() == [2.5, 1.0]
+    assert corpus.weights("test").tolist() == []
+    lines = tmp_path / "c" / "pieces.jsonl"
+    lines.write_text(lines.read_text().replace(', "weight": 2.5', ""))
+    assert Corpus.open(tmp_path / "c").weights("train").tolist() == [1.0, 1.0], "older folders weigh all alike"
+
+
 def test_a_failed_write_leaves_the_old_corpus(copy):
     before = content(copy)
     record = PieceRecord(0, 3, 1, "x", "0", "x", "train", "CC0")
