@@ -37,7 +37,7 @@ from musicgen.sampling.continuation import Plan, Request, assign_parts, make_pla
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
-from musicgen.sampling.manner import in_the_manner_of
+from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.names import as_called
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.voices import has_parts
@@ -298,6 +298,8 @@ class Composer:
         else:
             home = assign_parts(tracks, self._open_parts(source.heard, request), notes, program, cut=plan.cut)
         notes = in_the_manner_of(source.piece, plan, notes, home, tokenizer=self.tokenizer, seed=seed)
+        keep = ~struck_already(source.heard, plan, notes, home)
+        notes, program, home = notes[keep], program[keep], home[keep]
         new, before = stretches(source.heard, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
         asked = None
         if plan.constraints.parts is not None:

@@ -151,7 +151,11 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         more = {"voices": voices, "played": played}
     elif request.played is not None:
         warnings.append("played: this model isn't told whether hands play or a score")
-    ids = tokenizer.encode(before, until=max(cut, 1) if before.n_notes or cut else None, **more).astype(np.int64)
+    told = before
+    if not fills and hasattr(tokenizer, "steps"):
+        # Hands that strike a little before the bar line mean the bar behind it, which is to be new.
+        told = _until(before, math.ceil(bar_start - piece.ticks_per_quarter / (2 * tokenizer.steps)))
+    ids = tokenizer.encode(told, until=max(cut, 1) if before.n_notes or cut else None, **more).astype(np.int64)
     last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
     # A recurrent model could read all of it, but the seconds count.

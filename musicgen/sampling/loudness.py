@@ -16,8 +16,8 @@ def like_before(new: np.ndarray, old: np.ndarray, *, step: int) -> np.ndarray:
     """The new velocities (0..127) of a part, int64, held to the `old` ones of its last bars.
 
     A mean that is off by more than LEVEL is moved to within it; a standard deviation outside half and twice the old
-    one is scaled to that. Then each takes, within its step of `step` velocities, the value that the part uses most;
-    so one velocity stays one. As drawn where nothing is old.
+    one is scaled to that, and none goes further than LEVEL past what was played. Then each takes, within its step of
+    `step` velocities, the value that the part uses most; so one velocity stays one. As drawn where nothing is old.
     """
     drawn = np.asarray(new).astype(np.int64)
     old = np.asarray(old).astype(np.int64)
@@ -32,7 +32,8 @@ def _levelled(new: np.ndarray, old: np.ndarray) -> np.ndarray:
     mean, spread = float(new.mean()), float(new.std())
     wanted = float(old.mean()) + np.clip(mean - old.mean(), -LEVEL, LEVEL)
     scale = np.clip(spread, NARROWEST * old.std(), WIDEST * old.std()) / spread if spread else 1.0
-    return np.rint(wanted + scale * (new - mean)).astype(np.int64)
+    levelled = np.rint(wanted + scale * (new - mean))
+    return np.clip(levelled, old.min() - LEVEL, old.max() + LEVEL).astype(np.int64)
 
 
 def _as_used(new: np.ndarray, old: np.ndarray, step: int) -> np.ndarray:

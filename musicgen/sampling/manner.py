@@ -15,11 +15,12 @@ from musicgen.sampling.continuation import Plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.microtiming import Beat, Strokes, deviations, gates, on_the_beat
 
-__all__ = ["in_the_manner_of"]
+__all__ = ["in_the_manner_of", "struck_already"]
 
 LOUDNESS_BARS = 8  # whose loudness goes on, where the part has
 ENOUGH = 16  # notes in them
 TIMING_BARS = 16
+NEAR = 24  # of a quarter: what is struck so near to the cut is struck on it
 LAST_NOTES = 64  # of a part that has been silent of late
 
 
@@ -50,6 +51,19 @@ def in_the_manner_of(
     if beat is not None and old:
         _retime(notes, home, {p: _last(n, plan, TIMING_BARS) for p, n in old.items()}, plan, beat, seed)
     return notes
+
+
+def struck_already(piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray) -> np.ndarray:
+    """Which new notes a drummer has struck just before the cut, early for its beat; to write them would be a flam."""
+    near = plan.anchor.ticks_per_quarter / NEAR
+    found = np.zeros(len(notes), bool)
+    for part in np.unique(home[home >= 0]).tolist():
+        track = piece.tracks[part]
+        if track.is_drum:
+            struck = track.notes[(track.notes["start"] < plan.cut) & (track.notes["start"] >= plan.cut - near)]
+            again = (home == part) & (notes["start"] < plan.cut + near) & np.isin(notes["pitch"], struck["pitch"])
+            found |= again
+    return found
 
 
 def _last(notes: np.ndarray, plan: Plan, bars: int) -> np.ndarray:

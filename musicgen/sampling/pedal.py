@@ -45,16 +45,24 @@ class BarOfPedal:
 
 def pedalled(parts: Sequence[NewPart], midi: MidiFile, piece: Piece, plan: Plan) -> list[NewPart]:
     """The parts with the pedal of their channels, once a channel; `midi` and `piece` are the source."""
-    out, done = [], set()
-    for part in parts:
-        home = None if part.track is None or part.channel is None else (_port(midi, part.track), part.channel)
-        if home is not None and home not in done and not part.is_drum:
-            done.add(home)
-            bar = _typical(_changes(midi, *home, plan.cut), piece, plan)
-            if bar is not None:
-                part = replace(part, controls=_repeated(bar, plan))
-        out.append(part)
+    homes = [_home(part, midi) for part in parts]
+    out = list(parts)
+    for home in sorted({home for home in homes if home is not None}):
+        bar = _typical(_changes(midi, *home, plan.cut), piece, plan)
+        if bar is None:
+            continue
+        # Of parts that share a channel the one whose track pedals, as in piano music of two staves.
+        mine = [n for n, each in enumerate(homes) if each == home]
+        n = max(mine, key=lambda n: len(_pedal_rows(midi.tracks[parts[n].track or 0].rows, home[1], plan.cut)))
+        out[n] = replace(parts[n], controls=_repeated(bar, plan))
     return out
+
+
+def _home(part: NewPart, midi: MidiFile) -> tuple[bytes, int] | None:
+    """(port, channel) of a part; None for drums and for a part that the file doesn't have yet."""
+    if part.is_drum or part.track is None or part.channel is None:
+        return None
+    return _port(midi, part.track), part.channel
 
 
 def _port(midi: MidiFile, track: int) -> bytes:
@@ -66,11 +74,15 @@ def _port(midi: MidiFile, track: int) -> bytes:
 def _changes(midi: MidiFile, port: bytes, channel: int, cut: int) -> np.ndarray:
     """CONTROL: the pedal of a channel before the cut."""
     rows = np.concatenate([t.rows for n, t in enumerate(midi.tracks) if _port(midi, n) == port])
-    rows = rows[(rows["status"] == 0xB0 | channel) & (rows["data1"] == SUSTAIN) & (rows["tick"] < cut)]
+    rows = _pedal_rows(rows, channel, cut)
     rows = rows[np.argsort(rows["tick"], kind="stable")]
     found = np.zeros(len(rows), CONTROL)
     found["tick"], found["number"], found["value"] = rows["tick"], rows["data1"], rows["data2"]
     return found
+
+
+def _pedal_rows(rows: np.ndarray, channel: int, cut: int) -> np.ndarray:
+    return rows[(rows["status"] == 0xB0 | channel) & (rows["data1"] == SUSTAIN) & (rows["tick"] < cut)]
 
 
 def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> BarOfPedal | None:

@@ -10,7 +10,7 @@ import pytest
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.sampling.continuation import Plan, Request, make_plan
 from musicgen.sampling.loudness import like_before
-from musicgen.sampling.manner import in_the_manner_of
+from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.tokenizers import Parts
 
 PARTS = Parts()
@@ -134,6 +134,17 @@ def test_music_that_keeps_to_no_beat_is_left_on_the_grid():
     rng = np.random.default_rng(5)
     old = row(OLD, EIGHTHS, shift=lambda bar, place: int(rng.integers(0, 240)))
     assert np.array_equal(manner(old, plain())["start"], plain()["start"])
+
+
+def test_a_drummer_early_for_the_cut_is_not_heard_twice_and_opens_no_bar():
+    old = row(range(17), EIGHTHS, shift=lambda bar, place: -8 if not place else 0)
+    piece, plan = of(old, drums=True)
+    assert (old["start"] == plan.cut - 8).any()  # on the file's side of the cut
+    assert len(PARTS.bar_positions(plan.prompt)) == 16  # and yet not told as the first of bar 17
+    again = struck_already(piece, plan, plain(), np.zeros(len(plain()), int))
+    assert again.tolist() == [True] + [False] * (len(plain()) - 1)
+    piece, plan = of(old)
+    assert not struck_already(piece, plan, plain(), np.zeros(len(plain()), int)).any()
 
 
 # ---- lengths -------------------------------------------------------------------------------------------

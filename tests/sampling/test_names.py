@@ -8,7 +8,9 @@ from midi_bricks import event, header, meta, off, on, track
 from musicgen.io.midi import piece_from_midi
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece
+from musicgen.sampling.continuation import Request, make_plan
 from musicgen.sampling.names import as_called, called
+from musicgen.tokenizers import Parts
 
 DRUMS = 128
 
@@ -76,3 +78,10 @@ def test_staves_and_titles_are_no_instruments():
 
 def test_what_is_called_drums_must_look_like_a_kit():
     assert values(heard(("Drums", 0, None, 100), ("Bass", 0, None, 40))) == [0, 32]
+
+
+def test_a_plan_numbers_the_parts_as_they_are_heard():
+    piece = heard(("Drums", 0, 0, 38), ("Vox", 0, None, 67), ("Bass", 0, None, 40))
+    plan = make_plan(piece, Parts(), request=Request(), context=512)
+    assert [(voice.program, voice.tracks) for voice in plan.voices] == [(32, (2,)), (52, (1,)), (128, (0,))]
+    assert (Parts().encode(piece, voices=plan.voices)[:, 0] > 128).sum() == 8  # struck as drums

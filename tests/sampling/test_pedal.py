@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from musicgen.io.midi import midi_from_piece, part_homes, piece_from_midi
@@ -73,3 +75,18 @@ def test_only_the_channels_that_did_so():
         [(bar * BAR + at, v) for bar in range(NEW) for at, v in moves],
         [],
     ]
+
+
+def test_two_staves_of_one_channel_pedal_once_where_the_pedal_stood():
+    notes = notes_array([(480 * k, 480, 60, 80) for k in range(4 * BARS)])
+    one = Track(notes=notes)
+    two = replace(one, controls=pedal(range(BARS), [(0, 127), (1800, 0)]))
+    piece = Piece(480, (one, two))
+    midi = midi_from_piece(piece)
+    rows = [t.rows.copy() for t in midi.tracks]
+    for each in rows:
+        each["status"] = np.where(each["status"] < 0xF0, each["status"] & 0xF0, each["status"])
+    midi = replace(midi, tracks=tuple(replace(t, rows=r) for t, r in zip(midi.tracks, rows, strict=True)))
+    plan = make_plan(piece, Parts(), request=Request(bars=NEW), context=512)
+    parts = pedalled([NewPart(notes[:0], 0, False, track, 0) for track in (1, 2)], midi, piece, plan)
+    assert [len(part.controls) for part in parts] == [0, 2 * NEW]
