@@ -1,12 +1,14 @@
 """The sustain pedal in new music: where the last bars before the cut pedal, it goes down and up as it did there.
 
 Of the last bars the most typical one is found, the one whose pedalling has most in common with that of the others;
-the new bars repeat it, with its values. A channel without pedal in most of these bars gets none. Other controllers
-don't move. Controllers belong to a channel of a port, whatever track they stand in.
+the new bars repeat it, with its values. Where the pedal does not move in that bar, held over several, the new bars
+repeat all of the last ones in their order, so that it is changed as often. A channel without pedal in most of these
+bars gets none. Other controllers don't move. Controllers belong to a channel of a port, whatever track they stand in.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -48,13 +50,13 @@ def pedalled(parts: Sequence[NewPart], midi: MidiFile, piece: Piece, plan: Plan)
     homes = [_home(part, midi) for part in parts]
     out = list(parts)
     for home in sorted({home for home in homes if home is not None}):
-        bar = _typical(_changes(midi, *home, plan.cut), piece, plan)
-        if bar is None:
+        bars = _typical(_changes(midi, *home, plan.cut), piece, plan)
+        if not bars:
             continue
         # Of parts that share a channel the one whose track pedals, as in piano music of two staves.
         mine = [n for n, each in enumerate(homes) if each == home]
         n = max(mine, key=lambda n: len(_pedal_rows(midi.tracks[parts[n].track or 0].rows, home[1], plan.cut)))
-        out[n] = replace(parts[n], controls=_repeated(bar, plan))
+        out[n] = replace(parts[n], controls=_repeated(bars, plan))
     return out
 
 
@@ -85,10 +87,10 @@ def _pedal_rows(rows: np.ndarray, channel: int, cut: int) -> np.ndarray:
     return rows[(rows["status"] == 0xB0 | channel) & (rows["data1"] == SUSTAIN) & (rows["tick"] < cut)]
 
 
-def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> BarOfPedal | None:
-    """The last bars' most typical pedal; None where most of them have none."""
+def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> list[BarOfPedal]:
+    """The bars whose pedal is to be repeated in turn, mostly one; none where most of the last bars have none."""
     if not len(changes):
-        return None
+        return []
     begin, length = plan.anchor.bar_start, plan.anchor.bar_length
     meters = piece.meters["tick"][piece.meters["tick"] < begin]
     count = min(BARS, int((begin - (int(meters[-1]) if len(meters) else 0)) / length + 0.01))
@@ -97,13 +99,14 @@ def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> BarOfPedal | None
     ticks = places * plan.anchor.ticks_per_quarter / PLACES
     values = np.array([[bar.at(t) for t in ticks.tolist()] for bar in bars]).reshape(count, -1)
     if not count or values.max() < LEAST:
-        return None
+        return []
     down = values >= min(DOWN, values.max())  # a pedal that is never more than half down is down there
     if 2 * down.any(axis=1).sum() <= count:
-        return None
+        return []
     apart = (down[:, None] != down[None]).sum(axis=(1, 2))
     apart[~down.any(axis=1)] = apart.max() + 1
-    return bars[count - 1 - int(np.argmin(apart[::-1]))]  # of equals the last
+    typical = bars[count - 1 - int(np.argmin(apart[::-1]))]  # of equals the last
+    return [typical] if typical.changes else bars
 
 
 def _bar(changes: np.ndarray, begin: float, length: float) -> BarOfPedal:
@@ -113,8 +116,8 @@ def _bar(changes: np.ndarray, begin: float, length: float) -> BarOfPedal:
     return BarOfPedal(int(changes["value"][first - 1]) if first else 0, moves)
 
 
-def _repeated(bar: BarOfPedal, plan: Plan) -> np.ndarray:
-    """CONTROL: the bar over and over from the cut, where the pedal is up, to the end, where it goes up."""
+def _repeated(bars: list[BarOfPedal], plan: Plan) -> np.ndarray:
+    """CONTROL: the bars over and over from the cut, where the pedal is up, to the end, where it goes up."""
     begin, length, cut = plan.anchor.bar_start, plan.anchor.bar_length, plan.cut
     found: list[tuple[int, int, int]] = []
     now = 0
@@ -126,7 +129,9 @@ def _repeated(bar: BarOfPedal, plan: Plan) -> np.ndarray:
             now = value
 
     soon = length / 8
-    while begin < plan.end:
+    for bar in itertools.cycle(bars):
+        if begin >= plan.end:
+            break
         # At a bar line: as the bar began, unless it was held over from the one before to be lifted at once.
         into = max(0.0, cut - begin)
         lifted_soon = any(to == 0 and into < when <= into + soon for when, to in bar.changes)

@@ -69,6 +69,11 @@ def test_the_most_typical_bar_is_taken_and_its_values():
     assert continued(table) == [[(bar * BAR + at, v) for bar in range(NEW) for at, v in ((0, 40), (1440, 0))]]
 
 
+def test_a_pedal_held_over_several_bars_is_changed_as_often():
+    table = pedal(range(0, BARS, 2), [(10, 0), (100, 127)])
+    assert continued(table) == [[(0, 0), (100, 127), (2 * BAR + 10, 0), (2 * BAR + 100, 127), (NEW * BAR, 0)]]
+
+
 def test_only_the_channels_that_did_so():
     moves = [(0, 127), (1800, 0)]
     assert continued(pedal(range(BARS), moves), np.empty(0, CONTROL)) == [
