@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from musicgen.io import read, write
     from musicgen.piece import Piece, Track
     from musicgen.render import render_file
+    from musicgen.training.study import Studying
 
 __version__ = "0.1.0"
 __all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Studying", "Track", "read", "render_file", "write"]

@@ -21,7 +21,7 @@ def test_the_licence_grants_what_mit_grants():
     assert text.startswith("MIT License Copyright (c) 2026 The musicgen authors Permission is hereby granted")
     assert "The above copyright notice and this permission notice shall be included in all copies" in text
     assert text.endswith("THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.")
-    assert PROJECT["project"]["license-files"] == ["LICENSE"]
+    assert PROJECT["project"]["license-files"] == ["LICENSE", "NOTICE"]
 
 
 def test_the_package_says_that_it_is_typed():

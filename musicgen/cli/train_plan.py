@@ -72,7 +72,8 @@ def plan_run(
         if teacher.tokenizer.spec != tokenizer.spec:
             hint = "train both on the same corpus, or on corpora built with the same tokenizer"
             raise UsageError("this teacher has another tokenizer", where=name, hint=hint)
-    check_request(model_for(recipe, tokenizer, blank=True), recipe.train, chosen, taught=bool(teachers))
+    model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
+    check_request(model, recipe.train, chosen, taught=bool(teachers))
     if resume:
         _check_resumed(recipe, folder, teachers)
         if source is not None:

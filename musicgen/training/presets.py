@@ -18,4 +18,10 @@ TRAIN_PRESETS: dict[str, dict[str, Any]] = {
 # With `by_pitch`: 88 rows of a batch each, and many small steps learn more in a time than few large ones.
 TRAIN_ALONG_PITCHES: dict[str, Any] = {"batch": 3, "length": 512, "learning_rate": 1e-2}
 # What is otherwise for a run that starts from another's weights.
-FINE_TUNING: dict[str, Any] = {"steps": 300, "learning_rate": 1e-3, "warmup": 0.1, "evaluate_every": 50}
+FINE_TUNING: dict[str, Any] = {
+    "steps": 300,
+    "optimizer": "adamw",
+    "learning_rate": 1e-3,
+    "warmup": 0.1,
+    "evaluate_every": 50,
+}

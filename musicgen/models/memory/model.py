@@ -71,10 +71,12 @@ class MemoryState(State):
     def own_memories(self, layout: MemoryLayout) -> list[Memory]:
         """Memories of the pasts that may grow."""
         found = []
+        made: dict[int, Memory] = {}  # all takes of a prompt have one past
         for row, past in enumerate(self.pasts):
             memory = self.memories[row] if self.memories else None
             if memory is None or len(memory.rows) != len(past):
-                memory = Memory(layout, past.tolist())
+                memory = made[id(past)].copy() if id(past) in made else Memory(layout, past.tolist())
+                made[id(past)] = memory
             elif self.lends:
                 memory = memory.copy()
             found.append(memory)
