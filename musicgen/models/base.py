@@ -91,6 +91,7 @@ class SequenceModel(nn.Module, ABC):
     head: Linear | None  # None where the embedding is the head, or the fields have theirs
     field_head: FieldHead | None
     carries: ClassVar[bool] = True  # whether in training, too, it returns a state to go on from
+    teaches: ClassVar[bool] = True  # whether it can learn from what others say of a step, and they from it
     recalls: ClassVar[bool] = False  # whether training windows come with what lies before them in their pieces
     ahead: nn.ModuleList  # for the second step ahead and later ones: what the head is to see
 

@@ -75,6 +75,9 @@ class ModelSettings:
             raise UsageError("by_frame is set, and the tokenizer has no frames", where="model", hint="leave it out")
         if self.by_pitch and not self.by_frame:
             raise UsageError("by_pitch is set, and by_frame is not", where="model", hint="set both, or neither")
+        if self.steps and self.with_memory and self.horizon > 1:
+            hint = "leave the horizon out, or set with_memory = false"
+            raise UsageError("a memory and a horizon don't go together", where="model", hint=hint)
         if self.by_frame and self.horizon > 1:
             raise UsageError("by_frame and a horizon don't go together", where="model", hint="leave one of them out")
 

@@ -81,7 +81,8 @@ SLIPS = [
     (["--recipe", "run/notes.txt"], 3, "run/notes.txt: not a TOML file"),
     (["--teacher", "none"], 3, "none: no such run folder or model"),
     (["--teacher", "default", "--tokenizer", "remi"], 2, "this teacher has another tokenizer"),
-    (["--teacher", "default", "--set", "model.horizon=2"], 2, "a horizon and teachers don't go together"),
+    (["--teacher", "default", "--tokenizer", "parts"], 2, "a model with a memory neither teaches nor is taught"),
+    (["--tokenizer", "parts", "--set", "model.horizon=2"], 2, "a memory and a horizon don't go together"),
     (["--device", "abacus"], 2, "no device 'abacus' on this machine; use --device auto"),
     (["--max-time", "soon"], 2, "'soon' is not a duration"),
     (["--tokenizer", "remmi"], 2, "remmi"),
@@ -91,6 +92,13 @@ SLIPS = [
         "transformer can't be trained in bfloat16: this device computes no linear layers in it",
     ),
 ]
+
+
+def test_a_horizon_and_teachers_are_refused_together(here):
+    before = content(here)
+    line = fails(2, "train", "tunes", "-o", "new/run", "--teacher", "run", "--set", "model.horizon=2")
+    assert "a horizon and teachers don't go together" in line
+    assert content(here) == before
 
 
 @pytest.mark.parametrize(("options", "code", "text"), SLIPS, ids=lambda value: str(value)[:40])

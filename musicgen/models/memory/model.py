@@ -88,6 +88,7 @@ class MemoryModel(SequenceModel):
 
     carries = False
     recalls = True
+    teaches = False
     forgets = False  # whether likelihoods are to be those with nothing recalled, to measure what memory is worth
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
