@@ -226,6 +226,8 @@ class Composer:
         else:
             pieces = [np.concatenate([plan.past, plan.prompt])]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
+        # The piece in hand, unless there is too little of it.
+        first = 0.5 if studying.also and worth_studying(pieces[:1]) else 0.0
         pieces = worth_studying(pieces)
         updates = settings.updates_for(sum(len(ids) for ids in pieces))
         if not updates:
@@ -237,7 +239,7 @@ class Composer:
             done += 1
             studying.on_update(done, updates)
 
-        model = study(self.model, pieces, settings=settings, seed=0, on_update=on_update)
+        model = study(self.model, pieces, settings=settings, seed=0, first=first, on_update=on_update)
         return model.faster(int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
 
     def _read(self, plan: Plan, model: SequenceModel) -> Prompt:

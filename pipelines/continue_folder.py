@@ -59,7 +59,7 @@ def continue_one(
         added += take.facts["notes_added"]
         broken += bool(take.faults)
     if broken:
-        raise CheckError(f"{broken} of {takes} takes failed the check for silence and repetition")
+        raise CheckError(f"{broken} of {takes} takes failed their check, as their .json say")
     return added
 
 

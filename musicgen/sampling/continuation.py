@@ -21,7 +21,7 @@ from musicgen.sampling.voices import has_parts, open_voices, part_pitches, progr
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 from musicgen.tokenizers.parts import Voice, is_played
 
-__all__ = ["Plan", "Request", "assign_parts", "make_plan", "new_notes", "plain_cut", "stretches"]
+__all__ = ["Plan", "Request", "assign_parts", "make_plan", "music_until", "new_notes", "plain_cut", "stretches"]
 
 RECENT_BARS = 16  # a part that has been silent for longer doesn't come back by itself
 TOKENS_A_NOTE = 4
@@ -128,7 +128,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     else:
         end = round(first_bar + (bars + int(fills)) * bar_length)
 
-    before = _until(piece, cut)
+    before = music_until(piece, cut)
     voices: tuple[Voice, ...] = ()
     chosen: frozenset[int] | None = None
     if has_parts(tokenizer):
@@ -154,7 +154,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     told = before
     if not fills and hasattr(tokenizer, "steps"):
         # Hands that strike a little before the bar line mean the bar behind it, which is to be new.
-        told = _until(before, math.ceil(bar_start - piece.ticks_per_quarter / (2 * tokenizer.steps)))
+        told = music_until(before, math.ceil(bar_start - piece.ticks_per_quarter / (2 * tokenizer.steps)))
     ids = tokenizer.encode(told, until=max(cut, 1) if before.n_notes or cut else None, **more).astype(np.int64)
     last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
@@ -306,7 +306,7 @@ def _bar_tick(piece: Piece, bar: int) -> int:
     return int(np.rint(starts[bar]))
 
 
-def _until(piece: Piece, cut: int) -> Piece:
+def music_until(piece: Piece, cut: int) -> Piece:
     """The piece's notes before `cut`, ended there."""
     tracks = []
     for track in piece.tracks:

@@ -40,6 +40,7 @@ class Notes(BarMusic):
     """Piece <-> rows of five ids. Stateless: one object serves all threads."""
 
     name = "notes"
+    player = "program"  # the kind that says who plays
 
     def __init__(self, settings: BarSettings | None = None) -> None:
         super().__init__(settings)
@@ -104,7 +105,7 @@ class Notes(BarMusic):
             at - 1,
             bar[at - 1],
             position[at - 1],
-            rows[at - 1, PART] - v.base["program"],
+            rows[at - 1, PART] - v.base[self.player],
             pitch - np.where(v.is_kind(pitch, "drum"), v.base["drum"], v.base["pitch"]),
             self.velocity_of(rows[at, VELOCITY] - v.base["velocity"]),
             self.durations[rows[at, DURATION] - v.base["duration"]],

@@ -85,6 +85,10 @@ class NotesGrammar(BarGrammar):
             parts[running] = False
         return parts
 
+    def _may_place(self) -> bool:
+        """Whether anything may stand on an onset: a note, or a tempo."""
+        return bool(self._programs.any() or self.constraints.tempo_changes)
+
     def _allow_onsets(self, mask: np.ndarray) -> None:
         """This onset again, a later one in this bar, the next bar, or the end."""
         v = self.v
@@ -92,7 +96,7 @@ class NotesGrammar(BarGrammar):
             self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
             if mask.any():
                 return
-        elif not self._crowded() and (self._programs.any() or self.constraints.tempo_changes):
+        elif not self._crowded() and self._may_place():
             here = self.state in ("tempo", "velocity") and self.position >= 0
             if here and self._room_for_note() and self._parts().any():
                 mask[v.id("position", self.position - self._absolute(0))] = True

@@ -37,10 +37,10 @@ from musicgen.tokenizers.bar_music import (
     BarMusic,
     BarSettings,
     Items,
-    Spelled,
     tempo_values,
 )
 from musicgen.tokenizers.constraints import DRUMS, Constraints
+from musicgen.tokenizers.notes import Notes
 from musicgen.tokenizers.parts_grammar import PartsGrammar
 from musicgen.tokenizers.tasks import drawn_task
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
@@ -96,13 +96,14 @@ def is_played(piece: Piece) -> bool:
     return bool((off > 1 / 96).mean() > PLAYED_SHARE)
 
 
-class Parts(BarMusic):
+class Parts(Notes):
     """Piece <-> rows of six ids. Stateless: one object serves all threads."""
 
     name = "parts"
+    player = "part"
 
     def __init__(self, settings: BarSettings | None = None) -> None:
-        super().__init__(settings)
+        BarMusic.__init__(self, settings)  # the vocabulary is another than that of `Notes`
         self._vocabulary = v = Vocabulary(
             {
                 "pad": 1,
@@ -131,11 +132,6 @@ class Parts(BarMusic):
         self._fields = tuple(
             Field(name, low, high - low) for name, low, high in zip(names, edges, edges[1:], strict=False)
         )
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The fields of a step in the order in which they are chosen."""
-        return self._fields
 
     @property
     def memory(self) -> dict[str, int]:
@@ -213,23 +209,6 @@ class Parts(BarMusic):
 
     # ---- rows -> piece ---------------------------------------------------------------------------
 
-    def notes(self, ids: np.ndarray) -> Spelled:
-        """The notes in `ids`, which may begin and end anywhere; `program` is the part. Before a bar none counts."""
-        v = self._vocabulary
-        rows = np.asarray(ids).astype(np.int64)
-        bar, position = self._places(rows)
-        at = np.flatnonzero(v.is_kind(rows[1:, DURATION], "duration") & (bar[:-1] >= 0)) + 1
-        pitch = rows[at, PITCH]
-        return Spelled(
-            at - 1,
-            bar[at - 1],
-            position[at - 1],
-            rows[at - 1, PART] - v.base["part"],
-            pitch - np.where(v.is_kind(pitch, "drum"), v.base["drum"], v.base["pitch"]),
-            self.velocity_of(rows[at, VELOCITY] - v.base["velocity"]),
-            self.durations[rows[at, DURATION] - v.base["duration"]],
-        )
-
     def decode(self, ids: np.ndarray) -> Piece:
         """The piece that `ids` spell: a track for each part that they name; 480 ticks a quarter."""
         v = self._vocabulary
@@ -267,12 +246,6 @@ class Parts(BarMusic):
 
     # ---- on rows ---------------------------------------------------------------------------------
 
-    def count_notes(self, ids: np.ndarray) -> int:
-        return int((np.asarray(ids)[:, DURATION] != 0).sum())
-
-    def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        return np.flatnonzero(np.asarray(ids)[:, ONSET] == self._vocabulary.id("bar"))
-
     def programs(self, ids: np.ndarray) -> list[int]:
         """The program value of every part, in the order of the parts' numbers."""
         rows = np.asarray(ids).astype(np.int64)
@@ -307,13 +280,6 @@ class Parts(BarMusic):
         fitting = bars[bars >= len(ids) - room]
         begin = int(fitting[0]) if len(fitting) else len(ids) - room
         return ids[:begin], ids[begin:]
-
-    def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
-        left_out, kept = ids[bar : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
-        head = left_out[np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])]
-        for rows in (head, kept[:1]):
-            rows[:, :ONSET] = 0  # the notes of rows that are gone
-        return np.concatenate([head, kept])
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PartsGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""

@@ -14,9 +14,8 @@ from typing import Self
 
 import numpy as np
 
-from musicgen.tokenizers.bar_grammar import BarGrammar
-from musicgen.tokenizers.bar_music import SPAN_QUARTERS
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.notes_grammar import NotesGrammar
 
 __all__ = ["PartsGrammar"]
 
@@ -25,7 +24,7 @@ ONSET, PROGRAM, FIELDS = 3, 5, 6  # columns, and how many there are
 MARKS = ("after", "here")
 
 
-class PartsGrammar(BarGrammar):
+class PartsGrammar(NotesGrammar):
     """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field."""
 
     column = 0  # of the field that comes next
@@ -114,9 +113,6 @@ class PartsGrammar(BarGrammar):
             mask[PAD] = True
         return mask
 
-    def _absolute(self, value: int) -> int:
-        return self.window * SPAN_QUARTERS * self.steps + value
-
     def _playing(self) -> np.ndarray:
         """(64,) the parts that have entered and may play."""
         playing = self._open.copy()
@@ -151,30 +147,11 @@ class PartsGrammar(BarGrammar):
         kind = "drum" if self.entered[self.program] == DRUMS else "pitch"
         mask[self.v.slice(kind, self.pitch + 1)] = self._of_part(self.program)[self.pitch + 1 :]
 
-    def _allow_onsets(self, mask: np.ndarray) -> None:
-        """This onset again, a later one in this bar, the next bar, or the end."""
-        v = self.v
-        if self.state in MARKS:
-            mask[v.base["bar"]] = True
-            return
-        if self.state == "span":
-            self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
-            if mask.any():
-                return
-        elif not self._crowded() and self._playing().any():
-            here = self.state == "velocity" and self.position >= 0
-            if here and self._room_for_note() and self._parts().any():
-                mask[v.id("position", self.position - self._absolute(0))] = True
-            self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
-        if self._must_sound() and mask.any():
-            return
-        mask[v.base["bar"]] = True
-        if not self._full() and self.constraints.may_end and self.bars:
-            mask[v.base["eos"]] = True
+    def _may_place(self) -> bool:
+        return bool(self._playing().any())
 
-    def _earliest(self) -> int:
-        """The first position of this bar at which one more note may sound: a step with a position has a note."""
-        most = self.constraints.max_polyphony
-        if not most or len(self.sounding) < most:
-            return 0
-        return sorted(self.sounding)[-most] - self.time
+    def _allow_onsets(self, mask: np.ndarray) -> None:
+        if self.state in MARKS:
+            mask[self.v.base["bar"]] = True
+        else:
+            super()._allow_onsets(mask)

@@ -69,11 +69,13 @@ def study(
     *,
     settings: StudySettings,
     seed: int = 0,
+    first: float = 0.0,
     on_update: Callable[[], None] = lambda: None,
 ) -> SequenceModel:
     """A copy of `model`, in evaluation mode, that has learned from `pieces`: ids of each from its beginning.
 
-    The model itself where there is too little to learn from.
+    Longer pieces are looked at more often; a share `first` of the looks is the first one's, so that a shelf of songs
+    doesn't crowd out the one in hand. The model itself where there is too little to learn from.
     """
     pieces = worth_studying(pieces)
     updates = settings.updates_for(sum(len(ids) for ids in pieces))
@@ -90,7 +92,8 @@ def study(
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         torch.manual_seed(seed)
         for update in range(updates):
-            where = int(rng.integers(ends[-1]))
+            own = bool(first) and rng.random() < first
+            where = 0 if own else int(rng.integers(ends[-1]))
             piece = pieces[int(np.searchsorted(ends, where, side="right"))]
             begin = int(rng.integers(max(1, len(piece) - settings.length)))
             past, window = piece[:begin], piece[begin : begin + settings.length + 1]

@@ -7,7 +7,6 @@ step of ids[1:]; a model with a memory, or one that studies what was before, add
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from musicgen.checkpoint import load_run
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
 from musicgen.models.memory.model import MemoryModel
-from musicgen.piece import Piece
+from musicgen.sampling.continuation import music_until
 from musicgen.sampling.voices import has_parts
 from musicgen.tokenizers.parts import voices_of
 from musicgen.training.study import StudySettings, study
@@ -77,22 +76,12 @@ def second_halves(
     return result
 
 
-def _before(piece: Piece, cut: int) -> Piece:
-    """The notes before tick `cut`, ended there, on the tracks that they are on: those without any stay, too."""
-    tracks = []
-    for track in piece.tracks:
-        notes = track.notes[track.notes["start"] < cut].copy()
-        notes["duration"] = np.minimum(notes["duration"], cut - notes["start"])
-        tracks.append(replace(track, notes=notes))
-    return replace(piece, tracks=tuple(tracks))
-
-
 def _ids(tokenizer: Any, case: Case) -> tuple[np.ndarray, int]:
     """(ids of the piece around the cut, the first step that the music before the cut leaves open)."""
     # Parts are those of the whole piece, also where some of them play only in its second half.
     parts: dict[str, Any] = {"voices": voices_of(case.piece)} if has_parts(tokenizer) else {}
     whole = tokenizer.encode(case.piece, **parts).astype(np.int64)
-    before = tokenizer.encode(_before(case.piece, case.cut), until=case.cut, **parts)
+    before = tokenizer.encode(music_until(case.piece, case.cut), until=case.cut, **parts)
     half = len(before) - 1  # its last step says that the piece ends
     begin = max(0, half - MOST)
     head = whole[: 1 + len(parts["voices"])] if parts and begin else whole[:0]
