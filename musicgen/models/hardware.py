@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["INT8_BLOCK", "bfloat16_helps", "has_int8", "lacks_bfloat16"]
+__all__ = ["INT8_BLOCK", "bfloat16_helps", "has_int8", "keeps_rows_apart", "lacks_bfloat16"]
 
 # The kernels for weights of 8 bits read their inputs by blocks of so many, past the end of a row that is no multiple.
 INT8_BLOCK = 16
@@ -85,3 +85,20 @@ def has_int8() -> bool:
     except (AttributeError, RuntimeError, TypeError):
         return False
     return torch.allclose(product.float(), row.float() @ weight.float().t(), rtol=0.02, atol=8)
+
+
+_LINE = 16  # numbers; kernels take another path for results that don't begin at the beginning of a cache line
+
+
+@functools.cache
+def keeps_rows_apart(outputs: int, inputs: int) -> bool:
+    """Whether in one batch of products with a matrix, column by column, every row has the bits that it has alone."""
+    if inputs % _LINE or outputs % _LINE:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        x_B1C, matrix_CN = (torch.randn(*shape, inputs, generator=generator) for shape in ((8, 1), (outputs,)))
+        matrix_CN = matrix_CN.t().contiguous()
+        alone = torch.cat([F.linear(row, matrix_CN.t()) for row in x_B1C.split(1)])
+        batches = (torch.bmm(x_B1C[:rows], matrix_CN.expand(rows, -1, -1)) for rows in (2, 3, 8))
+        return all(torch.equal(batch, alone[: len(batch)]) for batch in batches)

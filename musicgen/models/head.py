@@ -18,18 +18,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.hardware import INT8_BLOCK, has_int8
+from musicgen.models.hardware import INT8_BLOCK, has_int8, keeps_rows_apart
 
-__all__ = ["FieldHead", "FieldScores", "Linear", "Scores", "TokenScores", "row_by_row"]
+__all__ = ["FieldHead", "FieldScores", "Linear", "Scores", "TokenScores", "products_by_row", "row_by_row"]
 
 
 def row_by_row(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`product` of each row of a batch on its own.
 
     A product of two rows or more runs through another kernel than that of one, which rounds differently. Row by
-    row, take 3 of 64 equals take 3 alone bit for bit; the matrix stays in the cache, so this costs little.
+    row, take 3 of 64 equals take 3 alone bit for bit; the matrix stays in the cache, so this costs little but calls.
     """
     return product(x) if len(x) == 1 else torch.cat([product(row) for row in x.split(1)])
+
+
+def products_by_row(x: Tensor, weight: Tensor) -> Tensor:
+    """`F.linear` of each row of a batch on its own; with one call where rows keep their bits in it."""
+    rows = len(x)
+    if rows == 1 or x.device.type != "cpu" or not keeps_rows_apart(*weight.shape):
+        return row_by_row(lambda row: F.linear(row, weight), x)
+    products = torch.bmm(x.reshape(rows, 1, -1), weight.t().expand(rows, -1, -1))
+    return products.view(*x.shape[:-1], -1)
 
 
 class Linear(nn.Linear):
@@ -47,12 +56,11 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.by_row and (x.ndim == 2 or x.shape[1] == 1):
-            return row_by_row(self._step, x)
+            return products_by_row(x, self.weight) if self.int8 is None else row_by_row(self._rounded, x)
         return F.linear(x, self.weight)
 
-    def _step(self, row: Tensor) -> Tensor:
-        if self.int8 is None:
-            return F.linear(row, self.weight)
+    def _rounded(self, row: Tensor) -> Tensor:
+        assert self.int8 is not None
         product = torch._weight_int8pack_mm(row.reshape(1, -1).bfloat16(), *self.int8)
         return product.float().view(*row.shape[:-1], -1)
 

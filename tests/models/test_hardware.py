@@ -9,7 +9,7 @@ from training_tunes import REMI, Tunes, recipe
 from musicgen.composer import Composer
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, hardware
-from musicgen.models.head import Linear
+from musicgen.models.head import Linear, products_by_row
 from musicgen.training.loop import train
 from musicgen.training.precision import precision_for
 
@@ -104,6 +104,23 @@ def test_layers_that_the_kernel_would_read_past_keep_their_32_bits(width):
         layer.quantise()
         layer.by_row = True
         assert torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight), atol=0.05)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 16), (48, 32), (64, 192), (192, 768), (48, 98), (20, 64), (7, 1)])
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 11])
+def test_a_row_of_a_product_is_the_same_alone_and_among_others(inputs, outputs, rows):
+    generator = torch.Generator().manual_seed(rows)
+    x_BC = torch.randn(rows, inputs, generator=generator)
+    weight = torch.randn(inputs, outputs, generator=generator).t()  # column by column, as `faster` leaves it
+    for x in (x_BC, x_BC[:, None]):
+        products = products_by_row(x, weight)
+        assert torch.equal(products, torch.cat([torch.nn.functional.linear(row, weight) for row in x.split(1)]))
+
+
+def test_rows_that_begin_inside_a_cache_line_are_not_put_into_one_batch():
+    assert not hardware.keeps_rows_apart(98, 64)
+    assert not hardware.keeps_rows_apart(64, 20)
 
 
 @pytest.mark.parametrize(
