@@ -66,7 +66,7 @@ class Search:
             keys = self._keys(r, field)
             found = [counted.setdefault((field, n, key), Counter()) if key else Counter() for n, key in enumerate(keys)]
             self.share[field].append([count[own] / max(1, sum(count.values())) for count in found])
-            self.weight[field].append([weight_of(count) for count in found])
+            self.weight[field].append([weight_of(sum(count.values()), len(count)) for count in found])
             for count in found:
                 count[own] += 1
         mine, all_before = self.before[r], [n for n in self.notes if n < r]

@@ -1,58 +1,63 @@
 """The memory of one piece that grows step by step: what `recall` says of whole sequences, for sampling.
 
 Both say the same, number for number; a test holds them together. Here every match is a look into a dictionary, so that
-a step costs the same however long the piece is.
+a step costs the same however long the piece is. What is said of the next row is kept until it comes: the trunk is told
+it, the head mixes it, and the row itself is what it is judged by.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 
-from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, PROGRAM, VELOCITY, MemoryLayout
-from musicgen.models.memory.sources import (
-    BARS_BACK,
-    COUNTS,
-    LINE_ORDERS,
-    POINTERS,
-    ROW_ORDERS,
-    SHIFTED_ORDERS,
-)
-from musicgen.models.memory.traces import Guesses, PartTrace, Rolling, mix, number_of, x_of
-from musicgen.models.memory.trust import trust_of, weight_of
-from musicgen.models.memory.walk import AHEAD
+from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.memory.sources import BARS_BACK, COUNTS, LINE_ORDERS, POINTERS, ROW_ORDERS, SHIFTED_ORDERS
+from musicgen.models.memory.standing import Standing
+from musicgen.models.memory.traces import Found, Guesses, Key, PartTrace, Rolling, Said, Tally, mix, number_of, x_of
+from musicgen.models.memory.trust import LONGEST_STREAK, TRUST, weight_of
 
 __all__ = ["Guesses", "Memory"]
 
 _NOTES = (PITCH, DURATION, VELOCITY)
+_ORDERS = {
+    "whole": ROW_ORDERS,
+    "moved": ROW_ORDERS,
+    "rhythm": ROW_ORDERS,
+    "line": LINE_ORDERS,
+    "shifted": SHIFTED_ORDERS,
+}
+_LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
+_BARS = tuple((back, f"bar {back}") for back in BARS_BACK)
+# The fields before it on which guesses of a field depend.
+_DEPENDS = {PITCH: (), DURATION: (PITCH,), VELOCITY: (), ONSET: (PITCH, DURATION), PART: (PITCH, DURATION, ONSET)}
+_NO_STREAKS = {field: (0,) * len(names) for field, names in POINTERS.items()}
+_OF_ROWS = ("whole", "rhythm")
+_NO_PLACE = (-1, -1, 0, -1, 0, 0)
 
 
-class Memory:
+class Memory(Standing):
     """What is remembered of the rows so far; `append` adds one, `guesses` says what is recalled of the next."""
 
     def __init__(self, layout: MemoryLayout, rows: Iterable[Iterable[int]] = ()) -> None:
-        self.layout = layout
+        super().__init__(layout)
+        self._first, self._sizes = layout.first, layout.sizes
         self.rows: list[tuple[int, ...]] = []
-        self.place: list[
-            tuple[int, int, int, int, int, int]
-        ] = []  # bar, x, window, part, time, chord that a row leads to
         self.pitch_before: list[int] = []
-        self.bar = self.bar_time = self.bar_length = -1
-        self.meter = self.bar_before = -1
-        self.window = 0
-        self.programs: list[int] = []
-        self.tempo, self.style = -1, 0
         self.last_melodic = -1
         self.hashes = {kind: Rolling() for kind in ("whole", "moved", "rhythm")}
-        self.after: dict[tuple[str, int], dict[int, int]] = {}
+        # By kind and order the last row behind each hash.
+        self.after: dict[str, dict[int, dict[int, int]]] = {
+            kind: {order: {} for order in orders} for kind, orders in _ORDERS.items()
+        }
         self.parts: dict[int, PartTrace] = {}
-        self.events: dict[int, list[tuple[int, int]]] = {}
-        self.streaks: dict[tuple[int, int, int], int] = {}  # by field, pointer and part
-        self.counted: dict[tuple[int, int, tuple[int, ...]], dict[int, int]] = {}
-        self._own: set[tuple[int, int, tuple[int, ...]]] = set()
+        self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # of a field's pointers, by field and part
+        self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
+        self._owner = object()  # of the tallies that no other memory shares
         self.last_note = -1
         self.note_count = self.total_velocity = 0
-        self._pointers: tuple[dict[str, int], dict[str, int]] | None = None
+        self._found: Found | None = None
+        self._pointed: dict[int, tuple[list[int], list[int]]] = {}
+        self._answers: dict[Key, Said] = {}
         for row in rows:
             self.append(row)
 
@@ -63,79 +68,117 @@ class Memory:
         for name in ("rows", "place", "pitch_before", "programs"):
             setattr(other, name, list(getattr(self, name)))
         other.hashes = {kind: rolling.copy() for kind, rolling in self.hashes.items()}
-        other.after = {kind: dict(found) for kind, found in self.after.items()}
+        other.after = {kind: {order: dict(rows) for order, rows in of.items()} for kind, of in self.after.items()}
         other.parts = {number: part.copy() for number, part in self.parts.items()}
         other.events = {bar: list(events) for bar, events in self.events.items()}
-        other.streaks, other.counted = dict(self.streaks), dict(self.counted)
-        self._own, other._own = set(), set()  # whoever writes next copies first
+        other.streaks = dict(self.streaks)
+        other._pointed, other._answers = dict(self._pointed), dict(self._answers)
+        other.counted = {field: [dict(tallies) for tallies in of] for field, of in self.counted.items()}
+        self._owner, other._owner = object(), object()  # whoever writes next copies first
         return other
 
     # ---- the next row ------------------------------------------------------------------------------
 
-    @property
-    def due(self) -> bool:
-        """Whether the next row has a note."""
-        return bool(self.place) and self.place[-1][3] >= 0
-
-    def guesses(self, field: int, chosen: list[int]) -> Guesses:
+    def guesses(self, field: int, chosen: Sequence[int]) -> Guesses:
         """What is recalled of a field of the next row, the ids of the fields before it being chosen."""
-        values, trust = self._pointed(field, chosen)
-        counted = [self.counted.get((field, n, key), {}) for n, key in enumerate(self._keys(field, chosen))]
-        weight = [weight_of(found) for found in counted]
-        return Guesses(values, trust, counted, weight)
+        value, trust, keys = self._said(field, chosen)
+        counted = [tallies.get(key) for tallies, key in zip(self.counted[field], keys, strict=True)]
+        weight = [0 if found is None else weight_of(found.total, found.distinct) for found in counted]
+        return Guesses(value, trust, counted, weight)
 
-    def _pointed(self, field: int, chosen: list[int]) -> tuple[list[int], list[int]]:
-        if field in _NOTES:
-            if not self.due:
-                return [-1] * len(POINTERS[field]), [0] * len(POINTERS[field])
-            values, levels, agrees = self._of_note(field, chosen)
-            part = self.place[-1][3]
-        else:
-            values, levels = self._of_place(field, chosen)
-            agrees, part = [0] * len(values), -1
-        streaks = self.streaks
-        trust = [
-            trust_of(level, streaks.get((field, n, part), 0), agree) if value >= 0 else 0
-            for n, (value, level, agree) in enumerate(zip(values, levels, agrees, strict=True))
+    def pointed(self, field: int) -> tuple[list[int], list[int]]:
+        """Values and buckets of trust that the pointers of a pitch, duration, velocity or onset give by themselves.
+
+        Of what the fields before say, nothing: whether a duration's place had the pitch chosen, and whether the row
+        that "whole" leads to has the note chosen.
+        """
+        found = self._pointed.get(field)
+        if found is None:
+            if field == ONSET:
+                found = self._trusted(field, [*self._of_place(field), *self._find().onsets], part=-1)
+            elif self.due:
+                found = self._trusted(field, self._of_note(field), part=self.place[-1][3])
+            else:
+                found = [-1] * len(POINTERS[field]), [0] * len(POINTERS[field])
+            self._pointed[field] = found
+        return found
+
+    def _said(self, field: int, chosen: Sequence[int]) -> Said:
+        asked = (field, *[chosen[before] for before in _DEPENDS[field]])
+        said = self._answers.get(asked)
+        if said is None:
+            said = self._answers[asked] = Said(*self._chosen(field, chosen), self._keys(field, chosen))
+        return said
+
+    def _chosen(self, field: int, chosen: Sequence[int]) -> tuple[list[int], list[int]]:
+        """`pointed`, and what the fields before say."""
+        if field in (PITCH, VELOCITY):
+            return self.pointed(field)
+        found = self._find()
+        if field == DURATION:
+            value, trust = self.pointed(field)
+            rows, pitch = self.rows, chosen[PITCH]
+            return value, [
+                bucket + (rows[found.row[name]][PITCH] == pitch) if bucket else 0
+                for name, bucket in zip(POINTERS[field], trust, strict=True)
+            ]
+        whole = found.row["whole"]
+        heard = whole >= 0 and self.rows[whole][:2] == (chosen[PITCH], chosen[DURATION])
+        if field == ONSET:
+            value, trust = self.pointed(field)
+            return (value, trust) if heard else ([-1, *value[1:]], [0, *trust[1:]])
+        onset = chosen[ONSET]
+        value = [
+            one if found.row[name] >= 0 and self.rows[found.row[name]][ONSET] == onset else -1
+            for name, one in zip(_OF_ROWS, self._of_place(field), strict=True)
         ]
-        return values, trust
+        if not heard:
+            value[0] = -1
+        return self._trusted(field, value + self._who(onset), part=-1)
 
-    def _found(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Rows that pointers lead to for the next row, and their levels."""
-        if self._pointers is not None:
-            return self._pointers
-        n, rows, levels = len(self.rows), {}, {}
-        for kind in ("whole", "moved", "rhythm"):
-            row, level = -1, 0
-            for number, order in enumerate(ROW_ORDERS, start=1):
-                if n < order:
-                    break
-                at = self.after.get((kind, order), {}).get(self.hashes[kind].lists[order][n - 1], -1)
-                if at >= 0:
-                    row, level = at, number
-            rows[kind], levels[kind] = row, level
-        if self.due:
-            bar, x, _, part, _, chord = self.place[-1]
-            of_part = self.parts.get(part)
-            rows["last"] = of_part.notes[-1] if of_part and of_part.notes else -1
-            levels["last"] = int(rows["last"] >= 0)
-            for kind in ("line", "shifted"):
-                rows[kind], levels[kind] = -1, 0
-                for number, order, key in self._line_keys(kind):
-                    at = self.after.get((kind, order), {}).get(key, -1)
-                    if at >= 0:
-                        rows[kind], levels[kind] = at, number
-            wanted = number_of(x, part, chord)
-            for back in BARS_BACK:
-                events = self.events.get(bar - back, []) if bar >= back else []
-                at = bisect_left(events, (wanted, -1))
-                there = at < len(events) and events[at][0] == wanted
-                rows[f"bar {back}"] = events[at][1] + 1 if there else -1
-                levels[f"bar {back}"] = int(there)
-        self._pointers = rows, levels
-        return self._pointers
+    def _trusted(self, field: int, value: list[int], *, part: int) -> tuple[list[int], list[int]]:
+        """The values, and how far each may be trusted."""
+        level, streaks = self._find().level, self.streaks.get((field, part), _NO_STREAKS[field])
+        return value, [
+            TRUST[level[name]][streak] if one >= 0 else 0
+            for name, one, streak in zip(POINTERS[field], value, streaks, strict=True)
+        ]
 
-    def _line_keys(self, kind: str) -> Iterable[tuple[int, int, int]]:
+    def _find(self) -> Found:
+        """Where the pointers lead to for the next row."""
+        if self._found is None:
+            row, level, lines = {}, {}, {}
+            for kind in self.hashes:
+                row[kind], level[kind] = self._longest(kind)
+            if self.due:
+                trace = self.parts.get(self.place[-1][3])
+                row["last"], level["last"] = trace.notes[-1] if trace and trace.notes else -1, 1
+                for kind in ("line", "shifted"):
+                    lines[kind] = self._line_keys(kind)
+                    row[kind], level[kind] = self._longest_line(kind, lines[kind])
+            here, onsets = self._find_bars(row)
+            level.update(dict.fromkeys((name for _, name in _BARS), 1))
+            self._found = Found(row, level, lines, here, onsets)
+        return self._found
+
+    def _longest(self, kind: str) -> tuple[int, int]:
+        """The row behind the same last rows, as many as possible, -1 for none, and the level of that."""
+        after, lists, n = self.after[kind], self.hashes[kind].lists, len(self.rows)
+        for level, order in _LONGEST_FIRST:
+            if n >= order:
+                row = after[order].get(lists[order][n - 1], -1)
+                if row >= 0:
+                    return row, level
+        return -1, 0
+
+    def _longest_line(self, kind: str, keys: list[tuple[int, int, int]]) -> tuple[int, int]:
+        for level, order, key in reversed(keys):
+            row = self.after[kind][order].get(key, -1)
+            if row >= 0:
+                return row, level
+        return -1, 0
+
+    def _line_keys(self, kind: str) -> list[tuple[int, int, int]]:
         """(level, order, key) of the line that the note that is due goes on."""
         _, _, _, number, time, _ = self.place[-1]
         part = self.parts.get(number)
@@ -144,128 +187,124 @@ class Memory:
         gap = time - self.place[part.notes[-1] - 1][4]
         rank = len(part.notes)
         if kind == "line":
-            hashes, orders, need = part.line, tuple(LINE_ORDERS), 0
+            hashes, need = part.line, 0
             tail: tuple[int, ...] = (number,)
         else:
             if number < len(self.programs) and self.programs[number] == 128:
                 return []
-            hashes, orders, need, tail = part.shifted, tuple(SHIFTED_ORDERS), 1, ()
+            hashes, need, tail = part.shifted, 1, ()
         return [
             (level, order, mix(hashes.lists[order][rank - 1], gap, *tail))
-            for level, order in enumerate(orders, start=1)
+            for level, order in enumerate(_ORDERS[kind], start=1)
             if rank >= order + need
         ]
 
-    def _of_note(self, field: int, chosen: list[int]) -> tuple[list[int], list[int], list[int]]:
-        rows, levels = self._found()
-        first = self.layout.first[field]
-        values, agrees = [], []
-        for name in POINTERS[field]:
-            row = rows[name]
-            value = -1
-            if row >= 0:
-                value = self._carried(name, row) if name in ("moved", "shifted") else self.rows[row][field] - first
-            values.append(max(value, -1))
-            agrees.append(int(field == DURATION and row >= 0 and self.rows[row][PITCH] == chosen[PITCH]))
-        return values, [levels[name] for name in POINTERS[field]], agrees
+    def _find_bars(self, row: dict[str, int]) -> tuple[list[int], list[int]]:
+        """Where in the bars back what follows the same place begins, -1 without such a bar, and the onset there.
+
+        The note of that place itself goes to `row`.
+        """
+        layout, first = self.layout, self._first[ONSET]
+        bar, x, window, part, _, chord = self.place[-1] if self.place else _NO_PLACE
+        wanted = number_of(x, part, chord)
+        starts, onsets = [], []
+        for back, name in _BARS:
+            row[name], here, onset = -1, -1, -1
+            events = self.events.get(bar - back) if bar >= back else None
+            if events is not None:
+                here = bisect_left(events, (wanted, -1))
+                if here < len(events) and events[here][0] == wanted:
+                    row[name] = events[here][1] + 1
+                while here < len(events) and events[here][0] == wanted:
+                    here += 1
+                onset = layout.bar - first
+                if here < len(events):
+                    within = x_of(events[here][0]) - window * layout.span_steps
+                    onset = layout.position + within if within < layout.span_steps else layout.span
+                    onset = onset - first if within >= 0 else -1
+            starts.append(here)
+            onsets.append(max(onset, -1))
+        return starts, onsets
+
+    def _of_note(self, field: int) -> list[int]:
+        first, row = self._first[field], self._find().row
+        value = [self.rows[row[name]][field] - first if row[name] >= 0 else -1 for name in POINTERS[field]]
+        if field == PITCH:
+            for name in ("moved", "shifted"):
+                value[POINTERS[PITCH].index(name)] = self._carried(name, row[name]) if row[name] >= 0 else -1
+        return [one if one >= 0 else -1 for one in value]
 
     def _carried(self, name: str, row: int) -> int:
-        pitch = self.rows[row][PITCH] - self.layout.pitch
+        first = self._first[PITCH]
+        pitch = self.rows[row][PITCH] - first
+        if pitch >= 128:
+            return pitch if name == "moved" else -1
         if name == "moved":
-            if pitch >= 128:
-                return pitch
             here, base = self.last_melodic, self.pitch_before[row]
         else:
-            if pitch >= 128:
-                return -1
-            here = self.rows[self._found()[0]["last"]][PITCH] - self.layout.pitch
-            base = self._pitch_in_line_before(row)
+            here = self.rows[self._find().row["last"]][PITCH] - first
+            before = self.parts[self.place[row - 1][3]].before(row)
+            base = self.rows[before][PITCH] - first if before >= 0 else -1
         found = pitch - base + here
         return found if here >= 0 and base >= 0 and 0 <= found < 128 else -1
 
-    def _pitch_in_line_before(self, row: int) -> int:
-        notes = self.parts[self.place[row - 1][3]].notes
-        at = bisect_left(notes, row)
-        return self.rows[notes[at - 1]][PITCH] - self.layout.pitch if at else -1
+    def _of_place(self, field: int) -> list[int]:
+        """The onsets or parts of the rows that are like the next one, -1 for none."""
+        first, row = self._first[field], self._find().row
+        return [max(self.rows[row[name]][field] - first, -1) if row[name] >= 0 else -1 for name in _OF_ROWS]
 
-    def _of_place(self, field: int, chosen: list[int]) -> tuple[list[int], list[int]]:
-        """Guesses of where the next row leads: when, or, that being chosen, who."""
-        layout, first = self.layout, self.layout.first
-        rows, found_levels = self._found()
-        whole, rhythm = rows["whole"], rows["rhythm"]
-        if whole >= 0 and list(self.rows[whole][:2]) != chosen[:2]:
-            whole = -1
-        if field == ONSET:
-            values = [self.rows[row][ONSET] - first[ONSET] if row >= 0 else -1 for row in (whole, rhythm)]
-        else:
-            values = [
-                self.rows[row][PART] - first[PART] if row >= 0 and self.rows[row][ONSET] == chosen[ONSET] else -1
-                for row in (whole, rhythm)
-            ]
-        levels = [max(1, found_levels["whole"]), max(1, found_levels["rhythm"])]
-        bar, x, window, part, _, chord = self.place[-1] if self.place else (-1, -1, 0, -1, 0, 0)
-        x_chosen = -1
-        if field == PART and chosen[ONSET] >= layout.position:
-            x_chosen = chosen[ONSET] - layout.position + self.window * layout.span_steps
-        for back in BARS_BACK:
-            value = -1
-            events = self.events.get(bar - back) if bar >= back else None
-            if events is not None:
-                here = bisect_right(events, (number_of(x, part, chord), 2**62))
-                if field == ONSET:
-                    if here < len(events):
-                        within = x_of(events[here][0]) - window * layout.span_steps
-                        if within >= 0:
-                            inside = within < layout.span_steps
-                            value = layout.position + within - first[ONSET] if inside else layout.span - first[ONSET]
-                    else:
-                        value = layout.bar - first[ONSET]
-                elif x_chosen >= 0 and chosen[PART - 1] >= layout.position:
-                    at = here if x_chosen == x else bisect_left(events, (number_of(x_chosen, -1, 0), -1))
-                    if at < len(events) and x_of(events[at][0]) == x_chosen:
-                        who = (events[at][0] >> 8 & 0x7F) - 1
-                        value = who + layout.part - first[PART] if who >= 0 else -1
-            values.append(value)
-            levels.append(1)
-        return [max(value, -1) for value in values], levels
+    def _who(self, onset: int) -> list[int]:
+        """The part that plays at an onset of the bars back, or goes on there."""
+        layout = self.layout
+        if onset < layout.position or not self.place:
+            return [-1] * len(_BARS)
+        bar, x = self.place[-1][:2]
+        x_chosen = onset - layout.position + self.window * layout.span_steps
+        value = []
+        for (back, _), start in zip(_BARS, self._find().here, strict=True):
+            who = -1
+            if start >= 0:
+                events = self.events[bar - back]
+                at = start if x_chosen == x else bisect_left(events, (number_of(x_chosen, -1, 0), -1))
+                if at < len(events) and x_of(events[at][0]) == x_chosen:
+                    who = (events[at][0] >> 8 & 0x7F) - 1
+            value.append(who + layout.part - self._first[PART] if who >= 0 else -1)
+        return value
 
-    def _keys(self, field: int, chosen: list[int]) -> list[tuple[int, ...]]:
+    def _keys(self, field: int, chosen: Sequence[int]) -> list[Key]:
         """What the places have in common with the next one whose values are counted."""
-        bar, x, _, part, _, _ = self.place[-1] if self.place else (-1, -1, 0, -1, 0, 0)
+        bar, x, _, part, _, _ = self.place[-1] if self.place else _NO_PLACE
         if field in _NOTES:
             if part < 0:
                 return [(-99,)] * len(COUNTS[field])
-            of_part = self.parts.get(part)
-            last = self.rows[of_part.notes[-1]] if of_part and of_part.notes else None
-            first = self.layout.first
+            if field == VELOCITY:
+                return [(part,), (part, x)]
+            notes = self.parts[part].notes if part in self.parts else []
+            before = self.rows[notes[-1]][field] - self._first[field] if notes else -1
             if field == PITCH:
-                return [(part,), (part, x), (part, last[PITCH] - first[PITCH] if last else -1)]
-            if field == DURATION:
-                length = last[DURATION] - first[DURATION] if last else -1
-                return [(part, x), (part, chosen[PITCH] - first[PITCH]), (part, length)]
-            return [(part,), (part, x)]
+                return [(part,), (part, x), (part, before)]
+            return [(part, x), (part, chosen[PITCH] - self._first[PITCH]), (part, before)]
         if bar < 0:
             return [(-99,)] * len(COUNTS[field])
         if field == ONSET:
             return [(x, part), (x,)]
-        onset = chosen[ONSET] - self.layout.first[ONSET]
-        placed = chosen[ONSET] >= self.layout.position
-        x_chosen = chosen[ONSET] - self.layout.position + self.window * self.layout.span_steps if placed else -1
+        onset, layout = chosen[ONSET], self.layout
+        placed = onset >= layout.position
+        x_chosen = onset - layout.position + self.window * layout.span_steps if placed else -1
         return [(onset, part if x_chosen == x else -2), (onset,)]
 
     # ---- adding a row ------------------------------------------------------------------------------
 
     def append(self, row: Iterable[int]) -> None:
         """Remember one more row."""
-        ids = tuple(int(token) for token in row)
-        chosen, layout = list(ids), self.layout
-        n = len(self.rows)
-        self._judge(chosen)
+        ids = tuple(map(int, row))
+        layout, n = self.layout, len(self.rows)
+        self._judge(ids)
         if n:
             for kind, hashes in self.hashes.items():
-                for order in ROW_ORDERS:
+                for order, rows in self.after[kind].items():
                     if n >= order:
-                        self.after.setdefault((kind, order), {})[hashes.lists[order][n - 1]] = n
+                        rows[hashes.lists[order][n - 1]] = n
         pitch = ids[PITCH] - layout.pitch
         is_note = n > 0 and ids[DURATION] != 0 and self.due
         melodic = is_note and pitch < 128
@@ -280,48 +319,44 @@ class Memory:
             self._remember_note(n, pitch, ids)
             if melodic:
                 self.last_melodic = pitch
-        self._lead(n, ids)
-        self._pointers = None
+        self.lead(n, ids)
+        self._found, self._pointed, self._answers = None, {}, {}
 
-    def _judge(self, chosen: list[int]) -> None:
+    def _judge(self, ids: tuple[int, ...]) -> None:
         """What was right of the guesses, and the counts."""
-        first = self.layout.first
         part = self.place[-1][3] if self.place else -1
-        note = self.due and chosen[DURATION] != 0
-        for field in (*(_NOTES if note else ()), ONSET, PART):
-            own = chosen[field] - first[field]
-            group = part if field in _NOTES else -1
-            if field in _NOTES:
-                values, _, _ = self._of_note(field, chosen)
-            else:
-                values, _ = self._of_place(field, chosen)
-            for number, value in enumerate(values):
-                if value >= 0:
-                    key = (field, number, group)
-                    self.streaks[key] = self.streaks.get(key, 0) + 1 if value == own else 0
-            if field in _NOTES or (self.place and self.place[-1][0] >= 0):
-                keys = self._keys(field, chosen)
-                for number, of_place in enumerate(keys):
-                    self._count((field, number, of_place), own)
+        note = self.due and ids[DURATION] != 0
+        barred = bool(self.place) and self.place[-1][0] >= 0
+        for field in (*_NOTES, ONSET, PART) if note else (ONSET, PART):
+            own = max(ids[field] - self._first[field], -1)  # -1: left empty
+            value, _, keys = self._said(field, ids)
+            group = field, part if field in _NOTES else -1
+            streaks = self.streaks.get(group, _NO_STREAKS[field])
+            self.streaks[group] = tuple(
+                [
+                    streak if one < 0 else min(streak + 1, LONGEST_STREAK) if one == own else 0
+                    for one, streak in zip(value, streaks, strict=True)
+                ]
+            )
+            if field in _NOTES or barred:
+                for tallies, key in zip(self.counted[field], keys, strict=True):
+                    self._count(tallies, key, own, size=self._sizes[field])
 
-    def _count(self, key: tuple[int, int, tuple[int, ...]], value: int) -> None:
-        found = self.counted.get(key)
-        if found is None:
-            found = self.counted[key] = {}
-            self._own.add(key)
-        elif key not in self._own:  # shared with a memory that this one was copied from
-            found = self.counted[key] = dict(found)
-            self._own.add(key)
-        found[value] = found.get(value, 0) + 1
+    def _count(self, tallies: dict[Key, Tally], key: Key, value: int, *, size: int) -> None:
+        tally = tallies.get(key)
+        if tally is None:
+            tally = tallies[key] = Tally(size, self._owner)
+        elif tally.owner is not self._owner:  # shared with a memory that this one was copied from
+            tally = tallies[key] = tally.copy(self._owner)
+        tally.add(value)
 
     def _remember_note(self, n: int, pitch: int, ids: tuple[int, ...]) -> None:
         _, _, _, number, time, _ = self.place[-1]
         part = self.parts.setdefault(number, PartTrace())
-        for kind in ("line", "shifted"):
-            if kind == "shifted" and pitch >= 128:
-                continue
-            for _, order, key in self._line_keys(kind):
-                self.after.setdefault((kind, order), {})[key] = n
+        for kind, keys in self._find().lines.items():
+            if kind == "line" or pitch < 128:
+                for _, order, key in keys:
+                    self.after[kind][order][key] = n
         last = part.notes[-1] if part.notes else -1
         gap = time - self.place[last - 1][4] if last >= 0 else 0
         interval = pitch - (self.rows[last][PITCH] - self.layout.pitch) if last >= 0 else 0
@@ -334,46 +369,12 @@ class Memory:
         self.note_count += 1
         self.last_note = n
 
-    def _lead(self, n: int, ids: tuple[int, ...]) -> None:
-        """Where row n leads to."""
-        layout, onset, what = self.layout, ids[ONSET], ids[PART]
-        if onset == layout.bos:
-            self.tempo, self.style = what - layout.tempo, max(0, ids[PROGRAM] - layout.style)
-        elif onset == layout.enter:
-            self.programs.append(ids[PROGRAM] - layout.program)
-        elif onset == layout.bar:
-            if layout.meter <= what < layout.tempo:
-                self.meter = what - layout.meter
-            self.bar_time = self.bar_time + self.bar_length if self.bar_time >= 0 else 0
-            steps = -(-(self.meter // 7 + 1) * 4 * layout.steps // (1 << self.meter % 7)) if self.meter >= 0 else 0
-            self.bar, self.bar_length, self.window = self.bar + 1, steps, 0
-        elif onset == layout.after:
-            self.bar_before, self.bar = self.bar, AHEAD - 1
-        elif onset == layout.here:
-            self.bar = self.bar_before
-        elif onset == layout.again:
-            self.window = 0
-        elif onset == layout.span:
-            self.window += 1
-        placed = onset >= layout.position
-        x = onset - layout.position + self.window * layout.span_steps if placed else -1
-        part = what - layout.part if placed and what >= layout.part else -1
-        chord = 0
-        if part >= 0 and self.place:
-            bar_before, x_before, _, part_before, _, chord_before = self.place[-1]
-            if (bar_before, x_before, part_before) == (self.bar, x, part):
-                chord = chord_before + 1
-        time = max(self.bar_time, 0) + max(x, 0)
-        self.place.append((self.bar, x, self.window, part, time, chord))
-        if self.bar >= 0 and (part >= 0 or onset == layout.bar):
-            insort(self.events.setdefault(self.bar, []), (number_of(x, part, chord), n))
-
     # ---- what goes beside --------------------------------------------------------------------------
 
     def pitches(self) -> tuple[int, int]:
         """The last two pitches of the part that plays next, drums from 128; -1 where there is none."""
         notes = self._notes_due()
-        first = self.layout.pitch
+        first = self._first[PITCH]
         one = self.rows[notes[-1]][PITCH] - first if notes else -1
         return one, self.rows[notes[-2]][PITCH] - first if len(notes) > 1 else -1
 

@@ -66,7 +66,7 @@ def told_last(memory: Memory) -> list[int]:
     program = memory.programs[part] + 1 if 0 <= part < len(memory.programs) else 0
     out += [program, *(pitch + 1 for pitch in memory.pitches()), memory.style, memory.tempo + 1]
     out += [memory.meter + 1, bar % BARS + 1 if bar >= 0 else 0, min(chord, CHORD - 1)]
-    guesses = {field: memory.guesses(field, [0] * FIELDS) for field in (PITCH, DURATION, ONSET)}
-    out += [guesses[field].value[number] + 1 for field, number in _TOLD]
-    out += [guesses[field].trust[number] for field, number in _TRUSTED]
+    pointed = {field: memory.pointed(field) for field in (PITCH, DURATION, ONSET)}
+    out += [pointed[field][0][number] + 1 for field, number in _TOLD]
+    out += [pointed[field][1][number] for field, number in _TRUSTED]
     return out

@@ -37,6 +37,7 @@ from musicgen.models.memory.layout import (
 )
 from musicgen.models.memory.scores import MemoryScores, Packed
 from musicgen.models.memory.sources import POINTERS, Recalled, nothing_of, recall
+from musicgen.models.memory.traces import Remembered
 
 __all__ = ["MemoryModel", "MemoryState"]
 
@@ -49,7 +50,7 @@ class MemoryState(State):
     many steps lends copies. Where another state took them along, they are made anew.
     """
 
-    pasts: tuple[np.ndarray, ...]  # (N, 6) each
+    pasts: tuple[np.ndarray | Remembered, ...]  # (N, 6) each
     trunk: State | None
     position: int
     memories: tuple[Memory, ...] = ()
@@ -75,7 +76,7 @@ class MemoryState(State):
         for row, past in enumerate(self.pasts):
             memory = self.memories[row] if self.memories else None
             if memory is None or len(memory.rows) != len(past):
-                memory = made[id(past)].copy() if id(past) in made else Memory(layout, past.tolist())
+                memory = made[id(past)].copy() if id(past) in made else Memory(layout, np.asarray(past).tolist())
                 made[id(past)] = memory
             elif self.lends:
                 memory = memory.copy()
@@ -124,9 +125,9 @@ class MemoryModel(SequenceModel):
         self.check_ids(ids)
         state = self._state(ids, state)
         new = ids.cpu().numpy().astype(np.int64)
-        pasts = tuple(np.concatenate([past, rows]) for past, rows in zip(state.pasts, new, strict=True))
         if ids.shape[1] == 1 and not self.training and state.trunk is not None:
-            return self._step(new, pasts, state)
+            return self._step(new, state)
+        pasts = tuple(np.concatenate([past, rows]) for past, rows in zip(state.pasts, new, strict=True))
         told = []
         for rows, past in zip(pasts, state.pasts, strict=True):
             open_end = np.concatenate([rows, self._some_next(rows)])
@@ -136,15 +137,14 @@ class MemoryModel(SequenceModel):
             return hidden_BTC, None
         return hidden_BTC, MemoryState(pasts, trunk, state.position + ids.shape[1])
 
-    def _step(
-        self, new: np.ndarray, pasts: tuple[np.ndarray, ...], state: MemoryState
-    ) -> tuple[Tensor, MemoryState | None]:
+    def _step(self, new: np.ndarray, state: MemoryState) -> tuple[Tensor, MemoryState | None]:
         """`read` of one step a row, at a cost that doesn't grow with the piece."""
         memories = state.own_memories(self.layout)
         for memory, rows in zip(memories, new.tolist(), strict=True):
             memory.append(rows[0])
         told = np.array([told_last(memory) for memory in memories])[:, None]
         hidden_B1C, trunk = self._hidden(told, state)
+        pasts = tuple(Remembered(memory.rows) for memory in memories)
         return hidden_B1C, MemoryState(pasts, trunk, state.position + 1, tuple(memories), lends=False)
 
     def scores(self, hidden_BC: Tensor, state: State | None = None) -> Scores:

@@ -1,158 +1,187 @@
 """The scores of one next step a row from a model with a memory, field after field, for sampling.
 
 What is given are the logarithms of chances, so that filters and temperatures mean what they mean elsewhere. It is the
-head's own arithmetic, done for one step: what is a product of matrices stays in PyTorch, the small rest is numpy's,
-which spends less on calls. Rows go one by one: a row's numbers don't depend on its neighbours.
+head's own arithmetic, done for one step: whatever a field asks of its state is one product with one packed matrix, and
+what is looked up is numpy's, which spends less on calls. A row's numbers don't depend on its neighbours: products go
+row by row, and all else is done to each row alike.
+
+Shapes: B rows, F fields, C width, K values of a field, X scores that are looked up, G gates, S of them of pointers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from musicgen.models.memory.growing import Guesses, Memory
-from musicgen.models.memory.head import INTERVALS, NEVER, PART_WIDTH, PointerHead
+from musicgen.models.head import products_by_row
+from musicgen.models.memory.growing import Memory
+from musicgen.models.memory.head import INTERVALS, LOUDNESS, NEVER, PART_WIDTH, PointerHead
 from musicgen.models.memory.layout import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY
-from musicgen.models.memory.sources import POINTERS
+from musicgen.models.memory.sources import COUNTS, POINTERS
 from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
 
 __all__ = ["MemoryScores", "Packed"]
 
 TINY = 1e-30
+_SPAN = 2 * INTERVALS + 1
+_BLOCK = 16  # results of a product are a multiple of so many, so that every row of a batch begins aligned
 
 
 class Packed:
-    """The head's small tables as arrays, and what every value tells each later field; made once for many steps."""
+    """The head's weights as a step reads them; made once for many steps."""
 
+    @torch.no_grad()
     def __init__(self, head: PointerHead) -> None:
-        with torch.no_grad():
-            self.told_VFC = torch.stack([learn(head.embedding.weight) for learn in head.learn], dim=1).contiguous()
-            self.gates = {int(f): (_array(g.weight), _array(g.bias)) for f, g in head.gates.items()}  # type: ignore[arg-type]
-            self.trust = {int(f): _array(t.weight)[:, 0].tolist() for f, t in head.trust.items()}  # type: ignore[arg-type]
-            self.weight = {int(f): _array(t.weight)[:, 0].tolist() for f, t in head.weight.items()}  # type: ignore[arg-type]
-            self.loudness = [_array(table.weight) for table in head.loudness]  # type: ignore[arg-type]
-            self.part_number, self.part_program = _array(head.part_number.weight), _array(head.part_program.weight)
+        self.deepen = list(head.deepen)
+        self.norms = [cast(nn.LayerNorm, norm) for norm in head.norms]
+        # What every value tells all later fields, by field: (V, (F - 1 - f) C).
+        told_VFC = torch.stack([learn(head.embedding.weight) for learn in head.learn], dim=1)
+        self.told = [told_VFC[:, field:].flatten(1).contiguous() for field in range(FIELDS - 1)]
+        self.loudness = torch.cat([table.weight for table in head.loudness])  # type: ignore[misc]
+        self.outputs = [_output(head, field) for field in range(FIELDS)]
+        self.gates = {field: _gates(head, field) for field in POINTERS}
+        self.looked_up = {
+            PITCH: 2 * _SPAN,
+            VELOCITY: 65,
+            ONSET: len(head.distances.weight),
+            PART: len(head.part_program.weight),
+        }
 
 
-def _array(weight: Tensor) -> np.ndarray:
-    return weight.detach().float().cpu().numpy()
+def _output(head: PointerHead, field: int) -> Tensor:
+    """The weight of all that is scored of a field, (K + X + G and a few of nought, C), column by column."""
+    own = cast(nn.Linear, head.outputs[field]).weight
+    rows: list[Tensor] = [own]
+    if field == PITCH:
+        rows.append(head.intervals.weight)
+    elif field == VELOCITY:
+        rows.append(head.offsets.weight)
+    elif field == ONSET:
+        rows.append(head.distances.weight)
+    elif field == PART:  # scored by a query times what stands for its number, and times what stands for its program
+        query = head.part_query.weight / math.sqrt(PART_WIDTH)
+        by_number = F.pad(head.part_number.weight @ query, (0, 0, head.sizes[PART] - MOST_PARTS, 0))
+        rows = [own + by_number, head.part_program.weight @ query]
+    if field in POINTERS:
+        rows.append(cast(nn.Linear, head.gates[str(field)]).weight)
+    weight_NC = torch.cat(rows)
+    return F.pad(weight_NC, (0, 0, 0, -len(weight_NC) % _BLOCK)).t().contiguous().t()
+
+
+def _gates(head: PointerHead, field: int) -> list[list[float]]:
+    """What is added to each gate, [gate][bucket]: a gate is shut where its source recalls nothing."""
+    name, gates = str(field), cast(nn.Linear, head.gates[str(field)])
+    trust_SV = cast(nn.Embedding, head.trust[name]).weight.view(-1, TRUST_BUCKETS)
+    weight_NV = cast(nn.Embedding, head.weight[name]).weight.view(-1, COUNT_BUCKETS)
+    first, *others = gates.bias.tolist()
+    tables = [*trust_SV.unbind(), *weight_NV.unbind()]
+    shut = ([NEVER, *(table[1:] + bias).tolist()] for table, bias in zip(tables, others, strict=True))
+    return [[first], *shut]
 
 
 class MemoryScores:
     """See `Scores`. The head's arithmetic runs where its weights are, the rest on the CPU."""
 
     def __init__(self, head: PointerHead, hidden_BC: Tensor, memories: Sequence[Memory]) -> None:
-        packed = head.packed or Packed(head)
-        self._rows = [_Row(head, packed, hidden_BC[n : n + 1], memory) for n, memory in enumerate(memories)]
+        self._head, self._packed = head, head.packed or Packed(head)
+        self._hidden_BC, self._memories = hidden_BC, memories
+        self._heard = head.hear(hidden_BC)  # (B, F C)
+        self._chosen = [[0] * FIELDS for _ in memories]
 
     def logits_BK(self, field: int) -> Tensor:
-        return torch.from_numpy(np.stack([row.logits(field) for row in self._rows]))
+        """(B, K) float32: log p of the field's values."""
+        head, K = self._head, self._head.sizes[field]
+        out = products_by_row(self._seen_BC(field), self._packed.outputs[field]).float().cpu()
+        scores_BK, rest = out[:, :K], out[:, K:].numpy()  # that of scores, X, then G
+        self._add(field, scores_BK.numpy(), rest)
+        if head.sharpness[field] != 1:
+            scores_BK *= head.sharpness[field]
+        if field not in POINTERS:
+            return scores_BK.log_softmax(dim=-1)
+        p_BK = scores_BK.softmax(dim=-1)
+        self._mix(field, p_BK.numpy(), rest)
+        return p_BK.clamp_(min=TINY).log_()
 
     def take(self, field: int, ids_B: Tensor) -> None:
-        for row, token in zip(self._rows, ids_B.tolist(), strict=True):
-            row.take(field, token)
-
-
-class _Row:
-    """One row: its hidden state (1, C), what is recalled, and what was chosen so far."""
-
-    def __init__(self, head: PointerHead, packed: Packed, hidden_1C: Tensor, memory: Memory) -> None:
-        self._head, self._packed, self._hidden, self._memory = head, packed, hidden_1C, memory
-        self._chosen = [0] * FIELDS
-        self._x_FC = head.hear(hidden_1C).view(FIELDS, -1).clone()
-
-    def logits(self, field: int) -> np.ndarray:
-        """(K,) float32: log p of the field's values."""
-        head = self._head
-        x_1C = self._x_FC[field : field + 1]
-        if field == VELOCITY:
-            heard = sum(table[at + 1] for table, at in zip(self._packed.loudness, self._memory.loudness(), strict=True))
-            x_1C = x_1C + torch.from_numpy(heard).to(x_1C.device)
-        y_1C = head.seen(field, self._hidden, x_1C)
-        scores = self._scores(field, y_1C)
-        scores -= scores.max()
-        p = np.exp(scores)
-        p /= p.sum()
-        if field in POINTERS:
-            y = y_1C[0].float().cpu().numpy()
-            p = self._mixed(field, y, p, self._memory.guesses(field, self._chosen))
-        return np.log(np.maximum(p, TINY)).astype(np.float32)
-
-    def _scores(self, field: int, y_1C: Tensor) -> np.ndarray:
-        """(K,) float64: `PointerHead.scores` of this step."""
-        head, memory, layout = self._head, self._memory, self._memory.layout
-        scores = head.outputs[field](y_1C)[0].double().cpu().numpy()
-        bar, x, window, _, _, _ = memory.place[-1]
-        if field == PITCH:
-            last = memory.pitches()[0]
-            if last >= 0:
-                kind, base = last // 128, last % 128
-                half = 2 * INTERVALS + 1
-                by_interval = head.intervals(y_1C)[0].cpu().numpy()[kind * half : (kind + 1) * half]
-                low, high = max(0, base - INTERVALS), min(128, base + INTERVALS + 1)
-                scores[128 * kind + low : 128 * kind + high] += by_interval[
-                    low - base + INTERVALS : high - base + INTERVALS
-                ]
-        elif field == VELOCITY:
-            *_, part, piece = memory.loudness()
-            mean = part if part >= 0 else piece
-            if mean >= 0:
-                scores += head.offsets(y_1C)[0].cpu().numpy()[32 - mean : 64 - mean]
-        elif field == ONSET:
-            steps = layout.span_steps
-            at = max(0, x - window * steps)
-            by_distance = head.distances(y_1C)[0].cpu().numpy()
-            scores[layout.position - layout.bos :] += by_distance[
-                np.clip(np.arange(steps) - at + steps, 0, 2 * steps - 1)
-            ]
-        elif field == PART:
-            self._add_parts(scores, head.part_query(y_1C)[0].float().cpu().numpy(), opens=bar < 0)
-        if head.sharpness[field] != 1:
-            scores *= head.sharpness[field]
-        return scores
-
-    def _add_parts(self, scores: np.ndarray, query: np.ndarray, *, opens: bool) -> None:
-        memory, layout, packed = self._memory, self._memory.layout, self._packed
-        programs = memory.programs[:MOST_PARTS]
-        entered = len(programs)
-        rows = np.zeros(MOST_PARTS, np.int64)
-        rows[:entered] = np.array(programs, np.int64) + 1
-        first = layout.part - layout.meter
-        found = (packed.part_number + packed.part_program[rows]) @ query / math.sqrt(PART_WIDTH)
-        scores[first:] += found
-        onset = self._chosen[ONSET]
-        if onset >= layout.position or onset == layout.enter:
-            scores[first + entered + int(opens) :] = NEVER
-
-    def _mixed(self, field: int, y: np.ndarray, p: np.ndarray, guesses: Guesses) -> np.ndarray:
-        weight, bias = self._packed.gates[field]
-        gates = (weight @ y + bias).astype(np.float64)
-        trust, many = self._packed.trust[field], self._packed.weight[field]
-        S = len(guesses.value)
-        for n, bucket in enumerate(guesses.trust):
-            gates[1 + n] = gates[1 + n] + trust[n * TRUST_BUCKETS + bucket] if bucket else NEVER
-        for n, bucket in enumerate(guesses.weight):
-            gates[1 + S + n] = gates[1 + S + n] + many[n * COUNT_BUCKETS + bucket] if bucket else NEVER
-        gates = np.exp(gates - gates.max())
-        gates /= gates.sum()
-        p *= gates[0]
-        shares = gates.tolist()
-        for gate, value in zip(shares[1:], guesses.value, strict=False):
-            if value >= 0:
-                p[value] += gate
-        for gate, found in zip(shares[1 + S :], guesses.counted, strict=True):
-            if found:
-                share = gate / sum(found.values())
-                for value, count in found.items():
-                    if value >= 0:  # else the field was left empty there, which is no value of it
-                        p[value] += share * count
-        return p
-
-    def take(self, field: int, token: int) -> None:
-        self._chosen[field] = token
+        for chosen, token in zip(self._chosen, ids_B.tolist(), strict=True):
+            chosen[field] = token
         if field != VELOCITY and field + 1 < FIELDS:
-            self._x_FC[field + 1 :] += self._packed.told_VFC[token, field:]
+            C = self._hidden_BC.shape[1]
+            self._heard[:, (field + 1) * C :] += F.embedding(ids_B, self._packed.told[field])
+
+    def _seen_BC(self, field: int) -> Tensor:
+        """`PointerHead.seen` of this step."""
+        hidden_BC, C = self._hidden_BC, self._hidden_BC.shape[1]
+        x_BC = self._heard[:, field * C : (field + 1) * C].contiguous()
+        if field == VELOCITY:
+            x_BC = x_BC + self._loudness_BC()
+        y_BC = hidden_BC + self._packed.deepen[field](F.gelu(x_BC))
+        norm = self._packed.norms[field]
+        return torch.layer_norm(y_BC, (C,), norm.weight, norm.bias, norm.eps)
+
+    def _loudness_BC(self) -> Tensor:
+        tables = self._packed.loudness
+        size = len(tables) // LOUDNESS
+        at = [[n * size + level + 1 for n, level in enumerate(memory.loudness())] for memory in self._memories]
+        return F.embedding_bag(torch.tensor(at, device=tables.device), tables, mode="sum")
+
+    def _add(self, field: int, scores_BK: np.ndarray, rest: np.ndarray) -> None:
+        """Add to the scores of each row what is looked up; `PointerHead.scores` of this step."""
+        for scores, found, memory, chosen in zip(scores_BK, rest, self._memories, self._chosen, strict=True):
+            layout = memory.layout
+            if field == PITCH:
+                last = memory.pitches()[0]
+                if last >= 0:
+                    kind, base = last // 128, last % 128
+                    low, high = max(0, base - INTERVALS), min(128, base + INTERVALS + 1)
+                    begin = kind * _SPAN + INTERVALS - base
+                    scores[128 * kind + low : 128 * kind + high] += found[begin + low : begin + high]
+            elif field == VELOCITY:
+                *_, part, piece = memory.loudness()
+                mean = part if part >= 0 else piece
+                if mean >= 0:
+                    scores += found[32 - mean : 64 - mean]
+            elif field == ONSET:
+                steps = layout.span_steps
+                _, x, window, _, _, _ = memory.place[-1]
+                begin = steps - max(0, x - window * steps)
+                scores[layout.position - layout.bos :] += found[begin : begin + steps]
+            elif field == PART:
+                _add_parts(scores, found, memory, onset=chosen[ONSET])
+
+    def _mix(self, field: int, p_BK: np.ndarray, rest: np.ndarray) -> None:
+        """Make the chances of each row a mixture with what is recalled."""
+        S, G = len(POINTERS[field]), 1 + len(POINTERS[field]) + len(COUNTS[field])
+        tables = self._packed.gates[field]
+        guesses = [memory.guesses(field, chosen) for memory, chosen in zip(self._memories, self._chosen, strict=True)]
+        X = self._packed.looked_up.get(field, 0)
+        added_BG = [
+            [table[bucket] for table, bucket in zip(tables, (0, *one.trust, *one.weight), strict=True)]
+            for one in guesses
+        ]
+        gates_BG = torch.from_numpy(rest[:, X : X + G] + np.array(added_BG, np.float32)).softmax(dim=-1)
+        for p, (own, *shares), one in zip(p_BK, gates_BG.tolist(), guesses, strict=True):
+            p *= own
+            for share, value in zip(shares, one.value, strict=False):
+                if value >= 0:
+                    p[value] += share
+            for share, tally in zip(shares[S:], one.counted, strict=True):
+                if tally is not None:
+                    p += tally.counts[:-1] * (share / tally.total)
+
+
+def _add_parts(scores: np.ndarray, by_program: np.ndarray, memory: Memory, *, onset: int) -> None:
+    """Parts by program; those that have not entered can't play, and the next one may enter."""
+    layout, programs = memory.layout, memory.programs[:MOST_PARTS]
+    first, entered = layout.part - layout.meter, len(programs)
+    scores[first + entered :] += by_program[0]
+    scores[first : first + entered] += by_program[[program + 1 for program in programs]]
+    if onset >= layout.position or onset == layout.enter:
+        opens = memory.place[-1][0] < 0
+        scores[first + entered + int(opens) :] = NEVER

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 from musicgen.models.memory.lookup import GOLDEN
 
-__all__ = ["Guesses", "PartTrace", "Rolling", "mix", "number_of", "x_of"]
+__all__ = [
+    "Found",
+    "Guesses",
+    "Key",
+    "PartTrace",
+    "Remembered",
+    "Rolling",
+    "Said",
+    "Tally",
+    "mix",
+    "number_of",
+    "x_of",
+]
+
+Key = tuple[int, ...]  # of a like place, or of a question
 
 _ALL = 2**64 - 1
 _POWERS = {1: GOLDEN}
@@ -51,10 +69,41 @@ class PartTrace:
         self.line, self.shifted = Rolling(), Rolling()
         self.total_velocity = 0
 
+    def before(self, row: int) -> int:
+        """The row of the note before that of `row`, -1 for none."""
+        at = bisect_left(self.notes, row)
+        return self.notes[at - 1] if at else -1
+
     def copy(self) -> PartTrace:
         other = object.__new__(PartTrace)
         other.notes, other.total_velocity = list(self.notes), self.total_velocity
         other.line, other.shifted = self.line.copy(), self.shifted.copy()
+        return other
+
+
+class Tally:
+    """How often each value of a field came in like places; the last of `counts` (K + 1) is of the field left empty.
+
+    `owner` is the memory that may add to it: copies of a memory share what they don't add to.
+    """
+
+    __slots__ = ("counts", "distinct", "owner", "total")
+
+    def __init__(self, size: int, owner: object) -> None:
+        self.counts, self.owner = np.zeros(size + 1, np.float32), owner
+        self.total = self.distinct = 0
+
+    def add(self, value: int) -> None:
+        """Count a value, -1 for none."""
+        if not self.counts[value]:
+            self.distinct += 1
+        self.counts[value] += 1
+        self.total += 1
+
+    def copy(self, owner: object) -> Tally:
+        other = object.__new__(Tally)
+        other.counts, other.owner = self.counts.copy(), owner
+        other.total, other.distinct = self.total, self.distinct
         return other
 
 
@@ -63,8 +112,39 @@ class Guesses(NamedTuple):
 
     value: list[int]
     trust: list[int]
-    counted: list[dict[int, int]]  # how often each value came
+    counted: list[Tally | None]
     weight: list[int]
+
+
+class Said(NamedTuple):
+    """What `Guesses` begin with, and the keys of their counts."""
+
+    value: list[int]
+    trust: list[int]
+    keys: list[Key]
+
+
+class Found(NamedTuple):
+    """Where the pointers lead to for the next row."""
+
+    row: dict[str, int]  # by name, -1 for none
+    level: dict[str, int]
+    lines: dict[str, list[tuple[int, int, int]]]  # (level, order, key) of the lines that a note would go on
+    here: list[int]  # where in each of the bars back what follows begins, -1 without such a bar
+    onsets: list[int]  # and the onset value there
+
+
+class Remembered:
+    """The first so many rows of a memory, which may have grown since: (N, 6) for numpy, without a copy a step."""
+
+    def __init__(self, rows: Sequence[tuple[int, ...]]) -> None:
+        self._rows, self._count = rows, len(rows)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self._rows[: self._count], dtype or np.int64)
 
 
 def number_of(x: int, part: int, chord: int) -> int:

@@ -6,12 +6,22 @@ from bisect import bisect_right
 
 import numpy as np
 
-__all__ = ["COUNT_BUCKETS", "TRUST_BUCKETS", "count_bucket", "trust_bucket", "trust_of", "weight_of"]
+__all__ = [
+    "COUNT_BUCKETS",
+    "LONGEST_STREAK",
+    "TRUST",
+    "TRUST_BUCKETS",
+    "count_bucket",
+    "trust_bucket",
+    "trust_of",
+    "weight_of",
+]
 
 LEVELS, STREAKS = 5, 7
 TRUST_BUCKETS = 1 + LEVELS * STREAKS * 2
 COUNT_BUCKETS = 1 + 8 * 4
 _STREAK_EDGES = (1, 2, 3, 5, 9, 17)
+LONGEST_STREAK = _STREAK_EDGES[-1]  # longer ones are trusted alike
 _VARIOUS = (0.1, 0.3, 0.6)  # different values in one like place
 
 
@@ -34,10 +44,12 @@ def trust_of(level: int, streak: int, agrees: int) -> int:
     return 1 + ((level - 1) * STREAKS + bisect_right(_STREAK_EDGES, streak)) * 2 + agrees if level > 0 else 0
 
 
-def weight_of(found: dict[int, int]) -> int:
-    """`count_bucket` of how often each value came."""
-    total = sum(found.values())
+# The same, [level][streak] + agrees, for whoever asks at every step.
+TRUST = [[trust_of(level, streak, 0) for streak in range(LONGEST_STREAK + 1)] for level in range(LEVELS + 1)]
+
+
+def weight_of(total: int, distinct: int) -> int:
+    """`count_bucket` of single numbers."""
     if not total:
         return 0
-    various = bisect_right(_VARIOUS, len(found) / total)
-    return 1 + min(7, total.bit_length() - 1) * 4 + various
+    return 1 + min(7, total.bit_length() - 1) * 4 + bisect_right(_VARIOUS, distinct / total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from memory_models import FIRST, SHAPE, TWO, build, music, score
@@ -77,7 +78,7 @@ def test_a_state_is_a_value(model):
             found = score(model, hidden[side][:, -1], states[side], left[:, 0])
             for logits, wanted in zip(found, fresh(rows[:, :6]), strict=True):
                 torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=1e-4)
-        assert [len(past) for past in begin.pasts] == [40]
+        assert [np.asarray(past).tolist() for past in begin.pasts] == ids.tolist(), "whoever went on from it"
         hidden_BTC, again = model.read(right[:, :1], begin)  # long after others have gone on from it
         for logits, wanted in zip(score(model, hidden_BTC[:, -1], again, left[:, 0]), fresh(right[:, :1]), strict=True):
             torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=1e-4)

@@ -6,7 +6,16 @@ import itertools
 
 import numpy as np
 
-from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS, count_bucket, trust_bucket, trust_of, weight_of
+from musicgen.models.memory.trust import (
+    COUNT_BUCKETS,
+    LONGEST_STREAK,
+    TRUST,
+    TRUST_BUCKETS,
+    count_bucket,
+    trust_bucket,
+    trust_of,
+    weight_of,
+)
 
 
 def test_pointers():
@@ -20,16 +29,17 @@ def test_pointers():
     # Longer matches and longer streaks lie apart, and a streak of 16 isn't one of 17.
     assert trust_of(2, 0, 0) != trust_of(1, 0, 0)
     assert trust_of(1, 16, 0) != trust_of(1, 17, 0) == trust_of(1, 1000, 0)
+    for one, on_end, alike in every:
+        if one < len(TRUST):
+            assert not one or TRUST[one][min(on_end, LONGEST_STREAK)] + alike == trust_of(one, on_end, alike)
 
 
 def test_counts():
     every = [(total, distinct) for total in range(1, 300) for distinct in range(1, total + 1)]
     total, distinct = (np.array(column) for column in zip(*every, strict=True))
     found = count_bucket(total, distinct)
-    of_one = [weight_of({value: total - distinct + 1 if not value else 1 for value in range(distinct)})
-              for total, distinct in every[::7]]  # fmt: skip
-    assert found[::7].tolist() == of_one
+    assert found.tolist() == [weight_of(*one) for one in every]
     assert found.min() > 0
     assert found.max() < COUNT_BUCKETS
-    assert count_bucket(np.array([0]), np.array([0])).tolist() == [weight_of({})] == [0]
-    assert len({weight_of({1: n}) for n in (1, 2, 4, 8, 16, 32, 64, 128)}) == 8
+    assert count_bucket(np.array([0]), np.array([0])).tolist() == [weight_of(0, 0)] == [0]
+    assert len({weight_of(n, 1) for n in (1, 2, 4, 8, 16, 32, 64, 128)}) == 8
