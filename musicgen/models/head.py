@@ -34,8 +34,10 @@ def row_by_row(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 def products_by_row(x: Tensor, weight: Tensor) -> Tensor:
     """`F.linear` of each row of a batch on its own; with one call where rows keep their bits in it."""
-    rows = len(x)
-    if rows == 1 or x.device.type != "cpu" or not keeps_rows_apart(*weight.shape):
+    rows = x.shape[0]
+    if rows == 1:
+        return F.linear(x, weight)
+    if x.device.type != "cpu" or not keeps_rows_apart(*weight.shape):
         return row_by_row(lambda row: F.linear(row, weight), x)
     products = torch.bmm(x.reshape(rows, 1, -1), weight.t().expand(rows, -1, -1))
     return products.view(*x.shape[:-1], -1)

@@ -28,8 +28,9 @@ _ORDERS = {
 }
 _LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
 _BARS = tuple((back, f"bar {back}") for back in BARS_BACK)
-# The fields before it on which guesses of a field depend.
-_DEPENDS = {PITCH: (), DURATION: (PITCH,), VELOCITY: (), ONSET: (PITCH, DURATION), PART: (PITCH, DURATION, ONSET)}
+# How many fields before it guesses of a field hang on.
+_HANGS_ON = {PITCH: 0, DURATION: 1, VELOCITY: 0, ONSET: 2, PART: 4}
+_ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # by streak
 _NO_STREAKS = {field: (0,) * len(names) for field, names in POINTERS.items()}
 _OF_ROWS = ("whole", "rhythm")
 _NO_PLACE = (-1, -1, 0, -1, 0, 0)
@@ -104,7 +105,7 @@ class Memory(Standing):
         return found
 
     def _said(self, field: int, chosen: Sequence[int]) -> Said:
-        asked = (field, *[chosen[before] for before in _DEPENDS[field]])
+        asked = (field, *chosen[: _HANGS_ON[field]])
         said = self._answers.get(asked)
         if said is None:
             said = self._answers[asked] = Said(*self._chosen(field, chosen), self._keys(field, chosen))
@@ -334,7 +335,7 @@ class Memory(Standing):
             streaks = self.streaks.get(group, _NO_STREAKS[field])
             self.streaks[group] = tuple(
                 [
-                    streak if one < 0 else min(streak + 1, LONGEST_STREAK) if one == own else 0
+                    streak if one < 0 else _ONE_MORE[streak] if one == own else 0
                     for one, streak in zip(value, streaks, strict=True)
                 ]
             )

@@ -46,15 +46,19 @@ __all__ = ["MemoryModel", "MemoryState"]
 class MemoryState(State):
     """The steps of every row so far, and what the trunk keeps of those that it has read; None where of none.
 
-    `memories`, for steps one by one, belong to one state: that which stepping made takes them along, one that read
-    many steps lends copies. Where another state took them along, they are made anew.
+    `memories`, for steps one by one, belong to one state: the next one takes them along, and where that has happened
+    they are made anew. `whole` are those of pasts as they stand, which all takes of a prompt copy: to remember a long
+    piece row by row takes longer than to draw a few bars.
     """
 
     pasts: tuple[np.ndarray | Remembered, ...]  # (N, 6) each
     trunk: State | None
     position: int
     memories: tuple[Memory, ...] = ()
-    lends: bool = True
+    shared: bool = False  # whether rows have one memory between them
+    whole: dict[int, tuple[object, Memory]] = dataclasses.field(
+        default_factory=dict
+    )  # by id of the past, and that past
 
     @property
     def rows(self) -> int:
@@ -63,22 +67,22 @@ class MemoryState(State):
     def select(self, rows_B: Tensor) -> Self:
         rows = rows_B.tolist()
         trunk = None if self.trunk is None else self.trunk.select(rows_B)
-        lends = self.lends or len(set(rows)) < len(rows)
         memories = tuple(self.memories[row] for row in rows) if self.memories else ()
+        shared = self.shared or len(set(rows)) < len(rows)
         return dataclasses.replace(
-            self, pasts=tuple(self.pasts[row] for row in rows), trunk=trunk, memories=memories, lends=lends
+            self, pasts=tuple(self.pasts[row] for row in rows), trunk=trunk, memories=memories, shared=shared
         )
 
     def own_memories(self, layout: MemoryLayout) -> list[Memory]:
         """Memories of the pasts that may grow."""
         found = []
-        made: dict[int, Memory] = {}  # all takes of a prompt have one past
         for row, past in enumerate(self.pasts):
             memory = self.memories[row] if self.memories else None
             if memory is None or len(memory.rows) != len(past):
-                memory = made[id(past)].copy() if id(past) in made else Memory(layout, np.asarray(past).tolist())
-                made[id(past)] = memory
-            elif self.lends:
+                if id(past) not in self.whole:
+                    self.whole[id(past)] = past, Memory(layout, np.asarray(past).tolist())
+                memory = self.whole[id(past)][1].copy()
+            elif self.shared:
                 memory = memory.copy()
             found.append(memory)
         return found
@@ -145,7 +149,7 @@ class MemoryModel(SequenceModel):
         told = np.array([told_last(memory) for memory in memories])[:, None]
         hidden_B1C, trunk = self._hidden(told, state)
         pasts = tuple(Remembered(memory.rows) for memory in memories)
-        return hidden_B1C, MemoryState(pasts, trunk, state.position + 1, tuple(memories), lends=False)
+        return hidden_B1C, MemoryState(pasts, trunk, state.position + 1, tuple(memories))
 
     def scores(self, hidden_BC: Tensor, state: State | None = None) -> Scores:
         """See `SequenceModel.scores`; the state is that which came with the hidden state."""
@@ -154,7 +158,7 @@ class MemoryModel(SequenceModel):
         if len(state.memories) != state.rows or any(
             len(memory.rows) != len(past) for memory, past in zip(state.memories, state.pasts, strict=True)
         ):
-            state.memories, state.lends = tuple(state.own_memories(self.layout)), True
+            state.memories, state.shared = tuple(state.own_memories(self.layout)), False
         return MemoryScores(self.pointer_head, hidden_BC, state.memories)
 
     def _state(self, ids: Tensor, state: State | None) -> MemoryState:

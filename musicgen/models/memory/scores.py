@@ -166,8 +166,8 @@ class MemoryScores:
             for one in guesses
         ]
         gates_BG = torch.from_numpy(rest[:, X : X + G] + np.array(added_BG, np.float32)).softmax(dim=-1)
-        for p, (own, *shares), one in zip(p_BK, gates_BG.tolist(), guesses, strict=True):
-            p *= own
+        p_BK *= gates_BG[:, :1].numpy()
+        for p, (_, *shares), one in zip(p_BK, gates_BG.tolist(), guesses, strict=True):
             for share, value in zip(shares, one.value, strict=False):
                 if value >= 0:
                     p[value] += share

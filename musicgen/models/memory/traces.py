@@ -27,16 +27,17 @@ __all__ = [
 Key = tuple[int, ...]  # of a like place, or of a question
 
 _ALL = 2**64 - 1
-_POWERS = {1: GOLDEN}
-for _size in (1, 2, 4, 8):
-    _POWERS[2 * _size] = _POWERS[_size] ** 2 & _ALL
+_DOUBLING = [(1, GOLDEN)]  # (size, the power of the hash that so many items behind count by)
+while _DOUBLING[-1][0] < 8:
+    _DOUBLING.append((2 * _DOUBLING[-1][0], _DOUBLING[-1][1] ** 2 & _ALL))
 
 
-def mix(*parts: int) -> int:
+def mix(first: int, *others: int) -> int:
     """`mixed` of single numbers."""
-    out = -1
-    for part in parts:
-        out = (part & _ALL) * GOLDEN & _ALL if out < 0 else (out ^ (part & _ALL)) * GOLDEN & _ALL
+    out = first * GOLDEN & _ALL
+    out ^= out >> 29
+    for part in others:
+        out = (out ^ part) * GOLDEN & _ALL
         out ^= out >> 29
     return out * GOLDEN & _ALL
 
@@ -48,12 +49,14 @@ class Rolling:
         self.lists: dict[int, list[int]] = {1: [], 2: [], 4: [], 8: [], 16: []}
 
     def append(self, element: int) -> None:
-        current, n = element, len(self.lists[1])
-        self.lists[1].append(element)
-        for size in (1, 2, 4, 8):
-            earlier = self.lists[size][n - size] if n >= size else 0
-            current = (current + earlier * _POWERS[size]) & _ALL
-            self.lists[2 * size].append(current)
+        current, half = element, self.lists[1]
+        n = len(half)
+        half.append(element)
+        for size, power in _DOUBLING:
+            if n >= size:
+                current = (current + half[n - size] * power) & _ALL
+            half = self.lists[2 * size]
+            half.append(current)
 
     def copy(self) -> Rolling:
         other = object.__new__(Rolling)
@@ -95,9 +98,9 @@ class Tally:
 
     def add(self, value: int) -> None:
         """Count a value, -1 for none."""
-        if not self.counts[value]:
-            self.distinct += 1
-        self.counts[value] += 1
+        before = self.counts[value]
+        self.counts[value] = before + 1
+        self.distinct += not before
         self.total += 1
 
     def copy(self, owner: object) -> Tally:

@@ -11,6 +11,7 @@ from part_pieces import PARTS
 from musicgen.checkpoint import load_run, save_run
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, select_state
+from musicgen.models.memory.growing import Memory
 from musicgen.models.memory.layout import DURATION, FIELDS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.model import MemoryModel, MemoryState
 from musicgen.recipe import Recipe
@@ -82,6 +83,19 @@ def test_a_state_is_a_value(model):
         hidden_BTC, again = model.read(right[:, :1], begin)  # long after others have gone on from it
         for logits, wanted in zip(score(model, hidden_BTC[:, -1], again, left[:, 0]), fresh(right[:, :1]), strict=True):
             torch.testing.assert_close(logits, wanted, atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_all_takes_of_a_prompt_remember_it_once(model, monkeypatch):
+    ids, remembered = music(0), []
+    append = Memory.append
+    monkeypatch.setattr(Memory, "append", lambda self, row: (remembered.append(row), append(self, row)))
+    hidden_BTC, prompt = model.read(ids[:, :40])
+    for _ in range(2):
+        state, step = select_state(prompt, [0, 0, 0]), ids[[0, 0, 0], 40:41]
+        score(model, hidden_BTC[[0, 0, 0], -1], state, step[:, 0])
+        model.read(step, state)
+    assert len(remembered) == 40 + 2 * 3
 
 
 @torch.inference_mode()
