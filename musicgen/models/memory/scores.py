@@ -43,7 +43,7 @@ class Packed:
         # What every value tells all later fields, by field: (V, (F - 1 - f) C).
         told_VFC = torch.stack([learn(head.embedding.weight) for learn in head.learn], dim=1)
         self.told = [told_VFC[:, field:].flatten(1).contiguous() for field in range(FIELDS - 1)]
-        self.loudness = torch.cat([table.weight for table in head.loudness])  # type: ignore[misc]
+        self.loudness = torch.cat([table.weight for table in head.loudness]).cpu().numpy()  # type: ignore[misc]
         self.outputs = [_output(head, field) for field in range(FIELDS)]
         self.gates = {field: _gates(head, field) for field in POINTERS}
         self.looked_up = {
@@ -126,10 +126,9 @@ class MemoryScores:
         return torch.layer_norm(y_BC, (C,), norm.weight, norm.bias, norm.eps)
 
     def _loudness_BC(self) -> Tensor:
-        tables = self._packed.loudness
-        size = len(tables) // LOUDNESS
+        tables, size = self._packed.loudness, len(self._packed.loudness) // LOUDNESS
         at = [[n * size + level + 1 for n, level in enumerate(memory.loudness())] for memory in self._memories]
-        return F.embedding_bag(torch.tensor(at, device=tables.device), tables, mode="sum")
+        return torch.from_numpy(tables[at].sum(1)).to(self._heard.device)
 
     def _add(self, field: int, scores_BK: np.ndarray, rest: np.ndarray) -> None:
         """Add to the scores of each row what is looked up; `PointerHead.scores` of this step."""
@@ -165,8 +164,8 @@ class MemoryScores:
             [table[bucket] for table, bucket in zip(tables, (0, *one.trust, *one.weight), strict=True)]
             for one in guesses
         ]
-        gates_BG = torch.from_numpy(rest[:, X : X + G] + np.array(added_BG, np.float32)).softmax(dim=-1)
-        p_BK *= gates_BG[:, :1].numpy()
+        gates_BG = torch.from_numpy(rest[:, X : X + G] + np.array(added_BG, np.float32)).softmax(dim=-1).numpy()
+        p_BK *= gates_BG[:, :1]
         for p, (_, *shares), one in zip(p_BK, gates_BG.tolist(), guesses, strict=True):
             for share, value in zip(shares, one.value, strict=False):
                 if value >= 0:
