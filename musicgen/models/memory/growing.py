@@ -10,6 +10,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from musicgen.models.memory.judged import last_streaks
 from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.sources import BARS_BACK, COUNTS, LINE_ORDERS, POINTERS, ROW_ORDERS, SHIFTED_ORDERS
 from musicgen.models.memory.standing import Standing
@@ -19,33 +22,28 @@ from musicgen.models.memory.trust import LONGEST_STREAK, TRUST, weight_of
 __all__ = ["Guesses", "Memory"]
 
 _NOTES = (PITCH, DURATION, VELOCITY)
-_ORDERS = {
-    "whole": ROW_ORDERS,
-    "moved": ROW_ORDERS,
-    "rhythm": ROW_ORDERS,
-    "line": LINE_ORDERS,
-    "shifted": SHIFTED_ORDERS,
-}
+_OF_ROWS = ("whole", "moved", "rhythm")
+_ORDERS = {**dict.fromkeys(_OF_ROWS, ROW_ORDERS), "line": LINE_ORDERS, "shifted": SHIFTED_ORDERS}
 _LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
 _BARS = tuple((back, f"bar {back}") for back in BARS_BACK)
 # How many fields before it guesses of a field hang on.
 _HANGS_ON = {PITCH: 0, DURATION: 1, VELOCITY: 0, ONSET: 2, PART: 4}
 _ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # by streak
 _NO_STREAKS = {field: (0,) * len(names) for field, names in POINTERS.items()}
-_OF_ROWS = ("whole", "rhythm")
+_OF_PLACES = ("whole", "rhythm")
 _NO_PLACE = (-1, -1, 0, -1, 0, 0)
 
 
 class Memory(Standing):
     """What is remembered of the rows so far; `append` adds one, `guesses` says what is recalled of the next."""
 
-    def __init__(self, layout: MemoryLayout, rows: Iterable[Iterable[int]] = ()) -> None:
+    def __init__(self, layout: MemoryLayout, rows: Sequence[Sequence[int]] = ()) -> None:
         super().__init__(layout)
         self._first, self._sizes = layout.first, layout.sizes
         self.rows: list[tuple[int, ...]] = []
         self.pitch_before: list[int] = []
         self.last_melodic = -1
-        self.hashes = {kind: Rolling() for kind in ("whole", "moved", "rhythm")}
+        self.hashes = {kind: Rolling() for kind in _OF_ROWS}
         # By kind and order the last row behind each hash.
         self.after: dict[str, dict[int, dict[int, int]]] = {
             kind: {order: {} for order in orders} for kind, orders in _ORDERS.items()
@@ -54,13 +52,14 @@ class Memory(Standing):
         self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # of a field's pointers, by field and part
         self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
         self._owner = object()  # of the tallies that no other memory shares
-        self.last_note = -1
-        self.note_count = self.total_velocity = 0
+        self.last_note, self.note_count, self.total_velocity = -1, 0, 0
         self._found: Found | None = None
         self._pointed: dict[int, tuple[list[int], list[int]]] = {}
         self._answers: dict[Key, Said] = {}
-        for row in rows:
-            self.append(row)
+        if len(rows):  # judged all at once, which takes a third of the time
+            for row in rows:
+                self._remember(tuple(row))
+            self.streaks = last_streaks(np.array(rows, np.int64), layout)
 
     def copy(self) -> Memory:
         """An independent memory of the same rows."""
@@ -131,7 +130,7 @@ class Memory(Standing):
         onset = chosen[ONSET]
         value = [
             one if found.row[name] >= 0 and self.rows[found.row[name]][ONSET] == onset else -1
-            for name, one in zip(_OF_ROWS, self._of_place(field), strict=True)
+            for name, one in zip(_OF_PLACES, self._of_place(field), strict=True)
         ]
         if not heard:
             value[0] = -1
@@ -252,7 +251,7 @@ class Memory(Standing):
     def _of_place(self, field: int) -> list[int]:
         """The onsets or parts of the rows that are like the next one, -1 for none."""
         first, row = self._first[field], self._find().row
-        return [max(self.rows[row[name]][field] - first, -1) if row[name] >= 0 else -1 for name in _OF_ROWS]
+        return [max(self.rows[row[name]][field] - first, -1) if row[name] >= 0 else -1 for name in _OF_PLACES]
 
     def _who(self, onset: int) -> list[int]:
         """The part that plays at an onset of the bars back, or goes on there."""
@@ -299,16 +298,36 @@ class Memory(Standing):
     def append(self, row: Iterable[int]) -> None:
         """Remember one more row."""
         ids = tuple(map(int, row))
-        layout, n = self.layout, len(self.rows)
         self._judge(ids)
+        self._remember(ids)
+        self._found, self._pointed, self._answers = None, {}, {}
+
+    def _judge(self, ids: tuple[int, ...]) -> None:
+        """How often on end each pointer was right."""
+        part = self.place[-1][3] if self.place else -1
+        for field in (*_NOTES, ONSET, PART) if self._is_note(ids) else (ONSET, PART):
+            own = ids[field] - self._first[field]
+            group = field, part if field in _NOTES else -1
+            streaks = self.streaks.get(group, _NO_STREAKS[field])
+            self.streaks[group] = tuple(
+                [
+                    streak if one < 0 else _ONE_MORE[streak] if one == own else 0
+                    for one, streak in zip(self._said(field, ids).value, streaks, strict=True)
+                ]
+            )
+
+    def _is_note(self, ids: tuple[int, ...]) -> bool:
+        return self.due and ids[DURATION] != 0
+
+    def _remember(self, ids: tuple[int, ...]) -> None:
+        layout, n, is_note = self.layout, len(self.rows), self._is_note(ids)
         if n:
             for kind, hashes in self.hashes.items():
                 for order, rows in self.after[kind].items():
                     if n >= order:
                         rows[hashes.lists[order][n - 1]] = n
+        self._count(ids)
         pitch = ids[PITCH] - layout.pitch
-        is_note = n > 0 and ids[DURATION] != 0 and self.due
-        melodic = is_note and pitch < 128
         self.pitch_before.append(self.last_melodic)
         heard = layout.pitch <= ids[PITCH] < layout.drum
         moved = pitch - self.last_melodic + 1000 if heard else ids[PITCH]
@@ -318,46 +337,28 @@ class Memory(Standing):
         self.rows.append(ids)
         if is_note:
             self._remember_note(n, pitch, ids)
-            if melodic:
+            if pitch < 128:
                 self.last_melodic = pitch
         self.lead(n, ids)
-        self._found, self._pointed, self._answers = None, {}, {}
 
-    def _judge(self, ids: tuple[int, ...]) -> None:
-        """What was right of the guesses, and the counts."""
-        part = self.place[-1][3] if self.place else -1
-        note = self.due and ids[DURATION] != 0
+    def _count(self, ids: tuple[int, ...]) -> None:
         barred = bool(self.place) and self.place[-1][0] >= 0
-        for field in (*_NOTES, ONSET, PART) if note else (ONSET, PART):
-            own = max(ids[field] - self._first[field], -1)  # -1: left empty
-            value, _, keys = self._said(field, ids)
-            group = field, part if field in _NOTES else -1
-            streaks = self.streaks.get(group, _NO_STREAKS[field])
-            self.streaks[group] = tuple(
-                [
-                    streak if one < 0 else _ONE_MORE[streak] if one == own else 0
-                    for one, streak in zip(value, streaks, strict=True)
-                ]
-            )
-            if field in _NOTES or barred:
-                for tallies, key in zip(self.counted[field], keys, strict=True):
-                    self._count(tallies, key, own, size=self._sizes[field])
-
-    def _count(self, tallies: dict[Key, Tally], key: Key, value: int, *, size: int) -> None:
-        tally = tallies.get(key)
-        if tally is None:
-            tally = tallies[key] = Tally(size, self._owner)
-        elif tally.owner is not self._owner:  # shared with a memory that this one was copied from
-            tally = tallies[key] = tally.copy(self._owner)
-        tally.add(value)
+        for field in (*(_NOTES if self._is_note(ids) else ()), *((ONSET, PART) if barred else ())):
+            value = max(ids[field] - self._first[field], -1)  # -1: left empty
+            for tallies, key in zip(self.counted[field], self._keys(field, ids), strict=True):
+                tally = tallies.get(key)
+                if tally is None:
+                    tally = tallies[key] = Tally(self._sizes[field], self._owner)
+                elif tally.owner is not self._owner:  # shared with a memory that this one was copied from
+                    tally = tallies[key] = tally.copy(self._owner)
+                tally.add(value)
 
     def _remember_note(self, n: int, pitch: int, ids: tuple[int, ...]) -> None:
         _, _, _, number, time, _ = self.place[-1]
         part = self.parts.setdefault(number, PartTrace())
-        for kind, keys in self._find().lines.items():
-            if kind == "line" or pitch < 128:
-                for _, order, key in keys:
-                    self.after[kind][order][key] = n
+        for kind in ("line", "shifted") if pitch < 128 else ("line",):
+            for _, order, key in self._found.lines[kind] if self._found else self._line_keys(kind):
+                self.after[kind][order][key] = n
         last = part.notes[-1] if part.notes else -1
         gap = time - self.place[last - 1][4] if last >= 0 else 0
         interval = pitch - (self.rows[last][PITCH] - self.layout.pitch) if last >= 0 else 0
@@ -374,8 +375,7 @@ class Memory(Standing):
 
     def pitches(self) -> tuple[int, int]:
         """The last two pitches of the part that plays next, drums from 128; -1 where there is none."""
-        notes = self._notes_due()
-        first = self._first[PITCH]
+        notes, first = self._notes_due(), self._first[PITCH]
         one = self.rows[notes[-1]][PITCH] - first if notes else -1
         return one, self.rows[notes[-2]][PITCH] - first if len(notes) > 1 else -1
 

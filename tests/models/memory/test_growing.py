@@ -57,6 +57,20 @@ def test_step_by_step_is_as_all_at_once(kind, seed):
     assert (told < np.array(column_sizes(LAYOUT))).all()
 
 
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_rows_remembered_together_are_as_one_after_the_other(kind):
+    rows = tune_rows(11, kind).tolist()
+    for count in (0, 1, 2, 30, len(rows) - 1):
+        together, singly = Memory(LAYOUT, rows[:count]), Memory(LAYOUT)
+        for row in rows[:count]:
+            singly.append(row)
+        assert everything(together, rows[count]) == everything(singly, rows[count])
+        assert {group: streaks for group, streaks in singly.streaks.items() if any(streaks)} == {
+            group: streaks for group, streaks in together.streaks.items() if any(streaks)
+        }
+        assert (together.after, together.events, together.place) == (singly.after, singly.events, singly.place)
+
+
 @pytest.mark.parametrize("kind", ["plain", "accompanied"])
 def test_rows_that_begin_at_a_bar_line(kind):
     """Nothing is known of the parts' instruments then, and both know the same."""

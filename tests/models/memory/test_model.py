@@ -88,8 +88,8 @@ def test_a_state_is_a_value(model):
 @torch.inference_mode()
 def test_all_takes_of_a_prompt_remember_it_once(model, monkeypatch):
     ids, remembered = music(0), []
-    append = Memory.append
-    monkeypatch.setattr(Memory, "append", lambda self, row: (remembered.append(row), append(self, row)))
+    remember = Memory._remember
+    monkeypatch.setattr(Memory, "_remember", lambda self, row: (remembered.append(row), remember(self, row)))
     hidden_BTC, prompt = model.read(ids[:, :40])
     for _ in range(2):
         state, step = select_state(prompt, [0, 0, 0]), ids[[0, 0, 0], 40:41]

@@ -1,0 +1,32 @@
+"""How often on end each pointer was right in a sequence that has ended, from what was recalled of it as a whole."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.memory.sources import recall
+from musicgen.models.memory.trust import LONGEST_STREAK
+
+__all__ = ["last_streaks"]
+
+
+def last_streaks(rows: np.ndarray, layout: MemoryLayout) -> dict[tuple[int, int], tuple[int, ...]]:
+    """The streak of each pointer after the last of `rows` (N, 6), by field and part, -1 where parts don't matter."""
+    recalled = recall(rows, layout)
+    walk, inside = recalled.walk, rows - np.array(layout.first)
+    groups = [(field, -1, np.arange(len(rows))) for field in (ONSET, PART)]
+    for part in np.unique(walk.note_part).tolist():
+        of_part = walk.note[walk.note_part == part]
+        groups += [(field, part, of_part) for field in (PITCH, DURATION, VELOCITY)]
+    return {
+        (field, part): tuple(_streak(value, inside[at, field]) for value in recalled.value[field][at].T)
+        for field, part, at in groups
+    }
+
+
+def _streak(value: np.ndarray, own: np.ndarray) -> int:
+    """How many of the last guesses were right; -1 is none."""
+    right = (value == own)[value >= 0][-LONGEST_STREAK:]
+    wrong = np.flatnonzero(~right)
+    return len(right) - 1 - int(wrong[-1]) if len(wrong) else len(right)
