@@ -3,7 +3,7 @@
 What is given are the logarithms of chances, so that filters and temperatures mean what they mean elsewhere. It is the
 head's own arithmetic, done for one step: whatever a field asks of its state is one product with one packed matrix, and
 what is looked up is numpy's, which spends less on calls. A row's numbers don't depend on its neighbours: products go
-row by row, and all else is done to each row alike.
+row by row, and all else is done to each row alike. The packed matrices keep 32 bits when others are rounded to 8.
 
 Shapes: B rows, F fields, C width, K values of a field, X scores that are looked up, G gates, S of them of pointers.
 """
