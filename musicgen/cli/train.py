@@ -76,6 +76,12 @@ __all__ = ["command"]
     help="[auto]: bfloat16 where it helps.",
 )
 @device_option
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 64),
+    default=None,
+    help="Processes that prepare batches.  [none for a CPU, one a core for a GPU]",
+)
 @json_option
 @overwrite_option
 def command(
@@ -84,6 +90,7 @@ def command(
     resume: bool,
     max_time: str | None,
     device: str,
+    workers: int | None,
     as_json: bool,
     overwrite: bool,
     **options: Any,
@@ -140,6 +147,7 @@ def command(
                     resume=resume,
                     max_seconds=seconds,
                     device=device,
+                    workers=workers,
                     teachers=[teacher.model for teacher in plan.teachers],
                     start=plan.start.model if plan.start else None,
                     report=bar.report,

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -132,6 +133,13 @@ class SequenceModel(nn.Module, ABC):
         `ids` is ids_BT or ids_BTF, int64 or int32 with T >= 1, each id below V; a state must have the same B.
         Raises UsageError where T is 0.
         """
+
+    def foretelling(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
+        """A function of inputs, targets and pasts that makes a state for `nats` without the model, or None.
+
+        For models that spend time on what they are told (`recalls`): another process can spend it.
+        """
+        return None
 
     def recalling(self, pasts: Sequence[Tensor]) -> State:
         """The state of rows that are told what came before, ids (T,) each, though not read through with weights.

@@ -23,6 +23,7 @@ from musicgen.models.following import scored_targets
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.training.batches import TokenSource, validation_windows
 from musicgen.training.calibration import around, fitted
+from musicgen.training.feed import workers_for
 from musicgen.training.log import Log
 from musicgen.training.schedule import learning_rate
 from musicgen.training.step import Learner, count_steps, recalled
@@ -73,6 +74,7 @@ def train(
     device: str = "auto",
     teachers: Sequence[SequenceModel] = (),
     start: SequenceModel | None = None,
+    workers: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     begun: Callable[[Path], Path] = lambda folder: folder,
     checkpoint_seconds: float = 120.0,
@@ -85,6 +87,7 @@ def train(
     `teachers` are models of the same tokenizer, from whose chances it is learned (`teaching.py`).
     `start` is a model of the recipe's shape and tokenizer, from whose weights a new run goes on (fine-tuning). It is
     validated first and is the best so far, so the run never ends with worse weights than it began with.
+    `workers` processes make batches, by default none for a CPU and one a core for a GPU; the run is the same.
     `begun` is called with the folder once a run lies in it that can be resumed, before the first step, and says where
     the run goes on: it may have moved (`io/beside.py`).
     On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
@@ -100,7 +103,8 @@ def train(
     if start is not None and not resume:
         _begin_with(model, start)
     model.to(target)
-    learn = Learner(model, source, tokenizer, recipe=recipe, device=target, teachers=teachers)
+    workers = workers_for(target, workers)
+    learn = Learner(model, source, tokenizer, recipe=recipe, device=target, teachers=teachers, workers=workers)
     begin, before, best = 0, 0.0, None
 
     def checkpoint(name: str) -> Path:
@@ -113,17 +117,23 @@ def train(
         card = {**(card or {}), **state.get("card", {})}
         model.sharpen(state.get("sharpness", model.sharpness))
     pad = learn.pad
-    windows = validation_windows(
-        source,
-        split="valid",
-        length=settings.length,
-        batch=settings.batch,
-        max_tokens=settings.evaluate_tokens,
-        pad=pad,
-        period=getattr(tokenizer, "period", 1),
-    )
+    tell = model.foretelling()
     windows = [
-        (inputs, scored_targets(targets, learn.following_VV, pad=pad), pasts) for inputs, targets, pasts in windows
+        (
+            inputs,
+            scored_targets(targets, learn.following_VV, pad=pad),
+            pasts,
+            tell(inputs, targets, pasts) if tell else None,
+        )
+        for inputs, targets, pasts in validation_windows(
+            source,
+            split="valid",
+            length=settings.length,
+            batch=settings.batch,
+            max_tokens=settings.evaluate_tokens,
+            pad=pad,
+            period=getattr(tokenizer, "period", 1),
+        )
     ]
     budget = None if max_seconds is None else before + max_seconds
     recent: list[float] = []
@@ -156,7 +166,7 @@ def train(
             "seconds": round(seconds, 1),
             "tokens_seen": step * settings.batch * settings.length,
             "valid_nats_per_token": valid,
-            "valid_tokens": sum(count_steps(targets != pad) for _, targets, _ in windows),
+            "valid_tokens": sum(count_steps(targets != pad) for _, targets, *_ in windows),
         }
         return save_run(home, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
 
@@ -242,8 +252,11 @@ def train(
                 saved = clock()
     except KeyboardInterrupt:
         # A second Ctrl-C while saving is the user's right; the checkpoint before it is still whole.
+        learn.close()
         finish()
         raise
+    finally:
+        learn.close()
     return finish()
 
 
@@ -270,9 +283,9 @@ def _validate(
     """Mean nats a token over the validation windows at each sharpness, nats_SF by field; None without any windows."""
     model.eval()
     total_SF, count = torch.zeros(len(sharpness), len(model.sharpness), dtype=torch.float64), 0
-    for inputs_BT, targets_BT, pasts in windows:
+    for inputs_BT, targets_BT, pasts, told in windows:
         with autocast():
-            state = recalled(model, pasts, device)
+            state = recalled(model, pasts, device) if told is None else told.to(device)
             nats = model.nats_at(
                 inputs_BT.to(device),
                 targets_BT.to(device),

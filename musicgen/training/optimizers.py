@@ -26,16 +26,16 @@ _TIMES = 5
 _ADAMW_RMS = 0.2  # the root mean square of a typical update by AdamW, which Muon's is scaled to
 
 
-def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """About the orthogonal matrix nearest to `matrix` (rows, columns): its singular values brought near 1."""
+def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """About the orthogonal matrix nearest to each of `matrices` (..., rows, columns): singular values near 1."""
     a, b, c = _POLYNOMIAL
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.t()
-    x = wide.to(dtype)
-    x = x / x.norm().clamp(min=1e-7)  # no singular value above 1
+    is_wide = matrices.shape[-2] <= matrices.shape[-1]
+    x = (matrices if is_wide else matrices.mT).to(dtype)
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)  # no singular value above 1
     for _ in range(_TIMES):
-        square = x @ x.t()
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x if wide is matrix else x.t()
+        square = x @ x.mT
+        x = a * x + (b * square + c * (square @ square)) @ x
+    return x if is_wide else x.mT
 
 
 class Muon(torch.optim.Optimizer):
@@ -62,17 +62,22 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
+            alike: dict[torch.Size, list[Tensor]] = {}  # matrices of one shape move together: a GPU waits less
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                if not state:
-                    state["momentum"] = torch.zeros_like(matrix)
-                state["momentum"].lerp_(matrix.grad, 1 - momentum)
-                ahead = matrix.grad.lerp(state["momentum"], momentum)  # Nesterov's
-                size = _ADAMW_RMS * max(matrix.shape) ** 0.5  # an orthogonal matrix has a mean square of 1 / max
-                matrix.mul_(1 - rate * group["weight_decay"])
-                matrix.add_(orthogonal(ahead, self._dtype).to(matrix.dtype), alpha=-rate * size)
+                if matrix.grad is not None:
+                    alike.setdefault(matrix.shape, []).append(matrix)
+            for shape, matrices in alike.items():
+                for matrix in matrices:
+                    if not self.state[matrix]:
+                        self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+                gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+                momenta = [self.state[matrix]["momentum"] for matrix in matrices]
+                torch._foreach_lerp_(momenta, gradients, 1 - momentum)
+                ahead = torch.stack(torch._foreach_lerp(gradients, momenta, momentum))  # Nesterov's
+                size = _ADAMW_RMS * max(shape) ** 0.5  # an orthogonal matrix has a mean square of 1 / max
+                moves = orthogonal(ahead, self._dtype).to(matrices[0].dtype)
+                torch._foreach_mul_(matrices, 1 - rate * group["weight_decay"])
+                torch._foreach_add_(matrices, list(moves.unbind()), alpha=-rate * size)
 
 
 def make_optimizers(

@@ -20,6 +20,7 @@ from musicgen.models.following import following_of, scored_targets
 from musicgen.models.hardware import bfloat16_helps
 from musicgen.recipe import Recipe, TrainSettings
 from musicgen.training.batches import Batches, TokenSource
+from musicgen.training.feed import Feed
 from musicgen.training.log import layer_norms
 from musicgen.training.optimizers import make_optimizers
 from musicgen.training.precision import autocast_for, precision_for
@@ -67,6 +68,7 @@ class Learner:
         recipe: Recipe,
         device: torch.device,
         teachers: Sequence[SequenceModel] = (),
+        workers: int = 0,
     ) -> None:
         settings = recipe.train
         check_request(model, settings, device, taught=bool(teachers))
@@ -84,6 +86,9 @@ class Learner:
         self._data = kind(
             source, tokenizer, length=settings.length, batch=settings.batch, seed=settings.seed, augment=recipe.augment
         )
+        self._foretells = None if teachers else model.foretelling()
+        pin = device.type == "cuda"
+        self._feed = Feed(self._made, workers=0 if settings.carry else workers, pin=pin)
         self._state: State | None = None
         self._carried: Mapping[str, Tensor] = {}
 
@@ -133,12 +138,29 @@ class Learner:
         # A token is a step, whatever its fields; the loss that is told is that of the next one.
         return Outcome(totals[0].detach() / n_steps, norm, inputs_BT.shape[0] * inputs_BT.shape[1], layers)
 
+    def close(self) -> None:
+        """End the processes that make batches."""
+        self._feed.close()
+
+    def _made(self, step: int) -> tuple[Tensor, Tensor, list[np.ndarray] | None, State | None]:
+        """Batch number `step` as far as it can be made without the model: inputs, targets, what lies before them for
+        models that are told of it, and the state in which it is told where that can be made ahead."""
+        assert isinstance(self._data, Batches)
+        if not self._recalls:
+            return *self._data(step), None, None
+        inputs_BT, targets_BT, pasts = self._data.with_pasts(step)
+        if self._foretells is None:
+            return inputs_BT, targets_BT, pasts, None
+        return inputs_BT, targets_BT, None, self._foretells(inputs_BT, targets_BT, pasts)
+
     def _batch(self, step: int) -> tuple[Tensor, Tensor, list[Tensor] | None, State | None]:
         """Inputs, targets, what lies before them where a model is told of it, and the state to read on from."""
         if isinstance(self._data, Batches):
-            if not self._recalls:
-                return *self._data(step), None, None
-            inputs_BT, targets_BT, arrays = self._data.with_pasts(step)
+            inputs_BT, targets_BT, arrays, state = self._feed(step)
+            if state is not None:
+                return inputs_BT, targets_BT, None, state.to(self.device)
+            if arrays is None:
+                return inputs_BT, targets_BT, None, None
             pasts = on_device(arrays, self.device)
             return inputs_BT, targets_BT, pasts, self.model.recalling(pasts) if self.model.recalls else None
         inputs_BT, targets_BT, begins_B = self._data(step)
@@ -165,7 +187,9 @@ def on_device(pasts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]
 
 def _to(device: torch.device, ids: Tensor) -> Tensor:
     """A batch on its way to the device; from pinned memory a GPU fetches it by itself."""
-    return ids.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else ids.to(device)
+    if device.type != "cuda":
+        return ids.to(device)
+    return (ids if ids.is_pinned() else ids.pin_memory()).to(device, non_blocking=True)
 
 
 def count_steps(scored: Tensor) -> int:

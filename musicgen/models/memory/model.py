@@ -10,7 +10,8 @@ Shapes: B batch, T time, I columns, F fields, C width.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -27,7 +28,6 @@ from musicgen.models.memory.inputs import column_sizes, columns, told_last
 from musicgen.models.memory.layout import (
     DURATION,
     FIELDS,
-    MOST_PARTS,
     ONSET,
     PART,
     PITCH,
@@ -36,8 +36,9 @@ from musicgen.models.memory.layout import (
     MemoryLayout,
 )
 from musicgen.models.memory.scores import MemoryScores, Packed
-from musicgen.models.memory.sources import POINTERS, Recalled, nothing_of, recall
+from musicgen.models.memory.sources import recall
 from musicgen.models.memory.traces import Remembered
+from musicgen.models.memory.window import Foretold, foretold
 
 __all__ = ["MemoryModel", "MemoryState"]
 
@@ -120,6 +121,10 @@ class MemoryModel(SequenceModel):
     def context(self) -> int | None:
         return self.trunk.context
 
+    def foretelling(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
+        """See `SequenceModel.foretelling`."""
+        return functools.partial(foretold, self.layout)
+
     def recalling(self, pasts: Sequence[Tensor]) -> MemoryState:
         """See `SequenceModel.recalling`."""
         return MemoryState(tuple(past.cpu().numpy().astype(np.int64).reshape(-1, FIELDS) for past in pasts), None, 0)
@@ -136,7 +141,7 @@ class MemoryModel(SequenceModel):
         for rows, past in zip(pasts, state.pasts, strict=True):
             open_end = np.concatenate([rows, self._some_next(rows)])
             told.append(columns(open_end, recall(open_end, self.layout), self.layout, len(past)))
-        hidden_BTC, trunk = self._hidden(np.stack(told), state)
+        hidden_BTC, trunk = self._hidden(self._on_device(told), state.trunk)
         if trunk is None:
             return hidden_BTC, None
         return hidden_BTC, MemoryState(pasts, trunk, state.position + ids.shape[1])
@@ -146,8 +151,8 @@ class MemoryModel(SequenceModel):
         memories = state.own_memories(self.layout)
         for memory, rows in zip(memories, new.tolist(), strict=True):
             memory.append(rows[0])
-        told = np.array([told_last(memory) for memory in memories])[:, None]
-        hidden_B1C, trunk = self._hidden(told, state)
+        told = [np.array([told_last(memory)]) for memory in memories]
+        hidden_B1C, trunk = self._hidden(self._on_device(told), state.trunk)
         pasts = tuple(Remembered(memory.rows) for memory in memories)
         return hidden_B1C, MemoryState(pasts, trunk, state.position + 1, tuple(memories))
 
@@ -179,12 +184,14 @@ class MemoryModel(SequenceModel):
             step[0, DURATION], step[0, VELOCITY] = layout.duration, layout.velocity
         return step
 
-    def _hidden(self, told_BTI: np.ndarray, state: MemoryState) -> tuple[Tensor, State | None]:
-        device = self.told.weight.device
-        at = torch.from_numpy(told_BTI).to(device) + self.begins
+    def _on_device(self, told: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(told)).to(self.told.weight.device)
+
+    def _hidden(self, told_BTI: Tensor, trunk: State | None) -> tuple[Tensor, State | None]:
+        at = told_BTI + self.begins
         B, T, _ = at.shape
         x_BTC = F.embedding_bag(at.flatten(0, 1), self.told.weight, mode="sum").view(B, T, -1)
-        return self.trunk.read(x_BTC, state.trunk)
+        return self.trunk.read(x_BTC, trunk)
 
     def _nats_of(self, hidden_BTC: Tensor, targets: Tensor, hints: Hints, *, pad: int) -> Tensor:
         return self.pointer_head.nats(hidden_BTC, targets, hints, pad=pad)
@@ -192,47 +199,25 @@ class MemoryModel(SequenceModel):
     def _read_with_targets(
         self, ids: Tensor, targets: Tensor, state: State | None
     ) -> tuple[Tensor, MemoryState | None, Hints]:
-        """hidden_BTC, the state, and what is recalled before each target, for which the targets before count, too."""
+        """hidden_BTC, the state, and what is recalled before each target, for which the targets before count, too.
+
+        Of a state that is `Foretold` all stands there already.
+        """
+        if isinstance(state, Foretold):
+            told_BTI, hints = state.unpacked()
+            hidden_BTC, _ = self._hidden(told_BTI, None)
+            return hidden_BTC, None, hints
         self.check_ids(ids)
         state = self._state(ids, state)
-        new, last = ids.cpu().numpy().astype(np.int64), targets[:, -1:].cpu().numpy().astype(np.int64)
-        told, found, pasts = [], [], []
-        for past, rows, end in zip(state.pasts, new, last, strict=True):
-            all_rows = np.concatenate([past, rows, end])
-            recalled = recall(all_rows, self.layout)
-            recalled = nothing_of(recalled) if self.forgets else recalled
-            told.append(columns(all_rows, recalled, self.layout, len(past)))
-            found.append((recalled, len(past)))
-            pasts.append(all_rows[:-1])
-        hidden_BTC, trunk = self._hidden(np.stack(told), state)
-        after = None if trunk is None else MemoryState(tuple(pasts), trunk, state.position + ids.shape[1])
-        return hidden_BTC, after, self._hints(found)
-
-    def _hints(self, found: list[tuple[Recalled, int]]) -> Hints:
-        """What is recalled of windows that begin at these rows, as tensors on the model's device."""
-        device = self.told.weight.device
-
-        def stacked(arrays: list[np.ndarray]) -> Tensor:
-            return torch.from_numpy(np.stack(arrays)).to(device)
-
-        later = [(r, slice(begin + 1, None), slice(begin, -1)) for r, begin in found]
-        programs = np.full((len(found), MOST_PARTS), -1)
-        for row, (r, _) in enumerate(found):
-            programs[row, : len(r.walk.programs)] = r.walk.programs[:MOST_PARTS]
-        return Hints(
-            {f: stacked([r.value[f][at] for r, at, _ in later]) for f in POINTERS},
-            {f: stacked([r.trust[f][at] for r, at, _ in later]) for f in POINTERS},
-            {f: stacked([r.share[f][at] for r, at, _ in later]) for f in POINTERS},
-            {f: stacked([r.weight[f][at] for r, at, _ in later]) for f in POINTERS},
-            stacked([r.pitches[at, 0] for r, at, _ in later]),
-            stacked(
-                [np.maximum(r.walk.x[now] - r.walk.window[now] * self.layout.span_steps, 0) for r, _, now in later]
-            ),
-            stacked([r.loudness[at] for r, at, _ in later]),
-            torch.from_numpy(programs).to(device),
-            stacked([np.cumsum(r.walk.rows[:, ONSET] == self.layout.enter)[now] for r, _, now in later]),
-            stacked([r.walk.bar[now] < 0 for r, _, now in later]),
-        )
+        pasts = [np.asarray(past) for past in state.pasts]
+        seen = foretold(self.layout, ids, targets, pasts, forgets=self.forgets)
+        told_BTI, hints = seen.to(self.told.weight.device).unpacked()
+        hidden_BTC, trunk = self._hidden(told_BTI, state.trunk)
+        if trunk is None:
+            return hidden_BTC, None, hints
+        new = ids.cpu().numpy().astype(np.int64)
+        after = tuple(np.concatenate([past, rows]) for past, rows in zip(pasts, new, strict=True))
+        return hidden_BTC, MemoryState(after, trunk, state.position + ids.shape[1]), hints
 
     def nats(
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None

@@ -86,6 +86,17 @@ def test_a_state_is_a_value(model):
 
 
 @torch.inference_mode()
+def test_likelihoods_go_on_from_a_state_that_was_stepped_to(model):
+    ids = music(0, 1)
+    wanted, _ = model.nats(ids[:, :-1], ids[:, 1:], pad=0)
+    _, state = model.read(ids[:, :39])
+    _, state = model.read(ids[:, 39:40], state)
+    found, after = model.nats(ids[:, 40:-1], ids[:, 41:], state, pad=0)
+    torch.testing.assert_close(found, wanted[:, 40:], atol=1e-4, rtol=1e-4)
+    assert [np.asarray(past).tolist() for past in after.pasts] == ids[:, :-1].tolist()
+
+
+@torch.inference_mode()
 def test_all_takes_of_a_prompt_remember_it_once(model, monkeypatch):
     ids, remembered = music(0), []
     remember = Memory._remember

@@ -1,0 +1,92 @@
+"""Batches that other processes make, while the device works on those before.
+
+A GPU learns from a batch in less time than one process needs to draw it and, for a model with a memory, to find what is
+recalled of it. Batch number `step` is the same whoever makes it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+__all__ = ["Feed", "workers_for"]
+
+MOST_WORKERS = 16
+AHEAD = 4  # batches a worker
+
+
+def workers_for(device: torch.device, asked: int | None = None) -> int:
+    """How many processes make batches: as many as were asked for, else none for a CPU, which has other work."""
+    if "fork" not in multiprocessing.get_all_start_methods():
+        return 0  # elsewhere each process would read the corpus anew
+    if asked is not None:
+        return asked
+    return 0 if device.type == "cpu" else min(MOST_WORKERS, max(0, len(os.sched_getaffinity(0)) - 1))
+
+
+class Feed:
+    """`make(step)` for one step after another, made by `workers` processes; by this one, where there are none.
+
+    What `make` returns is tensors, and objects that have `pin_memory`, which is asked for with `pin`.
+    """
+
+    def __init__(self, make: Callable[[int], Any], *, workers: int, pin: bool) -> None:
+        self._make, self._workers, self._pin = make, workers, pin
+        self._batches: Iterator[Any] = iter(())
+        self._next = -1
+
+    def __call__(self, step: int) -> Any:
+        if not self._workers:
+            return self._make(step)
+        if step != self._next:
+            self._batches = iter(
+                DataLoader(
+                    _Steps(self._make),
+                    batch_size=None,
+                    sampler=_Counting(step),
+                    num_workers=self._workers,
+                    prefetch_factor=AHEAD,
+                    pin_memory=self._pin,
+                    multiprocessing_context="fork",
+                    worker_init_fn=_alone,
+                )
+            )
+        self._next = step + 1
+        return next(self._batches)
+
+    def close(self) -> None:
+        """End the processes."""
+        self._batches, self._next = iter(()), -1
+
+
+class _Steps(Dataset):
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self._make = make
+
+    def __getitem__(self, step: int) -> Any:
+        return self._make(step)
+
+
+class _Counting(torch.utils.data.Sampler):
+    """All steps from one on."""
+
+    def __init__(self, begin: int) -> None:
+        self._begin = begin
+
+    def __iter__(self) -> Iterator[int]:
+        step = self._begin
+        while True:
+            yield step
+            step += 1
+
+
+def _alone(number: int) -> None:
+    """A worker works on one core, and leaves Ctrl-C to the process that it works for."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
