@@ -31,6 +31,7 @@ from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
 from musicgen.models.head import Linear
+from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
@@ -173,7 +174,7 @@ class Composer:
     @property
     def can_study(self) -> bool:
         """Whether the model can learn from music before it goes on: one of `parts` with a memory of the piece."""
-        return self.model.recalls and has_parts(self.tokenizer)
+        return isinstance(self.model, MemoryModel) and has_parts(self.tokenizer)
 
     def continue_file(
         self,
@@ -220,6 +221,7 @@ class Composer:
         nothing = {"updates": 0, "pieces": 0, "whole": False}
         if not settings.updates or not self.can_study:
             return self.model, nothing
+        assert isinstance(self.model, MemoryModel)
         whole = studying.whole and request.start is not None
         if whole:
             pieces = [self.tokenizer.encode(source.heard, played=plan.played).astype(np.int64)]

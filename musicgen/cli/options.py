@@ -195,7 +195,7 @@ study_options = _all(
         "--study",
         type=click.IntRange(0, 1000),
         default=None,
-        help="Updates by which the model learns from the music before it goes on, at most; 0: none.  [20]",
+        help="Updates by which the model learns from the music before it goes on, at most; 0: none.  [40]",
     ),
     click.option(
         "--study-also",

@@ -1,10 +1,12 @@
 """A model learns the piece at hand: a few gradient steps on a copy of it, on windows of that piece alone.
 
-Only the head moves. With a memory of the piece the trunk has little to learn from it, and all weights at the same rate
-make the second halves of pieces less likely; the head alone makes them more likely in every kind of music, in half the
-time. The steps are a function of the model, the ids and the seed; AdamW's rate falls from its peak to nothing.
+Only the head moves, so the trunk reads each window once. With a memory of the piece the trunk has little to learn from
+it, and all weights at one rate make the second halves of some pieces less likely. In the end the head goes part of the
+way from what it was to what it has become: that keeps what it knew, and no kind of music loses by it. The steps are a
+function of the model, the ids and the seed; AdamW's rate falls from its peak to nothing.
 
-Sources: Krause et al. 2018, "Dynamic evaluation of neural sequence models" (arXiv:1709.07432).
+Sources: Krause et al. 2018, "Dynamic evaluation of neural sequence models" (arXiv:1709.07432); Wortsman et al. 2022,
+"Robust fine-tuning of zero-shot models" (arXiv:2109.01903: weights between those before and those after).
 """
 
 from __future__ import annotations
@@ -17,24 +19,32 @@ import numpy as np
 import torch
 
 from musicgen.errors import UsageError
-from musicgen.models import SequenceModel
+from musicgen.models.memory.head import Seen
+from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 
 __all__ = ["StudySettings", "Studying", "study", "worth_studying"]
 
 FEWEST_STEPS = 48  # of a piece; of less there is nothing to learn that the memory doesn't hold
-STEPS_A_UPDATE = 24  # a short piece is seen fewer times, or it would be learned by heart
+STEPS_A_UPDATE = 16  # a short piece is seen fewer times, or it would be learned by heart
 FEWEST_UPDATES = 4
 PAD = 0
 
 
 @dataclass(frozen=True)
 class StudySettings:
-    """How pieces are studied: at most `updates` of AdamW at `rate`, falling to 0, on windows of `length` steps."""
+    """How pieces are studied: at most `updates` of AdamW at `rate`, falling to 0, of `rows` steps each.
 
-    updates: int = 20
-    rate: float = 1e-3
-    length: int = 512
+    `windows` of up to `length` steps are read of the piece in hand, and thrice as many of others. `kept` is how far the
+    weights go in the end from what they were to what they have become.
+    """
+
+    updates: int = 40
+    rate: float = 3e-4
+    rows: int = 256
+    windows: int = 3
+    length: int = 1024
+    kept: float = 0.65
 
     def __post_init__(self) -> None:
         if not 0 <= self.updates <= 1000:
@@ -64,14 +74,14 @@ def worth_studying(pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def study(
-    model: SequenceModel,
+    model: MemoryModel,
     pieces: Sequence[np.ndarray],
     *,
     settings: StudySettings,
     seed: int = 0,
     first: float = 0.0,
     on_update: Callable[[], None] = lambda: None,
-) -> SequenceModel:
+) -> MemoryModel:
     """A copy of `model`, in evaluation mode, that has learned from `pieces`: ids of each from its beginning.
 
     Longer pieces are looked at more often; a share `first` of the looks is the first one's, so that a shelf of songs
@@ -81,30 +91,55 @@ def study(
     updates = settings.updates_for(sum(len(ids) for ids in pieces))
     if not updates:
         return model
-    learner = copy.deepcopy(model).train()
+    rng = np.random.default_rng(seed)
+    learner = copy.deepcopy(model).train().eval()  # a model made faster is itself again
     for parameter in learner.parameters():
         parameter.requires_grad_(False)
     moved = [parameter.requires_grad_(True) for parameter in learner.head_parameters()]
+    before = [parameter.detach().clone() for parameter in moved]
     optimizer = torch.optim.AdamW(moved, lr=settings.rate, weight_decay=0.0)
-    rng = np.random.default_rng(seed)
-    ends = np.cumsum([len(ids) for ids in pieces])
-    device = next(learner.parameters()).device
-    with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
-        torch.manual_seed(seed)
+    with torch.inference_mode(False), torch.enable_grad():
+        own = [_read(learner, *window) for window in _windows(pieces[0], settings.windows, settings, rng)]
+        others = [_read(learner, *window) for window in _drawn(pieces[1:], 3 * settings.windows, settings, rng)]
         for update in range(updates):
-            own = bool(first) and rng.random() < first
-            where = 0 if own else int(rng.integers(ends[-1]))
-            piece = pieces[int(np.searchsorted(ends, where, side="right"))]
-            begin = int(rng.integers(max(1, len(piece) - settings.length)))
-            past, window = piece[:begin], piece[begin : begin + settings.length + 1]
-            ids = torch.from_numpy(window.astype(np.int64))[None].to(device)
-            state = learner.recalling([torch.from_numpy(past.astype(np.int64))]) if learner.recalls else None
-            nats, _ = learner.nats(ids[:, :-1], ids[:, 1:], state, pad=PAD)
+            shelf = own if first and rng.random() < first else own + others
+            sizes = np.cumsum([len(seen.targets_BTF[0]) for seen in shelf])
+            seen = shelf[int(np.searchsorted(sizes, rng.integers(sizes[-1]), side="right"))]
+            places = torch.from_numpy(rng.integers(len(seen.targets_BTF[0]), size=settings.rows))
+            looked = seen.at(places.to(seen.targets_BTF.device))
+            nats = learner.nats_of(looked, pad=PAD)
             optimizer.zero_grad(set_to_none=True)
-            (nats.sum() / (ids[:, 1:] != PAD).sum().clamp(min=1)).backward()
+            (nats.sum() / (looked.targets_BTF != PAD).sum().clamp(min=1)).backward()
             torch.nn.utils.clip_grad_norm_(moved, 1.0)
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * (1 - update / updates)
             optimizer.step()
             on_update()
+        with torch.no_grad():
+            torch._foreach_lerp_(moved, before, 1 - settings.kept)
     return learner.eval()
+
+
+def _windows(
+    ids: np.ndarray, most: int, settings: StudySettings, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(what lies before, the window) of up to `most` windows that don't overlap: the last one, and others as drawn."""
+    ends = np.arange(len(ids), 1, -settings.length)
+    chosen = ends[:1].tolist() + rng.permutation(ends[1:])[: most - 1].tolist()
+    begins = [max(0, end - 1 - settings.length) for end in chosen]
+    return [(ids[:begin], ids[begin:end]) for begin, end in zip(begins, chosen, strict=True)]
+
+
+def _drawn(
+    pieces: Sequence[np.ndarray], most: int, settings: StudySettings, rng: np.random.Generator
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`most` windows of several pieces, or all there are."""
+    windows = [window for ids in pieces for window in _windows(ids, len(ids), settings, rng)]
+    return [windows[n] for n in rng.permutation(len(windows))[:most]]
+
+
+@torch.no_grad()
+def _read(model: MemoryModel, past: np.ndarray, window: np.ndarray) -> Seen:
+    ids = torch.from_numpy(window.astype(np.int64))[None].to(next(model.parameters()).device)
+    state = model.recalling([torch.from_numpy(past.astype(np.int64))])
+    return model.seen(ids[:, :-1], ids[:, 1:], state)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,10 @@ from musicgen.models import SequenceModel
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
 from musicgen.tokenizers import Parts
-from musicgen.training.study import StudySettings, study
+from musicgen.training.study import StudySettings, _windows, study
 
 PARTS = Parts()
-SETTINGS = StudySettings(updates=8, rate=3e-3, length=64)
+SETTINGS = StudySettings(updates=8, rate=3e-3, rows=64, length=64)
 
 
 def tune(*steps: int, count: int = 96) -> np.ndarray:
@@ -63,13 +65,34 @@ def test_too_little_to_learn_from_leaves_the_model(model):
 def test_the_piece_in_hand_keeps_its_share_beside_a_shelf(model, monkeypatch, share, least, most):
     piece, shelf = tune(0, 4, 7, 4), tune(24, 26, count=2000)
     high = PARTS.vocabulary.id("pitch", 84)
-    looks, look = [], type(model).nats
+    looks, look = [], type(model).nats_of
 
-    def seen(self, ids, *args, **options):
-        looks.append(not (ids == high).any())
-        return look(self, ids, *args, **options)
+    def noted(self, seen, **options):
+        looks.append(not (seen.targets_BTF == high).any())
+        return look(self, seen, **options)
 
-    monkeypatch.setattr(type(model), "nats", seen)
-    study(model, [piece, shelf], settings=StudySettings(updates=20, length=32), first=share)
+    monkeypatch.setattr(type(model), "nats_of", noted)
+    study(model, [piece, shelf], settings=StudySettings(updates=20, rows=64, length=32), first=share)
     assert len(looks) == 20
     assert least <= sum(looks) <= most
+
+
+def test_of_a_long_piece_its_end_is_studied_and_windows_dont_overlap():
+    ids = np.arange(1000)[:, None].repeat(6, 1)
+    settings = StudySettings(length=64, windows=4)
+    found = _windows(ids, 4, settings, np.random.default_rng(0))
+    assert len(found) == 4
+    assert found[0][1][-1, 0] == 999
+    targets = [step for past, window in found for step in window[1:, 0].tolist()]
+    assert len(set(targets)) == len(targets)
+    assert all(np.array_equal(np.concatenate([past, window]), ids[: len(past) + len(window)]) for past, window in found)
+    every = _windows(ids, len(ids), settings, np.random.default_rng(0))
+    assert sorted(step for _, window in every for step in window[1:, 0].tolist()) == list(range(1, 1000))
+
+
+def test_a_head_goes_part_of_the_way(model):
+    piece = tune(0, 4, 7, 4)
+    whole, half, none = (study(model, [piece], settings=replace(SETTINGS, kept=kept)) for kept in (1.0, 0.5, 0.0))
+    for a, b, c, was in zip(*(each.parameters() for each in (whole, half, none, model)), strict=True):
+        torch.testing.assert_close(b, (a + was) / 2)
+        torch.testing.assert_close(c, was)

@@ -25,7 +25,7 @@ from musicgen.models.memory.layout import FIELDS, MOST_PARTS, ONSET, PART, PITCH
 from musicgen.models.memory.sources import COUNTS, POINTERS
 from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
 
-__all__ = ["Hints", "PointerHead"]
+__all__ = ["Hints", "PointerHead", "Seen"]
 
 LOUDNESS = 5  # columns
 INTERVALS = 49  # semitones up to two octaves either way
@@ -46,6 +46,27 @@ class Hints(NamedTuple):
     programs_BP: Tensor  # program value of every part, -1 for those that aren't there
     entered_BT: Tensor  # how many parts have entered, of which the others are not to be known yet
     opens_BT: Tensor  # whether one more may enter: no bar has begun
+
+    def at(self, places: Tensor) -> Hints:
+        """Those of some places in time."""
+
+        def picked(x: Any) -> Any:
+            return {field: one[:, places] for field, one in x.items()} if isinstance(x, dict) else x[:, places]
+
+        parts = {name: picked(x) for name, x in self._asdict().items() if name != "programs_BP"}
+        return self._replace(**parts)
+
+
+class Seen(NamedTuple):
+    """All that the head hears of steps, and what came: the trunk's work is done."""
+
+    hidden_BTC: Tensor
+    targets_BTF: Tensor
+    hints: Hints
+
+    def at(self, places: Tensor) -> Seen:
+        """The steps at some places in time."""
+        return Seen(self.hidden_BTC[:, places], self.targets_BTF[:, places], self.hints.at(places))
 
 
 class PointerHead(nn.Module):

@@ -23,7 +23,7 @@ from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, State
 from musicgen.models.head import Scores
 from musicgen.models.memory.growing import Memory
-from musicgen.models.memory.head import Hints, PointerHead
+from musicgen.models.memory.head import Hints, PointerHead, Seen
 from musicgen.models.memory.inputs import column_sizes, columns, told_last
 from musicgen.models.memory.layout import (
     DURATION,
@@ -224,6 +224,15 @@ class MemoryModel(SequenceModel):
     ) -> tuple[Tensor, State | None]:
         hidden_BTC, after, hints = self._read_with_targets(ids, targets, state)
         return self._nats_of(hidden_BTC, targets, hints, pad=pad), after
+
+    def seen(self, ids: Tensor, targets: Tensor, state: State | None = None) -> Seen:
+        """What the head hears of these steps, for `nats_of`: while only the head learns, the trunk reads once."""
+        hidden_BTC, _, hints = self._read_with_targets(ids, targets, state)
+        return Seen(hidden_BTC, targets, hints)
+
+    def nats_of(self, seen: Seen, *, pad: int) -> Tensor:
+        """nats_BTF of the steps that were seen."""
+        return self._nats_of(seen.hidden_BTC, seen.targets_BTF, seen.hints, pad=pad)
 
     def nats_ahead(
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
