@@ -1,6 +1,7 @@
 """General MIDI: the names of the 128 programs, and keys by name.
 
-Source: General MIDI System Level 1, Sound Set.
+Sources: General MIDI System Level 1, Sound Set and percussion key map; Adler 2002, "The Study of Orchestration", for
+the sounding ranges of instruments.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 
 from musicgen.errors import UsageError
 
-__all__ = ["PROGRAMS", "find_program", "key_pitch_classes", "program_name"]
+__all__ = ["PROGRAMS", "SOLO", "find_program", "key_pitch_classes", "program_name", "sounding_range"]
 
 PROGRAMS = tuple(
     """acoustic grand piano,bright acoustic piano,electric grand piano,honky-tonk piano,electric piano 1,
@@ -28,12 +29,36 @@ atmosphere,brightness,goblins,echoes,sci-fi,sitar,banjo,shamisen,koto,kalimba,ba
 steel drums,woodblock,taiko drum,melodic tom,synth drum,reverse cymbal,guitar fret noise,breath noise,seashore,
 bird tweet,telephone ring,helicopter,applause,gunshot""".replace("\n", "").split(",")
 )
+# What good players reach; keyboards, pads and effects have the range of a piano.
+_RANGES = {
+    **dict.fromkeys((40, 110), (55, 100)), 41: (48, 88), 42: (36, 81), 43: (28, 67),
+    **dict.fromkeys((44, 45, 48, 49, 50, 51), (28, 100)), 46: (24, 103), 47: (40, 57),
+    **dict.fromkeys((52, 53, 54), (40, 84)),
+    **dict.fromkeys((56, 59), (54, 84)), 57: (40, 74), 58: (28, 65), 60: (35, 77),
+    **dict.fromkeys((61, 62, 63), (34, 84)),
+    64: (56, 88), 65: (49, 81), 66: (44, 76), 67: (37, 69), 68: (58, 91), 69: (52, 81), 70: (34, 75), 71: (50, 94),
+    72: (74, 108), 73: (60, 96), 74: (60, 98), 75: (60, 96), 76: (48, 84), 77: (55, 86), 78: (60, 96), 79: (60, 86),
+    9: (79, 108), 8: (60, 108), 10: (60, 96), 11: (53, 89), 12: (45, 96), 13: (65, 108), 14: (60, 77),
+    6: (29, 89), 21: (41, 93), 22: (60, 96), 23: (41, 93), 108: (60, 86), 109: (55, 81), 111: (58, 91),
+    **dict.fromkeys((24, 25, 26, 27, 28, 29, 30, 31), (40, 86)), **dict.fromkeys(range(32, 40), (28, 67)),
+    104: (48, 84), 105: (48, 86), 106: (48, 86), 107: (40, 86), 128: (35, 81),
+}  # fmt: skip
+SOLO = frozenset({22, *range(56, 61), *range(64, 80), 109, 111})  # those that play one note at a time
 _SHORT = {"piano": 0, "organ": 19, "guitar": 24, "bass": 32, "strings": 48, "choir": 52, "voice": 52, "horn": 60}
 
 
 def program_name(program: int, *, is_drum: bool = False) -> str:
     """The name of program 0..127; `drums` for the drum channel."""
     return "drums" if is_drum or program == 128 else PROGRAMS[program]
+
+
+def sounding_range(program: int) -> tuple[int, int]:
+    """The lowest and highest pitch of program 0..127, or the keys of a drum kit (128).
+
+    >>> sounding_range(40)
+    (55, 100)
+    """
+    return _RANGES.get(program, (21, 108))
 
 
 def find_program(text: str) -> int:

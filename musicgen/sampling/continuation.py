@@ -171,6 +171,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     else:
         polyphony = {n: most for n, most in voice_polyphony(before, voices).items() if n in chosen}
     total = bars + int(fills)
+    ranged = (request.pitch_low, request.pitch_high) != (0, 127)
     held = round(4 * numerator / denominator * getattr(tokenizer, "steps_a_quarter", 0))
     cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
     constraints = Constraints(
@@ -187,7 +188,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         max_empty_bars=1,
         chord_sizes=tuple(sorted(polyphony.items())),
         parts=chosen,
-        part_pitches=part_pitches(before, voices) if voices else (),
+        part_pitches=part_pitches(before, voices, reach=not ranged) if voices else (),
         part_count=len(voices) if voices else None,
     )
     return Plan(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import find_program, program_name
+from musicgen.gm import SOLO, find_program, program_name, sounding_range
 from musicgen.piece import Piece
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.tokenizers.parts import MOST_PARTS, Voice, voices_of
@@ -101,12 +101,15 @@ def program_of(name: str, piece: Piece) -> int:
 
 
 def voice_polyphony(piece: Piece, voices: tuple[Voice, ...]) -> dict[int, int]:
-    """The most notes that sound at once, by part; 1 for a line that only seldom overlaps itself."""
+    """The most notes that sound at once, by part; 1 for a line that only seldom overlaps itself, and for winds that
+    have not played yet."""
     most = {}
     slack = piece.ticks_per_quarter // 8  # legato, not chords
     for number, voice in enumerate(voices):
         tables = [piece.tracks[t].notes for t in voice.tracks if len(piece.tracks[t].notes)]
         if not tables:
+            if voice.program in SOLO:
+                most[number] = 1
             continue
         notes = np.concatenate(tables)
         notes = notes[np.argsort(notes["start"], kind="stable")]
@@ -120,15 +123,22 @@ def voice_polyphony(piece: Piece, voices: tuple[Voice, ...]) -> dict[int, int]:
     return most
 
 
-def part_pitches(piece: Piece, voices: tuple[Voice, ...]) -> tuple[tuple[int, np.ndarray], ...]:
-    """(part, its pitches or drums (128,)): a little more than it has played; of drums the kit, once it is known."""
+def part_pitches(piece: Piece, voices: tuple[Voice, ...], *, reach: bool = True) -> tuple[tuple[int, np.ndarray], ...]:
+    """(part, its pitches or drums (128,)): a little more than it has played; of drums the kit, once it is known.
+
+    Of one that has not played what its instrument reaches, unless `reach` is false.
+    """
     found = []
     for number, voice in enumerate(voices):
         tables = [piece.tracks[t].notes["pitch"] for t in voice.tracks if len(piece.tracks[t].notes)]
+        mask = np.zeros(128, bool)
         if not tables:
+            if reach:
+                low, high = sounding_range(voice.program)
+                mask[low : high + 1] = True
+                found.append((number, mask))
             continue
         pitch = np.concatenate(tables).astype(np.int64)
-        mask = np.zeros(128, bool)
         if voice.program == DRUMS:
             if len(pitch) < KIT_NOTES:
                 continue

@@ -110,14 +110,16 @@ def test_lines_are_told_from_chords():
     stops = np.concatenate([line(LOW, bars=20), notes_array([(960, 480, 72, 80)])])
     tracks = (Track(notes=legato), Track(notes=stops), Track(notes=line((50,))), BAND.tracks[2], Track())
     voices = tuple(Voice(0, (n,)) for n in range(5))
-    assert voice_polyphony(piece(*tracks), (*voices, Voice(56))) == {0: 1, 1: 1, 2: 1, 3: 2}
+    assert voice_polyphony(piece(*tracks), (*voices, Voice(56), Voice(40))) == {0: 1, 1: 1, 2: 1, 3: 2, 5: 1}
     two_tracks = piece(Track(notes=line(HIGH)), Track(notes=line(LOW)))
     assert voice_polyphony(two_tracks, (Voice(0, (0, 1)),)) == {0: 2}
 
 
 def test_a_part_stays_near_what_it_has_played_and_drums_with_their_kit():
     found = {n: np.flatnonzero(mask).tolist() for n, mask in part_pitches(BAND, (*VOICES, Voice(56)))}
+    assert found.pop(4) == list(range(54, 85)), "a trumpet that is still to come"
     assert found == {0: list(range(43, 58)), 1: list(range(55, 70)), 2: list(range(74, 89)), 3: [36, 38, 42]}
+    assert dict(part_pitches(BAND, (Voice(56),), reach=False)) == {}
     few = piece(Track("", 0, True, line((36, 42), bars=2)), Track("", 0, notes=line((0, 127))))
     assert [(n, int(mask.sum())) for n, mask in part_pitches(few, (Voice(128, (0,)), Voice(0, (1,))))] == [(1, 128)]
 
