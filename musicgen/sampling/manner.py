@@ -22,6 +22,7 @@ ENOUGH = 16  # notes in them
 TIMING_BARS = 16
 NEAR = 24  # of a quarter: what is struck so near to the cut is struck on it
 LAST_NOTES = 64  # of a part that has been silent of late
+ANOTHER = 8.0  # velocity: so far from now, a passage was louder or softer
 
 
 def in_the_manner_of(
@@ -47,7 +48,7 @@ def in_the_manner_of(
         mine = home == part
         loud = _last(before, plan, LOUDNESS_BARS)
         loud = loud if len(loud) >= ENOUGH else _last(before, plan, 2 * LOUDNESS_BARS)
-        notes["velocity"][mine] = like_before(notes["velocity"][mine], loud["velocity"], step=step)
+        notes["velocity"][mine] = like_before(notes["velocity"][mine], _as_of_late(loud, piece, plan), step=step)
     if beat is not None and old:
         _retime(notes, home, {p: _last(n, plan, TIMING_BARS) for p, n in old.items()}, plan, beat, seed)
     return notes
@@ -70,6 +71,30 @@ def _last(notes: np.ndarray, plan: Plan, bars: int) -> np.ndarray:
     """A part's notes of the last bars before the cut, or its last ones where there are none to speak of."""
     recent = notes[notes["start"] >= plan.anchor.bar_start - bars * plan.anchor.bar_length]
     return recent if len(recent) >= ENOUGH else notes[-LAST_NOTES:]
+
+
+def _as_of_late(notes: np.ndarray, piece: Piece, plan: Plan) -> np.ndarray:
+    """The velocities of a part's notes; those that were played longer ago as much louder or softer than their bar, but
+    beside the loudness of now: a horn that was last heard in a tutti comes back into a soft passage."""
+    anchor = plan.anchor
+    recent = anchor.bar_start - LOUDNESS_BARS * anchor.bar_length
+    old = notes["start"] < recent
+    velocity = notes["velocity"].astype(np.int64)
+    everyone = np.concatenate([track.notes for track in piece.tracks])
+    late = everyone[(everyone["start"] >= recent) & (everyone["start"] < plan.cut)]
+    if not old.any() or not len(late):
+        return velocity
+    now = float(late["velocity"].mean())
+    bars = {bar: everyone["velocity"][_bar_of(everyone, plan) == bar].mean() for bar in set(_bar_of(notes[old], plan))}
+    then = np.array([bars[bar] for bar in _bar_of(notes[old], plan).tolist()])
+    shift = np.where(np.abs(now - then) > ANOTHER, now - then, 0)  # else the values that the part uses stay
+    velocity[old] = np.clip(np.rint(velocity[old] + shift), 1, 127)
+    return velocity
+
+
+def _bar_of(notes: np.ndarray, plan: Plan) -> np.ndarray:
+    """The bar of each note, counted from the cut's, as if all were as long."""
+    return np.floor((notes["start"] - plan.anchor.bar_start) / plan.anchor.bar_length).astype(np.int64)
 
 
 def _retime(notes: np.ndarray, home: np.ndarray, old: dict[int, np.ndarray], plan: Plan, beat: Beat, seed: int) -> None:

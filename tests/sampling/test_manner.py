@@ -92,6 +92,16 @@ def test_a_part_of_few_velocities_keeps_to_them():
     assert set(like_before(np.array([66, 70, 82, 90, 98, 110, 74, 62]), old, step=4).tolist()) <= {64, 80, 96}
 
 
+def test_a_part_from_a_loud_passage_comes_back_into_a_soft_one():
+    tutti, soft = row(range(4), EIGHTHS, velocity=110), row(range(4, 16), EIGHTHS, velocity=40)
+    for other, expected in ((np.concatenate([tutti, soft]), 40), (row(OLD, EIGHTHS, velocity=106), 110)):
+        piece = Piece(480, (Track(notes=tutti), Track(notes=notes_array(other))))
+        plan = make_plan(piece, PARTS, request=Request(start=16, bars=8, tracks=("1",)), context=512)
+        new = in_the_manner_of(piece, plan, plain(), np.zeros(len(plain()), int), tokenizer=PARTS, seed=0)
+        assert abs(new["velocity"].mean() - expected) < 6
+        assert len(set(new["velocity"].tolist())) == 1
+
+
 # ---- microtiming ---------------------------------------------------------------------------------------
 
 
