@@ -12,7 +12,7 @@ from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.trust import trust_of, weight_of
 
 BACK = (1, 2, 4, 8)
-BARS = tuple(f"bar {n}" for n in BACK)
+BARS = (*(f"bar {n}" for n in BACK), "echo")
 NOTE_POINTERS = {
     PITCH: ("whole", "moved", "line", "shifted", *BARS),
     DURATION: ("whole", "line", "last", *BARS),
@@ -44,6 +44,7 @@ class Search:
         self.keys = {kind: [self._key(r, kind) for r in range(len(rows))] for kind in ("whole", "moved", "rhythm")}
         self.value, self.trust, self.share, self.weight = ({f: [] for f in range(5)} for _ in range(4))
         self.pitches, self.loudness = [], []
+        self.lag = None  # in bars, of the last long match
         streaks: Counter = Counter()
         counted: dict = {}
         for r in range(len(rows)):
@@ -137,6 +138,11 @@ class Search:
 
     def _pointers(self, r: int) -> dict[str, tuple[int, int]]:
         found = {kind: self._behind_the_same(r, kind) for kind in ("whole", "moved", "rhythm")}
+        whole, level = found["whole"]
+        if level >= 3:
+            here, there = self.place(r), self.place(whole)
+            if here.x == there.x and here.bar != there.bar and min(here.bar, there.bar) >= 0:
+                self.lag = here.bar - there.bar
         found |= dict.fromkeys(("line", "shifted", "last", *BARS), (-1, 0))
         if r not in self.notes:
             return found
@@ -144,7 +150,9 @@ class Search:
         if self.before[r]:
             found["last"] = self.before[r][-1], 1
         here = self.place(r)
-        for n, name in zip(BACK, BARS, strict=True):
+        for n, name in zip((*BACK, self.lag), BARS, strict=True):
+            if n is None:
+                continue
             wanted = (here.bar - n, here.x, here.part, here.chord)
             same = [p for p in range(1, r) if self.place(p)[:4] == wanted]
             if same and here.bar >= n:
@@ -205,7 +213,10 @@ class Search:
             if p >= 0 and field == PART and self.rows[p][ONSET] != row[ONSET]:
                 p = -1
             guesses.append((max(-1, self.inside(p, field)) if p >= 0 else -1, level, 0))
-        for n in BACK:
+        for n in (*BACK, self.lag):
+            if n is None:
+                guesses.append((-1, 1, 0))
+                continue
             told = [
                 q
                 for q, told in zip(self.places[:r], self.rows, strict=False)

@@ -9,7 +9,7 @@ from musicgen.tokenizers import Parts
 from musicgen.tokenizers.tasks import accompanied, infilled
 
 PARTS = Parts()
-LAYOUTS = ("plain", "accompanied", "infilled", "spans")
+LAYOUTS = ("plain", "returning", "accompanied", "infilled", "spans")
 
 
 def random_piece(
@@ -27,22 +27,27 @@ def random_piece(
     return Piece(ticks, tuple(tracks), np.array(list(tempos), TEMPO), np.array(list(meters), METER))
 
 
-def tune(seed: int, *, bars: int = 8, long_bars: bool = False) -> Piece:
+def tune(seed: int, *, bars: int = 8, long_bars: bool = False, returns: bool = False) -> Piece:
     """Two violins, a piano with chords and drums play a few figures again and again, in two keys; bars of 2/4, or the
-    first two of 12/4."""
+    first two of 12/4. With `returns` bars 6 and 7 are bars 1 and 2."""
     rng = np.random.default_rng(seed)
     figures = [[(int(at), int(rng.integers(1, 3)), int(rng.integers(3))) for at in range(4) if rng.random() < 0.7]
                for _ in range(3)]  # fmt: skip
     tables: list[list[tuple[int, int, int, int]]] = [[], [], [], []]
     starts = [5760 * bar for bar in range(2)] if long_bars else []
     starts += [(11520 if long_bars else 0) + 960 * bar for bar in range(bars)]
-    for start in starts:
+    drawn: list[tuple[int, int] | None] = []
+    for number, start in enumerate(starts):
         for part, base in enumerate((60, 67, 48, 36)):
-            if rng.random() < 0.2:
+            now = None
+            if rng.random() >= 0.2:
+                now = 2 * int(rng.integers(2)) if part < 3 else 0, int(rng.integers(len(figures)))
+            drawn.append(drawn[4 * (number - 5) + part] if returns and number in (6, 7) else now)
+            if drawn[-1] is None:
                 continue
-            key = 2 * int(rng.integers(2)) if part < 3 else 0
+            key, figure = drawn[-1]
             late = 4320 if start < 11520 and long_bars and part < 2 else 0
-            for at, length, pitch in figures[int(rng.integers(len(figures)))]:
+            for at, length, pitch in figures[figure]:
                 note = (start + late + 240 * at, 240 * length, base + key + pitch, 40 + 10 * int(rng.integers(5)))
                 tables[part].append(note)
                 if part == 2 and pitch:
@@ -55,7 +60,7 @@ def tune(seed: int, *, bars: int = 8, long_bars: bool = False) -> Piece:
 
 def tune_rows(seed: int, kind: str = "plain", *, bars: int = 11) -> np.ndarray:
     """(N, 6) int64 rows of a tune, told in the order of one of `LAYOUTS`."""
-    rows = PARTS.encode(tune(seed, bars=bars, long_bars=kind == "spans"))
+    rows = PARTS.encode(tune(seed, bars=bars, long_bars=kind == "spans", returns=kind == "returning"))
     if kind == "accompanied":
         rows = accompanied(rows, PARTS, frozenset({0, 2}))
     elif kind == "infilled":

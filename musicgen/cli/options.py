@@ -230,7 +230,7 @@ sampling_options = _all(
         "-t",
         "--temperature",
         type=float,
-        default=0.85,
+        default=0.7,
         show_default=True,
         help="Below 1 safer, above 1 bolder; 0 always takes the likeliest.",
     ),

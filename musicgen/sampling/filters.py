@@ -174,7 +174,7 @@ class SamplingSettings:
     durations, say.
     """
 
-    temperature: float = 0.85
+    temperature: float = 0.7
     top_k: int = 0
     top_p: float = 0.95
     min_p: float = 0.0

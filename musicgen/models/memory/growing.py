@@ -14,7 +14,17 @@ import numpy as np
 
 from musicgen.models.memory.judged import last_streaks
 from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
-from musicgen.models.memory.sources import BARS_BACK, COUNTS, LINE_ORDERS, POINTERS, ROW_ORDERS, SHIFTED_ORDERS
+from musicgen.models.memory.sources import (
+    BARS_BACK,
+    COUNTS,
+    ECHO_LEVEL,
+    FAR,
+    LINE_ORDERS,
+    POINTERS,
+    ROW_ORDERS,
+    SHIFTED_ORDERS,
+    recall,
+)
 from musicgen.models.memory.standing import Standing
 from musicgen.models.memory.traces import Found, Guesses, Key, PartTrace, Rolling, Said, Tally, mix, number_of, x_of
 from musicgen.models.memory.trust import LONGEST_STREAK, TRUST, weight_of
@@ -25,7 +35,7 @@ _NOTES = (PITCH, DURATION, VELOCITY)
 _OF_ROWS = ("whole", "moved", "rhythm")
 _ORDERS = {**dict.fromkeys(_OF_ROWS, ROW_ORDERS), "line": LINE_ORDERS, "shifted": SHIFTED_ORDERS}
 _LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
-_BARS = tuple((back, f"bar {back}") for back in BARS_BACK)
+_BARS = tuple(f"bar {back}" for back in BARS_BACK)
 # How many fields before it guesses of a field hang on.
 _HANGS_ON = {PITCH: 0, DURATION: 1, VELOCITY: 0, ONSET: 2, PART: 4}
 _ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # by streak
@@ -53,13 +63,16 @@ class Memory(Standing):
         self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
         self._owner = object()  # of the tallies that no other memory shares
         self.last_note, self.note_count, self.total_velocity = -1, 0, 0
+        self.lag = FAR  # how many bars ago the echo is
         self._found: Found | None = None
         self._pointed: dict[int, tuple[list[int], list[int]]] = {}
         self._answers: dict[Key, Said] = {}
         if len(rows):  # judged all at once, which takes a third of the time
             for row in rows:
                 self._remember(tuple(row))
-            self.streaks = last_streaks(np.array(rows, np.int64), layout)
+            table = np.array(rows, np.int64)
+            recalled = recall(table, layout)
+            self.streaks, self.lag = last_streaks(table, recalled, layout), int(recalled.lag[-1])
 
     def copy(self) -> Memory:
         """An independent memory of the same rows."""
@@ -156,10 +169,22 @@ class Memory(Standing):
                 for kind in ("line", "shifted"):
                     lines[kind] = self._line_keys(kind)
                     row[kind], level[kind] = self._longest_line(kind, lines[kind])
+            self._listen(row["whole"], level["whole"])
             here, onsets = self._find_bars(row)
-            level.update(dict.fromkeys((name for _, name in _BARS), 1))
+            level.update(dict.fromkeys((*_BARS, "echo"), 1))
             self._found = Found(row, level, lines, here, onsets)
         return self._found
+
+    def _listen(self, whole: int, level: int) -> None:
+        """Set the lag, where a long match leads to the same position of another bar."""
+        if level >= ECHO_LEVEL:
+            (bar, x, *_), (bar_there, x_there, *_) = self.place[-1], self.place[whole - 1]
+            if bar >= 0 and bar_there >= 0 and x == x_there and bar != bar_there:
+                self.lag = bar - bar_there
+
+    def _backs(self) -> tuple[tuple[int, str], ...]:
+        """How many bars back each of the pointers to a bar leads, and its name."""
+        return (*zip(BARS_BACK, _BARS, strict=True), (self.lag, "echo"))
 
     def _longest(self, kind: str) -> tuple[int, int]:
         """The row behind the same last rows, as many as possible, -1 for none, and the level of that."""
@@ -208,7 +233,7 @@ class Memory(Standing):
         bar, x, window, part, _, chord = self.place[-1] if self.place else _NO_PLACE
         wanted = number_of(x, part, chord)
         starts, onsets = [], []
-        for back, name in _BARS:
+        for back, name in self._backs():
             row[name], here, onset = -1, -1, -1
             events = self.events.get(bar - back) if bar >= back else None
             if events is not None:
@@ -257,11 +282,12 @@ class Memory(Standing):
         """The part that plays at an onset of the bars back, or goes on there."""
         layout = self.layout
         if onset < layout.position or not self.place:
-            return [-1] * len(_BARS)
+            return [-1] * (len(_BARS) + 1)
         bar, x = self.place[-1][:2]
         x_chosen = onset - layout.position + self.window * layout.span_steps
         value = []
-        for (back, _), start in zip(_BARS, self._find().here, strict=True):
+        found = self._find()
+        for (back, _), start in zip(self._backs(), found.here, strict=True):
             who = -1
             if start >= 0:
                 events = self.events[bar - back]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
-from musicgen.models.memory.sources import recall
+from musicgen.models.memory.sources import Recalled
 from musicgen.models.memory.trust import LONGEST_STREAK
 
 __all__ = ["last_streaks"]
 
 
-def last_streaks(rows: np.ndarray, layout: MemoryLayout) -> dict[tuple[int, int], tuple[int, ...]]:
+def last_streaks(rows: np.ndarray, recalled: Recalled, layout: MemoryLayout) -> dict[tuple[int, int], tuple[int, ...]]:
     """The streak of each pointer after the last of `rows` (N, 6), by field and part, -1 where parts don't matter."""
-    recalled = recall(rows, layout)
     walk, inside = recalled.walk, rows - np.array(layout.first)
     groups = [(field, -1, np.arange(len(rows))) for field in (ONSET, PART)]
     for part in np.unique(walk.note_part).tolist():

@@ -9,6 +9,7 @@ A guess is either one value, from one earlier place (a pointer), or how often ea
 | line | pitch, duration | one behind the same last 8, 4, 2, 1 pitches of this part, and the steps between them |
 | shifted | pitch | the same in another key, in any part |
 | bar 1, 2, 4, 8 | all | the same part, position and note of a chord so many bars ago, or what came after it |
+| echo | all | the same as many bars ago as the last long match (of 8 rows and more), also behind what differs from it |
 | last | duration, velocity | the note before in this part |
 | rhythm | onset, part | one behind the same last 16, 8, 4, 2 onsets and parts |
 | counts | all | see `COUNTS` |
@@ -33,13 +34,15 @@ from musicgen.models.memory.lookup import counts, mixed, previous, rolling, stre
 from musicgen.models.memory.trust import count_bucket, trust_bucket
 from musicgen.models.memory.walk import Walk, walk
 
-__all__ = ["BARS_BACK", "COUNTS", "POINTERS", "Recalled", "nothing_of", "recall"]
+__all__ = ["BARS_BACK", "COUNTS", "ECHO_LEVEL", "FAR", "POINTERS", "Recalled", "nothing_of", "recall"]
 
 BARS_BACK = (1, 2, 4, 8)
-_BARS = tuple(f"bar {n}" for n in BARS_BACK)
+_BARS = (*(f"bar {n}" for n in BARS_BACK), "echo")
 ROW_ORDERS = (2, 4, 8, 16)
 LINE_ORDERS = (1, 2, 4, 8)
 SHIFTED_ORDERS = (2, 4, 8)
+ECHO_LEVEL = 3  # of a match that says how long ago this was played before
+FAR = 1 << 40  # bars; where no match has said so yet
 POINTERS = {
     PITCH: ("whole", "moved", "line", "shifted", *_BARS),
     DURATION: ("whole", "line", "last", *_BARS),
@@ -71,6 +74,7 @@ class Recalled(NamedTuple):
     weight: dict[int, np.ndarray]  # (N, K)
     pitches: np.ndarray  # (N, 2) the last two pitches of the part that plays, 0..255, -1
     loudness: np.ndarray  # (N, 5) velocity values: the last two of the part, the last of all, means of part and piece
+    lag: np.ndarray  # (N,) how many bars ago the echo is, FAR where there is none
 
 
 def nothing_of(recalled: Recalled) -> Recalled:
@@ -118,7 +122,8 @@ class _Recall:
         moved, moved_level = self._longest(self._row_keys(self._intervals()), ROW_ORDERS)
         rhythm, rhythm_level = self._longest(mixed(rows[:, ONSET], rows[:, PART]), ROW_ORDERS)
         line, line_level, shifted, shifted_level = self._lines()
-        bars = [self._same_place(back) for back in BARS_BACK]
+        self.lag = self._lag(whole, whole_level)
+        bars = [self._same_place(back) for back in (*BARS_BACK, self.lag)]
         is_note = self.note_of_row >= 0
         notes = {"whole": whole, "moved": moved, "line": line, "shifted": shifted, "last": self.last_row}
         levels = {"whole": whole_level, "moved": moved_level, "line": line_level, "shifted": shifted_level}
@@ -144,7 +149,7 @@ class _Recall:
             value[field], trust[field] = np.stack(values, 1), np.stack(trusts, 1)
         self._onsets(value, trust, inside, whole, whole_level, rhythm, rhythm_level)
         share, weight = self._counts(inside)
-        return Recalled(w, value, trust, share, weight, *self._last_of_part(inside))
+        return Recalled(w, value, trust, share, weight, *self._last_of_part(inside), self.lag)
 
     # ---- longest matches -------------------------------------------------------------------------
 
@@ -233,7 +238,15 @@ class _Recall:
     def _number(bar: np.ndarray, x: np.ndarray, part: np.ndarray, chord: np.ndarray) -> np.ndarray:
         return ((bar << 14 | (x + 1)) << 7 | (part + 1)) << 8 | np.minimum(chord, 255)
 
-    def _same_place(self, back: int) -> np.ndarray:
+    def _lag(self, whole: np.ndarray, level: np.ndarray) -> np.ndarray:
+        """(N,) how many bars before its place the last long match led to the same position of a bar."""
+        there = np.maximum(whole, 0)
+        found = (level >= ECHO_LEVEL) & (self.bar >= 0) & (self.bar[there] >= 0)
+        found &= (self.x == self.x[there]) & (self.bar != self.bar[there])
+        last = np.maximum.accumulate(np.where(found, np.arange(self.n), -1))
+        return np.where(last >= 0, (self.bar - self.bar[there])[np.maximum(last, 0)], FAR)
+
+    def _same_place(self, back: int | np.ndarray) -> np.ndarray:
         """The row whose note had the same place `back` bars ago, -1."""
         asked = self._number(np.maximum(self.bar - back, 0), self.x, self.part, self.chord)
         at = np.searchsorted(self.event, asked)
@@ -244,7 +257,7 @@ class _Recall:
         row = self.event_row[inside] + 1
         return np.where(there & (row < np.arange(self.n)), row, -1)
 
-    def _after_place(self, back: int) -> np.ndarray:
+    def _after_place(self, back: int | np.ndarray) -> np.ndarray:
         """(N,) which event came after the same place `back` bars ago, as its number in `event`; -1 where that bar isn't
         there. One of the next bar stands for the bar line."""
         asked = self._number(np.maximum(self.bar - back, 0), self.x, self.part, self.chord)
@@ -252,7 +265,7 @@ class _Recall:
         there = self._has_bar(back) & (at < len(self.event))
         return np.where(there, at, -1)
 
-    def _has_bar(self, back: int) -> np.ndarray:
+    def _has_bar(self, back: int | np.ndarray) -> np.ndarray:
         """(N,) whether there is a bar so many before."""
         wanted = np.maximum(self.bar - back, 0) << 29
         at = np.minimum(np.searchsorted(self.event, wanted), max(0, len(self.event) - 1))
@@ -282,7 +295,7 @@ class _Recall:
         position_value, part_value = layout.position - layout.bos, layout.part - layout.meter
         same_onset = (w.x == self.x) & (w.bar == self.bar)
         last_event = max(0, len(self.event) - 1)
-        for back in BARS_BACK:
+        for back in (*BARS_BACK, self.lag):
             at = self._after_place(back) if len(self.event) else none
             there = at >= 0
             e = np.maximum(at, 0)
