@@ -266,7 +266,7 @@ def test_inspect_a_folder_of_nothing(here):
 
 def test_models():
     (card,) = [c for c in json.loads(run("models", "list", "--json").stdout) if c["name"] == "default"]
-    assert card["megabytes"] <= 12
+    assert card["megabytes"] <= 32
     assert "licence" in run("models", "show", "default").stdout
 
 

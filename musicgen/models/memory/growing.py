@@ -7,7 +7,6 @@ it, the head mixes it, and the row itself is what it is judged by.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,18 +14,15 @@ import numpy as np
 from musicgen.models.memory.judged import last_streaks
 from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.sources import (
-    BARS_BACK,
     COUNTS,
-    ECHO_LEVEL,
-    FAR,
     LINE_ORDERS,
     POINTERS,
     ROW_ORDERS,
     SHIFTED_ORDERS,
     recall,
 )
-from musicgen.models.memory.standing import Standing
-from musicgen.models.memory.traces import Found, Guesses, Key, PartTrace, Rolling, Said, Tally, mix, number_of, x_of
+from musicgen.models.memory.standing import NO_PLACE, Standing
+from musicgen.models.memory.traces import Found, Guesses, Key, PartTrace, Rolling, Said, Tally, mix
 from musicgen.models.memory.trust import LONGEST_STREAK, TRUST, weight_of
 
 __all__ = ["Guesses", "Memory"]
@@ -35,13 +31,11 @@ _NOTES = (PITCH, DURATION, VELOCITY)
 _OF_ROWS = ("whole", "moved", "rhythm")
 _ORDERS = {**dict.fromkeys(_OF_ROWS, ROW_ORDERS), "line": LINE_ORDERS, "shifted": SHIFTED_ORDERS}
 _LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
-_BARS = tuple(f"bar {back}" for back in BARS_BACK)
 # How many fields before it guesses of a field hang on.
 _HANGS_ON = {PITCH: 0, DURATION: 1, VELOCITY: 0, ONSET: 2, PART: 4}
 _ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # by streak
 _NO_STREAKS = {field: (0,) * len(names) for field, names in POINTERS.items()}
 _OF_PLACES = ("whole", "rhythm")
-_NO_PLACE = (-1, -1, 0, -1, 0, 0)
 
 
 class Memory(Standing):
@@ -63,7 +57,6 @@ class Memory(Standing):
         self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
         self._owner = object()  # of the tallies that no other memory shares
         self.last_note, self.note_count, self.total_velocity = -1, 0, 0
-        self.lag = FAR  # how many bars ago the echo is
         self._found: Found | None = None
         self._pointed: dict[int, tuple[list[int], list[int]]] = {}
         self._answers: dict[Key, Said] = {}
@@ -147,7 +140,7 @@ class Memory(Standing):
         ]
         if not heard:
             value[0] = -1
-        return self._trusted(field, value + self._who(onset), part=-1)
+        return self._trusted(field, value + self.who_played(onset, found.here), part=-1)
 
     def _trusted(self, field: int, value: list[int], *, part: int) -> tuple[list[int], list[int]]:
         """The values, and how far each may be trusted."""
@@ -169,22 +162,11 @@ class Memory(Standing):
                 for kind in ("line", "shifted"):
                     lines[kind] = self._line_keys(kind)
                     row[kind], level[kind] = self._longest_line(kind, lines[kind])
-            self._listen(row["whole"], level["whole"])
-            here, onsets = self._find_bars(row)
-            level.update(dict.fromkeys((*_BARS, "echo"), 1))
+            self.listen(row["whole"], level["whole"])
+            here, onsets = self.bars_back(row)
+            level.update(dict.fromkeys((name for _, name in self.backs()), 1))
             self._found = Found(row, level, lines, here, onsets)
         return self._found
-
-    def _listen(self, whole: int, level: int) -> None:
-        """Set the lag, where a long match leads to the same position of another bar."""
-        if level >= ECHO_LEVEL:
-            (bar, x, *_), (bar_there, x_there, *_) = self.place[-1], self.place[whole - 1]
-            if bar >= 0 and bar_there >= 0 and x == x_there and bar != bar_there:
-                self.lag = bar - bar_there
-
-    def _backs(self) -> tuple[tuple[int, str], ...]:
-        """How many bars back each of the pointers to a bar leads, and its name."""
-        return (*zip(BARS_BACK, _BARS, strict=True), (self.lag, "echo"))
 
     def _longest(self, kind: str) -> tuple[int, int]:
         """The row behind the same last rows, as many as possible, -1 for none, and the level of that."""
@@ -224,33 +206,6 @@ class Memory(Standing):
             if rank >= order + need
         ]
 
-    def _find_bars(self, row: dict[str, int]) -> tuple[list[int], list[int]]:
-        """Where in the bars back what follows the same place begins, -1 without such a bar, and the onset there.
-
-        The note of that place itself goes to `row`.
-        """
-        layout, first = self.layout, self._first[ONSET]
-        bar, x, window, part, _, chord = self.place[-1] if self.place else _NO_PLACE
-        wanted = number_of(x, part, chord)
-        starts, onsets = [], []
-        for back, name in self._backs():
-            row[name], here, onset = -1, -1, -1
-            events = self.events.get(bar - back) if bar >= back else None
-            if events is not None:
-                here = bisect_left(events, (wanted, -1))
-                if here < len(events) and events[here][0] == wanted:
-                    row[name] = events[here][1] + 1
-                while here < len(events) and events[here][0] == wanted:
-                    here += 1
-                onset = layout.bar - first
-                if here < len(events):
-                    within = x_of(events[here][0]) - window * layout.span_steps
-                    onset = layout.position + within if within < layout.span_steps else layout.span
-                    onset = onset - first if within >= 0 else -1
-            starts.append(here)
-            onsets.append(max(onset, -1))
-        return starts, onsets
-
     def _of_note(self, field: int) -> list[int]:
         first, row = self._first[field], self._find().row
         value = [self.rows[row[name]][field] - first if row[name] >= 0 else -1 for name in POINTERS[field]]
@@ -278,28 +233,9 @@ class Memory(Standing):
         first, row = self._first[field], self._find().row
         return [max(self.rows[row[name]][field] - first, -1) if row[name] >= 0 else -1 for name in _OF_PLACES]
 
-    def _who(self, onset: int) -> list[int]:
-        """The part that plays at an onset of the bars back, or goes on there."""
-        layout = self.layout
-        if onset < layout.position or not self.place:
-            return [-1] * (len(_BARS) + 1)
-        bar, x = self.place[-1][:2]
-        x_chosen = onset - layout.position + self.window * layout.span_steps
-        value = []
-        found = self._find()
-        for (back, _), start in zip(self._backs(), found.here, strict=True):
-            who = -1
-            if start >= 0:
-                events = self.events[bar - back]
-                at = start if x_chosen == x else bisect_left(events, (number_of(x_chosen, -1, 0), -1))
-                if at < len(events) and x_of(events[at][0]) == x_chosen:
-                    who = (events[at][0] >> 8 & 0x7F) - 1
-            value.append(who + layout.part - self._first[PART] if who >= 0 else -1)
-        return value
-
     def _keys(self, field: int, chosen: Sequence[int]) -> list[Key]:
         """What the places have in common with the next one whose values are counted."""
-        bar, x, _, part, _, _ = self.place[-1] if self.place else _NO_PLACE
+        bar, x, _, part, _, _ = self.place[-1] if self.place else NO_PLACE
         if field in _NOTES:
             if part < 0:
                 return [(-99,)] * len(COUNTS[field])

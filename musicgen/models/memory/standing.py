@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 
 from musicgen.models.memory.layout import ONSET, PART, PROGRAM, MemoryLayout
-from musicgen.models.memory.traces import number_of
+from musicgen.models.memory.sources import BARS_BACK, ECHO_LEVEL, FAR
+from musicgen.models.memory.traces import number_of, x_of
 from musicgen.models.memory.walk import AHEAD
 
-__all__ = ["Standing"]
+__all__ = ["NO_PLACE", "Standing"]
+
+NO_PLACE = (-1, -1, 0, -1, 0, 0)
+_BARS = tuple(f"bar {back}" for back in BARS_BACK)
 
 
 class Standing:
@@ -22,6 +26,7 @@ class Standing:
         self.window = 0
         self.programs: list[int] = []
         self.tempo, self.style = -1, 0
+        self.lag = FAR  # how many bars ago the echo is
         self.events: dict[int, list[tuple[int, int]]] = {}  # by bar (`number_of`, row), in order
 
     @property
@@ -62,3 +67,61 @@ class Standing:
         self.place.append((self.bar, x, self.window, part, time, chord))
         if self.bar >= 0 and (part >= 0 or onset == layout.bar):
             insort(self.events.setdefault(self.bar, []), (number_of(x, part, chord), n))
+
+    # ---- the same place some bars ago --------------------------------------------------------------
+
+    def listen(self, whole: int, level: int) -> None:
+        """Set the lag, where a long match leads to the same position of another bar."""
+        if level >= ECHO_LEVEL:
+            (bar, x, *_), (bar_there, x_there, *_) = self.place[-1], self.place[whole - 1]
+            if bar >= 0 and bar_there >= 0 and x == x_there and bar != bar_there:
+                self.lag = bar - bar_there
+
+    def backs(self) -> tuple[tuple[int, str], ...]:
+        """How many bars back each of the pointers to a bar leads, and its name."""
+        return (*zip(BARS_BACK, _BARS, strict=True), (self.lag, "echo"))
+
+    def bars_back(self, row: dict[str, int]) -> tuple[list[int], list[int]]:
+        """Where in the bars back what follows the same place begins, -1 without such a bar, and the onset there.
+
+        The note of that place itself goes to `row`.
+        """
+        layout = self.layout
+        bar, x, window, part, _, chord = self.place[-1] if self.place else NO_PLACE
+        wanted = number_of(x, part, chord)
+        starts, onsets = [], []
+        for back, name in self.backs():
+            row[name], here, onset = -1, -1, -1
+            events = self.events.get(bar - back) if bar >= back else None
+            if events is not None:
+                here = bisect_left(events, (wanted, -1))
+                if here < len(events) and events[here][0] == wanted:
+                    row[name] = events[here][1] + 1
+                while here < len(events) and events[here][0] == wanted:
+                    here += 1
+                onset = layout.bar - layout.bos
+                if here < len(events):
+                    within = x_of(events[here][0]) - window * layout.span_steps
+                    onset = layout.position + within if within < layout.span_steps else layout.span
+                    onset = onset - layout.bos if within >= 0 else -1
+            starts.append(here)
+            onsets.append(max(onset, -1))
+        return starts, onsets
+
+    def who_played(self, onset: int, starts: list[int]) -> list[int]:
+        """The part that plays at an onset of the bars back, or goes on there."""
+        layout = self.layout
+        if onset < layout.position or not self.place:
+            return [-1] * len(self.backs())
+        bar, x = self.place[-1][:2]
+        x_chosen = onset - layout.position + self.window * layout.span_steps
+        value = []
+        for (back, _), start in zip(self.backs(), starts, strict=True):
+            who = -1
+            if start >= 0:
+                events = self.events[bar - back]
+                at = start if x_chosen == x else bisect_left(events, (number_of(x_chosen, -1, 0), -1))
+                if at < len(events) and x_of(events[at][0]) == x_chosen:
+                    who = (events[at][0] >> 8 & 0x7F) - 1
+            value.append(who + layout.part - layout.meter if who >= 0 else -1)
+        return value
