@@ -264,24 +264,28 @@ class Composer:
         study_facts: dict[str, Any],
         on_step: Callable[[], None],
     ) -> Take:
-        """The best of a seed's candidates, all drawn in lockstep."""
+        """The best of a seed's candidates, drawn in lockstep; where all are broken, as many are drawn once more."""
         fewest, most = CANDIDATES
         count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
-        used = [(seed + attempt * RETRY) % 2**31 for attempt in range(count)]
-        drawn = sample(
-            model,
-            prompt,
-            fields=self.tokenizer.fields,
-            settings=settings,
-            generators=[torch.Generator().manual_seed(number) for number in used],
-            max_steps=plan.max_steps,
-            on_step=on_step,
-        )
-        candidates = []
-        for number, ids in zip(used, drawn, strict=True):
-            candidate = self._candidate(source, plan, request, number, *new_notes(plan, ids, self.tokenizer))
-            candidates.append(candidate)
-        best = min(candidates, key=lambda each: (len(each.faults), each.distance))
+        seeds = [(seed + attempt * RETRY) % 2**31 for attempt in range(2 * count)]
+        candidates: list[Candidate] = []
+        for used in (seeds[:count], seeds[count:]):
+            drawn = sample(
+                model,
+                prompt,
+                fields=self.tokenizer.fields,
+                settings=settings,
+                generators=[torch.Generator().manual_seed(number) for number in used],
+                max_steps=plan.max_steps,
+                on_step=on_step,
+            )
+            candidates += [
+                self._candidate(source, plan, request, number, *new_notes(plan, ids, self.tokenizer))
+                for number, ids in zip(used, drawn, strict=True)
+            ]
+            best = min(candidates, key=lambda each: (len(each.faults), each.distance))
+            if not best.faults:
+                break
         notices = [
             f"refused: seed {each.seed} gave {' and '.join(each.faults)}"
             for each in candidates

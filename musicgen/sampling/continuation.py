@@ -28,6 +28,8 @@ TOKENS_A_NOTE = 4
 MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
 FEWEST_NOTES_A_BAR = 24
 LONGEST_PROMPT = 2048  # steps
+FULLER = 1.25  # times the fullest of the last bars: so full may a new one be
+FEWEST_BARS = 4  # with notes, that say how full bars are
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     ranged = (request.pitch_low, request.pitch_high) != (0, 127)
     held = round(4 * numerator / denominator * getattr(tokenizer, "steps_a_quarter", 0))
     cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
+    cap = min(cap, _most_notes_a_bar(before, cut, bar_length))
     constraints = Constraints(
         meter=(numerator, denominator),
         programs=programs,
@@ -288,6 +291,14 @@ def stretches(
 
 
 # ---- small steps ---------------------------------------------------------------------------------------
+
+
+def _most_notes_a_bar(before: Piece, cut: int, bar_length: float) -> int:
+    """A little more than the fullest of the last bars before the cut has; no limit where there are few bars."""
+    starts = np.concatenate([np.empty(0, np.int64), *(track.notes["start"] for track in before.tracks)])
+    back = np.floor((cut - 1 - starts) / bar_length).astype(np.int64)
+    count = np.bincount(back[(back >= 0) & (back < RECENT_BARS)], minlength=1)
+    return math.ceil(FULLER * int(count.max())) + 2 if (count > 0).sum() >= FEWEST_BARS else MAX_NEW_TOKENS
 
 
 def _notes_a_bar(before: Piece, cut: int, bar_length: float) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from musicgen.piece import Piece
+from musicgen.piece import NOTE, Piece
 from musicgen.sampling.continuation import Plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.microtiming import Beat, Strokes, deviations, gates, on_the_beat
@@ -22,6 +22,7 @@ ENOUGH = 16  # notes in them
 TIMING_BARS = 16
 NEAR = 24  # of a quarter: what is struck so near to the cut is struck on it
 LAST_NOTES = 64  # of a part that has been silent of late
+FARTHEST = 12.0  # velocity: as far as the mean of all new notes may be from that of the last bars
 ANOTHER = 8.0  # velocity: so far from now, a passage was louder or softer
 
 
@@ -49,6 +50,7 @@ def in_the_manner_of(
         loud = _last(before, plan, LOUDNESS_BARS)
         loud = loud if len(loud) >= ENOUGH else _last(before, plan, 2 * LOUDNESS_BARS)
         notes["velocity"][mine] = like_before(notes["velocity"][mine], _as_of_late(loud, piece, plan), step=step)
+    _not_another_loudness(notes, home, piece, plan)
     if beat is not None and old:
         _retime(notes, home, {p: _last(n, plan, TIMING_BARS) for p, n in old.items()}, plan, beat, seed)
     return notes
@@ -76,20 +78,38 @@ def _last(notes: np.ndarray, plan: Plan, bars: int) -> np.ndarray:
 def _as_of_late(notes: np.ndarray, piece: Piece, plan: Plan) -> np.ndarray:
     """The velocities of a part's notes; those that were played longer ago as much louder or softer than their bar, but
     beside the loudness of now: a horn that was last heard in a tutti comes back into a soft passage."""
-    anchor = plan.anchor
-    recent = anchor.bar_start - LOUDNESS_BARS * anchor.bar_length
-    old = notes["start"] < recent
-    velocity = notes["velocity"].astype(np.int64)
-    everyone = np.concatenate([track.notes for track in piece.tracks])
-    late = everyone[(everyone["start"] >= recent) & (everyone["start"] < plan.cut)]
+    velocity, late = notes["velocity"].astype(np.int64), _everyone_of_late(piece, plan)
+    old = notes["start"] < plan.anchor.bar_start - LOUDNESS_BARS * plan.anchor.bar_length
     if not old.any() or not len(late):
         return velocity
-    now = float(late["velocity"].mean())
+    now, everyone = float(late["velocity"].mean()), np.concatenate([track.notes for track in piece.tracks])
     bars = {bar: everyone["velocity"][_bar_of(everyone, plan) == bar].mean() for bar in set(_bar_of(notes[old], plan))}
     then = np.array([bars[bar] for bar in _bar_of(notes[old], plan).tolist()])
     shift = np.where(np.abs(now - then) > ANOTHER, now - then, 0)  # else the values that the part uses stay
     velocity[old] = np.clip(np.rint(velocity[old] + shift), 1, 127)
     return velocity
+
+
+def _everyone_of_late(piece: Piece, plan: Plan) -> np.ndarray:
+    """The notes of all parts in the last bars before the cut."""
+    recent = plan.anchor.bar_start - LOUDNESS_BARS * plan.anchor.bar_length
+    everyone = np.concatenate([np.empty(0, NOTE), *(track.notes for track in piece.tracks)])
+    return everyone[(everyone["start"] >= recent) & (everyone["start"] < plan.cut)]
+
+
+def _not_another_loudness(notes: np.ndarray, home: np.ndarray, piece: Piece, plan: Plan) -> None:
+    """Move the loudness of all parts in place, where it is far from that of the last bars, to the end of what is near.
+
+    Each part may be as loud as it was, and yet others than of late may play.
+    """
+    mine = home >= 0
+    late = _everyone_of_late(piece, plan)
+    if len(late) < ENOUGH or mine.sum() < ENOUGH:
+        return
+    off = float(notes["velocity"][mine].mean()) - float(late["velocity"].mean())
+    if abs(off) > FARTHEST:
+        velocity = notes["velocity"][mine] - np.sign(off) * (abs(off) - FARTHEST)
+        notes["velocity"][mine] = np.clip(np.rint(velocity), 1, 127)
 
 
 def _bar_of(notes: np.ndarray, plan: Plan) -> np.ndarray:

@@ -102,6 +102,15 @@ def test_a_part_from_a_loud_passage_comes_back_into_a_soft_one():
         assert len(set(new["velocity"].tolist())) == 1
 
 
+def test_what_plays_on_alone_is_not_suddenly_soft():
+    band = Track(notes=row(OLD, EIGHTHS, velocity=100)), Track(notes=row(OLD, range(0, BAR, 960), velocity=50))
+    piece = Piece(480, band)
+    plan = make_plan(piece, PARTS, request=Request(start=16, bars=8), context=512)
+    new = in_the_manner_of(piece, plan, plain(), np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
+    late = (100 * len(EIGHTHS) + 50 * 2) / (len(EIGHTHS) + 2)
+    assert abs(new["velocity"].mean() - late) <= 12.5
+
+
 # ---- microtiming ---------------------------------------------------------------------------------------
 
 
