@@ -22,12 +22,15 @@ AHEAD = 4  # batches a worker
 
 
 def workers_for(device: torch.device, asked: int | None = None) -> int:
-    """How many processes make batches: as many as were asked for, else none for a CPU, which has other work."""
+    """How many processes make batches: as many as were asked for, else one a core for CUDA; a CPU has other work."""
     if "fork" not in multiprocessing.get_all_start_methods():
         return 0  # elsewhere each process would read the corpus anew
     if asked is not None:
         return asked
-    return 0 if device.type == "cpu" else min(MOST_WORKERS, max(0, len(os.sched_getaffinity(0)) - 1))
+    if device.type != "cuda":
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, cores - 1)
 
 
 class Feed:

@@ -55,7 +55,7 @@ def test_a_run_is_the_same_whoever_makes_its_batches(tmp_path):
 
 
 def test_a_cpu_is_left_alone_unless_asked():
-    assert workers_for(torch.device("cpu")) == 0
+    assert workers_for(torch.device("cpu")) == workers_for(torch.device("mps")) == 0
     if "fork" in multiprocessing.get_all_start_methods():
         assert workers_for(torch.device("cpu"), 3) == 3
         assert workers_for(torch.device("cuda")) >= 0

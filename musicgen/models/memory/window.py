@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 from musicgen.models.base import State
-from musicgen.models.memory.head import Hints
+from musicgen.models.memory.head import LOUDNESS, Hints
 from musicgen.models.memory.inputs import column_sizes, columns
 from musicgen.models.memory.layout import MOST_PARTS, ONSET, MemoryLayout
 from musicgen.models.memory.sources import COUNTS, POINTERS, Recalled, nothing_of, recall
 
 __all__ = ["Foretold", "foretold"]
-
-LOUDNESS = 5
 
 
 @dataclass
