@@ -41,7 +41,7 @@ from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.names import as_called
 from musicgen.sampling.pedal import pedalled
-from musicgen.sampling.voices import has_parts
+from musicgen.sampling.voices import has_parts, is_number
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
@@ -387,7 +387,7 @@ class Composer:
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:
         """The parts that new notes may go to: those named by number; all of them where any is named otherwise."""
-        named = [int(name) - 1 for name in request.tracks if name.isdigit()]
+        named = [int(name) - 1 for name in request.tracks if is_number(name)]
         # Asked for by name or instrument: every part that plays it.
         others = [i for i in range(len(piece.tracks)) if i not in named]
         return named + others if len(named) < len(request.tracks) or not named else named

@@ -67,9 +67,11 @@ def command(piece: str, start: str, **options: Any) -> None:
 
 def _bar(start: str) -> int | None:
     """None for the end, or a bar from 0."""
+    from musicgen.sampling.voices import is_number
+
     if start.lower() == "end":
         return None
-    if not start.isdigit() or int(start) < 1:
+    if not is_number(start) or int(start) < 1:
         raise UsageError(f"--from {start!r} is neither 'end' nor a bar", hint="bars count from 1, as in --from 17")
     return int(start) - 1
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from musicgen.cli.options import (
+    Number,
     json_option,
     limit_options,
     limits_from,
@@ -75,12 +76,8 @@ def fetch(name: str, output: str | None) -> None:
 @click.option("-o", "--output", required=True, type=click.Path(), help="The corpus folder to make.")
 @tokenizer_options
 @click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [one a core]")
-@click.option(
-    "--valid", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for validation."
-)
-@click.option(
-    "--test", type=click.FloatRange(0, 0.5), default=0.05, show_default=True, help="Share of works for testing."
-)
+@click.option("--valid", type=Number(0, 0.5), default=0.05, show_default=True, help="Share of works for validation.")
+@click.option("--test", type=Number(0, 0.5), default=0.05, show_default=True, help="Share of works for testing.")
 @click.option(
     "--works-by", type=click.Choice(["file", "folder"]), default="file", show_default=True, help="What one work is."
 )

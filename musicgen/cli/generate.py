@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import device_option, json_option, overwrite_option, sampling_options, study_options
+from musicgen.cli.options import Number, device_option, json_option, overwrite_option, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import run_files
 
@@ -15,7 +15,7 @@ __all__ = ["command"]
 
 
 @click.command("generate")
-@click.option("--tempo", type=click.FloatRange(4, 1000), default=120.0, show_default=True, help="Quarters a minute.")
+@click.option("--tempo", type=Number(4, 1000), default=120.0, show_default=True, help="Quarters a minute.")
 @click.option("--meter", default="4/4", show_default=True, help="Such as 3/4 or 6/8.")
 @study_options
 @sampling_options
@@ -31,13 +31,14 @@ def command(tempo: float, meter: str, **options: Any) -> None:
     from musicgen.composer import Source
     from musicgen.io.midi import midi_from_piece
     from musicgen.piece import METER, TEMPO, Piece
+    from musicgen.sampling.voices import is_number
 
     match = re.fullmatch(r"(\d{1,2})/(\d{1,2})", meter)
     numerator, denominator = (int(part) for part in match.groups()) if match else (0, 0)
     if not 1 <= numerator <= 64 or denominator not in (1, 2, 4, 8, 16, 32, 64):
         raise UsageError(f"{meter!r} is not a meter", hint="write it like 4/4, 3/4 or 6/8")
     request, sampling = split_request(options, start=None)
-    if any(name.isdigit() for name in request.tracks):
+    if any(is_number(name) for name in request.tracks):
         raise UsageError("there are no parts to number yet", hint="name instruments, as in --tracks piano,violin")
     wish = wish_from(options, start=None, piece=None)
     outputs = plan_outputs(

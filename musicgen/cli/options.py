@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
 F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
+    "Number",
     "Failure",
     "device_option",
     "duration",
@@ -95,6 +97,18 @@ def progress_bar(*columns: str) -> Any:
     )
 
 
+class Number(click.FloatRange):
+    """A number within bounds. What is none, or has no end, passes the comparisons of click's own type."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found: float = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return found
+
+
 def duration(text: str | None) -> float | None:
     """Seconds of a duration such as 90, 90s, 10m, 1h30m. Raises UsageError for anything else."""
     if text is None:
@@ -125,10 +139,10 @@ device_option = click.option(
 )
 
 limit_options = _all(
-    click.option("--max-megabytes", type=click.FloatRange(min=0), default=10.0, help="Largest input file.  [10]"),
+    click.option("--max-megabytes", type=Number(min=0), default=10.0, help="Largest input file.  [10]"),
     click.option("--max-notes", type=click.IntRange(min=1), default=200_000, help="Most notes in a file.  [200000]"),
     click.option("--max-tracks", type=click.IntRange(min=1), default=256, help="Most tracks in a file.  [256]"),
-    click.option("--max-hours", type=click.FloatRange(min=0), default=3.0, help="Longest piece.  [3]"),
+    click.option("--max-hours", type=Number(min=0), default=3.0, help="Longest piece.  [3]"),
 )
 
 
@@ -214,7 +228,7 @@ sampling_options = _all(
     click.option("--bars", type=click.IntRange(1, 1000), default=8, show_default=True, help="Whole new bars."),
     click.option(
         "--seconds",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Number(min=0, min_open=True),
         default=None,
         help="New music in seconds, in place of --bars.",
     ),
@@ -229,7 +243,7 @@ sampling_options = _all(
     click.option(
         "-t",
         "--temperature",
-        type=float,
+        type=Number(),
         default=0.7,
         show_default=True,
         help="Below 1 safer, above 1 bolder; 0 always takes the likeliest.",
@@ -243,18 +257,22 @@ sampling_options = _all(
     ),
     click.option("--top-k", type=int, default=0, show_default=True, help="Choose among the k likeliest; 0: all."),
     click.option(
-        "--top-p", type=float, default=0.95, show_default=True, help="Choose among the likeliest steps that sum to p."
+        "--top-p",
+        type=Number(),
+        default=0.95,
+        show_default=True,
+        help="Choose among the likeliest steps that sum to p.",
     ),
     click.option(
         "--min-p",
-        type=float,
+        type=Number(),
         default=0.0,
         show_default=True,
         help="Drop what is less likely than p times the likeliest.",
     ),
     click.option(
         "--repetition-penalty",
-        type=float,
+        type=Number(),
         default=1.0,
         show_default=True,
         help="Above 1 makes recent tokens less likely.",

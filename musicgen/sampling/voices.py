@@ -12,12 +12,21 @@ from musicgen.piece import Piece
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.tokenizers.parts import MOST_PARTS, Voice, voices_of
 
-__all__ = ["has_parts", "open_voices", "part_pitches", "program_of", "voice_polyphony"]
+__all__ = ["has_parts", "is_number", "open_voices", "part_pitches", "program_of", "voice_polyphony"]
 
 # A line may overlap itself a little and is a line still: a slur, one double stop in a movement.
 LINE_OVERLAP = 0.03
 KIT_NOTES = 24  # drum notes that say which kit it is
 REACH = 5  # semitones past what a part has played
+
+
+def is_number(text: str) -> bool:
+    """Whether these are the digits 0 to 9: others, such as a raised two, make no number.
+
+    >>> is_number("12"), is_number("²"), is_number("-1")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit()
 
 
 def has_parts(tokenizer: Any) -> bool:
@@ -67,14 +76,14 @@ def _asked(name: str, piece: Piece, voices: list[Voice]) -> list[int]:
     tracks = _named(name, piece)
     if tracks:
         return [n for n, voice in enumerate(voices) if set(voice.tracks) & set(tracks)]
-    if name.isdigit():
+    if is_number(name):
         program_of(name, piece)  # there is no such part: the error says so
     value = find_program(name)
     return [n for n, voice in enumerate(voices) if voice.program == value]
 
 
 def _named(name: str, piece: Piece) -> list[int]:
-    if name.isdigit():
+    if is_number(name):
         return [int(name) - 1] if 1 <= int(name) <= len(piece.tracks) else []
     return [n for n, track in enumerate(piece.tracks) if track.name and track.name.lower() == name.lower()]
 
@@ -90,7 +99,7 @@ def _name(piece: Piece, voice: Voice) -> str:
 
 def program_of(name: str, piece: Piece) -> int:
     """The program value of a part given by number or name, or of an instrument. UsageError where there is none."""
-    if name.isdigit():
+    if is_number(name):
         if not 1 <= int(name) <= len(piece.tracks):
             raise UsageError(
                 f"there is no part {name}", hint=f"parts are 1 to {len(piece.tracks)}; see `musicgen inspect`"
