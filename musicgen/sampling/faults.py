@@ -105,7 +105,7 @@ def faults(new: Stretch, before: Stretch, *, asked: frozenset[int] | None = None
     ratio = (len(new.notes) / new.bars) / max(kept.sum() / before.bars, 1e-9)
     if kept.sum() >= FEWEST_NOTES and not 0.5 <= ratio <= 2:
         found.append("twice as many notes" if ratio > 1 else "half as many notes")
-    if abs(_loudness(new) - _loudness(_last(before, 8))) > LOUDER:
+    if abs(_loudness(new) - _loudness(_last(before, 8), asked)) > LOUDER:
         found.append("another loudness")
     if _growth(new, before) > WIDER:
         found.append("a wider range")
@@ -190,8 +190,12 @@ def _polyphony(s: Stretch) -> float:
     return float(s.notes["duration"][~s.drum].sum() / max(1.0, s.bars * s.bar_length))
 
 
-def _loudness(s: Stretch) -> float:
-    return float(s.notes["velocity"].mean()) if len(s.notes) else 0.0
+def _loudness(s: Stretch, parts: frozenset[int] | None = None) -> float:
+    """The mean velocity, of some parts where they are named and play, else of all."""
+    velocity = s.notes["velocity"]
+    own = velocity if parts is None else velocity[np.isin(s.part, sorted(parts))]
+    own = own if len(own) else velocity
+    return float(own.mean()) if len(own) else 0.0
 
 
 def _growth(new: Stretch, before: Stretch) -> float:

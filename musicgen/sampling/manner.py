@@ -6,6 +6,7 @@ part. Nothing before the cut is touched, and no new note leaves [cut, end).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,10 +101,13 @@ def _everyone_of_late(piece: Piece, plan: Plan) -> np.ndarray:
 def _not_another_loudness(notes: np.ndarray, home: np.ndarray, piece: Piece, plan: Plan) -> None:
     """Move the loudness of all parts in place, where it is far from that of the last bars, to the end of what is near.
 
-    Each part may be as loud as it was, and yet others than of late may play.
+    Each part may be as loud as it was, and yet others than of late may play. Parts that were not asked to don't count.
     """
     mine = home >= 0
-    late = _everyone_of_late(piece, plan)
+    asked = set(np.unique(home[mine]).tolist())
+    if plan.voices and plan.constraints.parts is not None:
+        asked.update(track for number in plan.constraints.parts for track in plan.voices[number].tracks)
+    late = _everyone_of_late(replace(piece, tracks=tuple(piece.tracks[n] for n in sorted(asked))), plan)
     if len(late) < ENOUGH or mine.sum() < ENOUGH:
         return
     off = float(notes["velocity"][mine].mean()) - float(late["velocity"].mean())

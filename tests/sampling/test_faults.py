@@ -89,3 +89,15 @@ def test_the_distance_orders_takes_as_an_ear_would():
     assert distance(before, before) < distance(same_manner, before) < distance(elsewhere, before)
     assert distance(stretch([]), before) > distance(elsewhere, before)
     assert distance(replace(before), before) == distance(before, before)
+
+
+def test_a_soft_part_that_was_asked_to_play_alone_is_as_loud_as_it_was():
+    loud, soft = stretch(line(TUNE, velocity=100)), stretch(line(TUNE, velocity=50), part=1)
+    both = replace(
+        loud,
+        notes=np.concatenate([loud.notes, soft.notes]),
+        part=np.concatenate([loud.part, soft.part]),
+        drum=np.concatenate([loud.drum, soft.drum]),
+    )
+    assert "another loudness" in faults(soft, both)
+    assert faults(soft, both, asked=frozenset({1})) == []

@@ -109,6 +109,9 @@ def test_what_plays_on_alone_is_not_suddenly_soft():
     new = in_the_manner_of(piece, plan, plain(), np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
     late = (100 * len(EIGHTHS) + 50 * 2) / (len(EIGHTHS) + 2)
     assert abs(new["velocity"].mean() - late) <= 12.5
+    alone = make_plan(piece, PARTS, request=Request(start=16, bars=8, tracks=("2",)), context=512)
+    new = in_the_manner_of(piece, alone, plain(), np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
+    assert set(new["velocity"].tolist()) == {50}, "what was asked to play alone keeps its own"
 
 
 # ---- microtiming ---------------------------------------------------------------------------------------
