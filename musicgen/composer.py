@@ -25,7 +25,7 @@ from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
 from musicgen.io.atomic import keep_inputs, write_bytes
 from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
-from musicgen.io.score_text import read_texts
+from musicgen.io.scores.files import read_texts
 from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from musicgen.chords import chord_of, transposed_symbol
 from musicgen.errors import MusicgenError
 
-__all__ = ["BEND", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Track", "notes_array"]
+__all__ = ["BEND", "CHORD", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Track", "notes_array"]
 
 NOTE = np.dtype([("start", "<i8"), ("duration", "<i8"), ("pitch", "u1"), ("velocity", "u1")])
 CONTROL = np.dtype([("tick", "<i8"), ("number", "u1"), ("value", "u1")])
@@ -26,6 +27,8 @@ BEND = np.dtype([("tick", "<i8"), ("value", "<i2")])  # -8192..8191, 0 is the ce
 TEMPO = np.dtype([("tick", "<i8"), ("microseconds", "<i4")])  # microseconds a quarter
 METER = np.dtype([("tick", "<i8"), ("numerator", "u1"), ("denominator", "u1")])
 KEY = np.dtype([("tick", "<i8"), ("fifths", "i1"), ("minor", "?")])  # fifths: -7 (flats) .. 7 (sharps)
+# A chord symbol: root and bass as pitch classes (-1: no chord), a bit a pitch class, and what was written.
+CHORD = np.dtype([("tick", "<i8"), ("root", "i1"), ("bass", "i1"), ("pitches", "<u2"), ("symbol", "<U24")])
 
 DEFAULT_TEMPO = 500_000  # 120 quarters a minute, the default of the MIDI file specification
 MIN_MICROSECONDS, MAX_MICROSECONDS = 60_000, 15_000_000  # 1000 and 4 quarters a minute
@@ -78,9 +81,10 @@ class Piece:
     meters: np.ndarray = field(default_factory=lambda: np.empty(0, METER))
     keys: np.ndarray = field(default_factory=lambda: np.empty(0, KEY))
     warnings: tuple[str, ...] = ()  # named warnings of the reader: "name: what was done"
+    chords: np.ndarray = field(default_factory=lambda: np.empty(0, CHORD))  # symbols of a lead sheet, by tick
 
     def __eq__(self, other: object) -> bool:
-        """The same music: resolution, tracks and maps. Warnings don't count."""
+        """The same music: resolution, tracks and maps. Warnings and chord symbols, which don't sound, don't count."""
         if not isinstance(other, Piece):
             return NotImplemented
         return (
@@ -198,7 +202,11 @@ class Piece:
                 notes = notes.copy()
                 notes["pitch"] = pitch
             tracks.append(replace(track, notes=notes))
-        return replace(self, tracks=tuple(tracks))
+        chords = self.chords.copy()
+        for chord in chords:
+            chord["symbol"] = transposed_symbol(str(chord["symbol"]), semitones)
+            chord["root"], chord["bass"], chord["pitches"] = (chord_of(str(chord["symbol"])) or (-1, -1, 0))[:3]
+        return replace(self, tracks=tuple(tracks), chords=chords)
 
     def validate(self) -> None:
         """Raise MusicgenError unless the invariants of the class hold (ranges, order, durations of 1 or more)."""

@@ -35,7 +35,7 @@ from musicgen.errors import MusicgenError
 from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.atomic import write_bytes
 from musicgen.io.midi import Limits, midi_bytes, piece_from_midi
-from musicgen.io.score_text import read_texts
+from musicgen.io.scores.files import read_texts
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece
 

@@ -14,7 +14,7 @@ import musicgen
 ROOT = Path(musicgen.__file__).parent
 # A module may import from its own level's room and from lower levels.
 LEVELS = {
-    "errors": 0, "piece": 1, "gm": 1, "resources": 1,
+    "errors": 0, "chords": 0, "piece": 1, "gm": 1, "resources": 1,
     "io": 2, "tokenizers": 3, "render": 3, "corpus": 4, "models": 3,
     "recipe": 4, "checkpoint": 5,
     "training": 6, "sampling": 6, "evaluation": 6,

@@ -24,7 +24,7 @@ from musicgen.corpus.split import fingerprint
 from musicgen.errors import MusicgenError, ResourceError, printable
 from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.midi import Limits
-from musicgen.io.score_text import read_texts
+from musicgen.io.scores.files import read_texts
 from musicgen.piece import Piece
 
 __all__ = ["Rejected", "Work", "run_workers"]

@@ -90,7 +90,7 @@ def iter_pieces(path: str | Path, *, limits: Limits | None = None) -> Iterator[t
         if suffix in MIDI_SUFFIXES:
             yield "", read_midi(path, limits=limits)
         elif suffix in SCORE_SUFFIXES:
-            from musicgen.io.score import iter_scores
+            from musicgen.io.scores import iter_scores
 
             for name, result in iter_scores(path, limits=limits):
                 yield "" if name == path.stem else name, result

@@ -29,9 +29,9 @@ def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
 
 def read_score(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
     """The first piece of a MusicXML, kern or ABC file."""
-    from musicgen.io.score import read_score as read_with_music21
+    from musicgen.io.scores import read_score as read_first
 
-    return read_with_music21(Path(path), limits=limits)
+    return read_first(Path(path), limits=limits)
 
 
 def write(piece: Piece, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.io.midi import midi_from_piece
-from musicgen.io.score import read_tune
+from musicgen.io.scores import read_tune
 from musicgen.io.smf import MidiFile
 from musicgen.piece import Piece
 from musicgen.sampling.filters import SamplingSettings

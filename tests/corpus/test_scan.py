@@ -62,6 +62,6 @@ def test_load_dispatches_by_suffix(tmp_path):
 
 def test_the_suffixes_are_those_of_the_score_reader():
     from musicgen import io
-    from musicgen.io import score_text
+    from musicgen.io.scores import files
 
-    assert set(io.SCORE_SUFFIXES) == set(score_text.SCORE_SUFFIXES)
+    assert set(io.SCORE_SUFFIXES) == set(files.SCORE_SUFFIXES)

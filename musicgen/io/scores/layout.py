@@ -1,66 +1,68 @@
 """Where the bars of a score lie, and its maps of tempo, meter and key.
 
 Times are FINE ticks, 10080 a quarter. A part comes as rows by bar; a `Layout` puts bars one after the other
-in playing order, so that bars sung twice cost an index and no copy of a music21 object.
+in playing order, so that bars sung twice cost an index.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from musicgen.io.score_order import JUMPS, Bar, play_order
-from musicgen.piece import KEY, METER, TEMPO
+from musicgen.chords import chord_of
+from musicgen.io.scores.order import JUMPS, Bar, merged, play_order
+from musicgen.piece import CHORD, KEY, METER, TEMPO
 
-__all__ = ["FINE", "Layout", "PartRows", "joined", "rebar"]
+__all__ = ["FINE", "Layout", "PartRows", "Score", "joined", "nominal_meters"]
 
 FINE = 10080  # ticks a quarter
 
 
 @dataclass
 class PartRows:
-    """What one part holds, by bar; times within a bar in FINE ticks."""
+    """What one part holds, by bar; times within a bar in FINE ticks, pitches as they sound."""
 
     name: str = ""
-    program: int | None = None
     instrument: str = ""
-    part_id: str = ""
-    sounding: bool = True
-    starts: list[int] = field(default_factory=list)  # of its bars, as music21 places them
-    end: int = 0
+    program: int | None = None  # as the file says, 0..127
+    is_drum: bool = False
+    bars: list[Bar] = field(default_factory=list)  # the signs of its bars
+    lengths: list[int] = field(default_factory=list)  # of its bars, as they are filled, not as the meter wants
     notes: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # bar, onset, duration, pitch, tie
     levels: list[tuple[int, int, int]] = field(default_factory=list)  # bar, onset, velocity
-    transpositions: list[tuple[int, int]] = field(default_factory=list)  # onset in the part, semitones
-    nominal: dict[int, tuple[int, int]] = field(default_factory=dict)  # bar -> meter
-    keys: list[tuple[int, int, int, bool]] = field(default_factory=list)  # bar, onset, fifths, minor
-    tempos: list[tuple[int, int, int]] = field(default_factory=list)  # bar, onset, microseconds
-    bars: list[Bar] = field(default_factory=list)
+    meters: dict[int, tuple[int, int]] = field(default_factory=dict)  # bar -> the meter that begins there
+    keys: list[tuple[int, int, int, bool]] = field(default_factory=list)  # bar, onset, fifths in concert pitch, minor
+    tempos: list[tuple[int, int, int]] = field(default_factory=list)  # bar, onset, microseconds a quarter
+    chords: list[tuple[int, int, str]] = field(default_factory=list)  # bar, onset, chord symbol such as Bbm7/F
+
+
+@dataclass
+class Score:
+    """What a reader gives: the parts of one piece, and warnings ("name: what was done")."""
+
+    parts: list[PartRows]
+    warnings: list[str] = field(default_factory=list)
 
 
 class Layout:
     """Where bars lie once repeats are written out: bar `order[i]` begins at `start[i]` (FINE ticks)."""
 
     def __init__(self, parts: list[PartRows], warnings: list[str], *, repeats: bool = True) -> None:
-        fullest = max(parts, key=lambda p: len(p.starts))
-        self.n = len(fullest.starts)
-        self.nominal = _nominal(parts, self.n)
-        lengths = np.zeros(self.n, dtype=np.int64)
+        self.n = max(len(p.lengths) for p in parts)
+        self.nominal = nominal_meters(parts, self.n)
+        self.lengths = np.zeros(self.n, dtype=np.int64)
         for part in parts:
-            own = np.diff([*part.starts, part.end])
-            if len(own):
-                final = self.nominal[len(own) - 1]
-                # A last bar may be left incomplete: it still is a whole bar to the meter.
-                own[-1] = max(own[-1], 4 * FINE * final[0] // final[1] if len(own) > 1 else 0)
-            lengths[: len(own)] = np.maximum(lengths[: len(own)], own)
-        self.lengths = lengths
-        if any((np.diff(p.starts) != self.lengths[: len(p.starts) - 1]).any() for p in parts):
+            own = self.lengths[: len(part.lengths)]
+            np.maximum(own, part.lengths, out=own)
+        # A part that ends early says nothing; one that is short in the middle is another matter.
+        if any((np.array(p.lengths[:-1]) != self.lengths[: max(len(p.lengths) - 1, 0)]).any() for p in parts):
             warnings.append("bars: the parts disagree on the length of a bar; the longest one holds")
         self.order = np.arange(self.n)
-        # The signs stand in every part or, in kern and by accident, in only some.
-        signs = max(parts, key=lambda p: sum(bool(b.times) + bool(b.marks) for b in p.bars))
-        if repeats and any(b.times or b.passes or set(b.marks) & set(JUMPS) for b in signs.bars):
-            order, said = play_order(signs.bars + [Bar()] * (self.n - len(signs.bars)))
+        signs = merged([p.bars for p in parts], self.n)
+        if repeats and any(b.times or b.passes or set(b.marks) & set(JUMPS) for b in signs):
+            order, said = play_order(signs)
             self.order = np.array(order, dtype=np.int64)
             warnings += said
         self.start = np.concatenate([[0], np.cumsum(self.lengths[self.order])])
@@ -82,14 +84,29 @@ class Layout:
     def maps(self, parts: list[PartRows]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(tempos, meters, keys) of the piece. Tempi of all parts; keys of the first part in concert pitch."""
         tempos = self._map([row for p in parts for row in p.tempos], TEMPO)
-        concert = next((p for p in parts if p.keys and p.sounding), None)
-        keys = self._map(concert.keys if concert else [], KEY)
+        keys = self._map(next((p.keys for p in parts if p.keys), []), KEY)
+        return tempos, self._meters(), keys
+
+    def _meters(self) -> np.ndarray:
+        """The meter map: a bar that is shorter or longer than its meter says has a meter of its own.
+
+        Two short bars that fill one, as at a repeat that goes back to a pickup, are one bar; a short bar at the
+        very end is an unfilled one.
+        """
         meters: list[tuple[int, int, int]] = []
         current, irregular = None, 0
-        for i, bar in enumerate(self.order.tolist()):
-            length, meter = int(self.lengths[bar]), self.nominal[bar]
-            if not length:
-                continue
+        played = [(i, b) for i, b in enumerate(self.order.tolist()) if self.lengths[b]]
+        lengths = [int(self.lengths[bar]) for _, bar in played]
+        k = 0
+        while k < len(played):
+            (i, bar), length = played[k], lengths[k]
+            meter = self.nominal[bar]
+            full = self._full(bar)
+            k += 1
+            if length < full and k == len(played) and k > 1:
+                length = full
+            elif k > 1 and length < full and length + sum(lengths[k : k + 1]) == full == self._full(played[k][1]):
+                length, k = full, k + 1
             real = meter
             if length * meter[1] != 4 * FINE * meter[0]:
                 told = _as_meter(length, meter[1])
@@ -101,58 +118,35 @@ class Layout:
             current = real if length * real[1] == 4 * FINE * real[0] else None
         if irregular:
             self.warnings.append(f"meters: {irregular} bars have a length that no meter can tell")
-        return tempos, np.array(meters, METER), keys
+        return np.array(meters, METER)
 
-    def _map(self, rows: list[tuple], dtype: np.dtype) -> np.ndarray:
-        """Rows (bar, onset, values..) as a map by tick without repetitions; of several on one tick the last."""
+    def _full(self, bar: int) -> int:
+        numerator, denominator = self.nominal[bar]
+        return 4 * FINE * numerator // denominator
+
+    def chords(self, parts: list[PartRows]) -> np.ndarray:
+        """The chord symbols of all parts by tick (CHORD); of several on one tick the last."""
+        rows = [(*row[:2], *chord) for p in parts for row in p.chords if (chord := chord_of(row[2])) is not None]
+        return self._map(rows, CHORD, repeated=True)
+
+    def _map(self, rows: list[tuple], dtype: np.dtype, *, repeated: bool = False) -> np.ndarray:
+        """Rows (bar, onset, values..) as a map by tick; of several on one tick the last.
+
+        What changes nothing is left out unless it is to be `repeated`.
+        """
         instance, index = self.expand(np.array([r[0] for r in rows], dtype=np.int64))
         pairs = zip(instance.tolist(), index.tolist(), strict=True)
         timed = sorted(((int(self.start[i]) + rows[k][1], *rows[k][2:]) for i, k in pairs), key=lambda row: row[0])
         kept = list({row[0]: row for row in timed}.values())
-        kept = [row for i, row in enumerate(kept) if not i or row[1:] != kept[i - 1][1:]]
+        kept = [row for i, row in enumerate(kept) if repeated or not i or row[1:] != kept[i - 1][1:]]
         return np.array(kept, dtype)
 
 
-def rebar(parts: list[PartRows]) -> None:
-    """Give all parts the same bar lines, in place; for formats where a note may cross them.
-
-    In kern a note or rest of four bars stands in the first of them, and music21 lets the next bar of that part
-    begin at its end. Onsets in the part are right all the same, so each bar begins where the earliest part says.
-    """
-    n = max(len(p.starts) for p in parts)
-    starts = np.min([p.starts for p in parts if len(p.starts) == n], axis=0)
-    starts = np.maximum.accumulate(np.append(starts, max(p.end for p in parts)))
-    nominal = _nominal(parts, n)
-    # A line that every part crosses seems to come late; put it back where the bars around it say.
-    for i in range(n):
-        bar = 4 * FINE * nominal[i][0] // nominal[i][1]
-        for k in range(2, 17):
-            if starts[i + 1] - starts[i] <= bar or i + k > n or nominal[i + k - 1] != nominal[i]:
-                break
-            if starts[i + k] - starts[i] == bar * k:
-                starts[i : i + k] = starts[i] + bar * np.arange(k)
-
-    for part in parts:
-        own = np.array(part.starts, dtype=np.int64)
-
-        def moved(rows: list, own: np.ndarray = own) -> list:
-            onsets = np.array([(r[0], r[1]) for r in rows], dtype=np.int64).reshape(-1, 2)
-            onsets = own[onsets[:, 0]] + onsets[:, 1]
-            bars = np.clip(np.searchsorted(starts[:-1], onsets, side="right") - 1, 0, n - 1)
-            places = zip(bars.tolist(), (onsets - starts[bars]).tolist(), rows, strict=True)
-            return [(bar, onset, *row[2:]) for bar, onset, row in places]
-
-        part.notes, part.levels = moved(part.notes), moved(part.levels)
-        part.keys, part.tempos = moved(part.keys), moved(part.tempos)
-        part.starts, part.end = starts[:-1].tolist(), int(starts[-1])
-        part.bars += [Bar() for _ in range(n - len(part.bars))]
-
-
-def _nominal(parts: list[PartRows], n: int) -> list[tuple[int, int]]:
+def nominal_meters(parts: Sequence[PartRows], n: int) -> list[tuple[int, int]]:
     """The meter in force at each bar: the first part's that says so."""
     changes: dict[int, tuple[int, int]] = {}
     for part in reversed(parts):
-        changes.update(part.nominal)
+        changes.update(part.meters)
     meters, current = [], (4, 4)
     for bar in range(n):
         current = changes.get(bar, current)

@@ -12,9 +12,8 @@ import pytest
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.score import read_score, read_scores
-from musicgen.io.score_names import program_for
-from musicgen.io.score_order import Bar, play_order
+from musicgen.io.scores import read_score, read_scores
+from musicgen.io.scores.names import program_for
 
 LIEDER = Path("../shared/data/openscore_lieder")
 
@@ -125,30 +124,6 @@ def test_da_capo_al_fine(tmp_path):
     assert [pitch for _, _, pitch in rows(piece)] == [60, 62, 60]
 
 
-@pytest.mark.parametrize(
-    ("bars", "order"),
-    [
-        ([Bar(start=True), Bar(times=2), Bar()], [0, 1, 0, 1, 2]),
-        ([Bar(), Bar(times=3)], [0, 1, 0, 1, 0, 1]),
-        ([Bar(times=2), Bar(times=2), Bar(times=2)], [0, 0, 1, 1, 2, 2]),
-        ([Bar(), Bar(passes=frozenset({1, 2}), times=3), Bar(passes=frozenset({3}))], [0, 1, 0, 1, 0, 2]),
-        ([Bar(), Bar(passes=frozenset({1}), times=2), Bar()], [0, 1, 0, 2]),
-        ([Bar(), Bar(passes=frozenset({1}), times=2), Bar(passes=frozenset({2}), times=2)], [0, 1, 0, 2]),
-        ([Bar(), Bar(marks=("Segno",)), Bar(marks=("DalSegno",))], [0, 1, 2, 1, 2]),
-        ([Bar(marks=("Coda",)), Bar(marks=("DaCapoAlCoda",)), Bar(marks=("Coda",))], [0, 1, 0, 2]),
-    ],
-)
-def test_playing_order(bars, order):
-    assert play_order(bars) == (order, [])
-
-
-def test_hostile_repeats_stay_bounded():
-    bars = [Bar(start=True) for _ in range(500)] + [Bar(times=2) for _ in range(500)]
-    assert len(play_order(bars)[0]) <= 10 * len(bars)
-    assert play_order([Bar(times=1000)]) == ([0], ["repeats: a section is to sound more than 8 times; left as written"])
-    assert len(play_order([Bar(passes=frozenset(range(1, 1000)), times=2)] * 50)[0]) <= 50 * 10 + 1
-
-
 def test_tempo_dynamics_and_names(tmp_path):
     tempo = '<direction><sound tempo="90"/></direction>'
     forte = "<direction><direction-type><dynamics><f/></dynamics></direction-type></direction>"
@@ -232,7 +207,7 @@ def test_abc_gives_a_piece_a_tune(tmp_path):
     assert first.tempos["microseconds"].tolist() == [400_000]  # 150 quarters a minute
     assert first.n_notes == 2 * 6  # the repeat goes back to the pickup
     assert [p for _, _, p in rows(second)] == [69, 71, 72, 74]
-    assert second.warnings == ("chord_symbols: 1 chord symbols were left out",)
+    assert second.warnings == ("chord_symbols: 1 chord symbols are kept with the piece, not played",)
 
 
 def test_abc_without_meter_counts_in_eighths(tmp_path):

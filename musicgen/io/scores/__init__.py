@@ -1,0 +1,72 @@
+"""MusicXML, Humdrum kern and ABC to pieces.
+
+Conventions: one track a part (the staves of a piano are one part), tied notes are one note, repeats sound as
+often as the score says, bar lines lie where the score has them: a short first bar is a meter of its real
+length. Grace and cue notes are left out with a warning: they have no time of their own. Pitches are sounding
+ones. Chord symbols are kept with the piece, not played. Time is 480 ticks a quarter where that holds every onset
+and duration exactly, else 10080 = 2^5*3^2*5*7, which is exact for 128ths, triplets, quintuplets, septuplets and
+nonuplets; the rest is rounded to it. Velocity follows the last dynamic mark of the part, 72 before the first one.
+
+A file gives pieces that satisfy `Piece.validate`, with named warnings, or raises UnreadableError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from musicgen.errors import UnreadableError
+from musicgen.io.midi import Limits
+from musicgen.io.scores.assembly import assemble
+from musicgen.io.scores.files import SCORE_SUFFIXES, ScoreText, abc_tunes, read_texts
+from musicgen.io.scores.music21_reader import score_of
+from musicgen.piece import Piece
+
+__all__ = ["SCORE_SUFFIXES", "iter_scores", "read_score", "read_scores", "read_tune"]
+
+
+def read_scores(path: str | Path, *, limits: Limits | None = None) -> list[tuple[str, Piece]]:
+    """(name, piece) for each piece in a score file; the name is the file's stem, or a tune's number and title.
+
+    A broken tune among good ones is left out with a warning on the first piece. Raises UnreadableError when
+    nothing can be read.
+    """
+    pieces: list[tuple[str, Piece]] = []
+    broken: list[str] = []
+    for name, result in iter_scores(path, limits=limits):
+        if isinstance(result, Piece):
+            pieces.append((name, result))
+        else:
+            broken.append(f"bad_tune: {name!r} was left out ({result.what})")
+            error = result
+    if not pieces:
+        raise error
+    if broken:
+        name, first = pieces[0]
+        pieces[0] = (name, replace(first, warnings=(*first.warnings, *broken)))
+    return pieces
+
+
+def read_score(path: str | Path, *, limits: Limits | None = None) -> Piece:
+    """The first piece in a score file. Raises UnreadableError."""
+    texts = read_texts(path, limits=limits or Limits())
+    return _piece(texts[0], Path(path), limits or Limits())
+
+
+def read_tune(text: str, *, where: str | Path = "tune.abc", limits: Limits | None = None) -> Piece:
+    """The first tune in ABC text. Raises UnreadableError, which names it `where`."""
+    return _piece(abc_tunes(text, Path(where))[0], Path(where), limits or Limits())
+
+
+def iter_scores(path: str | Path, *, limits: Limits | None = None) -> Iterator[tuple[str, Piece | UnreadableError]]:
+    """Like `read_scores`, one by one: a tune that can't be read comes as its error. At least one item."""
+    for text in read_texts(path, limits=limits or Limits()):
+        try:
+            yield text.name, _piece(text, Path(path), limits or Limits())
+        except UnreadableError as error:
+            yield text.name, error
+
+
+def _piece(source: ScoreText, where: Path, limits: Limits) -> Piece:
+    return assemble(score_of(source, where, limits), where=where, limits=limits)

@@ -1,0 +1,87 @@
+"""From the parts of a score, bar by bar, to a piece: repeats written out, ties joined, ticks chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from musicgen.errors import UnreadableError
+from musicgen.io.midi import Limits
+from musicgen.io.scores.layout import FINE, Layout, PartRows, Score, joined
+from musicgen.io.scores.names import is_high_voice, program_for
+from musicgen.piece import NOTE, Piece, Track
+
+__all__ = ["assemble"]
+
+PLAIN = 480  # ticks a quarter of pieces which that holds exactly
+VELOCITY = 72  # before the first dynamic mark
+
+
+def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
+    """The piece that a score writes down. Raises UnreadableError for one without notes or past `limits`.
+
+    Parts without notes stay, as tracks without notes. Time is 480 ticks a quarter where that holds every onset and
+    duration, else 10080.
+    """
+    parts, warnings = score.parts, list(score.warnings)
+    count = sum(len(p.notes) for p in parts)
+    if not count:
+        raise UnreadableError("has no notes", where=where, hint="check that it is a score with music in it")
+    layout = Layout(parts, warnings)
+    if layout.count(parts) > limits.notes:
+        if count > limits.notes:
+            what = f"has {count:,} notes, the limit is {limits.notes:,}"
+            raise UnreadableError(what, where=where, hint="raise the limit with --max-notes")
+        warnings.append("repeats: with them the score would pass the limit of notes; left as written")
+        layout = Layout(parts, warnings, repeats=False)
+    bass_sings = any(is_high_voice(p.name) for p in parts)
+    tracks = [_track(p, layout, warnings, bass_sings=bass_sings) for p in parts]
+    tempos, meters, keys = layout.maps(parts)
+    chords = layout.chords(parts)
+    written = sum(len(p.chords) for p in parts)
+    if written:
+        warnings.append(f"chord_symbols: {written} chord symbols are kept with the piece, not played")
+    tables, maps = [t.notes for t in tracks], (tempos, meters, keys, chords)
+    times = [table[k] for table in tables for k in ("start", "duration")] + [meters["tick"]]
+    resolution = FINE
+    if all(not (t % (FINE // PLAIN)).any() for t in times):
+        resolution = PLAIN
+        for table in tables:
+            table["start"] //= FINE // PLAIN
+            table["duration"] //= FINE // PLAIN
+        for table in maps:
+            table["tick"] //= FINE // PLAIN
+    piece = Piece(resolution, tuple(tracks), tempos, meters, keys, tuple(dict.fromkeys(warnings)), chords)
+    if piece.seconds > limits.hours * 3600:
+        what = f"lasts {piece.seconds / 3600:.1f} hours, the limit is {limits.hours:g}"
+        raise UnreadableError(what, where=where, hint="raise the limit with --max-hours")
+    piece.validate()
+    return piece
+
+
+def _track(part: PartRows, layout: Layout, warnings: list[str], *, bass_sings: bool) -> Track:
+    names = (part.name, part.instrument)
+    program = 0 if part.is_drum else program_for(names, part.program, bass_sings=bass_sings)
+    rows = np.array(part.notes, dtype=np.int64).reshape(-1, 5)
+    good = (rows[:, 3] >= 0) & (rows[:, 3] <= 127)
+    if not good.all():
+        warnings.append(f"pitches: {int((~good).sum())} notes outside MIDI's pitches were left out")
+    bar, onset, duration, pitch, tie = rows[good].T
+    instance, index = layout.expand(bar)
+    start, duration, pitch, doubled = joined(
+        layout.start[instance] + onset[index], duration[index], pitch[index], tie[index]
+    )
+    if doubled:
+        warnings.append(f"unisons: {doubled} notes that another voice plays too were merged")
+    notes = np.zeros(len(start), NOTE)
+    notes["start"], notes["duration"], notes["pitch"], notes["velocity"] = start, duration, pitch, VELOCITY
+    if part.levels:
+        levels = np.array(part.levels, dtype=np.int64)
+        instance, index = layout.expand(levels[:, 0])
+        when = layout.start[instance] + levels[index, 1]
+        order = np.argsort(when, kind="stable")
+        when, value = when[order], levels[index, 2][order]
+        last = np.searchsorted(when, start, side="right") - 1
+        notes["velocity"] = np.where(last >= 0, value[np.maximum(last, 0)], VELOCITY)
+    return Track(part.name, program, part.is_drum, notes)

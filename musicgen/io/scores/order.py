@@ -1,0 +1,178 @@
+"""The order in which a score's bars sound: repeats, endings, da capo and dal segno.
+
+The readers find the signs, one walk serves them all. Conventions (Gould 2011, "Behind Bars", p. 233 ff.): a repeat
+without a start goes back to the end of the one before it, or of its endings; endings name the passes that they are
+meant for, and a lone first ending is left out the last time; after a jump repeats aren't taken again and only the
+ending of the last pass sounds, up to a fine, or to a coda, from where everything counts again. Every jump is taken
+once. What contradicts itself is left as written, with a warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+__all__ = ["JUMPS", "Bar", "merged", "play_order"]
+
+MAX_TIMES = 8
+MAX_JUMPS = 8
+JUMPS = ("DaCapo", "DaCapoAlFine", "DaCapoAlCoda", "DalSegno", "DalSegnoAlFine", "DalSegnoAlCoda")
+
+
+@dataclass
+class Bar:
+    """The signs of one bar: what lies between two bar lines, or between a bar line and a sign within a bar."""
+
+    start: bool = False  # a repeat starts here
+    times: int = 0  # how often the section that ends here sounds in all; 0 without a sign
+    passes: frozenset[int] = frozenset()  # the passes for which this ending is meant
+    # Segno and Coda stand at the begin of the bar; ToCoda, Fine and JUMPS at its end.
+    marks: tuple[str, ...] = ()
+
+
+def merged(parts: Sequence[Sequence[Bar]], n: int) -> list[Bar]:
+    """The signs of `n` bars over all parts: editions write them in every part, in the first, or in some."""
+    bars = []
+    for i in range(n):
+        all_ = [bars[i] for bars in parts if i < len(bars)]
+        passes = next((bar.passes for bar in all_ if bar.passes), frozenset())
+        marks = tuple(dict.fromkeys(mark for bar in all_ for mark in bar.marks))
+        bars.append(Bar(any(b.start for b in all_), max((b.times for b in all_), default=0), passes, marks))
+    return bars
+
+
+def play_order(bars: Sequence[Bar]) -> tuple[list[int], list[str]]:
+    """Indices of `bars` in playing order, and warnings ("repeats: ..."). Bounded by 2 * MAX_TIMES + 2 per bar.
+
+    >>> play_order([Bar(), Bar(passes=frozenset({1}), times=2), Bar(passes=frozenset({2}))])[0]
+    [0, 1, 0, 2]
+    """
+    written = list(range(len(bars)))
+    if any(bar.times > MAX_TIMES for bar in bars):
+        return written, [f"repeats: a section is to sound more than {MAX_TIMES} times; left as written"]
+    warnings: list[str] = []
+    bars = _with_sound_endings(bars, warnings)
+    jumps = _Jumps(bars, warnings)
+    totals = _totals(bars)
+    order: list[int] = []
+    at, section, nth, in_ending, returning = 0, 0, 1, False, ""
+    while at < len(bars):
+        bar = bars[at]
+        if len(order) > (2 * MAX_TIMES + 2) * len(bars):  # can't happen with sane signs
+            return written, ["repeats: the signs contradict each other; left as written"]
+        if (bar.start and at != section) or (in_ending and not bar.passes):
+            section, nth = at, 1
+        in_ending = bool(bar.passes)
+        if bar.passes and (totals[at] if returning else nth) not in bar.passes:
+            at += 1
+            continue
+        order.append(at)
+        if not returning and bar.times:
+            if nth < max(bar.times if not bar.passes else 0, totals[at]):
+                at, nth, in_ending = section, nth + 1, False
+                continue
+            section, nth = at + 1, 1
+        if returning and jumps.stops(at, returning):
+            break
+        coda = jumps.coda_from(at, returning) if returning else None
+        if coda is not None:
+            at = section = coda
+            nth, in_ending, returning = 1, False, ""
+            continue
+        jump = jumps.take(at)
+        if jump is not None:
+            returning, at = jump
+            section, nth, in_ending = -1, 1, False
+            continue
+        at += 1
+    return order, list(dict.fromkeys(warnings))
+
+
+def _totals(bars: Sequence[Bar]) -> list[int]:
+    """For each bar in an ending how often its section sounds in all; else 0.
+
+    That is the highest pass that it and the endings next to it name, and one more where a repeat follows an
+    ending that no other one takes over from.
+    """
+    totals = [0] * len(bars)
+    for begin, end in _groups(bars):
+        group = bars[begin:end]
+        highest = max(max(bar.passes) for bar in group)
+        lone = all(bar.passes == group[0].passes for bar in group) and any(bar.times for bar in group)
+        totals[begin:end] = [highest + lone] * (end - begin)
+    return totals
+
+
+def _groups(bars: Sequence[Bar]) -> Iterable[tuple[int, int]]:
+    """(first bar, the one behind the last) of endings that stand next to each other."""
+    begin = 0
+    for i in range(len(bars) + 1):
+        if i == len(bars) or not bars[i].passes:
+            if i > begin:
+                yield begin, i
+            begin = i + 1
+
+
+def _with_sound_endings(bars: Sequence[Bar], warnings: list[str]) -> list[Bar]:
+    """The bars without the brackets that nothing leads back from: their music would be lost."""
+    bars = list(bars)
+    for begin, end in _groups(bars):
+        if not any(bar.times or set(bar.marks) & set(JUMPS) for bar in bars[begin:end]):
+            warnings.append("repeats: endings without a repeat sign; left as written")
+            bars[begin:end] = [replace(bar, passes=frozenset()) for bar in bars[begin:end]]
+    return bars
+
+
+class _Jumps:
+    """Where jumps go, and where the music that they come back to ends."""
+
+    def __init__(self, bars: Sequence[Bar], warnings: list[str]) -> None:
+        self.warnings = warnings
+        self.commands: dict[int, str] = {}
+        for i, bar in enumerate(bars):
+            for mark in bar.marks:
+                if mark in JUMPS:
+                    self.commands.setdefault(i, mark)
+        self.places = {
+            name: [i for i, bar in enumerate(bars) if name in bar.marks] for name in ("Segno", "Coda", "ToCoda", "Fine")
+        }
+        codas = self.places["Coda"]
+        if self.commands and not self.places["ToCoda"] and len(codas) > 1:
+            self.places["ToCoda"], self.places["Coda"] = codas[:1], codas[1:]  # two signs: from the first to the second
+        if len(self.commands) > MAX_JUMPS:
+            warnings.append(f"repeats: more than {MAX_JUMPS} da capos and dal segnos; they are left as written")
+            self.commands = {}
+
+    def take(self, at: int) -> tuple[str, int] | None:
+        """(the jump, the bar that it goes to) behind bar `at`, once."""
+        name = self.commands.pop(at, None)
+        if name is None:
+            return None
+        target: int | None = 0
+        if name.startswith("DalSegno"):
+            target = max((i for i in self.places["Segno"] if i <= at), default=None)
+            if target is None:
+                self.warnings.append("repeats: a dal segno has no segno before it; left as written")
+                return None
+        if name.endswith("Coda") and self._coda(target or 0, at) is None:
+            self.warnings.append("repeats: 'al coda' needs the place to leave and a coda behind it; left as written")
+            return None
+        if name.endswith("Fine") and not any(i >= (target or 0) for i in self.places["Fine"]):
+            self.warnings.append("repeats: 'al fine' has no fine; left as written")
+            return None
+        return name, target or 0
+
+    def stops(self, at: int, jump: str) -> bool:
+        """Whether the music ends with bar `at` after `jump`."""
+        return at in self.places["Fine"] and not jump.endswith("Coda")
+
+    def coda_from(self, at: int, jump: str) -> int | None:
+        """The coda that is left for behind bar `at` after `jump`."""
+        if at not in self.places["ToCoda"] or jump.endswith("Fine"):
+            return None
+        return next((i for i in self.places["Coda"] if i > at), None)
+
+    def _coda(self, target: int, command: int) -> int | None:
+        leave: Iterable[int] = (i for i in self.places["ToCoda"] if target <= i <= command)
+        first = next(iter(leave), None)
+        return None if first is None else next((i for i in self.places["Coda"] if i > first), None)
