@@ -105,7 +105,7 @@ def _facts(path: str, limits: Any) -> dict[str, Any]:
         "notes": piece.n_notes,
         "drum_notes": sum(len(t.notes) for t in piece.tracks if t.is_drum),
         "tracks": tracks,
-        "programs": sorted({t.program for t in piece.tracks if not t.is_drum}),
+        "programs": list(dict.fromkeys(t.program for t in piece.tracks if not t.is_drum)),
         "ticks_per_quarter": piece.ticks_per_quarter,
         "end_tick": piece.end,
         "bars": len(starts) if piece.end else 0,
@@ -113,6 +113,7 @@ def _facts(path: str, limits: Any) -> dict[str, Any]:
         "tempos": [[int(t["tick"]), round(60e6 / int(t["microseconds"]), 3)] for t in piece.tempos],
         "meters": [[int(m["tick"]), f"{m['numerator']}/{m['denominator']}"] for m in piece.meters],
         "keys": [[int(k["tick"]), int(k["fifths"]), "minor" if k["minor"] else "major"] for k in piece.keys],
+        "chords": [[int(c["tick"]), str(c["symbol"])] for c in piece.chords],
         "warnings": list(piece.warnings),
     }
 
