@@ -42,10 +42,9 @@ readme: $(VENV)/installed-dev
 bench: $(VENV)/installed-bench
 	$(BIN)/python pipelines/benchmarks/run_all.py $(if $(QUICK),--quick)
 
+# Everything that can be done to it, as one table; `make torture QUICK=1` does a tenth.
 torture: $(VENV)/installed-dev
-	$(BIN)/python pipelines/torture/midi_oracles.py --limit 1000
-	$(BIN)/python pipelines/torture/continue_many.py
-	$(BIN)/python pipelines/torture/abc_tunes.py --tunes 300
+	$(BIN)/python pipelines/torture $(if $(QUICK),--share 0.1)
 
 # constraints.txt pins what was tested; pyproject.toml alone gives lower bounds.
 $(VENV)/installed: pyproject.toml constraints.txt
