@@ -16,9 +16,9 @@ ROOT = Path(musicgen.__file__).parent
 LEVELS = {
     "errors": 0, "chords": 0, "piece": 1, "gm": 1, "resources": 1,
     "io": 2, "tokenizers": 3, "render": 3, "corpus": 4, "models": 3,
-    "recipe": 4, "checkpoint": 5,
-    "training": 6, "sampling": 6, "evaluation": 6,
-    "composer": 7, "cli": 8, "__main__": 9,
+    "recipe": 4, "runs": 5, "checkpoint": 6,
+    "training": 7, "sampling": 7, "evaluation": 7,
+    "composer": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 MUSIC = ("errors", "piece", "gm", "resources", "io", "tokenizers", "render", "corpus", "recipe")
 

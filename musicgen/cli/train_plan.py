@@ -95,7 +95,7 @@ def check_corpus(recipe: Any, source: Any, corpus: str) -> None:
 
 
 def _check_resumed(recipe: Any, folder: Path, teachers: list[Any]) -> None:
-    from musicgen.checkpoint import has_checkpoint
+    from musicgen.runs.checkpoints import has_checkpoint
 
     if recipe.data.teachers_sha256 != " ".join(teacher.sha256 for teacher in teachers):
         count = len(recipe.data.teachers_sha256.split())
@@ -107,7 +107,7 @@ def _check_resumed(recipe: Any, folder: Path, teachers: list[Any]) -> None:
 
 def _replaces(folder: Path, *, overwrite: bool) -> bool:
     """Whether a run lies in the folder that is to be replaced. Raises UsageError where the folder can't be used."""
-    from musicgen.checkpoint import has_checkpoint
+    from musicgen.runs.checkpoints import has_checkpoint
 
     if not folder.exists():
         return False

@@ -15,12 +15,13 @@ from typing import Any
 
 import torch
 
-from musicgen.checkpoint import has_checkpoint, load_carried, load_checkpoint, model_for, save_checkpoint, save_run
+from musicgen.checkpoint import model_for, save_run
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
 from musicgen.models.following import scored_targets
 from musicgen.recipe import Recipe, recipe_toml
+from musicgen.runs.checkpoints import has_checkpoint, load_carried, load_checkpoint, save_checkpoint
 from musicgen.training.batches import TokenSource, validation_windows
 from musicgen.training.calibration import around, fitted
 from musicgen.training.feed import workers_for

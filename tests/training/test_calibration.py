@@ -12,11 +12,12 @@ from step_kinds import KINDS, build, some
 from torch.nn import functional as F
 from training_tunes import REMI, Tunes, log, recipe
 
-from musicgen.checkpoint import load_run, sha256
+from musicgen.checkpoint import load_run
 from musicgen.errors import UnreadableError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.models.following import following_of
 from musicgen.recipe import AugmentSettings
+from musicgen.runs.files import sha256
 from musicgen.training.calibration import LEAST, MOST, around, fitted
 from musicgen.training.loop import train
 
