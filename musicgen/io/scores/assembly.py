@@ -67,11 +67,17 @@ def _track(part: PartRows, layout: Layout, warnings: list[str], *, bass_sings: b
     good = (rows[:, 3] >= 0) & (rows[:, 3] <= 127)
     if not good.all():
         warnings.append(f"pitches: {int((~good).sum())} notes outside MIDI's pitches were left out")
+    places = np.flatnonzero(good)
     bar, onset, duration, pitch, tie = rows[good].T
     instance, index = layout.expand(bar)
-    start, duration, pitch, doubled = joined(
+    if part.only:
+        nths = zip(places[index].tolist(), layout.passes[instance].tolist(), strict=True)
+        sounds = np.array([nth in part.only.get(row, (nth,)) for row, nth in nths], dtype=bool)
+        instance, index = instance[sounds], index[sounds]
+    start, duration, pitch, kept, doubled = joined(
         layout.start[instance] + onset[index], duration[index], pitch[index], tie[index]
     )
+    sources = places[index[kept]].tolist()
     if doubled:
         warnings.append(f"unisons: {doubled} notes that another voice plays too were merged")
     notes = np.zeros(len(start), NOTE)
@@ -84,4 +90,7 @@ def _track(part: PartRows, layout: Layout, warnings: list[str], *, bass_sings: b
         when, value = when[order], levels[index, 2][order]
         last = np.searchsorted(when, start, side="right") - 1
         notes["velocity"] = np.where(last >= 0, value[np.maximum(last, 0)], VELOCITY)
+    if part.velocities:
+        own = np.array([part.velocities.get(row, 0) for row in sources], dtype=np.uint8)
+        notes["velocity"] = np.where(own > 0, own, notes["velocity"])
     return Track(part.name, program, part.is_drum, notes)

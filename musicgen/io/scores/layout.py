@@ -36,6 +36,8 @@ class PartRows:
     keys: list[tuple[int, int, int, bool]] = field(default_factory=list)  # bar, onset, fifths in concert pitch, minor
     tempos: list[tuple[int, int, int]] = field(default_factory=list)  # bar, onset, microseconds a quarter
     chords: list[tuple[int, int, str]] = field(default_factory=list)  # bar, onset, chord symbol such as Bbm7/F
+    velocities: dict[int, int] = field(default_factory=dict)  # of single notes, by their place in `notes`
+    only: dict[int, frozenset[int]] = field(default_factory=dict)  # passes in which a note sounds, likewise
 
 
 @dataclass
@@ -59,11 +61,13 @@ class Layout:
         # A part that ends early says nothing; one that is short in the middle is another matter.
         if any((np.array(p.lengths[:-1]) != self.lengths[: max(len(p.lengths) - 1, 0)]).any() for p in parts):
             warnings.append("bars: the parts disagree on the length of a bar; the longest one holds")
-        self.order = np.arange(self.n)
+        self.order, self.passes = np.arange(self.n), np.ones(self.n, dtype=np.int64)
         signs = merged([p.bars for p in parts], self.n)
+        self.within = [bar.within for bar in signs]
         if repeats and any(b.times or b.passes or set(b.marks) & set(JUMPS) for b in signs):
-            order, said = play_order(signs)
-            self.order = np.array(order, dtype=np.int64)
+            passes: list[int] = []
+            order, said = play_order(signs, passes)
+            self.order, self.passes = np.array(order, dtype=np.int64), np.array(passes, dtype=np.int64)
             warnings += said
         self.start = np.concatenate([[0], np.cumsum(self.lengths[self.order])])
         self.warnings = warnings
@@ -103,6 +107,8 @@ class Layout:
             meter = self.nominal[bar]
             full = self._full(bar)
             k += 1
+            while k < len(played) and played[k][1] == played[k - 1][1] + 1 and self.within[played[k][1]]:
+                length, k = length + lengths[k], k + 1  # what a sign within a measure had cut
             if length < full and k == len(played) and k > 1:
                 length = full
             elif k > 1 and length < full and length + sum(lengths[k : k + 1]) == full == self._full(played[k][1]):
@@ -166,25 +172,35 @@ def _as_meter(length: int, denominator: int) -> tuple[int, int] | None:
 
 def joined(
     start: np.ndarray, duration: np.ndarray, pitch: np.ndarray, tie: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Notes by (start, pitch) with ties joined and unisons merged into the longest; how many were merged."""
-    order = np.lexsort((pitch, start))
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Notes by (start, pitch) with ties joined and unisons merged into the longest.
+
+    Gives start, duration, pitch, which of the given notes each was, and how many unisons were merged.
+    """
+    order = np.lexsort((-duration, pitch, start))
     start, duration, pitch, tie = start[order], duration[order].copy(), pitch[order], tie[order]
     keep = np.ones(len(start), dtype=bool)
-    waiting: dict[tuple[int, int], int] = {}  # (pitch, end) of a tied note -> its row
+    waiting: dict[tuple[int, int], list[int]] = {}  # (pitch, end) of tied notes -> their rows
+    reached: dict[tuple[int, int], int] = {}  # (pitch, start) of a note that was joined -> the row that it went to
+    doubled = 0
     for i in np.flatnonzero(tie).tolist():
         begin, kind, p = int(start[i]), int(tie[i]), int(pitch[i])
-        row = waiting.pop((p, begin), None) if kind > 1 else None
-        if row is None:
-            row = i
-        else:
-            duration[row] += duration[i]
-            keep[i] = False
+        row = i
+        if kind > 1:
+            tied = waiting.get((p, begin))
+            if tied:
+                row = tied.pop(0)
+            elif (p, begin) in reached:  # a second voice comes to the same tied note
+                row, doubled = reached[p, begin], doubled + 1
+            if row != i:
+                keep[i] = False
+                duration[row] = max(int(duration[row]), begin + int(duration[i]) - int(start[row]))
+                reached[p, begin] = row
         if kind < 3:
-            waiting[p, begin + int(duration[i])] = row
-    start, duration, pitch = start[keep], duration[keep], pitch[keep]
-    order = np.lexsort((-duration, pitch, start))
-    start, duration, pitch = start[order], duration[order], pitch[order]
+            waiting.setdefault((p, int(start[row] + duration[row])), []).append(row)
+    start, duration, pitch, order = start[keep], duration[keep], pitch[keep], order[keep]
+    by = np.lexsort((-duration, pitch, start))
+    start, duration, pitch, order = start[by], duration[by], pitch[by], order[by]
     first = np.ones(len(start), dtype=bool)
     first[1:] = (start[1:] != start[:-1]) | (pitch[1:] != pitch[:-1])
-    return start[first], duration[first], pitch[first], int((~first).sum())
+    return start[first], duration[first], pitch[first], order[first], doubled + int((~first).sum())

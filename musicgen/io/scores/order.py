@@ -1,10 +1,11 @@
 """The order in which a score's bars sound: repeats, endings, da capo and dal segno.
 
 The readers find the signs, one walk serves them all. Conventions (Gould 2011, "Behind Bars", p. 233 ff.): a repeat
-without a start goes back to the end of the one before it, or of its endings; endings name the passes that they are
-meant for, and a lone first ending is left out the last time; after a jump repeats aren't taken again and only the
-ending of the last pass sounds, up to a fine, or to a coda, from where everything counts again. Every jump is taken
-once. What contradicts itself is left as written, with a warning.
+without a start goes back to the end of the one before it, or of its endings, or to where its movement begins; endings
+name the passes that they are meant for, a pass that none names takes the one before it, and a lone first ending is
+left out the last time; after a jump repeats aren't taken again and only the ending of the last pass sounds, up to a
+fine, or to a coda, from where everything counts again. Every jump is taken once, and what stands behind it, past a
+fine or not, follows: a file may hold several movements. What contradicts itself is left as written, with a warning.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["JUMPS", "Bar", "merged", "play_order"]
+__all__ = ["JUMPS", "MAX_TIMES", "Bar", "merged", "play_order"]
 
-MAX_TIMES = 8
-MAX_JUMPS = 8
+MAX_TIMES = 16
+MAX_JUMPS = 16
 JUMPS = ("DaCapo", "DaCapoAlFine", "DaCapoAlCoda", "DalSegno", "DalSegnoAlFine", "DalSegnoAlCoda")
 
 
@@ -26,8 +27,10 @@ class Bar:
     start: bool = False  # a repeat starts here
     times: int = 0  # how often the section that ends here sounds in all; 0 without a sign
     passes: frozenset[int] = frozenset()  # the passes for which this ending is meant
-    # Segno and Coda stand at the begin of the bar; ToCoda, Fine and JUMPS at its end.
+    # Begin (of a movement), Segno and Coda stand at the begin of the bar; ToCoda, Fine and JUMPS at its end.
     marks: tuple[str, ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()  # (mark, name): which segno or coda of several is meant
+    within: bool = False  # goes on within the measure of the bar before
 
 
 def merged(parts: Sequence[Sequence[Bar]], n: int) -> list[Bar]:
@@ -37,17 +40,22 @@ def merged(parts: Sequence[Sequence[Bar]], n: int) -> list[Bar]:
         all_ = [bars[i] for bars in parts if i < len(bars)]
         passes = next((bar.passes for bar in all_ if bar.passes), frozenset())
         marks = tuple(dict.fromkeys(mark for bar in all_ for mark in bar.marks))
-        bars.append(Bar(any(b.start for b in all_), max((b.times for b in all_), default=0), passes, marks))
+        labels = tuple(dict.fromkeys(label for bar in all_ for label in bar.labels))
+        start, times = any(b.start for b in all_), max((b.times for b in all_), default=0)
+        bars.append(Bar(start, times, passes, marks, labels, any(b.within for b in all_)))
     return bars
 
 
-def play_order(bars: Sequence[Bar]) -> tuple[list[int], list[str]]:
-    """Indices of `bars` in playing order, and warnings ("repeats: ..."). Bounded by 2 * MAX_TIMES + 2 per bar.
+def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[list[int], list[str]]:
+    """Indices of `bars` in playing order, and warnings ("repeats: ..."). Bounded by MOST of each bar.
+
+    `passes` is filled with the pass of each: the first time through, the second, ...; after a jump the last one.
 
     >>> play_order([Bar(), Bar(passes=frozenset({1}), times=2), Bar(passes=frozenset({2}))])[0]
     [0, 1, 0, 2]
     """
-    written = list(range(len(bars)))
+    written, times = list(range(len(bars))), [] if passes is None else passes
+    times[:] = [1] * len(bars)
     if any(bar.times > MAX_TIMES for bar in bars):
         return written, [f"repeats: a section is to sound more than {MAX_TIMES} times; left as written"]
     warnings: list[str] = []
@@ -55,28 +63,35 @@ def play_order(bars: Sequence[Bar]) -> tuple[list[int], list[str]]:
     jumps = _Jumps(bars, warnings)
     totals = _totals(bars)
     order: list[int] = []
+    nths: list[int] = []
+    last = [1] * len(bars)  # the pass in which each bar sounded last, jumps aside
     at, section, nth, in_ending, returning = 0, 0, 1, False, ""
     while at < len(bars):
         bar = bars[at]
-        if len(order) > (2 * MAX_TIMES + 2) * len(bars):  # can't happen with sane signs
+        if len(order) > MOST * len(bars):  # can't happen with sane signs
             return written, ["repeats: the signs contradict each other; left as written"]
-        if (bar.start and at != section) or (in_ending and not bar.passes):
+        if ((bar.start or "Begin" in bar.marks) and at != section) or (in_ending and not bar.passes):
             section, nth = at, 1
         in_ending = bool(bar.passes)
         if bar.passes and (totals[at] if returning else nth) not in bar.passes:
             at += 1
             continue
+        if not returning:
+            last[at] = nth
         order.append(at)
+        nths.append(last[at])
         if not returning and bar.times:
             if nth < max(bar.times if not bar.passes else 0, totals[at]):
                 at, nth, in_ending = section, nth + 1, False
                 continue
             section, nth = at + 1, 1
+        after = None
         if returning and jumps.stops(at, returning):
-            break
-        coda = jumps.coda_from(at, returning) if returning else None
-        if coda is not None:
-            at = section = coda
+            after = jumps.behind(at)
+        elif returning:
+            after = jumps.coda_from(at, returning)
+        if after is not None:
+            at = section = after
             nth, in_ending, returning = 1, False, ""
             continue
         jump = jumps.take(at)
@@ -85,7 +100,11 @@ def play_order(bars: Sequence[Bar]) -> tuple[list[int], list[str]]:
             section, nth, in_ending = -1, 1, False
             continue
         at += 1
+    times[:] = nths
     return order, list(dict.fromkeys(warnings))
+
+
+MOST = 2 * MAX_TIMES + MAX_JUMPS
 
 
 def _totals(bars: Sequence[Bar]) -> list[int]:
@@ -114,12 +133,27 @@ def _groups(bars: Sequence[Bar]) -> Iterable[tuple[int, int]]:
 
 
 def _with_sound_endings(bars: Sequence[Bar], warnings: list[str]) -> list[Bar]:
-    """The bars without the brackets that nothing leads back from: their music would be lost."""
+    """The bars without the brackets that nothing leads back from: their music would be lost.
+
+    A pass between those that the endings name, as 2 of "1" and "3", takes the ending before it.
+    """
     bars = list(bars)
     for begin, end in _groups(bars):
         if not any(bar.times or set(bar.marks) & set(JUMPS) for bar in bars[begin:end]):
             warnings.append("repeats: endings without a repeat sign; left as written")
             bars[begin:end] = [replace(bar, passes=frozenset()) for bar in bars[begin:end]]
+            continue
+        named = {nth for bar in bars[begin:end] for nth in bar.passes}
+        # A lone ending under a sign for three times is that of the first and the second.
+        lone = all(bar.passes == bars[begin].passes for bar in bars[begin:end])
+        times = max(bar.times for bar in bars[begin:end]) if lone else 0
+        for nth in range(min(named) + 1, min(max(max(named), times), MAX_TIMES + 1)):
+            if nth not in named:
+                before = max(n for n in named if n < nth)
+                for i in range(begin, end):
+                    if before in bars[i].passes:
+                        bars[i] = replace(bars[i], passes=bars[i].passes | {nth})
+                named.add(nth)
     return bars
 
 
@@ -128,51 +162,65 @@ class _Jumps:
 
     def __init__(self, bars: Sequence[Bar], warnings: list[str]) -> None:
         self.warnings = warnings
+        self.labels = [dict(bar.labels) for bar in bars]
         self.commands: dict[int, str] = {}
         for i, bar in enumerate(bars):
-            for mark in bar.marks:
-                if mark in JUMPS:
-                    self.commands.setdefault(i, mark)
-        self.places = {
-            name: [i for i, bar in enumerate(bars) if name in bar.marks] for name in ("Segno", "Coda", "ToCoda", "Fine")
-        }
+            jumps = [mark for mark in bar.marks if mark in JUMPS]
+            if jumps:  # of two the one that says how far: the other is the same sign, told less of
+                self.commands[i] = max(jumps, key=lambda name: name not in ("DaCapo", "DalSegno"))
+        names = ("Begin", "Segno", "Coda", "ToCoda", "Fine")
+        self.places = {name: [i for i, bar in enumerate(bars) if name in bar.marks] for name in names}
         codas = self.places["Coda"]
         if self.commands and not self.places["ToCoda"] and len(codas) > 1:
             self.places["ToCoda"], self.places["Coda"] = codas[:1], codas[1:]  # two signs: from the first to the second
         if len(self.commands) > MAX_JUMPS:
             warnings.append(f"repeats: more than {MAX_JUMPS} da capos and dal segnos; they are left as written")
             self.commands = {}
+        self.taken = -1  # the bar of the last jump
 
     def take(self, at: int) -> tuple[str, int] | None:
         """(the jump, the bar that it goes to) behind bar `at`, once."""
         name = self.commands.pop(at, None)
         if name is None:
             return None
-        target: int | None = 0
+        target = max((i for i in self.places["Begin"] if i <= at), default=0)
         if name.startswith("DalSegno"):
-            target = max((i for i in self.places["Segno"] if i <= at), default=None)
-            if target is None:
+            segnos = [i for i in self.places["Segno"] if i <= at]
+            label = self.labels[at].get(name)
+            target = max([i for i in segnos if self.labels[i].get("Segno") == label] or segnos, default=-1)
+            if target < 0:
                 self.warnings.append("repeats: a dal segno has no segno before it; left as written")
                 return None
-        if name.endswith("Coda") and self._coda(target or 0, at) is None:
+        if name.endswith("Coda") and not any(
+            self._coda(i, at) is not None for i in self.places["ToCoda"] if target <= i <= at
+        ):
             self.warnings.append("repeats: 'al coda' needs the place to leave and a coda behind it; left as written")
             return None
-        if name.endswith("Fine") and not any(i >= (target or 0) for i in self.places["Fine"]):
+        if name.endswith("Fine") and not any(i >= target for i in self.places["Fine"]):
             self.warnings.append("repeats: 'al fine' has no fine; left as written")
             return None
-        return name, target or 0
+        self.taken = at
+        return name, target
 
     def stops(self, at: int, jump: str) -> bool:
-        """Whether the music ends with bar `at` after `jump`."""
+        """Whether the music that `jump` came back to ends with bar `at`."""
         return at in self.places["Fine"] and not jump.endswith("Coda")
+
+    def behind(self, at: int) -> int:
+        """The bar that follows the end of what a jump came back to: a further movement begins there."""
+        following = max(at, self.taken) + 1
+        self.places["Begin"].append(following)
+        return following
 
     def coda_from(self, at: int, jump: str) -> int | None:
         """The coda that is left for behind bar `at` after `jump`."""
         if at not in self.places["ToCoda"] or jump.endswith("Fine"):
             return None
-        return next((i for i in self.places["Coda"] if i > at), None)
+        return self._coda(at, self.taken)
 
-    def _coda(self, target: int, command: int) -> int | None:
-        leave: Iterable[int] = (i for i in self.places["ToCoda"] if target <= i <= command)
-        first = next(iter(leave), None)
-        return None if first is None else next((i for i in self.places["Coda"] if i > first), None)
+    def _coda(self, leaving: int, command: int) -> int | None:
+        """The coda behind bar `leaving` for a jump in bar `command`: behind both, by its label, else the first."""
+        codas = [i for i in self.places["Coda"] if i > leaving]
+        codas = [i for i in codas if i > command] or codas
+        label = self.labels[leaving].get("ToCoda")
+        return next((i for i in codas if self.labels[i].get("Coda") == label), next(iter(codas), None))
