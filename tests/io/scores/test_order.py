@@ -86,3 +86,10 @@ def test_a_pickup_and_the_bar_that_it_fills_are_one():
 def test_a_short_last_bar_leaves_no_gap_when_it_is_repeated():
     part = PartRows(bars=[Bar(), Bar(times=2)], lengths=[FINE, 3 * FINE], meters={0: (4, 4)})
     assert (Layout([part], []).start // FINE).tolist() == [0, 1, 4, 5, 8]
+
+
+def test_an_order_that_the_file_lists_outweighs_the_signs():
+    part = PartRows(bars=[Bar(start=True), Bar(times=2), Bar()], lengths=[4 * FINE] * 3)
+    assert Layout([part], []).order.tolist() == [0, 1, 0, 1, 2]
+    assert Layout([part], [], order=[2, 0, 2]).order.tolist() == [2, 0, 2]
+    assert (Layout([part], [], order=[2, 0, 2]).start // FINE).tolist() == [0, 4, 8, 12]
