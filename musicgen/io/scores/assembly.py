@@ -28,7 +28,7 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
     count = sum(len(p.notes) for p in parts)
     if not count:
         raise UnreadableError("has no notes", where=where, hint="check that it is a score with music in it")
-    layout = Layout(parts, warnings)
+    layout = Layout(parts, warnings, order=score.order)
     if layout.count(parts) > limits.notes:
         if count > limits.notes:
             what = f"has {count:,} notes, the limit is {limits.notes:,}"

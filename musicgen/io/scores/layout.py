@@ -15,9 +15,14 @@ from musicgen.chords import chord_of
 from musicgen.io.scores.order import JUMPS, Bar, merged, play_order
 from musicgen.piece import CHORD, KEY, METER, TEMPO
 
-__all__ = ["FINE", "Layout", "PartRows", "Score", "joined", "nominal_meters"]
+__all__ = ["FINE", "VELOCITIES", "Layout", "PartRows", "Score", "joined", "nominal_meters"]
 
 FINE = 10080  # ticks a quarter
+# What dynamic marks mean, for whatever format they are written in.
+VELOCITIES = {
+    "pppp": 10, "ppp": 16, "pp": 33, "p": 49, "mp": 64, "mf": 80, "f": 96, "ff": 112, "fff": 124, "ffff": 127,
+    "fp": 49, "sfp": 49, "pf": 96,
+}  # fmt: skip
 
 
 @dataclass
@@ -46,12 +51,18 @@ class Score:
 
     parts: list[PartRows]
     warnings: list[str] = field(default_factory=list)
+    order: list[int] | None = None  # its bars as they are to sound, where the file lists them; else the signs tell
 
 
 class Layout:
-    """Where bars lie once repeats are written out: bar `order[i]` begins at `start[i]` (FINE ticks)."""
+    """Where bars lie once repeats are written out: bar `order[i]` begins at `start[i]` (FINE ticks).
 
-    def __init__(self, parts: list[PartRows], warnings: list[str], *, repeats: bool = True) -> None:
+    With `order` that is the order; else the signs of the bars say it, and without `repeats` bars sound as written.
+    """
+
+    def __init__(
+        self, parts: list[PartRows], warnings: list[str], *, repeats: bool = True, order: list[int] | None = None
+    ) -> None:
         self.n = max(len(p.lengths) for p in parts)
         self.nominal = nominal_meters(parts, self.n)
         self.lengths = np.zeros(self.n, dtype=np.int64)
@@ -64,10 +75,12 @@ class Layout:
         self.order, self.passes = np.arange(self.n), np.ones(self.n, dtype=np.int64)
         signs = merged([p.bars for p in parts], self.n)
         self.within = [bar.within for bar in signs]
-        if repeats and any(b.times or b.passes or set(b.marks) & set(JUMPS) for b in signs):
+        if order is not None:
+            self.order, self.passes = np.array(order, dtype=np.int64), np.ones(len(order), dtype=np.int64)
+        elif repeats and any(b.times or b.passes or set(b.marks) & set(JUMPS) for b in signs):
             passes: list[int] = []
-            order, said = play_order(signs, passes)
-            self.order, self.passes = np.array(order, dtype=np.int64), np.array(passes, dtype=np.int64)
+            walked, said = play_order(signs, passes)
+            self.order, self.passes = np.array(walked, dtype=np.int64), np.array(passes, dtype=np.int64)
             warnings += said
         self.start = np.concatenate([[0], np.cumsum(self.lengths[self.order])])
         self.warnings = warnings

@@ -16,17 +16,11 @@ import numpy as np
 from musicgen.errors import MusicgenError, UnreadableError
 from musicgen.io.midi import Limits
 from musicgen.io.scores.files import ScoreText
-from musicgen.io.scores.layout import FINE, PartRows, Score, nominal_meters
+from musicgen.io.scores.layout import FINE, VELOCITIES, PartRows, Score, nominal_meters
 from musicgen.io.scores.order import Bar
 from musicgen.piece import MAX_MICROSECONDS, MIN_MICROSECONDS
 
-__all__ = ["VELOCITIES", "score_of"]
-
-VELOCITIES = {
-    "pppp": 10, "ppp": 16, "pp": 33, "p": 49, "mp": 64, "mf": 80, "f": 96, "ff": 112, "fff": 124, "ffff": 127,
-    "fp": 49, "sfp": 49, "pf": 96,
-}  # fmt: skip
-
+__all__ = ["score_of"]
 
 # ---- through music21 -----------------------------------------------------------------------------------
 

@@ -178,3 +178,10 @@ def test_notes_of_one_pass_and_notes_with_a_velocity_of_their_own():
     notes = assemble(Score([part]), where="here", limits=Limits()).tracks[0].notes
     rows = [(int(n["start"]) // 480, int(n["pitch"]), int(n["velocity"])) for n in notes]
     assert rows == [(0, 60, 50), (0, 67, 100), (1, 60, 50), (1, 64, 50), (1, 67, 100)]
+
+
+def test_an_order_that_the_file_lists_outweighs_the_signs():
+    part = PartRows(bars=[Bar(start=True), Bar(times=2), Bar()], lengths=[4 * FINE] * 3)
+    assert Layout([part], []).order.tolist() == [0, 1, 0, 1, 2]
+    assert Layout([part], [], order=[2, 0, 2]).order.tolist() == [2, 0, 2]
+    assert (Layout([part], [], order=[2, 0, 2]).start // FINE).tolist() == [0, 4, 8, 12]
