@@ -33,7 +33,7 @@ from musicgen.models.hardware import INT8_BLOCK, has_int8
 from musicgen.models.head import Linear
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
-from musicgen.resources import bundled_models, run_files
+from musicgen.resources import bundled_models, piece_path, run_files
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
@@ -109,10 +109,14 @@ class Candidate:
 
 
 def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Source:
-    """Read a MIDI file or a score (MusicXML, kern, ABC) to continue it. Raises UnreadableError."""
+    """Read a MIDI file or a score (MusicXML, kern, ABC), or a piece that comes along by its name, to continue it.
+
+    Raises UnreadableError.
+    """
     from musicgen.io import SCORE_SUFFIXES, read_score
 
     limits = limits or Limits()
+    path = piece_path(path)
     name = os.fspath(path)
     data = read_bytes(path, max_megabytes=limits.megabytes)
     text = None

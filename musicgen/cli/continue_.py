@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from musicgen.cli.options import (
     study_options,
 )
 from musicgen.errors import UsageError
-from musicgen.resources import run_files
+from musicgen.resources import piece_path, run_files
 
 __all__ = ["command"]
 
@@ -48,7 +47,7 @@ def command(piece: str, start: str, **options: Any) -> None:
     from musicgen.cli.studying import wish_from
     from musicgen.cli.takes import plan_outputs, run_takes, split_request
 
-    path = _example(piece) or Path(piece)
+    path = piece_path(piece)
     request, sampling = split_request(options, start=_bar(start))
     limits = limits_from(options)
     wish = wish_from(options, start=request.start, piece=path, limits=limits)
@@ -74,12 +73,3 @@ def _bar(start: str) -> int | None:
     if not is_number(start) or int(start) < 1:
         raise UsageError(f"--from {start!r} is neither 'end' nor a bar", hint="bars count from 1, as in --from 17")
     return int(start) - 1
-
-
-def _example(piece: str) -> Path | None:
-    if Path(piece).exists() or "/" in piece or "." in piece:
-        return None
-    from musicgen.resources import resource
-
-    path = resource("corpora", "examples", f"{piece}.mid")
-    return path if path.is_file() else None
