@@ -20,10 +20,11 @@ from musicgen.cli.options import (
     tokenizer_options,
 )
 from musicgen.errors import UsageError
+from musicgen.words import counted
 
 __all__ = ["build_at", "command", "find_corpus", "show_corpus"]
 
-MOST_REJECTED = 20  # rows of the table of rejected files; all are in corpus.json
+MOST_REASONS = 20  # rows of the table of rejected files; all are in corpus.json
 
 
 @click.group("corpus")
@@ -148,7 +149,8 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"corpus": str(folder), **facts})
         return
-    say(f"{folder}: {facts['pieces']:,} pieces, {facts['notes']:,} notes, {facts['tokens']:,} tokens")
+    counts = ", ".join(counted(facts[f"{name}s"], name) for name in ("piece", "note", "token"))
+    say(f"{folder}: {counts}")
     for name in ("train", "valid", "test"):
         counts = facts["splits"][name]
         say(f"  {name:<6}{counts['pieces']:>7,} pieces {counts['notes']:>12,} notes {counts['tokens']:>13,} tokens")
@@ -156,13 +158,17 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     say(f"  tokenizer {facts['tokenizer']['name']} ({settings})")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
     if facts["duplicates"]:
-        say(f"  {len(facts['duplicates'])} duplicates left out")
+        say(f"  {counted(len(facts['duplicates']), 'duplicate')} left out")
     if facts["rejected"]:
-        say(f"  {len(facts['rejected'])} files rejected:")
-        for row in facts["rejected"][:MOST_REJECTED]:
-            say(f"    {row['source']}: {row['reason']}")
-        if len(facts["rejected"]) > MOST_REJECTED:
-            say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
+        say(f"  {counted(len(facts['rejected']), 'file')} rejected:")
+        reasons: dict[str, list[str]] = {}
+        for row in facts["rejected"]:
+            reasons.setdefault(row["reason"], []).append(row["source"])
+        for reason, sources in list(reasons.items())[:MOST_REASONS]:
+            more = "" if len(sources) == 1 else f" and {len(sources) - 1:,} more"
+            say(f"    {sources[0]}{more}: {reason}")
+        if len(reasons) > MOST_REASONS:
+            say(f"    and others, all in {folder / 'corpus.json'}")
 
 
 def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bool) -> Any:

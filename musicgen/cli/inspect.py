@@ -47,6 +47,8 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
 
     For a run, --pictures DIR also shows what it learned and how. It needs matplotlib, the extra `pictures`.
     """
+    from musicgen.io.foreign import refuse_foreign
+
     folder = Path(path)
     if not folder.exists():
         folder = bundled_models().get(path, folder)
@@ -54,6 +56,7 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
         raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
     if pictures and not (folder / "recipe.toml").is_file():
         raise UsageError("--pictures are of a run, and this is no run folder", where=path, hint="name a run folder")
+    refuse_foreign(path)
     if folder.is_dir():
         if (folder / "corpus.json").is_file():
             from musicgen.cli.corpus import show_corpus
