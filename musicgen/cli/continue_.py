@@ -44,8 +44,9 @@ def command(piece: str, start: str, **options: Any) -> None:
     Writes PIECE.continued.mid and a .json with the facts beside it, in the current folder. PIECE may also be the
     name of the example that comes along, schubert-unfinished.
     """
+    from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
-    from musicgen.cli.takes import plan_outputs, run_takes, split_request
+    from musicgen.cli.takes import run_takes, split_request
 
     path = piece_path(piece)
     request, sampling = split_request(options, start=_bar(start))

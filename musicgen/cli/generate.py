@@ -26,8 +26,9 @@ def command(tempo: float, meter: str, **options: Any) -> None:
     """Make new music from nothing, for the instruments that --tracks names (default: piano)."""
     import numpy as np
 
+    from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
-    from musicgen.cli.takes import plan_outputs, run_takes, split_request
+    from musicgen.cli.takes import run_takes, split_request
     from musicgen.composer import Source
     from musicgen.io.midi import midi_from_piece
     from musicgen.piece import METER, TEMPO, Piece

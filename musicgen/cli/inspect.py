@@ -165,8 +165,9 @@ def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any,
     from musicgen.evaluation.pictures import draw_run, refuse_to_replace
     from musicgen.io import read
 
+    music = read(piece, limits=limits) if piece else None
     refuse_to_replace(pictures, overwrite=overwrite, inputs=[*run_files(folder), *([piece] if piece else [])])
-    album = draw_run(run, folder, piece=read(piece, limits=limits) if piece else None)
+    album = draw_run(run, folder, piece=music)
     for line in album.left_out:
         warn(f"left out: {line}")
     return [str(path) for path in album.save(pictures, overwrite=overwrite)]

@@ -81,15 +81,16 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def progress_bar(*columns: str) -> Any:
-    """A rich progress bar on stderr with extra `columns` (field names); silent where stderr is no terminal."""
+def progress_bar(*columns: str, counts: bool = True) -> Any:
+    """A rich progress bar on stderr with extra `columns` (field names), and how many of how many unless these tell it;
+    silent where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        *([MofNCompleteColumn()] if counts else []),
         *(TextColumn(f"{{task.fields[{name}]}}") for name in columns),
         TimeElapsedColumn(),
         console=Console(stderr=True),

@@ -62,10 +62,10 @@ def build_corpus(
     do, UnreadableError when no file is usable. On any error and on Ctrl-C `out` is left as it was.
     """
     settings = settings or BuildSettings()
-    check_target(out, overwrite=settings.overwrite)
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
     spec = _spec(tokenizer)
     files, entries = plan_sources(sources, spec, settings=settings, licences=licences)
+    check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request, before the work
     _keep_sources(out, files)
     jobs = max(1, min(jobs or _cores(), len(files)))
 
