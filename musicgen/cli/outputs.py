@@ -10,7 +10,7 @@ from pathlib import Path
 
 from musicgen.errors import UsageError
 
-__all__ = ["FORMATS", "Outputs", "plan_outputs"]
+__all__ = ["FORMATS", "Outputs", "check_folder", "plan_outputs"]
 
 FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
 SAID = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
@@ -96,7 +96,7 @@ def plan_outputs(
     for name in chosen:
         if name not in FORMATS:
             raise UsageError(f"can't write the format {name!r}", where="--formats", hint=SAID)
-    _check_folder(folder)
+    check_folder(folder)
     outputs = Outputs(folder, stem, tuple(chosen), takes, ours, None if takes == 1 else 1)
     if ours and folder.is_dir():
         outputs = outputs.settled(overwrite=overwrite)
@@ -112,7 +112,7 @@ def _is_format(suffix: str) -> bool:
     return suffix.lower() in (*MIDI_SUFFIXES, *SCORE_SUFFIXES, *FOREIGN_SUFFIXES, ".json", ".txt", ".html")
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     """Raise UsageError where a folder is no folder, or can't be made."""
     there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
     if not there.is_dir():

@@ -122,7 +122,7 @@ def test_a_folder_is_not_made_for_a_request_that_does_not_fit(here):
 def test_a_folder_that_is_a_file(here):
     (here / "file").touch()
     for output in ("file/", "file/take.mid", "file/more/take.mid"):
-        with pytest.raises(UsageError, match="^file: is a file, not a folder; choose another name$"):
+        with pytest.raises(UsageError, match=r"^file: is a file, not a folder; choose another name$"):
             planned(output=output)
 
 
