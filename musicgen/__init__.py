@@ -5,39 +5,55 @@ The public names load on first use, so that `import musicgen` costs almost nothi
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from musicgen.composer import Composer
-    from musicgen.corpus.store import Corpus
-    from musicgen.errors import MusicgenError
-    from musicgen.io import read, write
-    from musicgen.piece import Piece, Track
-    from musicgen.render import render_file
-    from musicgen.training.study import Studying
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["Composer", "Corpus", "MusicgenError", "Piece", "Studying", "Track", "read", "render_file", "write"]
+__all__ = [
+    "Composer",
+    "Corpus",
+    "MusicgenError",
+    "Piece",
+    "Request",
+    "Studying",
+    "Track",
+    "build_corpus",
+    "read",
+    "render_file",
+    "write",
+]
 
 _HOMES = {
     "Composer": "musicgen.composer",
     "Corpus": "musicgen.corpus.store",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
+    "Request": "musicgen.sampling.continuation",
     "Studying": "musicgen.training.study",
     "Track": "musicgen.piece",
+    "build_corpus": "musicgen.corpus.build",
     "read": "musicgen.io",
     "render_file": "musicgen.render",
     "write": "musicgen.io",
 }
 
+# A type checker sees the imports. Were it shown `__getattr__`, too, it would let every misspelt name pass.
+if TYPE_CHECKING:
+    from musicgen.composer import Composer
+    from musicgen.corpus.build import build_corpus
+    from musicgen.corpus.store import Corpus
+    from musicgen.errors import MusicgenError
+    from musicgen.io import read, write
+    from musicgen.piece import Piece, Track
+    from musicgen.render import render_file
+    from musicgen.sampling.continuation import Request
+    from musicgen.training.study import Studying
+else:
+    from importlib import import_module as _load
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'musicgen' has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name in _HOMES:
+            return getattr(_load(_HOMES[name]), name)
+        raise AttributeError(f"module 'musicgen' has no attribute {name!r}")
 
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    def __dir__() -> list[str]:
+        return sorted([*(name for name in globals() if not name.startswith("_load")), *__all__])

@@ -7,12 +7,10 @@ take.save("piece.continued.mid")
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,8 @@ from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
 from musicgen.gm import program_name
 from musicgen.io.atomic import keep_inputs, write_bytes
-from musicgen.io.midi import Limits, midi_from_piece, part_homes, piece_from_midi, read_bytes
-from musicgen.io.scores.files import read_texts
-from musicgen.io.smf import MidiFile, parse_smf, smf_bytes
+from musicgen.io.midi import Limits, part_homes, piece_from_midi
+from musicgen.io.smf import MidiFile, smf_bytes
 from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
@@ -37,10 +34,10 @@ from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.loop import Prompt, per_field, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
-from musicgen.sampling.names import as_called
 from musicgen.sampling.pedal import pedalled
+from musicgen.sampling.source import Source, read_source
 from musicgen.sampling.voices import has_parts, is_number
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
@@ -54,23 +51,6 @@ RETRY = 1_000_003  # from a take's seed to that of its next candidate: far from 
 # Limits guard against strangers' files; what was read may grow by a few bars.
 UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is continued: the file's events, the piece in them, and where they came from."""
-
-    midi: MidiFile
-    piece: Piece
-    name: str
-    sha256: str
-    text: str | None = None  # of an ABC file: its first tune, as it stands there
-    path: Path | None = None  # where it was read from
-
-    @cached_property
-    def heard(self) -> Piece:
-        """The piece as a model is to hear it; see `names.as_called`."""
-        return as_called(self.piece, self.midi)
 
 
 @dataclass(frozen=True)
@@ -106,26 +86,6 @@ class Candidate:
     home: np.ndarray
     faults: tuple[str, ...]
     distance: float  # from the music before the cut; see `faults.distance`
-
-
-def read_source(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Source:
-    """Read a MIDI file or a score (MusicXML, kern, ABC) to continue it. Raises UnreadableError."""
-    from musicgen.io import SCORE_SUFFIXES, read_score
-
-    limits = limits or Limits()
-    name = os.fspath(path)
-    data = read_bytes(path, max_megabytes=limits.megabytes)
-    text = None
-    if Path(name).suffix.lower() in SCORE_SUFFIXES:
-        piece = read_score(path, limits=limits)
-        midi = midi_from_piece(piece)
-        piece = replace(piece_from_midi(midi, where=name, limits=limits), warnings=piece.warnings)
-        if Path(name).suffix.lower() == ".abc":
-            text = read_texts(name, limits=limits)[0].text
-    else:
-        midi = parse_smf(data, where=name, max_tracks=limits.tracks)
-        piece = piece_from_midi(midi, where=name, limits=limits)
-    return Source(midi, piece, Path(name).name, hashlib.sha256(data).hexdigest(), text, Path(path).absolute())
 
 
 def _check_int8(run: Run, device: str) -> None:
@@ -196,21 +156,26 @@ class Composer:
         seed: int = 0,
         count: int = 1,
         studying: Studying | None = None,
-        on_step: Callable[[], None] = lambda: None,
+        on_bars: Callable[[int, int], None] = lambda done, of: None,
     ) -> Iterator[Take]:
         """`count` continuations; take k (from 0) has seed `seed + k` and is the same alone or among others.
 
         First the piece is studied (`Studying`). Of each take several candidates are drawn, with seeds that follow from
         its own, and the best is kept: one that no listener would call broken, and the nearest to the music before the
-        cut. Its facts say what the others were. Raises UsageError for a request that doesn't fit the piece.
+        cut. Its facts say what the others were. `on_bars(done, of)` is told how far the new bars have come, for each
+        drawing anew. Raises UsageError for a request that doesn't fit the piece, at once.
         """
         settings = (sampling or SamplingSettings()).validate()
-        studying = studying or Studying()
+        per_field(settings, self.tokenizer.fields)
         plan = make_plan(source.heard, self.tokenizer, request=request, context=self.model.context)
-        model, study_facts = self._studied(source, plan, request, studying)
-        prompt = self._read(plan, model)
-        for number in range(seed, seed + count):
-            yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_step)
+
+        def drawn() -> Iterator[Take]:
+            model, study_facts = self._studied(source, plan, request, studying or Studying())
+            prompt = self._read(plan, model)
+            for number in range(seed, seed + count):
+                yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_bars)
+
+        return drawn()
 
     def _studied(
         self, source: Source, plan: Plan, request: Request, studying: Studying
@@ -262,7 +227,7 @@ class Composer:
         settings: SamplingSettings,
         seed: int,
         study_facts: dict[str, Any],
-        on_step: Callable[[], None],
+        on_bars: Callable[[int, int], None],
     ) -> Take:
         """The best of a seed's candidates, drawn in lockstep; where all are broken, as many are drawn once more."""
         fewest, most = CANDIDATES
@@ -277,7 +242,7 @@ class Composer:
                 settings=settings,
                 generators=[torch.Generator().manual_seed(number) for number in used],
                 max_steps=plan.max_steps,
-                on_step=on_step,
+                on_step=lambda bars: on_bars(min(bars, plan.bars), plan.bars),
             )
             candidates += [
                 self._candidate(source, plan, request, number, *new_notes(plan, ids, self.tokenizer))

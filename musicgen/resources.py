@@ -6,9 +6,10 @@ beside the package.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-__all__ = ["RUN_FILES", "RUN_FOLDERS", "bundled_models", "resource", "run_files"]
+__all__ = ["RUN_FILES", "RUN_FOLDERS", "bundled_models", "bundled_pieces", "piece_path", "resource", "run_files"]
 
 PACKAGE = Path(__file__).resolve().parent
 # What training writes into a run folder; whatever else lies there is the user's.
@@ -36,6 +37,17 @@ def bundled_models() -> dict[str, Path]:
     """The run folders that come with the package, by name."""
     root = PACKAGE / "pretrained"
     return {p.name: p for p in sorted(root.iterdir()) if (p / "manifest.json").is_file()} if root.is_dir() else {}
+
+
+def bundled_pieces() -> dict[str, Path]:
+    """The pieces that come with the package, by name."""
+    return {path.stem: path for path in sorted(resource("corpora", "examples").glob("*.mid"))}
+
+
+def piece_path(piece: str | os.PathLike[str]) -> Path:
+    """Where a piece lies: a path as it is, or by its name one that comes with the package and no file is called."""
+    path = Path(piece)
+    return path if os.path.lexists(path) else bundled_pieces().get(os.fspath(piece), path)
 
 
 def run_files(where: str | Path) -> list[Path]:

@@ -2,53 +2,62 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
+from musicgen.cli.completion import names_and_files, pieces
+from musicgen.cli.help import Command
 from musicgen.cli.options import (
     device_option,
     json_option,
     limit_options,
     limits_from,
     overwrite_option,
+    parts_option,
     sampling_options,
     study_options,
 )
 from musicgen.errors import UsageError
-from musicgen.resources import run_files
+from musicgen.resources import piece_path, run_files
 
 __all__ = ["command"]
 
 
-@click.command("continue")
-@click.argument("piece", type=click.Path())
+@click.command("continue", cls=Command)
+@click.argument("piece", type=click.Path(), shell_complete=names_and_files(pieces))
 @click.option(
     "--from",
     "start",
     default="end",
     show_default=True,
     metavar="end|BAR",
-    help="Where new music begins; bars count from 1.",
+    help="Where new music begins: where the piece ends, or at a bar, as in --from 17.",
 )
+@sampling_options
+@parts_option
 @study_options
 @click.option("--study-whole", is_flag=True, help="With --from: learn from what lies behind the cut, too.")
-@sampling_options
 @device_option
 @limit_options
 @json_option
 @overwrite_option
 def command(piece: str, start: str, **options: Any) -> None:
-    """Continue PIECE (MIDI, MusicXML, kern or ABC) and keep everything before the cut as it is.
+    """Continue PIECE and keep everything before the cut as it is.
 
-    Writes PIECE.continued.mid and a .json with the facts beside it, in the current folder. PIECE may also be the
-    name of the example that comes along, schubert-unfinished.
+    PIECE is a MIDI file or a score (MusicXML, kern, ABC). Writes PIECE.continued.mid into the current folder, with the
+    facts in a .json beside it; a second try is PIECE.continued.2.mid.
+
+    \b
+    musicgen continue schubert-unfinished    a piece that comes along
+    musicgen continue song.mid --bars 16 -f mid,wav
+    musicgen continue song.mid --tracks Bass,Drums --from 17 -n 3 -o takes/
     """
+    from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
-    from musicgen.cli.takes import plan_outputs, run_takes, split_request
+    from musicgen.cli.takes import run_takes, split_request
 
-    path = _example(piece) or Path(piece)
+    path = piece_path(piece)
     request, sampling = split_request(options, start=_bar(start))
     limits = limits_from(options)
     wish = wish_from(options, start=request.start, piece=path, limits=limits)
@@ -74,12 +83,3 @@ def _bar(start: str) -> int | None:
     if not is_number(start) or int(start) < 1:
         raise UsageError(f"--from {start!r} is neither 'end' nor a bar", hint="bars count from 1, as in --from 17")
     return int(start) - 1
-
-
-def _example(piece: str) -> Path | None:
-    if Path(piece).exists() or "/" in piece or "." in piece:
-        return None
-    from musicgen.resources import resource
-
-    path = resource("corpora", "examples", f"{piece}.mid")
-    return path if path.is_file() else None

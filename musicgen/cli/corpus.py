@@ -7,8 +7,11 @@ from typing import Any
 
 import click
 
+from musicgen.cli.completion import catalogue_names, names_and_files, several_of
+from musicgen.cli.help import Command
 from musicgen.cli.options import (
     Number,
+    Whole,
     json_option,
     limit_options,
     limits_from,
@@ -20,10 +23,11 @@ from musicgen.cli.options import (
     tokenizer_options,
 )
 from musicgen.errors import UsageError
+from musicgen.words import counted
 
 __all__ = ["build_at", "command", "find_corpus", "show_corpus"]
 
-MOST_REJECTED = 20  # rows of the table of rejected files; all are in corpus.json
+MOST_REASONS = 20  # rows of the table of rejected files; all are in corpus.json
 
 
 @click.group("corpus")
@@ -31,7 +35,7 @@ def command() -> None:
     """List, fetch, build and inspect corpora."""
 
 
-@command.command("list")
+@command.command("list", cls=Command, short_help="What can be had: names, sizes, licences.")
 @json_option
 def list_(as_json: bool) -> None:
     """The catalogue: name, pieces, licence, how it is obtained."""
@@ -52,9 +56,9 @@ def _how(entry: Any) -> str:
     return f"comes with {entry.source.package}" if entry.source.kind == "package" else "musicgen corpus fetch"
 
 
-@command.command("fetch")
-@click.argument("name")
-@click.option("-o", "--output", type=click.Path(), default=None, help="The folder to put NAME into; default: a cache.")
+@command.command("fetch", cls=Command, short_help="Download a corpus of the catalogue.")
+@click.argument("name", shell_complete=several_of(catalogue_names))
+@click.option("-o", "--output", type=click.Path(), default=None, metavar="DIR", help="Where to put it.  [a cache]")
 def fetch(name: str, output: str | None) -> None:
     """Download the corpus NAME of the catalogue with git, verified by its commit."""
     from musicgen.corpus.catalog import fetch as download
@@ -71,20 +75,24 @@ def fetch(name: str, output: str | None) -> None:
         say(f"build it: musicgen corpus build {folder} -o {name}-corpus --licence '{entry.licence}'")
 
 
-@command.command("build")
-@click.argument("sources", nargs=-1, required=True)
-@click.option("-o", "--output", required=True, type=click.Path(), help="The corpus folder to make.")
+@command.command("build", cls=Command, short_help="Make a corpus to train on out of music.")
+@click.argument("sources", nargs=-1, required=True, shell_complete=names_and_files(catalogue_names))
+@click.option("-o", "--output", required=True, type=click.Path(), metavar="DIR", help="The corpus folder to make.")
 @tokenizer_options
-@click.option("--jobs", type=click.IntRange(min=1), default=None, help="Worker processes.  [one a core]")
+@click.option("--jobs", type=Whole(min=1), default=None, help="Worker processes.  [one a core]")
 @click.option("--valid", type=Number(0, 0.5), default=0.05, show_default=True, help="Share of works for validation.")
 @click.option("--test", type=Number(0, 0.5), default=0.05, show_default=True, help="Share of works for testing.")
 @click.option(
     "--works-by", type=click.Choice(["file", "folder"]), default="file", show_default=True, help="What one work is."
 )
 @click.option(
-    "--licence", default="unknown", show_default=True, help="Licence of files that aren't from the catalogue."
+    "--licence",
+    default="unknown",
+    show_default=True,
+    metavar="TEXT",
+    help="Licence of files that aren't from the catalogue.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Which works fall into which split.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Which works fall into which split.")
 @limit_options
 @json_option
 @overwrite_option
@@ -132,7 +140,7 @@ def build(
     show_corpus(Path(output), as_json=as_json)
 
 
-@command.command("info")
+@command.command("info", cls=Command, short_help="What a built corpus holds, and what was rejected.")
 @click.argument("folder", type=click.Path())
 @json_option
 def info(folder: str, as_json: bool) -> None:
@@ -148,7 +156,8 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     if as_json:
         print_json({"corpus": str(folder), **facts})
         return
-    say(f"{folder}: {facts['pieces']:,} pieces, {facts['notes']:,} notes, {facts['tokens']:,} tokens")
+    counts = ", ".join(counted(facts[f"{name}s"], name) for name in ("piece", "note", "token"))
+    say(f"{folder}: {counts}")
     for name in ("train", "valid", "test"):
         counts = facts["splits"][name]
         say(f"  {name:<6}{counts['pieces']:>7,} pieces {counts['notes']:>12,} notes {counts['tokens']:>13,} tokens")
@@ -156,13 +165,17 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     say(f"  tokenizer {facts['tokenizer']['name']} ({settings})")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
     if facts["duplicates"]:
-        say(f"  {len(facts['duplicates'])} duplicates left out")
+        say(f"  {counted(len(facts['duplicates']), 'duplicate')} left out")
     if facts["rejected"]:
-        say(f"  {len(facts['rejected'])} files rejected:")
-        for row in facts["rejected"][:MOST_REJECTED]:
-            say(f"    {row['source']}: {row['reason']}")
-        if len(facts["rejected"]) > MOST_REJECTED:
-            say(f"    and {len(facts['rejected']) - MOST_REJECTED} more, all in {folder / 'corpus.json'}")
+        say(f"  {counted(len(facts['rejected']), 'file')} rejected:")
+        reasons: dict[str, list[str]] = {}
+        for row in facts["rejected"]:
+            reasons.setdefault(row["reason"], []).append(row["source"])
+        for reason, sources in list(reasons.items())[:MOST_REASONS]:
+            more = "" if len(sources) == 1 else f" and {len(sources) - 1:,} more"
+            say(f"    {sources[0]}{more}: {reason}")
+        if len(reasons) > MOST_REASONS:
+            say(f"    and others, all in {folder / 'corpus.json'}")
 
 
 def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bool) -> Any:

@@ -7,19 +7,28 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import device_option, json_option, print_json, progress_bar, say
+from musicgen.cli.completion import models, names_and_files, one_of
+from musicgen.cli.help import Command
+from musicgen.cli.options import Whole, device_option, json_option, print_json, progress_bar, say
 from musicgen.errors import UsageError
 
 __all__ = ["command"]
 
 
-@click.command("evaluate")
-@click.argument("run", type=click.Path())
+@click.command("evaluate", cls=Command)
+@click.argument("run", type=click.Path(), shell_complete=names_and_files(models))
 @click.argument("corpus", type=click.Path(), required=False)
-@click.option("--split", default="valid", show_default=True, help="train, valid or test.")
+@click.option(
+    "--split",
+    default="valid",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=one_of("train", "valid", "test"),
+    help="train, valid or test.",
+)
 @click.option(
     "--max-tokens",
-    type=click.IntRange(min=1),
+    type=Whole(min=1),
     default=None,
     help="Score about this many tokens, spread over the split.",
 )

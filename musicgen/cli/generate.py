@@ -7,27 +7,46 @@ from typing import Any
 
 import click
 
-from musicgen.cli.options import Number, device_option, json_option, overwrite_option, sampling_options, study_options
+from musicgen.cli.help import Command
+from musicgen.cli.options import (
+    Number,
+    device_option,
+    instruments_option,
+    json_option,
+    overwrite_option,
+    sampling_options,
+    study_options,
+)
 from musicgen.errors import UsageError
 from musicgen.resources import run_files
 
 __all__ = ["command"]
 
 
-@click.command("generate")
-@click.option("--tempo", type=Number(4, 1000), default=120.0, show_default=True, help="Quarters a minute.")
-@click.option("--meter", default="4/4", show_default=True, help="Such as 3/4 or 6/8.")
-@study_options
+@click.command("generate", cls=Command)
+@click.option(
+    "--tempo", type=Number(4, 1000), default=120, show_default=True, help="Quarter notes a minute, 4 to 1000."
+)
+@click.option("--meter", default="4/4", show_default=True, metavar="N/N", help="Such as 3/4 or 6/8.")
 @sampling_options
+@instruments_option
+@study_options
 @device_option
 @json_option
 @overwrite_option
 def command(tempo: float, meter: str, **options: Any) -> None:
-    """Make new music from nothing, for the instruments that --tracks names (default: piano)."""
+    """Make new music from nothing.
+
+    Writes generated.mid into the current folder, with the facts in a .json beside it; a second try is generated.2.mid.
+
+    \b
+    musicgen generate --tracks violin,cello --meter 3/4 --tempo 90 --key Dm
+    """
     import numpy as np
 
+    from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
-    from musicgen.cli.takes import plan_outputs, run_takes, split_request
+    from musicgen.cli.takes import run_takes, split_request
     from musicgen.composer import Source
     from musicgen.io.midi import midi_from_piece
     from musicgen.piece import METER, TEMPO, Piece

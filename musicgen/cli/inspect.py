@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from musicgen.cli.completion import models, names_and_files, pieces
+from musicgen.cli.help import Command
 from musicgen.cli.options import (
     json_option,
     limit_options,
@@ -19,12 +21,13 @@ from musicgen.cli.options import (
 )
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.resources import bundled_models, run_files
+from musicgen.words import sentence
 
 __all__ = ["command"]
 
 
-@click.command("inspect")
-@click.argument("path", type=click.Path())
+@click.command("inspect", cls=Command)
+@click.argument("path", type=click.Path(), shell_complete=names_and_files(lambda: [*pieces(), *models()]))
 @click.option(
     "--pictures",
     type=click.Path(),
@@ -43,10 +46,12 @@ __all__ = ["command"]
 @json_option
 @overwrite_option
 def command(path: str, pictures: str | None, piece: str | None, as_json: bool, overwrite: bool, **options: Any) -> None:
-    """Tell what is in PATH: a MIDI file or score, a corpus folder, or a run folder.
+    """Tell what is in PATH: a MIDI file or score, a corpus, or a run.
 
     For a run, --pictures DIR also shows what it learned and how. It needs matplotlib, the extra `pictures`.
     """
+    from musicgen.io.foreign import refuse_foreign
+
     folder = Path(path)
     if not folder.exists():
         folder = bundled_models().get(path, folder)
@@ -54,6 +59,7 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
         raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
     if pictures and not (folder / "recipe.toml").is_file():
         raise UsageError("--pictures are of a run, and this is no run folder", where=path, hint="name a run folder")
+    refuse_foreign(path)
     if folder.is_dir():
         if (folder / "corpus.json").is_file():
             from musicgen.cli.corpus import show_corpus
@@ -71,7 +77,7 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
         print_json(facts)
         return
     for line in facts["warnings"]:
-        warn(f"{path}: {line}")
+        warn(f"{path}: {sentence(line)}")
     drums = f", {facts['drum_notes']:,} of them drums" if facts["drum_notes"] else ""
     say(f"{path}: {facts['notes']:,} notes{drums}, {facts['bars']} bars, {facts['seconds']:.1f} s")
     say(f"  {facts['ticks_per_quarter']} ticks a quarter, music ends at tick {facts['end_tick']}")
@@ -162,8 +168,9 @@ def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any,
     from musicgen.evaluation.pictures import draw_run, refuse_to_replace
     from musicgen.io import read
 
+    music = read(piece, limits=limits) if piece else None
     refuse_to_replace(pictures, overwrite=overwrite, inputs=[*run_files(folder), *([piece] if piece else [])])
-    album = draw_run(run, folder, piece=read(piece, limits=limits) if piece else None)
+    album = draw_run(run, folder, piece=music)
     for line in album.left_out:
         warn(f"left out: {line}")
     return [str(path) for path in album.save(pictures, overwrite=overwrite)]

@@ -6,13 +6,16 @@ resources. A command's module is imported when it is called or listed; torch and
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
 import click
 
 from musicgen import __version__
+from musicgen.cli.help import WrongCall
 from musicgen.cli.options import reported
+from musicgen.errors import UsageError
 
 __all__ = ["cli", "main"]
 
@@ -49,21 +52,31 @@ class _Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
+            if ctx.resilient_parsing:  # a shell asks what may come
+                return None, None, args
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            raise click.UsageError(f"no command {args[0]!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            if os.path.isfile(args[0]):
+                raise UsageError(f"no command {args[0]!r}", hint=f"to go on with it: musicgen continue {args[0]}")
+            hint = f"did you mean {near[0]!r}?" if near else f"commands are {', '.join(COMMANDS)}"
+            raise UsageError(f"no command {args[0]!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         with reported():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except click.UsageError as error:
+                raise WrongCall(error) from None
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="musicgen")
 def cli() -> None:
-    """Continue unfinished pieces and train next-note models on MIDI and scores.
+    """Continue unfinished pieces, and train the models that do it on MIDI and scores.
 
-    musicgen continue piece.mid   writes piece.continued.mid, with eight new bars.
+    \b
+    musicgen continue piece.mid            writes piece.continued.mid, with eight new bars
+    musicgen continue schubert-unfinished  the same with the piece that comes along
     """
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from musicgen.cli.completion import models, names_and_files
+from musicgen.cli.help import Command
 from musicgen.cli.options import json_option, print_json, say
 
 __all__ = ["command"]
@@ -16,7 +18,7 @@ def command() -> None:
     """List the models that come along, or show one."""
 
 
-@command.command("list")
+@command.command("list", cls=Command)
 @json_option
 def list_(as_json: bool) -> None:
     """Names, sizes and licences."""
@@ -35,8 +37,8 @@ def list_(as_json: bool) -> None:
         say(f"{card['name']}  {card.get('family', '?')}, {card['megabytes']} MB  {card.get('title', '')}")
 
 
-@command.command("show")
-@click.argument("name")
+@command.command("show", cls=Command, short_help="What a model learned from, its licences and figures.")
+@click.argument("name", shell_complete=names_and_files(models))
 @json_option
 def show(name: str, as_json: bool) -> None:
     """The card of NAME (a model that comes along, or a run folder): data, licences, figures."""

@@ -15,19 +15,24 @@ from typing import Any, TypeVar
 
 import click
 
+from musicgen.cli.completion import DEVICES, TOKENIZERS, instruments, models, names_and_files, one_of, several_of
+from musicgen.cli.help import in_words
 from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 __all__ = [
-    "Number",
     "Failure",
+    "Number",
+    "Whole",
     "device_option",
     "duration",
+    "instruments_option",
     "json_option",
     "limit_options",
     "limits_from",
     "overwrite_option",
+    "parts_option",
     "print_json",
     "progress_bar",
     "reported",
@@ -81,15 +86,16 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def progress_bar(*columns: str) -> Any:
-    """A rich progress bar on stderr with extra `columns` (field names); silent where stderr is no terminal."""
+def progress_bar(*columns: str, counts: bool = True) -> Any:
+    """A rich progress bar on stderr with extra `columns` (field names), and how many of how many unless these tell it;
+    silent where stderr is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        *([MofNCompleteColumn()] if counts else []),
         *(TextColumn(f"{{task.fields[{name}]}}") for name in columns),
         TimeElapsedColumn(),
         console=Console(stderr=True),
@@ -102,11 +108,47 @@ class Number(click.FloatRange):
 
     name = "number"
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "X"
+
+    def _describe_range(self) -> str:
+        return ""  # where bounds are worth telling, the help text tells them
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found: float = super().convert(value, param, ctx)
+        found = float(click.FLOAT.convert(value, param, ctx))
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number", param, ctx)
+        _check_bounds(self, found, value, param, ctx)
         return found
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "whole number"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return "N"
+
+    def _describe_range(self) -> str:
+        return ""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            found = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a whole number", param, ctx)
+        _check_bounds(self, found, value, param, ctx)
+        return found
+
+
+def _check_bounds(
+    kind: Number | Whole, found: float, value: Any, param: click.Parameter | None, ctx: click.Context | None
+) -> None:
+    low, high = kind.min, kind.max
+    below = low is not None and (found <= low if kind.min_open else found < low)
+    if below or (high is not None and found > high):
+        kind.fail(f"{value} is not in the range: give {in_words(low, high, low_open=kind.min_open)}", param, ctx)
 
 
 def duration(text: str | None) -> float | None:
@@ -132,17 +174,22 @@ def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the facts as JSON.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps; auto takes a GPU where it helps."
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    shell_complete=one_of(*DEVICES),
+    help="auto, cpu, cuda or mps; auto takes a GPU where it helps.",
 )
 
 limit_options = _all(
-    click.option("--max-megabytes", type=Number(min=0), default=10.0, help="Largest input file.  [10]"),
-    click.option("--max-notes", type=click.IntRange(min=1), default=200_000, help="Most notes in a file.  [200000]"),
-    click.option("--max-tracks", type=click.IntRange(min=1), default=256, help="Most tracks in a file.  [256]"),
-    click.option("--max-hours", type=Number(min=0), default=3.0, help="Longest piece.  [3]"),
+    click.option("--max-megabytes", type=Number(min=0), default=10.0, help="Size of a file.  [10]"),
+    click.option("--max-notes", type=Whole(min=1), default=200_000, help="Notes in a file.  [200,000]"),
+    click.option("--max-tracks", type=Whole(min=1), default=256, help="Tracks in a file.  [256]"),
+    click.option("--max-hours", type=Number(min=0), default=3.0, help="Length of a piece.  [3]"),
 )
 
 
@@ -155,14 +202,18 @@ def limits_from(options: dict[str, Any]) -> Any:
 
 
 tokenizer_options = _all(
-    click.option("--tokenizer", default=None, help="notes, remi, performance, frames or abc.  [notes]"),
+    click.option(
+        "--tokenizer",
+        default=None,
+        metavar="NAME",
+        shell_complete=one_of(*TOKENIZERS),
+        help="notes, parts, remi, performance, frames or abc.  [notes]",
+    ),
     click.option(
         "--positions", type=click.Choice(["24", "48"]), default=None, help="Grid positions a quarter note.  [24]"
     ),
     click.option("--pedal", is_flag=True, help="The sustain pedal too (performance only)."),
-    click.option(
-        "--frames-per-quarter", type=click.IntRange(1, 48), default=None, help="Frames a quarter note (frames).  [4]"
-    ),
+    click.option("--frames-per-quarter", type=Whole(1, 48), default=None, help="Frames a quarter note (frames).  [4]"),
     click.option(
         "--frame-order",
         type=click.Choice(["descending", "ascending"]),
@@ -171,7 +222,7 @@ tokenizer_options = _all(
     ),
     click.option(
         "--voices",
-        type=click.IntRange(0, 8),
+        type=Whole(0, 8),
         default=None,
         help="Voices of which each frame has one pitch or a rest (frames); 0: frames are sets of pitches.  [0]",
     ),
@@ -207,38 +258,89 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
 study_options = _all(
     click.option(
         "--study",
-        type=click.IntRange(0, 1000),
+        type=Whole(0, 1000),
         default=None,
-        help="Updates by which the model learns from the music before it goes on, at most; 0: none.  [40]",
+        help="Learn from the music first, in at most N small steps; 0: not at all.  [40]",
     ),
     click.option(
         "--study-also",
         multiple=True,
         type=click.Path(),
         metavar="PATH",
-        help="A file or folder of music to learn from, too, such as songs of the same artist; repeatable.",
+        help="Learn from this file or folder, too, such as songs of the same artist; repeatable.",
     ),
+)
+
+# What --tracks means differs: parts of a piece, or instruments for a new one.
+parts_option = click.option(
+    "--tracks",
+    default=None,
+    metavar="PARTS",
+    help="Parts that play on, by commas: numbers or names as `musicgen inspect` tells them, or instruments.",
+)
+instruments_option = click.option(
+    "--tracks",
+    default=None,
+    metavar="NAMES",
+    shell_complete=several_of(instruments),
+    help="Instruments, by commas, such as violin,cello.  [piano]",
 )
 
 sampling_options = _all(
     click.option(
-        "-m", "--model", default="default", show_default=True, help="A run folder, or a model that comes along."
-    ),
-    click.option("-o", "--output", default=None, help="Output file, stem or folder."),
-    click.option("--bars", type=click.IntRange(1, 1000), default=8, show_default=True, help="Whole new bars."),
-    click.option(
-        "--seconds",
-        type=Number(min=0, min_open=True),
+        "-o",
+        "--output",
         default=None,
-        help="New music in seconds, in place of --bars.",
+        metavar="PATH",
+        help="The file to write, such as take.mid or take.wav; or a folder, with a / at its end.",
+        shell_complete=names_and_files(list),
+    ),
+    click.option("--bars", type=Whole(1, 1000), default=8, show_default=True, help="How many new bars; up to 1000."),
+    click.option(
+        "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
     ),
     click.option(
-        "-n",
-        "--takes",
-        type=click.IntRange(1, 10_000),
-        default=1,
+        "-n", "--takes", type=Whole(1, 10_000), default=1, show_default=True, help="How many takes, each another try."
+    ),
+    click.option(
+        "--seed",
+        type=Whole(0, 2**62),
+        default=None,
+        help="Makes takes repeatable; take K has seed N + K - 1.  [drawn, and printed]",
+    ),
+    click.option(
+        "-f",
+        "--formats",
+        default=None,
+        metavar="NAMES",
+        shell_complete=several_of(lambda: ("mid", "wav", "flac", "ogg", "abc")),
+        help="mid, wav, flac or ogg, by commas; abc, where the model writes it.  [mid]",
+    ),
+    click.option("--soundfont", type=click.Path(), default=None, metavar="FILE", help="Sounds for audio: a .sf2 file."),
+    click.option("--only-new", is_flag=True, help="Write the new music alone."),
+    click.option(
+        "-m",
+        "--model",
+        default="default",
         show_default=True,
-        help="How many takes; take k has seed SEED + k - 1.",
+        metavar="RUN",
+        shell_complete=names_and_files(models),
+        help="A model that comes along, or the folder of a run of yours.",
+    ),
+    click.option("--key", default=None, metavar="KEY", help="Keep melodic parts in a key, such as G, Bb or F#m."),
+    click.option(
+        "--pitch-range",
+        default=None,
+        metavar="LO-HI",
+        help="Keep melodic parts between two notes, as in C3-C6 or 48-84; C4 is middle C, 60.",
+    ),
+    click.option("--max-polyphony", type=Whole(min=0), default=0, help="How many notes may sound at once; 0: any."),
+    click.option(
+        "--played",
+        type=click.Choice(["auto", "yes", "no"]),
+        default="auto",
+        show_default=True,
+        help="Whether hands play, off the grid, or it is a score; auto: as the piece is.",
     ),
     click.option(
         "-t",
@@ -246,62 +348,38 @@ sampling_options = _all(
         type=Number(),
         default=0.7,
         show_default=True,
-        help="Below 1 safer, above 1 bolder; 0 always takes the likeliest.",
+        help="Below 1 is safer, above 1 bolder; 0 always takes the likeliest.",
     ),
     click.option(
         "--field-temperature",
         "field_temperatures",
         multiple=True,
-        metavar="FIELD=T",
-        help="A temperature for one field of a step, such as pitch=1.2; may be given for several.",
+        metavar="FIELD=X",
+        help="The same for one side of a note alone, as in pitch=1.2; repeatable.",
     ),
-    click.option("--top-k", type=int, default=0, show_default=True, help="Choose among the k likeliest; 0: all."),
+    click.option(
+        "--top-k", type=int, default=0, show_default=True, metavar="N", help="Choose among the N likeliest; 0: all."
+    ),
     click.option(
         "--top-p",
         type=Number(),
         default=0.95,
         show_default=True,
-        help="Choose among the likeliest steps that sum to p.",
+        help="Choose among the likeliest that are X of all together.",
     ),
     click.option(
         "--min-p",
         type=Number(),
         default=0.0,
         show_default=True,
-        help="Drop what is less likely than p times the likeliest.",
+        help="Leave out what is less likely than X times the likeliest.",
     ),
     click.option(
         "--repetition-penalty",
         type=Number(),
         default=1.0,
         show_default=True,
-        help="Above 1 makes recent tokens less likely.",
+        help="Above 1 makes what was just played less likely.",
     ),
-    click.option(
-        "--seed",
-        type=click.IntRange(0, 2**62),
-        default=None,
-        help="Makes a take repeatable; default: drawn and printed.",
-    ),
-    click.option(
-        "--tracks", default=None, help="Parts to play on: numbers from `inspect`, names or instruments, by commas."
-    ),
-    click.option("--key", default=None, help="Keep melodic parts in a key, such as G, Bb or F#m."),
-    click.option(
-        "--pitch-range", default=None, metavar="LO-HI", help="Keep melodic parts within MIDI pitches, as in 48-84."
-    ),
-    click.option(
-        "--max-polyphony", type=click.IntRange(min=0), default=0, help="Most notes that sound at once; 0: no limit."
-    ),
-    click.option(
-        "--played",
-        type=click.Choice(["auto", "yes", "no"]),
-        default="auto",
-        show_default=True,
-        help="Tell the model that hands play, off the grid, or that it is a score; auto measures the piece.",
-    ),
-    click.option("-f", "--formats", default=None, help="mid, abc, wav, flac, ogg, by commas; default: mid."),
-    click.option("--soundfont", type=click.Path(), default=None, help="SoundFont (.sf2) for audio."),
     click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
-    click.option("--only-new", is_flag=True, help="Write the new music alone."),
 )

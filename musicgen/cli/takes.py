@@ -1,78 +1,18 @@
-"""Writing takes: where they go, in which formats, whole or not at all. Used by `continue` and `generate`."""
+"""Drawing takes and writing them, whole or not at all. Used by `continue` and `generate`."""
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from musicgen.cli.options import print_json, progress_bar, say, warn
+from musicgen.cli.outputs import Outputs
 from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
+from musicgen.words import counted, sentence
 
-__all__ = ["Outputs", "plan_outputs", "run_takes", "split_request"]
-
-FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """The output paths of each take: `files[k][format]`, and `sidecars[k]`."""
-
-    files: tuple[dict[str, Path], ...]
-    sidecars: tuple[Path, ...]
-
-
-def plan_outputs(
-    stem: str,
-    *,
-    output: str | None,
-    formats: str | None,
-    takes: int,
-    overwrite: bool,
-    inputs: Iterable[str | Path | None],
-) -> Outputs:
-    """Decide every output path, and refuse before any work is done where one exists or is one of the `inputs`.
-
-    `output` is a folder (existing, or with a slash at its end), or a file whose suffix, if it is a format, is
-    taken off. Raises UsageError for an unknown format, an existing output, and, whatever is said of overwriting, for
-    one that would replace what is read.
-    """
-    from musicgen.io.atomic import keep_inputs
-
-    folder = Path()
-    chosen = [f.strip().lower().lstrip(".") for f in formats.split(",")] if formats else []
-    if output is not None:
-        path = Path(output)
-        if output.endswith(("/", "\\")) or path.is_dir():
-            folder = path
-        else:
-            folder, stem = path.parent, path.name
-            suffix = path.suffix.lower().lstrip(".").replace("midi", "mid")
-            if suffix in FORMATS:
-                stem = path.name[: -len(path.suffix)]
-                chosen = chosen if suffix in chosen else [suffix, *chosen]
-    chosen = list(dict.fromkeys(chosen)) or ["mid"]
-    for name in chosen:
-        if name not in FORMATS:
-            raise UsageError(f"unknown format {name!r}", hint=f"choose from {', '.join(FORMATS)}")
-    if not folder.is_dir():
-        raise UsageError("no such folder", where=folder, hint="create it first")
-    files, sidecars = [], []
-    for k in range(takes):
-        name = stem if takes == 1 else f"{stem}.{k + 1}"
-        files.append({f: folder / f"{name}.{f}" for f in chosen})
-        sidecars.append(folder / f"{name}.json")
-    paths = [p for f in files for p in f.values()] + sidecars
-    keep_inputs(paths, inputs)
-    if not overwrite:
-        for path in paths:
-            if path.exists():
-                raise UsageError("already exists", where=path, hint="pass --overwrite to replace it")
-    return Outputs(tuple(files), tuple(sidecars))
+__all__ = ["run_takes", "split_request"]
 
 
 def split_request(options: dict[str, Any], *, start: int | None) -> tuple[Any, Any]:
@@ -116,7 +56,8 @@ def run_takes(
 ) -> None:
     """Draw the takes and write their files; `wish` is what the model is to study first.
 
-    Raises CheckError when one still failed its check after all retries.
+    All that is asked is checked, then whether outputs exist, then the work begins. Raises CheckError when a take still
+    failed its check after all retries.
     """
     import torch
 
@@ -125,34 +66,33 @@ def run_takes(
     from musicgen.io.atomic import write_bytes, write_text
     from musicgen.io.midi import piece_from_midi
     from musicgen.io.smf import smf_bytes
-    from musicgen.render import render_file
+    from musicgen.render import check_soundfont, render_file
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
     seed = options["seed"] if options["seed"] is not None else secrets.randbelow(2**31)
     composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
+    if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
+        check_soundfont(options["soundfont"])
     text_source = source_text(composer.tokenizer, source, outputs)
     printed, broken, told = [], 0, set()
-    bar = progress_bar("notes")
-    learning = bar.add_task("learning your piece", total=None, notes="", visible=False)
+    bar = progress_bar("said", counts=False)
+    learning = bar.add_task("learning your piece", total=None, said="", visible=False)
     study = studying(
         wish,
         able=composer.can_study,
         on_update=lambda done, of: bar.update(learning, completed=done, total=of, visible=done < of),
     )
     with bar:
-        task = bar.add_task("takes", total=takes, notes="")
-        steps = 0
+        task = bar.add_task("", total=None, said="")
 
-        def on_step() -> None:
-            nonlocal steps
-            steps += 1
-            if steps % 50 == 0:
-                bar.update(task, notes=f"{steps} steps")
+        def on_bars(done: int, of: int | None) -> None:
+            said = counted(done, "bar") if of is None else f"{done} of {counted(of, 'bar')}"
+            bar.update(task, completed=done, total=of, said=said)
 
         drawn: Any = None
         if text_source is not None:
-            drawn = draw_text(composer, text_source, source, options, request, sampling, seed, on_step)
+            drawn = draw_text(composer, text_source, source, options, request, sampling, seed, on_bars)
         else:
             drawn = composer.takes(
                 source,
@@ -161,12 +101,17 @@ def run_takes(
                 seed=seed,
                 count=takes,
                 studying=study,
-                on_step=on_step,
+                on_bars=on_bars,
             )
+        outputs = outputs.settled(overwrite=overwrite)
+        bar.update(task, description=f"take 1 of {takes}" if takes > 1 else "drawing")
         for k, take in enumerate(drawn):
+            outputs = outputs.settled(overwrite=overwrite, begin=k)  # somebody may have written there meanwhile
+            outputs.folder.mkdir(parents=True, exist_ok=True)
+            facts = {**take.facts, "files": [path.name for path in outputs.files(k).values()]}
             midi = take.only_new if options["only_new"] else take.midi
             # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.
-            for name, path in sorted(outputs.files[k].items(), key=lambda item: item[0] == "mid"):
+            for name, path in sorted(outputs.files(k).items(), key=lambda item: item[0] == "mid"):
                 if name == "abc":
                     write_text(path, take.new_text if options["only_new"] else take.text, overwrite=overwrite)
                 elif name == "mid":
@@ -178,24 +123,20 @@ def run_takes(
                         soundfont=options["soundfont"],
                         overwrite=overwrite,
                     )
-            write_text(
-                outputs.sidecars[k], json.dumps(take.facts, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite
-            )
+            write_text(outputs.sidecar(k), json.dumps(facts, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite)
             broken += bool(take.faults)
-            printed.append(take.facts)
-            for line in take.facts["warnings"]:
+            printed.append(facts)
+            for line in facts["warnings"]:
                 if line not in told:
-                    warn(f"{source.name}: {line}")
+                    warn(f"{source.name}: {sentence(line)}")
                     told.add(line)
             if not options["as_json"]:
-                names = ", ".join(str(p) for p in outputs.files[k].values())
-                bars = take.facts["bars_added"]
-                say(
-                    f"{names}: {take.facts['notes_added']} new notes in {bars} bars "
-                    f"({take.facts['seconds_added']:.1f} s), seed {take.facts['seed']}"
-                )
-            bar.advance(task)
+                names = ", ".join(str(p) for p in outputs.files(k).values())
+                notes, bars = counted(facts["notes_added"], "new note"), counted(facts["bars_added"], "bar")
+                say(f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
+            bar.update(task, description=f"take {min(k + 2, takes)} of {takes}" if takes > 1 else "drawing")
     if options["as_json"]:
         print_json(printed)
     if broken:
-        raise CheckError(f"{broken} of {takes} takes failed their check, as the warnings say", hint="try other seeds")
+        what = f"{broken} of {counted(takes, 'take')} failed the check, as the warnings say"
+        raise CheckError(what, hint="try another --seed")

@@ -20,7 +20,7 @@ def source_text(tokenizer: Any, source: Any, outputs: Any) -> str | None:
     """
     from musicgen.sampling.text import writes_text
 
-    wanted = any("abc" in files for files in outputs.files)
+    wanted = "abc" in outputs.formats
     if not writes_text(tokenizer):
         if wanted:
             raise UsageError(
@@ -42,7 +42,7 @@ def draw_text(
     request: Any,
     sampling: Any,
     seed: int,
-    on_step: Callable[[], None],
+    on_bars: Callable[[int, int | None], None],
 ) -> Iterator[Any]:
     """The takes. A new tune ends where it likes unless --bars is given."""
     from musicgen.gm import key_pitch_classes
@@ -72,7 +72,7 @@ def draw_text(
         sampling=sampling,
         seed=seed,
         count=options["takes"],
-        on_step=on_step,
+        on_step=lambda bars: on_bars(bars, asked.bars),
     )
 
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import click
 
+from musicgen.cli.completion import FAMILIES, SIZES, catalogue_names, models, names_and_files, one_of
+from musicgen.cli.help import Command
 from musicgen.cli.options import (
+    Whole,
     device_option,
     duration,
     json_option,
@@ -23,17 +26,28 @@ from musicgen.cli.options import (
 __all__ = ["command"]
 
 
-@click.command("train")
-@click.argument("corpus", type=click.Path())
-@click.option("-o", "--output", "run", required=True, type=click.Path(), help="The run folder to write.")
+@click.command("train", cls=Command)
+@click.argument("corpus", type=click.Path(), shell_complete=names_and_files(catalogue_names))
+@click.option("-o", "--output", "run", required=True, type=click.Path(), metavar="RUN", help="The run folder to write.")
 @click.option(
     "--model",
     "family",
     default=None,
+    metavar="NAME",
+    shell_complete=one_of(*FAMILIES),
     help="window, cnn, rnn, gru, lstm, cnn-lstm or transformer.  [transformer]",
 )
-@click.option("--preset", "size", default=None, help="tiny, small, medium or large.  [tiny]")
-@click.option("--recipe", "recipe_file", type=click.Path(), default=None, help="A recipe.toml with all settings.")
+@click.option(
+    "--preset",
+    "size",
+    default=None,
+    metavar="SIZE",
+    shell_complete=one_of(*SIZES),
+    help="tiny, small, medium or large.  [tiny]",
+)
+@click.option(
+    "--recipe", "recipe_file", type=click.Path(), default=None, metavar="FILE", help="A recipe.toml with all settings."
+)
 @click.option(
     "--set",
     "changes",
@@ -53,6 +67,7 @@ __all__ = ["command"]
     multiple=True,
     type=click.Path(),
     metavar="RUN",
+    shell_complete=names_and_files(models),
     help="Learn what this run says of each next step, instead of only which one came; repeatable.",
 )
 @click.option(
@@ -60,25 +75,29 @@ __all__ = ["command"]
     "start",
     default=None,
     metavar="RUN",
+    shell_complete=names_and_files(models),
     help="Fine-tune: start from the weights of a run, or of a model that comes along.",
 )
 @tokenizer_options
+@click.option("--steps", type=Whole(min=1), default=None, help="Optimiser steps.  [by the preset; 300 with --from]")
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=None, help="Optimiser steps.  [by the preset; 300 with --from]"
+    "--max-time",
+    default=None,
+    metavar="TIME",
+    help="Stop after this long, such as 10m; the learning rate plans for it.",
 )
-@click.option("--max-time", default=None, help="Stop after this long, such as 10m; the learning rate plans for it.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=None, help="Weights, data order and dropout.  [0]")
+@click.option("--seed", type=Whole(0, 2**31 - 1), default=None, help="Weights, data order and dropout.  [0]")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default=None,
-    help="[auto]: bfloat16 where it helps.",
+    help="What numbers are kept in; auto: bfloat16 where it helps.  [auto]",
 )
 @device_option
 @click.option(
     "--workers",
-    type=click.IntRange(0, 64),
+    type=Whole(0, 64),
     default=None,
     help="Processes that prepare batches.  [none for a CPU, one a core for a GPU]",
 )

@@ -43,9 +43,13 @@ def plan_run(
     from musicgen.training.step import check_request
 
     settle(folder)
-    replaces = not resume and _replaces(folder, overwrite=overwrite)
-    if replaces:
-        refuse_here(folder)
+    refusal = None
+    try:
+        replaces = not resume and _replaces(folder, overwrite=overwrite)
+        if replaces:
+            refuse_here(folder)
+    except UsageError as error:  # what else is wrong with the request is told first
+        replaces, refusal = True, error
     start = None
     if resume:
         recipe = _resumed(folder, options)
@@ -79,6 +83,8 @@ def plan_run(
         if source is not None:
             check_corpus(recipe, source, corpus)
     replaced: frozenset[str] = frozenset()
+    if refusal is not None:
+        raise refusal
     if replaces:
         runs = dict.fromkeys(options["teachers"], "is a teacher")
         if options["start"] is not None:

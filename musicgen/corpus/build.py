@@ -21,6 +21,7 @@ from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
 from musicgen.errors import UnreadableError, UsageError, printable
+from musicgen.io.foreign import PROJECTS
 from musicgen.io.midi import Limits
 from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 
@@ -61,10 +62,10 @@ def build_corpus(
     do, UnreadableError when no file is usable. On any error and on Ctrl-C `out` is left as it was.
     """
     settings = settings or BuildSettings()
-    check_target(out, overwrite=settings.overwrite)
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
     spec = _spec(tokenizer)
     files, entries = plan_sources(sources, spec, settings=settings, licences=licences)
+    check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request, before the work
     _keep_sources(out, files)
     jobs = max(1, min(jobs or _cores(), len(files)))
 
@@ -121,9 +122,9 @@ def plan_sources(
 
     Raises UnreadableError, too, where there is no music.
     """
-    # In a folder a .json is hardly ever music.
+    # In a folder a .json is hardly ever music. What other programs saved can't be read, but shall be told of.
     suffixes = (*MUSIC_SUFFIXES, *FRAME_SUFFIXES) if spec["name"] == "frames" else MUSIC_SUFFIXES
-    files, entries = find_sources(sources, settings=settings, licences=licences, suffixes=suffixes)
+    files, entries = find_sources(sources, settings=settings, licences=licences, suffixes=(*suffixes, *PROJECTS))
     if not files:
         raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(suffixes)}")
     check_reader(file.path for file in files)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from musicgen.errors import MusicgenError, UnreadableError, UsageError
 from musicgen.io import MIDI_SUFFIXES, SCORE_SUFFIXES
+from musicgen.io.foreign import BUNDLES, refuse_foreign, what_is
 from musicgen.io.midi import Limits, read_midi
 from musicgen.piece import Piece
 
@@ -47,7 +48,7 @@ def find_files(
     found: dict[str, Found] = {}  # by real path
     for source in sources:
         path = Path(source)
-        if path.is_dir():
+        if path.is_dir() and not path.name.lower().endswith(BUNDLES):
             head = Path(os.path.realpath(path)).name if label is None else label
             files = [(f"{head}/{below}", file) for below, file in _walk(path, suffixes, recursive)]
         elif os.path.lexists(path):
@@ -71,8 +72,10 @@ def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool) -> Iterator[
             folders.clear()
             continue
         seen.add((info.st_dev, info.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if recursive else []
-        for name in sorted(files):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        bundles = [name for name in folders if name.lower().endswith(BUNDLES)]  # files, to whoever made them
+        folders[:] = [name for name in folders if name not in bundles] if recursive else []
+        for name in sorted([*files, *bundles]):
             if name.startswith(".") or not name.lower().endswith(suffixes):
                 continue
             path = Path(at, name)
@@ -94,6 +97,9 @@ def iter_pieces(path: str | Path, *, limits: Limits | None = None) -> Iterator[t
 
             for name, result in iter_scores(path, limits=limits):
                 yield "" if name == path.stem else name, result
+        elif what_is(path):
+            refuse_foreign(path)
+            yield "", read_midi(path, limits=limits)  # MIDI after all, under another's name
         else:
             raise UnreadableError("is not a music file", where=path, hint=f"known are {', '.join(MUSIC_SUFFIXES)}")
     except MusicgenError as error:

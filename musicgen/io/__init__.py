@@ -11,6 +11,7 @@ from typing import Any
 
 from musicgen.errors import UsageError
 from musicgen.piece import Piece
+from musicgen.resources import piece_path
 
 __all__ = ["MIDI_SUFFIXES", "SCORE_SUFFIXES", "read", "read_score", "write"]
 
@@ -19,7 +20,9 @@ SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".abc")
 
 
 def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
-    """The piece in a MIDI file or a score. Raises UnreadableError (what, where, what to do)."""
+    """The piece in a MIDI file or a score, or by its name one that comes along. Raises UnreadableError (what, where,
+    what to do)."""
+    path = piece_path(path)
     if Path(path).suffix.lower() in SCORE_SUFFIXES:
         return read_score(path, limits=limits)
     from musicgen.io.midi import read_midi

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.io.foreign import refuse_foreign
 from musicgen.io.pairing import latest, narrow, pair_notes
 from musicgen.io.smf import EVENT, META, Events, MidiFile, parse_smf, smf_bytes
 from musicgen.piece import (
@@ -66,6 +67,7 @@ def read_bytes(path: str | os.PathLike[str], *, max_megabytes: float = 10.0) -> 
     Size and kind are looked at before opening, so that a pipe, a device or a huge file costs nothing.
     """
     where = os.fspath(path)
+    refuse_foreign(where)
     try:
         info = os.stat(where)
         if stat.S_ISDIR(info.st_mode):

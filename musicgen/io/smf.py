@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.io.foreign import kind_of
 
 __all__ = ["EVENT", "Events", "MidiFile", "events_from_rows", "parse_smf", "smf_bytes"]
 
@@ -135,18 +136,6 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
     return MidiFile(form, division, tuple(tracks), tuple(dict.fromkeys(warnings)))
 
 
-_OTHER_KINDS = (
-    (b"ID3", "an MP3 audio file"),
-    (b"\xff\xfb", "an MP3 audio file"),
-    (b"fLaC", "a FLAC audio file"),
-    (b"OggS", "an Ogg audio file"),
-    (b"PK\x03\x04", "a zip archive"),
-    (b"\x89PNG", "a picture"),
-    (b"%PDF", "a PDF"),
-    (b"<?xml", "an XML text"),
-)
-
-
 def _without_wrapper(data: bytes, where: object, warnings: list[str]) -> bytes:
     """`data` from its MIDI header on; UnreadableError where there is none."""
     if not data:
@@ -163,8 +152,8 @@ def _without_wrapper(data: bytes, where: object, warnings: list[str]) -> bytes:
         if at >= 0:
             warnings.append(f"leading_bytes: {at} bytes before the MIDI header were skipped")
             return data[at:]
-        found = [name for magic, name in _OTHER_KINDS if data.startswith(magic)]
-        kind = f"this is {found[0]}, not MIDI" if found else "not a MIDI file (it has no MThd header)"
+        found = kind_of(data)
+        kind = f"this is {found}, not MIDI" if found else "not a MIDI file (it has no MThd header)"
     raise UnreadableError(kind, where=where, hint="give a file that a sequencer or notation program exported as MIDI")
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 
 from musicgen.piece import Piece
 
-__all__ = ["render_file"]
+__all__ = ["check_soundfont", "render_file"]
+
+
+def check_soundfont(path: str | Path | None) -> None:
+    """Raise UnreadableError where `path` is no SoundFont, or where none is named and there is none: worth asking before
+    music is made for it."""
+    from musicgen.render.soundfont import SoundFont, find_soundfont
+
+    SoundFont(find_soundfont(path))
 
 
 def render_file(

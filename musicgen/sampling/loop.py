@@ -23,7 +23,7 @@ from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tokenizers import Grammar
 from musicgen.tokenizers.vocabulary import Field
 
-__all__ = ["Prompt", "read_prompt", "sample"]
+__all__ = ["Prompt", "per_field", "read_prompt", "sample"]
 
 REPETITION_WINDOW = 64  # steps that the repetition penalty looks back on
 PAD = 0
@@ -98,7 +98,7 @@ def sample(
     settings: SamplingSettings,
     generators: Sequence[torch.Generator],
     max_steps: int,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[int], None] = lambda bars: None,
 ) -> list[np.ndarray]:
     """For each generator the ids after the prompt: (T,), or (T, F) where `fields` has more than one.
 
@@ -106,10 +106,10 @@ def sample(
 
     A take is over when the grammar says that an id ends it (it is left out), or after `max_steps`. Where the grammar
     leaves one choice, no random number is spent on it. The generators must be on the CPU, so that a seed means the
-    same on every device. `on_step` is called once a step of each take. Raises UsageError for a temperature of a
-    field that isn't there.
+    same on every device. `on_step` is called at each step with how many new bars all that are not over have behind
+    them. Raises UsageError for a temperature of a field that isn't there.
     """
-    per_field = _per_field(settings, fields)
+    of_field = per_field(settings, fields)
     takes = [_Take(prompt, generator) for generator in generators]
     alive = takes
     device = prompt.hidden_BC.device
@@ -121,13 +121,13 @@ def sample(
         scores = model.scores(hidden_BC, state)
         steps: list[list[int]] = [[] for _ in alive]
         for number, field in enumerate(fields):
-            _fill(alive, steps, number, field, scores, per_field[number])
+            _fill(alive, steps, number, field, scores, of_field[number])
             if number + 1 < len(fields):
                 scores.take(number, torch.tensor([step[number] for step in steps], device=device))
         staying = [row for row, take in enumerate(alive) if not take.over]
         for take, step in zip(alive, steps, strict=True):
             take.finish(step)
-            on_step()
+        on_step(min(take.walker.bars_done for take in alive))
         if len(staying) < len(alive):
             alive, steps = [alive[row] for row in staying], [steps[row] for row in staying]
             if not alive:
@@ -166,9 +166,12 @@ def _fill(
         step.append(token)
 
 
-def _per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[SamplingSettings]:
-    """The settings of each field. The repetition penalty is for pitches, where a step has any: a penalty on meters,
-    programs or durations would only unsettle the beat."""
+def per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[SamplingSettings]:
+    """The settings of each field; UsageError for a temperature of one that isn't there.
+
+    The repetition penalty is for pitches, where a step has any: a penalty on meters, programs or durations would only
+    unsettle the beat.
+    """
     names = [field.name for field in fields]
     for name, _ in settings.field_temperatures:
         if name not in names:

@@ -19,7 +19,7 @@ from musicgen.io.scores import read_tune
 from musicgen.io.smf import MidiFile
 from musicgen.piece import Piece
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.loop import read_prompt, sample
+from musicgen.sampling.loop import per_field, read_prompt, sample
 from musicgen.tokenizers.abc import header_of
 from musicgen.tokenizers.constraints import Constraints
 
@@ -67,13 +67,14 @@ def text_takes(
     sampling: SamplingSettings | None = None,
     seed: int = 0,
     count: int = 1,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[int], None] = lambda bars: None,
 ) -> Iterator[TextTake]:
     """`count` tunes by a loaded run and its `faster()` model; take k (from 0) has seed `seed + k`.
 
     `source` is the text to continue, empty for a new tune; `bars` are new bars as written, None: the tune ends where
     it likes, after 8 at least. `tempo` (quarters a minute) is written into a new tune. `about` goes into the facts.
-    Raises UsageError for a request that text can't be held to.
+    `on_step(bars)` is told how many new bars are behind the slowest of the takes at hand. Raises UsageError for a
+    request that text can't be held to, at once.
     """
     tokenizer, settings = run.tokenizer, (sampling or SamplingSettings()).validate()
     asked = Constraints(bars=bars) if constraints is None else constraints
@@ -88,24 +89,31 @@ def text_takes(
     if source:
         prompt.grammar.constrain(asked)
     before = read_tune(source) if source else Piece()
-    for first in range(0, count, TOGETHER):
-        seeds = range(seed + first, seed + min(count, first + TOGETHER))
-        drawn = sample(
-            model,
-            prompt,
-            fields=tokenizer.fields,
-            settings=settings,
-            generators=[torch.Generator().manual_seed(number % 2**63) for number in seeds],
-            max_steps=MAX_STEPS,
-            on_step=on_step,
-        )
-        for number, new_ids in zip(seeds, drawn, strict=True):
-            new = tokenizer.text(new_ids[new_ids != v.id("eos")])
-            if tempo is not None and not source:
-                head, rest = new.split("\nK:", 1)
-                head = re.sub(r"\nQ:.*", "", head)
-                new = f"{head}\nQ:1/4={tempo:g}\nK:{rest}"
-            yield _take(run, source, new, before, number, settings, asked, about or {}, tokenizer.report_text(source))
+    per_field(settings, tokenizer.fields)
+
+    def drawn() -> Iterator[TextTake]:
+        for first in range(0, count, TOGETHER):
+            seeds = range(seed + first, seed + min(count, first + TOGETHER))
+            drawn = sample(
+                model,
+                prompt,
+                fields=tokenizer.fields,
+                settings=settings,
+                generators=[torch.Generator().manual_seed(number % 2**63) for number in seeds],
+                max_steps=MAX_STEPS,
+                on_step=on_step,
+            )
+            for number, new_ids in zip(seeds, drawn, strict=True):
+                new = tokenizer.text(new_ids[new_ids != v.id("eos")])
+                if tempo is not None and not source:
+                    head, rest = new.split("\nK:", 1)
+                    head = re.sub(r"\nQ:.*", "", head)
+                    new = f"{head}\nQ:1/4={tempo:g}\nK:{rest}"
+                yield _take(
+                    run, source, new, before, number, settings, asked, about or {}, tokenizer.report_text(source)
+                )
+
+    return drawn()
 
 
 def _take(

@@ -79,6 +79,10 @@ class AbcGrammar(AbcState):
             self.bars_wanted = (c.bars or 0) + 1
         self.longest = LONGEST if c.bars is None else max(LONGEST, 100 * c.bars)
 
+    @property
+    def bars_done(self) -> int:
+        return self.bars - self.from_bar
+
     def copy(self) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)

@@ -77,6 +77,10 @@ class BarGrammar:
         else:
             self._meters[(c.meter[0] - 1) * 7 + c.meter[1].bit_length() - 1] = True
 
+    @property
+    def bars_done(self) -> int:
+        return max(0, self.bars - 1)
+
     def copy(self) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)

@@ -23,6 +23,10 @@ class Grammar(Protocol):
     Where a step has fields, they are fed one by one in their order, `pad` for an empty one.
     """
 
+    @property
+    def bars_done(self) -> int:
+        """How many bars since `constrain` are full."""
+
     def advance(self, token: int) -> None:
         """Take `token` as the next one of the sequence."""
 

@@ -71,6 +71,10 @@ class FramesGrammar:
         self.most = c.most_at_once()
         self.patience = c.longest_silence(self.bar_frames) if self._pitches.any() else None
 
+    @property
+    def bars_done(self) -> int:
+        return int((self.frame - self.origin + self.lead) // self.bar_frames)
+
     def copy(self) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)  # what changes on the way is replaced, never written into

@@ -72,6 +72,10 @@ class PerformanceGrammar:
         self.most = c.most_at_once()
         self.patience = c.longest_silence(self.bar_steps) if self._pitches.any() else None
 
+    @property
+    def bars_done(self) -> int:
+        return self.bar
+
     def copy(self) -> Self:
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)

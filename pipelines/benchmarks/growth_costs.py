@@ -115,7 +115,7 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
     grammar = tokenizer.grammar(Constraints(may_end=False))
     marks, count = [], 0
 
-    def on_step() -> None:
+    def on_step(_: int) -> None:
         nonlocal count
         count += 1
         if count % WINDOW == 0:

@@ -35,7 +35,7 @@ def model(tmp_path_factory) -> Path:
     made = run("corpus", "build", folder / "tunes.abc", "-o", folder / "corpus", "--tokenizer", "abc", "--jobs", 1)
     assert made.exit_code == 0, made.output
     assert "12 pieces" in made.stdout
-    assert "1 duplicates left out" in made.stdout
+    assert "1 duplicate left out" in made.stdout
     made = run("train", folder / "corpus", "-o", folder / "run", "--model", "lstm", "--steps", 1, *SMALL)
     assert made.exit_code == 0, made.output
     return folder / "run"

@@ -1,0 +1,101 @@
+"""What a shell may offer behind an option or in the place of an argument: names that are known, and files.
+
+Nothing here imports torch, numpy or music21: a shell asks at every press of the key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from click import Context, Parameter
+from click.shell_completion import CompletionItem
+
+__all__ = [
+    "DEVICES",
+    "FAMILIES",
+    "SIZES",
+    "TOKENIZERS",
+    "catalogue_names",
+    "instruments",
+    "models",
+    "names_and_files",
+    "one_of",
+    "pieces",
+    "several_of",
+]
+
+Complete = Callable[[Context, Parameter, str], list[Any]]
+
+# As in models/presets.py, tokenizers/ and training/, which import torch or numpy: a test compares them.
+FAMILIES = ("window", "cnn", "rnn", "gru", "lstm", "cnn-lstm", "transformer")
+SIZES = ("tiny", "small", "medium", "large")
+TOKENIZERS = ("notes", "parts", "remi", "performance", "frames", "abc")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def one_of(*names: str) -> Complete:
+    """Offers some of these names."""
+    return lambda context, parameter, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def several_of(names: Callable[[], Iterable[str]]) -> Complete:
+    """Offers names for a list with commas: those before the last comma stay."""
+
+    def complete(context: Context, parameter: Parameter, incomplete: str) -> list[Any]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in names() if name.startswith(last.lower())]
+
+    return complete
+
+
+def names_and_files(names: Callable[[], Iterable[str]]) -> Complete:
+    """Offers names, with files of the same beginning beside them; files alone, as the shell does it, for the rest."""
+
+    def complete(context: Context, parameter: Parameter, incomplete: str) -> list[Any]:
+        known = [name for name in names() if name.startswith(incomplete)]
+        return [*known, *_here(incomplete)] if known else [CompletionItem(incomplete, type="file")]
+
+    return complete
+
+
+def _here(incomplete: str) -> list[str]:
+    try:
+        entries = sorted(os.scandir(), key=lambda entry: entry.name)
+    except OSError:
+        return []
+    return [
+        entry.name + (os.sep if entry.is_dir() else "")
+        for entry in entries
+        if entry.name.startswith(incomplete) and entry.name.isprintable() and not entry.name.startswith(".")
+    ]
+
+
+def models() -> list[str]:
+    """The models that come along, and the run folders that lie here."""
+    from musicgen.resources import bundled_models
+
+    runs = sorted(path.parent.name for path in Path().glob("*/recipe.toml"))
+    return [*bundled_models(), *(name for name in runs if name.isprintable())]
+
+
+def pieces() -> list[str]:
+    """The pieces that come along."""
+    from musicgen.resources import bundled_pieces
+
+    return list(bundled_pieces())
+
+
+def catalogue_names() -> list[str]:
+    """The corpora of the catalogue: its files' names, so that none has to be read."""
+    from musicgen.resources import resource
+
+    return sorted(path.stem for path in resource("corpora").glob("*.toml"))
+
+
+def instruments() -> list[str]:
+    """What `--tracks` of `generate` may name."""
+    return ["piano", "violin", "viola", "cello", "guitar", "bass", "strings", "choir", "flute", "clarinet", "trumpet",
+            "horn", "organ", "harpsichord", "harp", "drums"]  # fmt: skip

@@ -1,0 +1,65 @@
+"""How commands tell what they can do: options in groups, ranges in words, and a wrong call in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from musicgen.errors import printable
+
+__all__ = ["Command", "WrongCall", "in_words"]
+
+# Heading -> options, by their longest name; what stands nowhere is listed first, under "Options".
+GROUPS = {
+    "What the new music keeps to": ("--tracks", "--key", "--pitch-range", "--max-polyphony", "--tempo", "--meter"),
+    "Learning from music first": ("--study", "--study-also", "--study-whole", "--played"),
+    "How notes are chosen": (
+        "--temperature", "--field-temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty",
+    ),
+    "How music becomes tokens": (
+        "--tokenizer", "--positions", "--pedal", "--frames-per-quarter", "--frame-order", "--voices",
+    ),
+    "What is read at most": ("--max-megabytes", "--max-notes", "--max-tracks", "--max-hours"),
+    "This machine": ("--device", "--int8", "--precision", "--workers", "--jobs"),
+}  # fmt: skip
+
+
+class Command(click.Command):
+    """A command whose options are listed in groups."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = {max(p.opts, key=len): p for p in self.get_params(ctx) if isinstance(p, click.Option)}
+        grouped = {flag for flags in GROUPS.values() for flag in flags}
+        for heading, flags in {"Options": [flag for flag in options if flag not in grouped], **GROUPS}.items():
+            records = [options[flag].get_help_record(ctx) for flag in flags if flag in options]
+            if shown := [record for record in records if record is not None]:
+                with formatter.section(heading):
+                    formatter.write_dl(shown)
+
+
+def in_words(low: float | None, high: float | None, *, low_open: bool = False) -> str:
+    """Bounds as one says them.
+
+    >>> in_words(1, 1000), in_words(1, None), in_words(0, None, low_open=True)
+    ('1 to 1,000', '1 or more', 'above 0')
+    """
+    if low is not None and high is not None:
+        return f"{low:,} to {high:,}"
+    if low is not None:
+        return f"above {low:,}" if low_open else f"{low:,} or more"
+    return "" if high is None else f"{high:,} or less"
+
+
+class WrongCall(click.ClickException):
+    """A command that was called wrongly: one line, as every other error."""
+
+    exit_code = 2
+
+    def __init__(self, error: click.UsageError) -> None:
+        path = error.ctx.command_path if error.ctx else "musicgen"
+        said = error.format_message().rstrip(".")
+        super().__init__(f"{said}{' See' if said.endswith('?') else '; see'} {path} --help")
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"musicgen: {printable(self.message)}", err=True)

@@ -1,0 +1,121 @@
+"""Where takes go: names, formats, folders. Used by `continue` and `generate`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from musicgen.errors import UsageError
+
+__all__ = ["FORMATS", "Outputs", "check_folder", "plan_outputs"]
+
+FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
+SAID = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The files of all takes: in `folder`, called `stem`, or `stem.FIRST` and on where they are numbered.
+
+    `ours`: the name is no wish of the user's, so it may get another number.
+    """
+
+    folder: Path
+    stem: str
+    formats: tuple[str, ...]
+    takes: int
+    ours: bool
+    first: int | None = None  # the number of the first take; None: there is one, and it has no number
+
+    def _name(self, take: int) -> str:
+        return self.stem if self.first is None else f"{self.stem}.{self.first + take}"
+
+    def files(self, take: int) -> dict[str, Path]:
+        """By format the file of a take, counted from 0."""
+        return {name: self.folder / f"{self._name(take)}.{name}" for name in self.formats}
+
+    def sidecar(self, take: int) -> Path:
+        return self.folder / f"{self._name(take)}.json"
+
+    def paths(self, begin: int = 0) -> list[Path]:
+        """Every file that is to be written, from take `begin` on."""
+        return [path for k in range(begin, self.takes) for path in (*self.files(k).values(), self.sidecar(k))]
+
+    def settled(self, *, overwrite: bool, begin: int = 0) -> Outputs:
+        """The outputs as they can be written now: where some exist that may not be replaced, those from take `begin` on
+        get the next free numbers, or UsageError is raised where the user chose the name."""
+        taken = [path for path in self.paths(begin) if os.path.lexists(path)]
+        if overwrite or not taken:
+            return self
+        if not self.ours:
+            raise UsageError("already exists", where=taken[0], hint="pass --overwrite to replace it")
+        return replace(self, first=self._last_number() + 1 - begin)
+
+    def _last_number(self) -> int:
+        """The highest number that a take of this name has in the folder; 1 for one without a number."""
+        pattern = re.compile(rf"{re.escape(self.stem)}(?:\.([1-9][0-9]{{0,8}}))?\.(?:json|{'|'.join(self.formats)})")
+        found = [match for name in os.listdir(self.folder) if (match := pattern.fullmatch(name))]
+        return max((int(match[1] or 1) for match in found), default=0)
+
+
+def plan_outputs(
+    stem: str,
+    *,
+    output: str | None,
+    formats: str | None,
+    takes: int,
+    overwrite: bool,
+    inputs: Iterable[str | Path | None],
+) -> Outputs:
+    """Decide every output path; whether one exists is asked by `Outputs.settled`, once the request is known to fit.
+
+    `output` is a folder (one that exists, or with a slash at its end), or a file whose suffix, if it is a format, is
+    taken off. Raises UsageError for a format that can't be written, for a folder that can't be made and, whatever is
+    said of overwriting, for an output that would replace what is read.
+    """
+    from musicgen.io.atomic import keep_inputs
+
+    folder, ours = Path(), True
+    chosen = [f.strip().lower().lstrip(".") for f in formats.split(",")] if formats else []
+    if output is not None:
+        path = Path(output)
+        if output.endswith(("/", os.sep)) or path.is_dir():
+            folder = path
+        else:
+            folder, stem, ours = path.parent, path.name, False
+            suffix = path.suffix.lower().lstrip(".").replace("midi", "mid")
+            if suffix in FORMATS:
+                stem = path.name[: -len(path.suffix)]
+                chosen = [suffix, *chosen]
+            elif _is_format(path.suffix):
+                raise UsageError(f"can't be written as {path.suffix}", where=output, hint=SAID)
+    chosen = list(dict.fromkeys(chosen)) or ["mid"]
+    for name in chosen:
+        if name not in FORMATS:
+            raise UsageError(f"can't write the format {name!r}", where="--formats", hint=SAID)
+    check_folder(folder)
+    outputs = Outputs(folder, stem, tuple(chosen), takes, ours, None if takes == 1 else 1)
+    if ours and folder.is_dir():
+        outputs = outputs.settled(overwrite=overwrite)
+    keep_inputs(outputs.paths(), inputs)
+    return outputs
+
+
+def _is_format(suffix: str) -> bool:
+    """Whether this ends the names of music, sound, pictures or facts; other dots may be part of a name."""
+    from musicgen.io import MIDI_SUFFIXES, SCORE_SUFFIXES
+    from musicgen.io.foreign import FOREIGN_SUFFIXES
+
+    return suffix.lower() in (*MIDI_SUFFIXES, *SCORE_SUFFIXES, *FOREIGN_SUFFIXES, ".json", ".txt", ".html")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UsageError where a folder is no folder, or can't be made."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
+    if not there.is_dir():
+        raise UsageError("is a file, not a folder", where=there, hint="choose another name")
+    if not folder.exists() and not os.access(there, os.W_OK):
+        raise UsageError("no folder can be made here", where=there, hint="choose a folder you may write to")

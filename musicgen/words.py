@@ -1,0 +1,25 @@
+"""Numbers and warnings in words, the same way everywhere."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["counted", "sentence"]
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what it counts: `many` is the plural where that isn't `one` and an s.
+
+    >>> counted(1, "bar"), counted(8, "bar"), counted(0, "note"), counted(1200, "copy", "copies")
+    ('1 bar', '8 bars', '0 notes', '1,200 copies')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def sentence(warning: str) -> str:
+    """A warning without the word before it by which programs know its kind.
+
+    >>> sentence("bad_key: a key signature out of range was ignored")
+    'a key signature out of range was ignored'
+    """
+    return re.sub(r"^[a-z]+(_[a-z]+)*: (?=.)", "", warning)

@@ -1,0 +1,57 @@
+"""What a type checker says of a program that uses the public names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = """
+from pathlib import Path
+
+import musicgen
+from musicgen import Composer, Corpus, MusicgenError, Piece, Request, Studying, Track
+from musicgen import build_corpus, read, render_file, write
+
+piece: Piece = read("piece.mid")
+notes: int = piece.n_notes
+tracks: tuple[Track, ...] = piece.tracks
+take = Composer.load().continue_file(Path("piece.mid"), seed=3, request=Request(bars=4), studying=Studying(updates=9))
+whole: Piece = take.piece
+take.save("more.mid", overwrite=True)
+write(whole, "whole.mid")
+seconds: float = render_file(whole, "whole.wav", rate=48000)
+corpus: Corpus = build_corpus(["songs"], "corpus", jobs=2)
+problem: MusicgenError
+version: str = musicgen.__version__
+"""
+MISTAKES = [
+    ("words: str = piece.n_notes", 'expression has type "int", variable has type "str"'),
+    ("read(7)", 'Argument 1 to "read" has incompatible type "int"'),
+    ("musicgen.raed", 'Module has no attribute "raed"'),
+    ("take.safe", '"Take" has no attribute "safe"'),
+]
+
+
+def checked(program: str, folder: Path) -> str:
+    """What mypy prints, but for its last line. The project's own settings and cache, for torch takes long to read."""
+    (folder / "program.py").write_text(program)
+    command = [sys.executable, "-m", "mypy", "--config-file", ROOT / "pyproject.toml", "--show-error-codes"]
+    command += ["--cache-dir", ROOT / ".mypy_cache", "--no-error-summary", folder / "program.py"]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
+def test_public_names_have_their_types_and_mistakes_are_found(tmp_path):
+    assert checked(PROGRAM, tmp_path) == ""
+    found = checked(PROGRAM + "\n".join(line for line, _ in MISTAKES) + "\n", tmp_path).splitlines()
+    errors = [line for line in found if ": error: " in line]
+    assert len(errors) == len(MISTAKES), found
+    for error, (_, text) in zip(errors, MISTAKES, strict=True):
+        assert text in error
