@@ -38,14 +38,17 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     out, at, bars, waiting = [head], 0, 0, set(edges[1:])
     pieces = [(int(a), int(b), int(p)) for a, b, p in line] + [(stop, stop, -1)]
     lines = np.array([*edges, 2**40])
+    held: dict[str, int] = {}  # letters that an accidental of this bar has altered
     for begin, end, pitch in pieces:
-        for start, finish, name in ((at, begin, "z"), (begin, end, _note(pitch, fifths) if pitch >= 0 else "")):
+        for start, finish, is_rest in ((at, begin, True), (begin, end, False)):
             while start < finish:
                 upto = min(finish, int(lines[np.searchsorted(lines, start, side="right")]))
-                out.append(name + _length(upto - start) + ("-" if upto < finish and name != "z" else ""))
+                name = "z" if is_rest else _note(pitch, fifths, held)
+                out.append(name + _length(upto - start) + ("-" if upto < finish and not is_rest else ""))
                 start = upto
                 if start in waiting:
                     waiting.discard(start)
+                    held.clear()
                     bars += 1
                     out.append("|" if bars % BARS_A_LINE else "|\n")
             at = max(at, finish)
@@ -110,8 +113,11 @@ def _key(piece: Piece) -> tuple[int, bool]:
     return (int(keys["fifths"][0]), bool(keys["minor"][0])) if len(keys) and keys["tick"][0] == 0 else (0, False)
 
 
-def _note(pitch: int, fifths: int) -> str:
-    """A pitch in a key: without an accidental where the key has it, else as a sharp (a flat in flat keys)."""
+def _note(pitch: int, fifths: int, held: dict[str, int]) -> str:
+    """A pitch in a key: as the key has it, else natural, else a sharp (a flat in flat keys).
+
+    Letters in `held` are altered so for the rest of the bar; the note is added to it where it needs a sign.
+    """
     altered = dict.fromkeys(SHARPS[:fifths], 1) if fifths > 0 else dict.fromkeys(FLATS[: max(0, -fifths)], -1)
     for alter in (None, 0, 1, -1) if fifths >= 0 else (None, 0, -1, 1):
         for name, step in NATURAL.items():
@@ -119,7 +125,9 @@ def _note(pitch: int, fifths: int) -> str:
             if (step + shift) % 12 != pitch % 12:
                 continue
             octave = (pitch - shift - step) // 12 - 1
-            sign = "" if alter is None else {0: "=", 1: "^", -1: "_"}[alter]
+            sign = ""
+            if held.get(name, altered.get(name, 0)) != shift:
+                sign, held[name] = {0: "=", 1: "^", -1: "_"}[shift], shift
             letter = name + "," * (4 - octave) if octave <= 4 else name.lower() + "'" * (octave - 5)
             return sign + letter
     return "z"

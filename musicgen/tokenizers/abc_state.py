@@ -71,6 +71,8 @@ class AbcState:
         self._measure(field, self.text)
         if field == "K":
             self.place = "body"
+            if "L" not in self.seen and "M" in self.seen and self.clock.bar < Fraction(3, 4):
+                self.clock.unit = Fraction(1, 16)  # by the meter (3.1.7)
 
     def _measure(self, field: str, value: str) -> None:
         """A field that says how long notes or bars are."""
@@ -143,7 +145,7 @@ class AbcState:
         elif char.isdigit() or char == "/":
             if now == "paren":
                 self.tuplet, self.now, self.piece = int(char), "space", ""
-                self.ratio = TUPLETS.get(char, Fraction(2, max(2, int(char))))
+                self.ratio = TUPLETS.get(char, Fraction(3 if char == "8" else 2, max(2, int(char))))
             else:
                 self.piece += char
                 self.now = "length"

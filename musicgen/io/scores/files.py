@@ -4,7 +4,7 @@ MusicXML spends most of its elements on looks. Whatever doesn't sound (beams, st
 staves) is taken out before music21 sees it, which makes reading three times as fast and merges the staves of
 one part. Nothing here opens a second file: entities, external DTDs and archive bombs are refused.
 
-Sources: MusicXML 4.0 (W3C), sections on `<note>` and the .mxl container; ABC standard 2.1, section 2.
+Sources: MusicXML 4.0 (W3C), sections on `<note>` and the .mxl container.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from xml.parsers import expat
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits, read_bytes
+from musicgen.io.scores.abc_text import split_tunes
 
 __all__ = ["SCORE_SUFFIXES", "ScoreText", "abc_tunes", "read_texts"]
 
@@ -82,28 +83,8 @@ def _decoded(data: bytes) -> str:
 
 
 def abc_tunes(text: str, path: Path) -> list[ScoreText]:
-    """Tunes begin at `X:`; what stands before the first one holds for all of them (ABC 2.1, 2.2.2)."""
-    head, *bodies = re.split(r"^(?=X:)", text, flags=re.MULTILINE)
-    if not bodies:
-        if not re.search(r"^K:", text, flags=re.MULTILINE):
-            raise UnreadableError("has no tune", where=path, hint="an ABC tune has the fields X: and K:")
-        return [ScoreText(path.stem, text, "abc")]
-    # Of the head only the fields that may stand there; free text would be taken for notes.
-    shared = "".join(f"{line}\n" for line in head.splitlines() if re.match(r"[LMQR]:", line))
-    tunes = []
-    for number, body in enumerate(bodies, start=1):
-        first, _, rest = body.partition("\n")
-        title = re.search(r"^T:\s*(.*?)\s*$", body, flags=re.MULTILINE)
-        # A blank line ends a tune (2.2.1); text between tunes is not music.
-        key = re.search(r"^K:.*\n?\s*", rest, flags=re.MULTILINE)
-        header = rest[: key.end()] if key else ""
-        rest = header + re.split(r"\n[ \t]*\n", rest[len(header) :], maxsplit=1)[0]
-        # Without a meter a note is an eighth by default (3.1.7), which music21 doesn't know.
-        length = "" if re.search(r"^(L:|M:\s*[\dC])", shared + header, flags=re.MULTILINE) else "L:1/8\n"
-        tunes.append(
-            ScoreText(f"{number} {title[1] if title else ''}".strip(), f"{first}\n{length}{shared}{rest}\n", "abc")
-        )
-    return tunes
+    """The tunes of an ABC file as texts of their own. Raises UnreadableError where there is none."""
+    return [ScoreText(name, tune, "abc") for name, tune in split_tunes(text, path)]
 
 
 # ---- MusicXML ------------------------------------------------------------------------------------------

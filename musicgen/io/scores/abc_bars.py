@@ -1,0 +1,189 @@
+"""The bars of an ABC tune's voices: the same ones in all of them, with their signs, in the order of parts.
+
+Voices are read one by one and may lack bar lines that others have; signs may stand within a bar. Here bars are cut
+where any voice has a line or a sign. A repeat without a start goes back to the last repeat's end or to the last
+double bar line (ABC 2.1, 4.8), unless one is open; an ending lasts up to a double bar line, a repeat sign or the next
+ending (4.9).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+from musicgen.io.scores.layout import FINE
+from musicgen.io.scores.order import JUMPS, Bar
+
+__all__ = ["GRID", "Lines", "Signs", "bars_of", "fine", "lines_of"]
+
+FINER = 2288  # 2^4*11*13
+GRID = FINE * FINER  # ticks a quarter while a tune is read
+
+
+def fine(ticks: int) -> int:
+    """GRID ticks in FINE ticks, rounded."""
+    return (2 * ticks + FINER) // (2 * FINER)
+
+
+@dataclass
+class Signs:
+    """The signs of one voice. A place is (bar, onset); the bar before a boundary `b` is `b - 1`."""
+
+    starts: dict[int, int] = field(default_factory=dict)  # bar -> how often what begins there is to sound
+    ends: dict[int, int] = field(default_factory=dict)  # bar -> how often what ends with it is to sound
+    heavy: list[int] = field(default_factory=list)  # bars that a double bar line or a repeat sign stands before
+    passes: list[tuple[int, int, frozenset[int]]] = field(default_factory=list)  # bar, onset, from there on
+    begins: list[tuple[int, int, str]] = field(default_factory=list)  # a segno or coda
+    soft: list[tuple[int, int, str]] = field(default_factory=list)  # a fine or jump before that place in a bar
+    finishes: list[tuple[int, str]] = field(default_factory=list)  # a fine or jump at a bar's end
+    labels: list[tuple[int, str]] = field(default_factory=list)  # bar, the part that begins there
+
+    def end(self, bar: int, before: int, after: int) -> None:
+        """A double bar line or a repeat sign stands before `bar`."""
+        if before and bar:
+            self.ends[bar - 1] = max(before, self.ends.get(bar - 1, 0))
+        if after:
+            self.starts[bar] = max(after, self.starts.get(bar, 0))
+        self.heavy.append(bar)
+        if self.passes and self.passes[-1][2]:
+            self.passes.append((bar, 0, frozenset()))
+
+    def settle(self, n: int) -> None:
+        """Put jumps within a bar to its end where a double bar line or the end of the tune follows."""
+        at_end = {bar - 1 for bar in self.heavy} | {n - 1}
+        self.finishes += [(bar, mark) for bar, _, mark in self.soft if bar in at_end]
+        self.soft = [row for row in self.soft if row[0] not in at_end]
+        marks = [mark for *_, mark in (*self.soft, *self.finishes)]
+        if not set(marks) & set(JUMPS):
+            self.begins, self.soft, self.finishes = [], [], []  # signs that nothing leads to
+
+    def cuts(self) -> list[tuple[int, int]]:
+        """Places within bars where one ends and the next begins."""
+        return [(bar, onset) for bar, onset, _ in (*self.passes, *self.begins, *self.soft) if onset]
+
+
+@dataclass
+class Lines:
+    """Where the bars of one voice begin once all voices have the same: by the onset in the voice, GRID ticks."""
+
+    own: list[int]  # as it was written: where each bar begins, and the end
+    edges: list[int]  # of all bars, and the end
+    first: list[int]  # written bar -> the first of its bars now
+
+    def place(self, bar: int, onset: int) -> tuple[int, int]:
+        """A place as written -> the bar that has it, and the onset there."""
+        if onset == 0:
+            return min(self.first[bar], len(self.edges) - 2), 0
+        when = self.own[bar] + onset
+        now = min(bisect_right(self.edges, when), len(self.edges) - 1) - 1
+        return now, when - self.edges[now]
+
+
+def lines_of(voices: Sequence[tuple[Sequence[int], Signs]], *, labelled: bool) -> list[Lines]:
+    """The bars of voices as (lengths of the bars, signs): cut alike, and side by side again where a part begins."""
+    own = [[0, *accumulate(lengths)] for lengths, _ in voices]
+    counts = [len(lengths) for lengths, _ in voices]
+    cuts = sorted({cut for _, signs in voices for cut in signs.cuts()})
+    if len(set(counts)) > 1:
+        longest = set(own[counts.index(max(counts))])
+        if all(set(starts) <= longest for starts in own):
+            return [_by_time(starts, own, [s for _, s in voices]) for starts in own]
+        if labelled and len({len(signs.labels) for _, signs in voices}) == 1:
+            return _by_part(own, [signs for _, signs in voices])
+    return [_by_bar(starts, cuts) for starts in own]
+
+
+def _by_bar(own: list[int], cuts: list[tuple[int, int]]) -> Lines:
+    edges, first, k = [], [], 0
+    for bar, (start, end) in enumerate(pairwise(own)):
+        first.append(len(edges))
+        edges.append(start)
+        while k < len(cuts) and cuts[k][0] <= bar:
+            edges.append(min(start + cuts[k][1], end))
+            k += 1
+    return Lines(own, [*edges, own[-1]], [*first, len(edges)])
+
+
+def _by_time(own: list[int], all_: list[list[int]], signs: list[Signs]) -> Lines:
+    edges = {edge for starts in all_ for edge in starts}
+    for starts, sign in zip(all_, signs, strict=True):
+        edges |= {starts[bar] + onset for bar, onset in sign.cuts()}
+    kept = sorted(edge for edge in edges if edge <= own[-1])
+    return Lines(own, kept, [bisect_left(kept, start) for start in own])
+
+
+def _by_part(own: list[list[int]], signs: list[Signs]) -> list[Lines]:
+    """Bars by part: a voice that is shorter within one, or silent, has empty bars at its end."""
+    bounds = [[0, *(bar for bar, _ in s.labels), len(starts) - 1] for starts, s in zip(own, signs, strict=True)]
+    sizes = [max(after[i + 1] - after[i] for after in bounds) for i in range(len(bounds[0]) - 1)]
+    lines = []
+    for starts, bound in zip(own, bounds, strict=True):
+        edges: list[int] = []
+        first: list[int] = []
+        for (begin, end), size in zip(pairwise(bound), sizes, strict=True):
+            first += range(len(edges), len(edges) + end - begin)
+            edges += starts[begin:end] + [starts[end]] * (size - (end - begin))
+        lines.append(Lines(starts, [*edges, starts[-1]], [*first, len(edges)]))
+    return lines
+
+
+def bars_of(lines: Sequence[Lines], signs: Sequence[Signs]) -> list[list[Bar]]:
+    """The signs of each voice's bars."""
+    all_ = [[Bar() for _ in line.edges[:-1]] for line in lines]
+    starts: dict[int, int] = {}
+    ends: dict[int, int] = {}
+    heavy: set[int] = set()
+    for bars, line, sign in zip(all_, lines, signs, strict=True):
+        n = len(bars)
+
+        def before(boundary: int, line: Lines = line) -> int:
+            return line.first[boundary] - 1
+
+        for bar, times in sign.ends.items():
+            ends[before(bar + 1)] = max(times, ends.get(before(bar + 1), 0))
+        for bar, times in sign.starts.items():
+            starts[line.first[bar]] = max(times, starts.get(line.first[bar], 0))
+        heavy |= {line.first[bar] for bar in sign.heavy}
+        changes = [(line.first[bar] if not t else line.place(bar, t)[0], p) for bar, t, p in sign.passes]
+        changes.sort(key=lambda change: change[0])
+        for (begin, passes), (stop, _) in pairwise([*changes, (n, frozenset())]):
+            for bar in range(begin, min(stop, n)):
+                bars[bar].passes = passes
+        for bar, onset, mark in sign.begins:
+            at = line.place(bar, onset)[0] if onset or bar < len(line.own) - 1 else n - 1
+            bars[at].marks += (mark,)
+        for bar, onset, mark in sign.soft:
+            bars[line.place(bar, onset)[0] - 1].marks += (mark,)
+        for bar, mark in sign.finishes:
+            if bar >= 0:
+                bars[before(bar + 1)].marks += (mark,)
+    _repeats(all_, starts, ends, heavy)
+    for bars in all_:
+        _lead_back(bars)
+    return all_
+
+
+def _repeats(all_: list[list[Bar]], starts: dict[int, int], ends: dict[int, int], heavy: set[int]) -> None:
+    """Write the repeats of all voices into the bars of the longest one."""
+    bars = max(all_, key=len)
+    in_endings = {i for voice in all_ for i, bar in enumerate(voice) if bar.passes}
+    wanted, is_open = 2, False
+    for i, bar in enumerate(bars):
+        if i in starts:
+            bar.start, is_open, wanted = True, True, starts[i]
+        elif i in heavy and not is_open and i not in in_endings:
+            bar.start = True
+        if i in ends:
+            bar.times = max(ends[i], wanted)
+            is_open, wanted = False, 2
+
+
+def _lead_back(bars: list[Bar]) -> None:
+    """An ending that runs into the next one leads back, as a repeat sign would, if one stands behind the last."""
+    repeated = False  # whether a later ending of this group has a sign
+    for here, after in reversed(list(pairwise(bars))):
+        repeated = bool(after.passes) and (repeated or bool(after.times))
+        if repeated and here.passes and here.passes != after.passes and not here.times:
+            here.times = 2

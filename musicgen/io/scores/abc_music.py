@@ -1,0 +1,310 @@
+"""The music of one voice of an ABC tune: notes, chords, rests, ties, tuplets and broken rhythms, what stands above.
+
+An accidental holds to the bar line, for its letter in every octave unless the tune says otherwise (ABC 2.1, 11.3). A
+tied note keeps its pitch over the bar line, and only that note. A chord lasts as long as its first note (4.17).
+Graces have no time of their own: they are left out, but what they alter stays altered.
+
+Source: ABC standard 2.1, section 4.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+from musicgen.io.scores.abc_bars import GRID
+from musicgen.io.scores.abc_fields import ALTER, length_of
+from musicgen.io.scores.abc_tokens import CHORD_ITEM, DECORATIONS, DYNAMICS, MARKS, TOKEN, chord_symbol, says_jump
+from musicgen.io.scores.abc_voice import ONE, PLACES, VoiceState
+
+__all__ = ["Voice"]
+
+
+LEVELS = dict(zip(DYNAMICS, (10, 16, 33, 49, 64, 80, 96, 112, 124, 127, 112), strict=True))
+
+
+def inside(found: re.Match[str], n: int) -> str:
+    """The n-th group within the sign that was found; empty where it has none."""
+    return found[(found.lastindex or 0) + n] or ""
+
+
+class Voice(VoiceState):
+    """A voice that reads music."""
+
+    def music(self, line: str) -> None:
+        """Read a line, or what of it stands between inline fields."""
+        shared = self.shared
+        for found in TOKEN.finditer(line):
+            kind = found.lastgroup
+            shared.signs += 1
+            if kind == "note":
+                self._note(found)
+            else:
+                handler = KINDS.get(kind or "")
+                if handler is not None:
+                    handler(self, found)
+            if shared.signs > 4 * shared.limits.notes:
+                raise shared.refuse("has too much music to be one tune", "split the file, or raise --max-notes")
+
+    def _duration(self, text: str) -> int:
+        plain = self._lengths.get(text)
+        if plain is None:
+            try:
+                plain = round(self.unit * length_of(text))
+            except ValueError:
+                plain = 0
+            if plain <= 0:
+                self.shared.counts["lengths"] += 1
+                plain = self.unit
+            self._lengths[text] = plain
+        return plain
+
+    def _factor(self) -> Fraction:
+        """What tuplets and a broken rhythm make of the next note, which uses them up."""
+        factor, self.ahead = self.ahead, ONE
+        for tuplet in self.tuplets:
+            factor *= Fraction(tuplet[1], tuplet[2])
+            tuplet[0] -= 1
+        self.tuplets = [t for t in self.tuplets if t[0] > 0]
+        return factor
+
+    def _pitch(self, groups: tuple[str | None, ...]) -> tuple[int, int]:
+        """(place on the staff, sounding pitch) of (accidental, microtone, letter, octave marks, ..)."""
+        sign, micro, letter, marks = groups[:4]
+        assert letter is not None
+        place = PLACES[letter]
+        octave = 12 * (marks.count("'") - marks.count(",")) if marks else 0
+        if octave and abs(octave) > 120:
+            octave = 120 if octave > 0 else -120
+        carry = self.setup.carry
+        if sign is None:
+            accidentals = self.accidentals
+            if accidentals:
+                alter = accidentals.get(letter.lower() if carry == "pitch" else place + octave)
+                if alter is not None:
+                    return place + octave, place + alter + octave + self.shift
+            return place + octave, self.pitches[letter] + octave + self.shift
+        alter = ALTER[sign]
+        if micro is not None:
+            alter = self._microtone(sign, micro)
+        elif carry != "not":
+            self.accidentals[letter.lower() if carry == "pitch" else place + octave] = alter
+        return place + octave, place + alter + octave + self.shift
+
+    def _microtone(self, sign: str, text: str) -> int:
+        self.shared.counts["microtones"] += 1
+        above, _, below = text.partition("/")
+        size = Fraction(int(above[:3] or 1), max(1, int(below.strip("/")[:3] or 2)) if "/" in text else 1)
+        near = int(size + Fraction(1, 2) - Fraction(1, 1000))  # halves go to the plain note
+        return near if sign[0] == "^" else -near
+
+    def _begin(self) -> None:
+        """A note, rest or chord begins: marks that wait for one find their place."""
+        for mark in self.behind:
+            self.signs.soft.append((self.bar, self.time, mark))
+        self.behind = [m for m in self.waiting if m not in ("Segno", "Coda")]
+        for mark in self.waiting:
+            if mark in ("Segno", "Coda"):
+                self.signs.begins.append((self.bar, self.time, mark))
+        self.waiting = []
+
+    def _note(self, found: re.Match[str]) -> None:
+        groups = found.group(2, 3, 4, 5, 6)
+        if self.waiting or self.behind:
+            self._begin()
+        shared = self.shared
+        shared.notes += 1
+        if shared.notes > shared.limits.notes:
+            raise shared.refuse(f"has more than {shared.limits.notes:,} notes", "raise the limit with --max-notes")
+        duration = self._duration(groups[4] or "")
+        if self.tuplets or self.ahead is not ONE:
+            duration = round(duration * self._factor())
+        place, pitch = self._pitch(groups)
+        rows, row, tie = self.notes, len(self.notes), 0
+        if self.tied:
+            pitch, tie = self._join(place, pitch, row, explicit=groups[0] is not None)
+            shared.counts["ties"] += len(self.tied)
+            self.tied = {}
+        rows.append([self.bar, self.time, duration, self._drum(pitch) if self.drum else pitch, tie])
+        self.last = (row, row + 1, self.bar, self.time, duration)
+        self.places = {place: row}
+        self.time += duration
+
+    def _drum(self, pitch: int) -> int:
+        return self.shared.drums.get(pitch, pitch)
+
+    def _join(self, place: int, pitch: int, row: int, *, explicit: bool) -> tuple[int, int]:
+        """(pitch, tie) of a note that an earlier one may be tied to."""
+        before = self.tied.get(place)
+        if before is None:
+            return pitch, 0
+        earlier = self.notes[before]
+        if explicit and pitch != earlier[3]:
+            return pitch, 0
+        del self.tied[place]
+        earlier[4] |= 1
+        return earlier[3], 2
+
+    def _chord(self, found: re.Match[str]) -> None:
+        body, outer = inside(found, 1), inside(found, 2)
+        items = [m for m in CHORD_ITEM.finditer(body) if m.lastgroup]
+        heads = [m for m in items if m.lastgroup in ("note", "rest")]
+        self.shared.counts["characters"] += sum(m.lastgroup == "other" for m in items)
+        if not heads:
+            return
+        if self.waiting or self.behind:
+            self._begin()
+        factor = self._factor() * Fraction(self._duration(outer or ""), self.unit)
+        row, places, goes_on = len(self.notes), {}, set()
+        length = last = 0
+        tied = self.tied
+        for item in items:
+            if item.lastgroup == "tie":
+                goes_on.add(last)
+            if item.lastgroup not in ("note", "rest"):
+                continue
+            groups = item.groups()
+            duration = round(self._duration((groups[5] if item.lastgroup == "note" else groups[7]) or "") * factor)
+            length = length or duration
+            if item.lastgroup == "rest":
+                continue
+            place, pitch = self._pitch(groups[1:6])
+            last, tie = len(self.notes), 0
+            if tied:
+                pitch, tie = self._join(place, pitch, last, explicit=groups[1] is not None)
+            self.notes.append([self.bar, self.time, duration, self._drum(pitch) if self.drum else pitch, tie])
+            places[place] = last
+        self.shared.notes += len(places)
+        if self.shared.notes > self.shared.limits.notes:
+            raise self.shared.refuse(
+                f"has more than {self.shared.limits.notes:,} notes", "raise the limit with --max-notes"
+            )
+        self.shared.counts["ties"] += len(tied)
+        self.last = (row, len(self.notes), self.bar, self.time, length)
+        self.places = places
+        self.tied = {place: r for place, r in places.items() if r in goes_on}
+        self.time += length
+
+    def _rest(self, found: re.Match[str]) -> None:
+        if self.waiting or self.behind:
+            self._begin()
+        text = inside(found, 1)
+        duration = self._duration(text or "")
+        if self.tuplets or self.ahead is not ONE:
+            duration = round(duration * self._factor())
+        self._silence(duration)
+
+    def _silence(self, duration: int) -> None:
+        if self.tied:
+            self.shared.counts["ties"] += len(self.tied)
+            self.tied = {}
+        self.last = (len(self.notes), len(self.notes), self.bar, self.time, duration)
+        self.places = {}
+        self.time += duration
+
+    def _whole(self, found: re.Match[str]) -> None:
+        """Rests of whole bars: `Z4`."""
+        if self.waiting or self.behind:
+            self._begin()
+        count = int(inside(found, 1) or 1)
+        numerator, denominator = self.setup.meter if self.setup.meter[0] else (4, 4)
+        for i in range(count):
+            self._silence(4 * GRID * numerator // denominator)
+            if i < count - 1:
+                self.close_bar()
+
+    def _tie(self, found: re.Match[str]) -> None:
+        if not self.places:
+            self.shared.counts["ties"] += 1
+        self.tied |= self.places
+
+    def _broken(self, found: re.Match[str]) -> None:
+        sign = found[0].strip(" \t`")
+        if self.last is None or len(sign) > 3 or self.last[2] != self.bar:
+            self.shared.counts["broken"] += 1
+            return
+        short = Fraction(1, 2 ** len(sign))
+        mine, self.ahead = (2 - short, short) if sign[0] == ">" else (short, 2 - short)
+        first, end, bar, onset, length = self.last
+        for row in self.notes[first:end]:
+            row[2] = round(row[2] * mine)
+        self.last = (first, end, bar, onset, round(length * mine))
+        self.time = onset + self.last[4]
+
+    def _tuplet(self, found: re.Match[str]) -> None:
+        p, q, r = (int(inside(found, i) or 0) for i in (1, 2, 3))
+        if not q:
+            compound = self.setup.meter[0] in (6, 9, 12, 15, 18, 21, 24) and self.setup.meter[1] >= 8
+            q = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}.get(p, 3 if compound else 2)
+            if not 2 <= p <= 9:
+                self.shared.counts["tuplets"] += 1
+                return
+        if not p or len(self.tuplets) > 3:
+            self.shared.counts["tuplets"] += 1
+            return
+        self.tuplets.append([r or p, q, p])
+
+    def _grace(self, found: re.Match[str]) -> None:
+        body = inside(found, 1)
+        for item in CHORD_ITEM.finditer(body):
+            if item.lastgroup == "note":
+                self.shared.counts["graces"] += 1
+                self._pitch(item.groups()[1:6])
+
+    # ---- what stands above the notes -----------------------------------------------------------------------
+
+    def _letter(self, found: re.Match[str]) -> None:
+        name = self.shared.symbols.get(found[0].strip(" \t`"))
+        if name is None:
+            self.shared.counts["characters"] += 1
+        else:
+            self.decorate(name)
+
+    def _deco(self, found: re.Match[str]) -> None:
+        name = inside(found, 1)
+        if not self.decorate(name):
+            # Two line breaks of old with music between them look like a decoration.
+            if re.fullmatch(r"[A-Ga-gz\d/,'^_=<>()\-~.]+", name):
+                self.music(name)
+            else:
+                self.shared.counts["decorations"] += 1
+
+    def _plus(self, found: re.Match[str]) -> None:
+        """Decorations and chords as they were written before `!` and `[]`."""
+        name = inside(found, 1)
+        if not self.decorate(name):
+            self.music(f"[{name}]" if re.fullmatch(r"[A-Ga-gz\d/,'^_=\-]+", name) else "#")
+
+    def decorate(self, name: str) -> bool:
+        """Take a decoration by its name; False for one that isn't known."""
+        mark = MARKS.get(re.sub(r"[^a-z]", "", name.lower())) if name not in DECORATIONS else None
+        if mark is not None:
+            self.waiting.append(mark)
+        elif name in LEVELS:
+            self.levels.append([self.bar, self.time, LEVELS[name]])
+        elif name.startswith('"'):
+            self._text(name.strip('"'))
+        else:
+            return name in DECORATIONS or name.lower() in DECORATIONS
+        return True
+
+    def _string(self, found: re.Match[str]) -> None:
+        if not found[0].endswith('"') or len(found[0].strip(" \t`")) < 2:
+            self.shared.counts["quotes"] += 1
+        self._text(inside(found, 1))
+
+    def _text(self, text: str) -> None:
+        if text[:1] in "^_<>@":
+            self.shared.counts["jumps"] += says_jump(text)
+            return
+        symbol = chord_symbol(text)
+        if symbol is not None:
+            self.chords.append((self.bar, self.time, symbol))
+        else:
+            self.shared.counts["jumps" if says_jump(text) else "texts"] += 1
+
+    def _other(self, found: re.Match[str]) -> None:
+        self.shared.counts["characters"] += 1
+
+
+KINDS = {name: getattr(Voice, f"_{name}") for name in TOKEN.groupindex if hasattr(Voice, f"_{name}")}

@@ -1,0 +1,137 @@
+"""ABC files as tunes, and tunes as lines: comments, blank lines, text between tunes, continued fields, macros.
+
+Source: ABC standard 2.1, sections 2.2 (files and tunes), 3.3 (continued fields), 9 (macros).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from musicgen.errors import UnreadableError
+
+__all__ = ["Line", "Macros", "lines_of", "split_tunes"]
+
+MAX_TUNES = 100_000
+SHARED = "ILMQRUm"  # fields of a file's head that matter to all its tunes (Q: by custom)
+MAX_SHARED = 20_000_000  # characters of the head, once for each tune
+FIELD = re.compile(r"([A-Zmrsw+])[ \t]*:(?![|:])[ \t]*(.*)", re.DOTALL)
+BLANK = re.compile(r"\n[ \t]*\n")
+# Text for the eye stands between these two; nothing in it is music.
+BLOCKS = re.compile(r"^%%begin(\w+)[^\n]*\n.*?(?:^%%end\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
+COMMENT = re.compile(r"(?<!\\)%.*")
+LONGEST = 10  # times the text that macros may make of it
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: `kind` is a field's letter, `%` for a directive, or empty for music."""
+
+    kind: str
+    text: str
+
+
+def split_tunes(text: str, where: str | Path) -> list[tuple[str, str]]:
+    """(name, text) of each tune: number and title, and what the file's head says for all tunes behind `X:`.
+
+    Tunes begin at `X:` and end at a blank line; a blank line behind the header of one is let pass where music
+    follows. Raises UnreadableError where there is no tune.
+    """
+    text = BLOCKS.sub("", text) if "%%begin" in text else text
+    starts = [m.start() for m in re.finditer(r"^X[ \t]*:", text, re.MULTILINE)]
+    if len(starts) > MAX_TUNES:
+        what = f"has {len(starts):,} tunes, the limit is {MAX_TUNES:,}"
+        raise UnreadableError(what, where=where, hint="split the file")
+    if not starts:
+        if not re.search(r"^K[ \t]*:", text, re.MULTILINE):
+            raise UnreadableError("has no tune", where=where, hint="an ABC tune has the fields X: and K:")
+        return [(Path(where).stem, _whole(text))]
+    head = text[: starts[0]]
+    shared = "".join(f"{line}\n" for line in head.split("\n") if re.match(rf"(?:[{SHARED}][ \t]*:|%%)", line))
+    if len(shared) * len(starts) > MAX_SHARED:
+        raise UnreadableError("says too much before its first tune", where=where, hint="split the file")
+    tunes = []
+    for number, (begin, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True), start=1):
+        first, _, rest = text[begin:end].partition("\n")
+        title = re.search(r"^T:[ \t]*(.*?)[ \t]*$", rest, re.MULTILINE)
+        tunes.append((f"{number} {title[1] if title else ''}".strip(), f"{first}\n{shared}{_whole(rest)}\n"))
+    return tunes
+
+
+def _whole(text: str) -> str:
+    """A tune's text up to the blank line that ends it."""
+    key = re.search(r"^K[ \t]*:.*\n?", text, re.MULTILINE)
+    if key is None:
+        return BLANK.split(text, maxsplit=1)[0]
+    header, body = text[: key.end()], text[key.end() :]
+    begin = re.match(r"(?:[ \t]*\n)+", body)
+    if begin is not None:  # a blank line behind the header: text between tunes, unless it looks like music
+        body = body[begin.end() :]
+        if "|" not in body.partition("\n")[0]:
+            body = ""
+    blank = re.search(r"\n[ \t]*(?:\n|\Z)", body)
+    return header + (body[: blank.start()] if blank else body)
+
+
+def lines_of(text: str) -> Iterator[Line]:
+    """The lines of a tune without comments, `+:` joined to the field that it goes on with."""
+    waiting: Line | None = None
+    for raw in text.split("\n"):
+        if raw.startswith("%%"):
+            line = Line("%", raw[2:].strip())
+        else:
+            raw = (COMMENT.sub("", raw) if "%" in raw else raw).strip()
+            if not raw:
+                continue
+            found = FIELD.match(raw)
+            if found is None:
+                line = Line("", raw)
+            elif found[1] == "+":
+                if waiting is not None:
+                    # One field of a line each would be quadratic to join: only the first ones can matter.
+                    waiting = Line(waiting.kind, f"{waiting.text[:2000]} {found[2]}")
+                continue
+            else:
+                line = Line(found[1], found[2])
+        if waiting is not None:
+            yield waiting
+            waiting = None
+        if line.kind:
+            waiting = line
+        else:
+            yield line
+    if waiting is not None:
+        yield waiting
+
+
+@dataclass
+class Macros:
+    """`m:` fields: text that stands for other text. Those that transpose (with `n`) are left as they are."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    transposing: int = 0
+    _pattern: re.Pattern[str] | None = None
+
+    def add(self, text: str) -> bool:
+        """Take the macro `target = replacement`; False for what is none."""
+        target, sign, replacement = (part.strip() for part in text.partition("="))
+        if not (sign and target and len(target) <= 31 and len(replacement) <= 200):
+            return False
+        if target.rstrip("0123456789/").endswith("n"):
+            self.transposing += 1
+            return True
+        if len(self.known) >= 100:
+            return False
+        self.known[target] = replacement
+        longest = sorted(self.known, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest)))
+        return True
+
+    def expand(self, music: str) -> str:
+        """A line of music with the macros written out; as it is where that would be too long."""
+        if self._pattern is None:
+            return music
+        made = self._pattern.sub(lambda m: self.known[m[0]], music)
+        return made if len(made) <= LONGEST * len(music) + 1000 else music
