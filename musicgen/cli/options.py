@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import click
 
-from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
+from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def reported() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        kind = ResourceError if error.errno in (28, 122) else UsageError
+        kind = ResourceError if error.errno in FULL else UsageError
         raise Failure(kind(error.strerror or str(error), where=error.filename)) from None
 
 
