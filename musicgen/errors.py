@@ -6,14 +6,18 @@ that line and leaves with the class's `exit_code`; nothing else in the library d
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 __all__ = [
+    "FULL",
     "CheckError",
     "MusicgenError",
     "ResourceError",
     "UnreadableError",
     "UsageError",
+    "explained",
     "printable",
 ]
 
@@ -63,3 +67,31 @@ class ResourceError(MusicgenError):
     """Disk, memory or a published limit ran out."""
 
     exit_code = 5
+
+
+# ---- what the system says no to ---------------------------------------------------------------------------
+
+# No room: on the disk, in the quota, or in a file (ulimit -f).
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def explained(error: OSError, path: Path, *, ours: bool) -> Exception:
+    """The error to show for `error`, which met what is written at `path`.
+
+    Where it is not `ours` but of the caller's own work, it passes as it is unless there is no room.
+    """
+    if error.errno == errno.EFBIG:
+        hint = "raise the limit (ulimit -f), or ask for less"
+        return ResourceError("the file would be larger than is allowed here", where=path, hint=hint)
+    if error.errno in FULL:
+        return ResourceError("no space left on device", where=path, hint="free some space or choose another folder")
+    reasons: dict[int | None, MusicgenError] = {
+        errno.ENOENT: UsageError("its folder does not exist", where=path, hint=f"create {path.parent} first"),
+        errno.ENOTDIR: UsageError("its folder is a file", where=path, hint="choose another folder"),
+        errno.EACCES: UsageError("permission denied", where=path, hint="choose a folder you may write to"),
+        errno.EPERM: UsageError("permission denied", where=path, hint="choose a folder you may write to"),
+        errno.EBUSY: UsageError("is in use and can't be replaced", where=path, hint="choose another name"),
+        errno.EROFS: UsageError("its folder is read-only", where=path, hint="choose a folder you may write to"),
+        errno.ENAMETOOLONG: UsageError("the file name is too long", where=path, hint="choose a shorter name"),
+    }
+    return reasons.get(error.errno, error) if ours else error

@@ -10,7 +10,6 @@ last. The seed of a file is --seed plus its number in the sorted list, so a run 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from musicgen.composer import Composer, Source, read_source
 from musicgen.corpus.scan import MIDI_SUFFIXES, find_files
 from musicgen.errors import CheckError, MusicgenError, UnreadableError, printable
-from musicgen.io.atomic import keep_inputs, write_bytes, write_text
+from musicgen.io.atomic import json_bytes, keep_inputs, together
 from musicgen.io.smf import smf_bytes
 from musicgen.resources import run_files
 from musicgen.sampling.continuation import Request
@@ -54,8 +53,9 @@ def continue_one(
     target.parent.mkdir(parents=True, exist_ok=True)
     drawn = composer.takes(source, request=request, seed=seed, count=takes)
     for (midi, sidecar), take in zip(files, drawn, strict=True):
-        write_bytes(midi, smf_bytes(take.midi), overwrite=True)
-        write_text(sidecar, json.dumps(take.facts, indent=2) + "\n", overwrite=True)
+        with together([midi, sidecar], overwrite=True) as (music, facts):
+            music.write_bytes(smf_bytes(take.midi))
+            facts.write_bytes(json_bytes(take.facts))
         added += take.facts["notes_added"]
         broken += bool(take.faults)
     if broken:

@@ -17,7 +17,7 @@ import click
 
 from musicgen.cli.completion import DEVICES, TOKENIZERS, instruments, models, names_and_files, one_of, several_of
 from musicgen.cli.help import in_words
-from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
+from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,7 +67,7 @@ def reported() -> Iterator[None]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        kind = ResourceError if error.errno in (28, 122) else UsageError
+        kind = ResourceError if error.errno in FULL else UsageError
         raise Failure(kind(error.strerror or str(error), where=error.filename)) from None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from typing import Any
 
@@ -63,7 +62,7 @@ def run_takes(
 
     from musicgen.cli.text_takes import draw_text, source_text
     from musicgen.composer import UNLIMITED, Composer
-    from musicgen.io.atomic import write_bytes, write_text
+    from musicgen.io.atomic import json_bytes, together, write_text
     from musicgen.io.midi import piece_from_midi
     from musicgen.io.smf import smf_bytes
     from musicgen.render import check_soundfont, render_file
@@ -110,20 +109,18 @@ def run_takes(
             outputs.folder.mkdir(parents=True, exist_ok=True)
             facts = {**take.facts, "files": [path.name for path in outputs.files(k).values()]}
             midi = take.only_new if options["only_new"] else take.midi
-            # Sound first: where a SoundFont or the disk fails, no MIDI file is left without its sidecar.
-            for name, path in sorted(outputs.files(k).items(), key=lambda item: item[0] == "mid"):
-                if name == "abc":
-                    write_text(path, take.new_text if options["only_new"] else take.text, overwrite=overwrite)
-                elif name == "mid":
-                    write_bytes(path, smf_bytes(midi), overwrite=overwrite)
-                else:
-                    render_file(
-                        piece_from_midi(midi, limits=UNLIMITED),
-                        path,
-                        soundfont=options["soundfont"],
-                        overwrite=overwrite,
-                    )
-            write_text(outputs.sidecar(k), json.dumps(facts, indent=2, ensure_ascii=False) + "\n", overwrite=overwrite)
+            # The sidecar first: after a kill no music lies there without it.
+            files = outputs.files(k)
+            with together([outputs.sidecar(k), *files.values()], overwrite=overwrite) as (sidecar, *paths):
+                sidecar.write_bytes(json_bytes(facts))
+                for name, path in zip(files, paths, strict=True):
+                    if name == "abc":
+                        write_text(path, take.new_text if options["only_new"] else take.text)
+                    elif name == "mid":
+                        path.write_bytes(smf_bytes(midi))
+                    else:
+                        piece = piece_from_midi(midi, limits=UNLIMITED)
+                        render_file(piece, path, soundfont=options["soundfont"])
             broken += bool(take.faults)
             printed.append(facts)
             for line in facts["warnings"]:

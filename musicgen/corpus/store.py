@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from musicgen.errors import MusicgenError, ResourceError, UnreadableError, UsageError
-from musicgen.io.atomic import FULL
+from musicgen.errors import FULL, MusicgenError, ResourceError, UnreadableError, UsageError
 from musicgen.io.beside import Beside, refuse_here
 
 __all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "own_corpus", "write_corpus"]

@@ -27,7 +27,7 @@ from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation import plots, probes
 from musicgen.evaluation.step_roll import bar_lines, pitch_kind, step_notes
-from musicgen.io.atomic import keep_inputs
+from musicgen.io.atomic import keep_inputs, together
 from musicgen.models.frame_model import FrameModel
 from musicgen.models.pitch_model import PitchModel
 from musicgen.models.transformer import Transformer, attention_weights
@@ -52,7 +52,7 @@ class Album:
     left_out: list[str] = field(default_factory=list)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
-        """Write all figures into `folder`, which is made where its parent exists; return their paths.
+        """Write all figures into `folder`, which is made where its parent exists, or none; return their paths.
 
         Raises UsageError before anything is written when one of them exists and `overwrite` is False, or when there
         are none.
@@ -62,9 +62,16 @@ class Album:
             raise UsageError("this run has nothing to draw", where=folder, hint="name a piece with --piece")
         refuse_to_replace(folder, overwrite=overwrite)
         paths = [folder / name for name in self.figures]
+        made = not folder.exists()
         folder.mkdir(exist_ok=True)
-        for path, figure in zip(paths, self.figures.values(), strict=True):
-            plots.write_png(figure, path, overwrite=overwrite)
+        try:
+            with together(paths, overwrite=overwrite) as drawn:
+                for path, figure in zip(drawn, self.figures.values(), strict=True):
+                    plots.write_png(figure, path)
+        except BaseException:
+            if made:
+                folder.rmdir()
+            raise
         return paths
 
 

@@ -1,66 +1,100 @@
-"""Files are written whole or not at all.
+"""Files are written whole or not at all, and those that belong together appear together.
 
 The data goes to a hidden temporary file in the target's own folder (same suffix, so that libraries which
 choose a format by it work), reaches the disk, and is then put in place in one step. A failure leaves neither
-a half-written target nor the temporary file behind.
+a half-written target nor the temporary file behind. What a killed process leaves is removed by whoever writes to that
+folder next: a temporary file is locked as long as its writer lives.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import re
 import secrets
+import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
+from musicgen.errors import MusicgenError, UsageError, explained, printable
+from musicgen.io.locks import let_go, try_lock
 
-__all__ = ["atomic_path", "explained", "keep_inputs", "write_bytes", "write_text"]
+__all__ = ["atomic_path", "clear_leftovers", "json_bytes", "keep_inputs", "together", "write_bytes", "write_text"]
 
-FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # File systems without hard links (FAT, some network mounts) answer os.link with one of these.
 NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
+OURS = re.compile(r"\..*\.musicgen-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
+
+
+@dataclass
+class _File:
+    """A file on its way: where it is written to, where it will lie, and what lay there, if that may be needed again."""
+
+    path: Path  # as the caller named it
+    target: Path  # through a symbolic link, as an ordinary write would go: the link stays
+    temporary: Path
+    lock: int | None
+    before: Path | None = None
+
+
+_live: dict[Path, _File] = {}  # by their temporary paths
+
+
+@contextmanager
+def together(paths: Sequence[str | Path], *, overwrite: bool = False) -> Iterator[list[Path]]:
+    """Temporary paths to write to; on success they become `paths`, in that order, and on any error none of them does.
+
+    Raises UsageError when one exists and `overwrite` is False (also when it appeared meanwhile), when it is
+    something other than a regular file, or when its folder is missing or not writable; ResourceError when the
+    disk or quota is full. A kill between the first and the last may leave some: name last what others wait for.
+    """
+    files: list[_File] = []
+    at, ours = Path(paths[0]), True  # whether an OSError now would be about `at`, not about what the caller does
+    try:
+        for at in map(Path, paths):
+            files.append(_begin(at, overwrite=overwrite))
+        ours = False
+        yield [file.temporary for file in files]
+        ours = True
+        for file in files:
+            at = file.path
+            with open(file.temporary, "rb+") as written:
+                os.fsync(written.fileno())
+        with _undoing(files):
+            for file in files:
+                at = file.path
+                if overwrite:
+                    if file is not files[-1]:
+                        _remember(file)
+                    os.replace(file.temporary, file.target)
+                else:
+                    _put(file.temporary, file.target)
+    except OSError as error:
+        met = None if error.filename is None else _live.get(Path(os.fsdecode(error.filename)))
+        raise explained(error, met.path if met else at, ours=ours) from error
+    except MusicgenError as error:
+        raise _renamed(error) from None
+    finally:
+        for file in files:
+            _end(file)
 
 
 @contextmanager
 def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary path to write to; on success it becomes `path`, on any error it is removed.
+    """A temporary path to write to; on success it becomes `path`, on any error it is removed. Raises as `together`.
 
-    Raises UsageError when `path` exists and `overwrite` is False (also when it appeared meanwhile), when it is
-    something other than a regular file, or when its folder is missing or not writable; ResourceError when the
-    disk or quota is full.
+    A temporary path itself is written in place: whoever made it puts it where it belongs.
     """
-    path = Path(path)
-    # Through a symbolic link, as an ordinary write would go: the link stays.
-    target = Path(os.path.realpath(path)) if overwrite else path
-    temporary: Path | None = None
-    ours = True  # whether an OSError now would be about the target, not about what the caller does meanwhile
-    try:
-        if not overwrite and os.path.lexists(path):
-            raise _exists(path)
-        with suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.stat(target).st_mode):  # never rename over a folder or a device
-                raise UsageError(
-                    "is not a regular file, so it can't be written to", where=path, hint="choose another name"
-                )
-        temporary = _create_beside(target)
-        ours = False
+    if Path(path) in _live:
+        yield Path(path)
+        return
+    with together([path], overwrite=overwrite) as (temporary,):
         yield temporary
-        ours = True
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        if overwrite:
-            os.replace(temporary, target)
-        else:
-            _put(temporary, target)
-    except OSError as error:
-        raise explained(error, path, ours=ours) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> None:
@@ -72,6 +106,15 @@ def write_bytes(path: str | Path, data: bytes, *, overwrite: bool = False) -> No
 def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
     """Write `text` as UTF-8, line ends as they are, whole or not at all; raises as `atomic_path` does."""
     write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
+
+
+def json_bytes(value: Any) -> bytes:
+    r"""`value` as a JSON file, indented. What is no text, the name of a file in another encoding, is escaped.
+
+    >>> json_bytes({"source": "caf\udce9.mid"})
+    b'{\n  "source": "caf\\udce9.mid"\n}\n'
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
 def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
@@ -93,15 +136,54 @@ def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str 
                 raise UsageError(what, where=path, hint="choose another name for the output")
 
 
-def _create_beside(target: Path) -> Path:
-    """A new empty file next to `target`, with the permissions an ordinary new file would have."""
+def clear_leftovers(folder: str | Path) -> None:
+    """Remove the temporary files in a folder whose writers are no more."""
+    with suppress(OSError):
+        for name in [name for name in os.listdir(folder) if OURS.fullmatch(name)]:
+            path = Path(folder, name)
+            if path not in _live and (lock := try_lock(path)) is not None:
+                with suppress(OSError):  # a folder of somebody's by such a name
+                    path.unlink()
+                let_go(lock)
+
+
+def _begin(path: Path, *, overwrite: bool) -> _File:
+    target = Path(os.path.realpath(path)) if overwrite else path
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(target).st_mode):  # never rename over a folder or a device
+            raise UsageError("is not a regular file, so it can't be written to", where=path, hint="choose another name")
+    clear_leftovers(target.parent)
+    file = _File(path, target, *_create_beside(target))
+    _live[file.temporary] = file
+    return file
+
+
+def _end(file: _File) -> None:
+    _live.pop(file.temporary, None)
+    for path in filter(None, (file.temporary, file.before)):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+    let_go(file.lock)
+
+
+def _create_beside(target: Path) -> tuple[Path, int | None]:
+    """A new empty file next to `target`, with the permissions an ordinary new file would have, and its lock."""
     while True:
-        # The stem is shortened, in bytes: a name near the file system's limit leaves no room for the addition.
-        stem = os.fsdecode(os.fsencode(target.stem)[:64]).encode("utf-8", "ignore").decode()
-        temporary = target.with_name(f".{stem}.{secrets.token_hex(4)}{target.suffix}")
+        temporary = _beside(target)
         with suppress(FileExistsError):
             os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            return temporary
+            lock = try_lock(temporary)
+            if temporary.exists():
+                return temporary, lock
+            let_go(lock)  # between the two somebody took it for a leftover
+
+
+def _beside(target: Path) -> Path:
+    # The stem is shortened, in bytes: a name near the file system's limit leaves no room for the addition.
+    stem = os.fsdecode(os.fsencode(target.stem)[:64]).encode("utf-8", "ignore").decode()
+    return target.with_name(f".{stem}.musicgen-{secrets.token_hex(4)}{target.suffix}")
 
 
 def _put(temporary: Path, target: Path) -> None:
@@ -118,21 +200,44 @@ def _put(temporary: Path, target: Path) -> None:
         os.replace(temporary, target)
 
 
+def _remember(file: _File) -> None:
+    """Keep what lies where a file is about to go, until all that belongs with it has gone."""
+    if file.target.exists():
+        file.before = _beside(file.target)
+        try:
+            os.link(file.target, file.before)
+        except OSError:
+            shutil.copy2(file.target, file.before)
+
+
+@contextmanager
+def _undoing(files: list[_File]) -> Iterator[None]:
+    """On any error, Ctrl-C too, every file that has come to its place goes from there, and what lay there is back."""
+    mine = [os.stat(file.temporary) for file in files]
+
+    def has_come(number: int) -> bool:
+        with suppress(OSError):
+            return os.path.samestat(mine[number], os.stat(files[number].target))
+        return False
+
+    try:
+        yield
+    except BaseException:
+        come = [file for number, file in enumerate(files) if has_come(number)]
+        for file in come if len(come) < len(files) else ():
+            with suppress(OSError):
+                if file.before is not None:
+                    os.replace(file.before, file.target)
+                else:
+                    file.target.unlink()
+        raise
+
+
+def _renamed(error: MusicgenError) -> MusicgenError:
+    """The error of a writer that was given a temporary path, with the name that the user gave."""
+    file = _live.get(Path(error.where)) if isinstance(error.where, str | Path) else None
+    return error if file is None else type(error)(error.what, where=file.path, hint=error.hint)
+
+
 def _exists(path: Path) -> UsageError:
     return UsageError("already exists", where=path, hint="pass --overwrite to replace it")
-
-
-def explained(error: OSError, path: Path, *, ours: bool) -> Exception:
-    """The error to show for `error`; errors of the caller's own work pass unless the disk is full."""
-    if error.errno in FULL:
-        return ResourceError("no space left on device", where=path, hint="free some space or choose another folder")
-    reasons: dict[int | None, MusicgenError] = {
-        errno.ENOENT: UsageError("its folder does not exist", where=path, hint=f"create {path.parent} first"),
-        errno.ENOTDIR: UsageError("its folder is a file", where=path, hint="choose another folder"),
-        errno.EACCES: UsageError("permission denied", where=path, hint="choose a folder you may write to"),
-        errno.EPERM: UsageError("permission denied", where=path, hint="choose a folder you may write to"),
-        errno.EBUSY: UsageError("is in use and can't be replaced", where=path, hint="choose another name"),
-        errno.EROFS: UsageError("its folder is read-only", where=path, hint="choose a folder you may write to"),
-        errno.ENAMETOOLONG: UsageError("the file name is too long", where=path, hint="choose a shorter name"),
-    }
-    return reasons.get(error.errno, error) if ours else error

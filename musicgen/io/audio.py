@@ -7,14 +7,20 @@ an Ogg stream carries a random serial number.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from musicgen.errors import ResourceError, UsageError
+from musicgen.errors import ResourceError, UsageError, explained
 from musicgen.io.atomic import atomic_path
+
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
 
 __all__ = ["FORMATS", "write_audio"]
 
@@ -45,7 +51,6 @@ def _write(path: Path, temporary: Path, blocks: Iterable[np.ndarray], *, channel
     import soundfile  # loads a C library: not before it is needed
 
     kind, subtype = FORMATS[path.suffix.lower()]
-    full = ResourceError("no space left on device", where=path, hint="free some space or choose another folder")
     try:
         file = soundfile.SoundFile(temporary, "w", samplerate=rate, channels=channels, format=kind, subtype=subtype)
     except soundfile.LibsndfileError as error:
@@ -65,15 +70,22 @@ def _write(path: Path, temporary: Path, blocks: Iterable[np.ndarray], *, channel
                 try:
                     file.write(frames[at : at + CHUNK])
                 except (soundfile.LibsndfileError, AssertionError) as error:  # a short write is an assert there
-                    raise full from error
+                    raise _full(path, temporary) from error
     # A full disk can also show only on the last flush, which libsndfile doesn't report.
     try:
         kept = soundfile.info(temporary).frames
     except soundfile.LibsndfileError as error:
-        raise full from error
+        raise _full(path, temporary) from error
     if kept != written:
-        raise full
+        raise _full(path, temporary)
     return written
+
+
+def _full(path: Path, temporary: Path) -> Exception:
+    """libsndfile doesn't tell a full disk from a limit on the size of files."""
+    limit = -1 if resource is None else resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    limited = 0 <= limit <= temporary.stat().st_size + CHUNK
+    return explained(OSError(errno.EFBIG if limited else errno.ENOSPC, ""), path, ours=True)
 
 
 def _frames(block: np.ndarray) -> np.ndarray:

@@ -15,13 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from musicgen.errors import UsageError
-from musicgen.io.atomic import explained
-
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from musicgen.errors import UsageError, explained
+from musicgen.io.locks import let_go, try_lock
 
 __all__ = ["Beside", "refuse_here", "settle", "within"]
 
@@ -42,7 +37,7 @@ class Beside:
             self.path.mkdir(parents=True)
         except OSError as error:
             raise explained(error, self.place, ours=True) from error
-        self._lock = _lock(self.path)
+        self._lock = try_lock(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -93,9 +88,8 @@ class Beside:
                 raise UsageError(what, where=entry, hint=hint) from None
 
     def _unlock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        let_go(self._lock)
+        self._lock = None
 
 
 def refuse_here(place: str | Path) -> None:
@@ -133,9 +127,9 @@ def settle(place: str | Path) -> None:
                 os.rename(path, place)
     for name in names:
         path = place.with_name(name)
-        if name.startswith(f".{place.name}.new-") and fcntl is not None and (lock := _lock(path)) is not None:
+        if name.startswith(f".{place.name}.new-") and (lock := try_lock(path)) is not None:
             shutil.rmtree(path, ignore_errors=True)
-            os.close(lock)
+            let_go(lock)
 
 
 def _link(source: str | Path, target: str | Path) -> None:
@@ -146,19 +140,3 @@ def _link(source: str | Path, target: str | Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without links, or files of others
         shutil.copy2(source, target)
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder as long as this process lives; None where another holds it, or none can."""
-    if fcntl is None:
-        return None
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor

@@ -1,0 +1,148 @@
+"""One writer at a time: a lock on a place, and how to tell what a killed process left from what a living one is at.
+
+Locks are the kernel's (`flock`), so they end with the process that holds them, however it ends. The lock of a place is
+a hidden file beside it, which names the holder and goes when it is done; it never lies in the folder itself. Where
+there are no such locks (Windows, some network mounts, a folder that can't be written to) work goes on without, and
+says so; nothing is then taken for a leftover.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from musicgen.errors import UsageError, explained, printable
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Hold", "let_go", "try_lock"]
+
+LONGEST = 180  # bytes of a name: file systems allow 255, and a hidden name adds to it
+TOLD = 300  # characters of what a holder says of itself
+
+_held: set[int] = set()
+
+
+def _forget() -> None:
+    # A child shares its parent's locks, and would keep them when the parent is killed.
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def try_lock(path: str | Path) -> int | None:
+    """A descriptor that holds a file or folder until `let_go` or the end of this process; None where another process
+    holds it, or nothing can be locked here."""
+    if fcntl is None:
+        return None
+    careful = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe by that name must not stop us
+    try:
+        descriptor = os.open(path, (os.O_RDONLY if os.path.isdir(path) else os.O_RDWR) | careful)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    _held.add(descriptor)
+    return descriptor
+
+
+def let_go(descriptor: int | None) -> None:
+    """Give up what `try_lock` gave."""
+    if descriptor is not None:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+
+class Hold:
+    """This process alone writes at `place` while the context lasts; folders above it are made.
+
+    Raises UsageError, which names the holder, where another one does. `note` is a line for the user where nothing can
+    be locked, else None.
+    """
+
+    def __init__(self, place: str | Path) -> None:
+        self.place = place
+        real = Path(os.path.realpath(place))
+        self.path = real.with_name(f".{os.fsdecode(os.fsencode(real.name)[:LONGEST])}.lock")
+        self.note: str | None = None
+        self._lock: int | None = None
+        self._made: list[Path] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._made = [folder for folder in self.path.parents if not folder.exists()]
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise UsageError("its folder is a file", where=self.place, hint="choose another folder") from None
+        except OSError as error:
+            raise explained(error, Path(self.place), ours=True) from error
+        why = "this system has no file locks" if fcntl is None else None
+        while why is None and self._lock is None:
+            why = self._try()
+        if why is not None:
+            self.note = f"{self.place}: can't be locked ({why}); see to it that nothing else writes there meanwhile"
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                self.path.unlink()
+            let_go(self._lock)
+            self._lock = None
+        for folder in self._made:
+            with suppress(OSError):  # something lies in it
+                folder.rmdir()
+
+    def _try(self) -> str | None:
+        """Lock the file, if it can be done at once; why not, where there can be no lock."""
+        try:
+            made = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            return error.strerror
+        try:
+            fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            told = os.pread(made, TOLD, 0).decode("utf-8", "replace").strip()
+            os.close(made)
+            what = f"another process writes here ({printable(told or 'it has only begun')})"
+            raise UsageError(what, where=self.place, hint="wait until it is done, or choose another folder") from None
+        except OSError as error:
+            os.close(made)
+            with suppress(OSError):
+                self.path.unlink()
+            return error.strerror
+        try:
+            ours = os.path.samestat(os.fstat(made), os.stat(self.path))
+        except FileNotFoundError:
+            ours = False
+        if not ours:  # the one before us took the file away when it let go
+            os.close(made)
+            return None
+        _held.add(made)
+        self._lock = made
+        os.ftruncate(made, 0)
+        os.pwrite(made, (_oneself()[:TOLD] + "\n").encode("utf-8", "replace"), 0)
+        return None
+
+
+def _oneself() -> str:
+    command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]) if sys.argv else "python"
+    when = time.strftime("%Y-%m-%d %H:%M")
+    return f"process {os.getpid()} on {socket.gethostname()} since {when}: {command}"

@@ -1,0 +1,118 @@
+"""What a command writes appears whole: the music with its facts, all pictures, or nothing."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from musicgen.cli.main import cli
+from musicgen.evaluation import pictures
+from musicgen.evaluation.pictures import Album
+from musicgen.evaluation.plots import figure_of
+from musicgen.io import atomic, read
+
+EXAMPLE = Path(__file__).parents[2] / "corpora" / "examples" / "schubert-unfinished.mid"
+QUICK = ("--bars", "1", "--study", "0", "--seed", "1")
+LATIN_1 = os.fsdecode(b"caf\xe9.mid")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments])
+
+
+def limited(size: int, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command where no file may grow beyond `size` bytes."""
+    code = (
+        f"import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
+        "from musicgen.cli.main import main\nmain()"
+    )
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_a_name_that_is_not_utf8_is_continued_and_told(here):
+    shutil.copy(EXAMPLE, LATIN_1)
+    result = run("continue", LATIN_1, *QUICK)
+    assert result.exit_code == 0, result.output
+    names = sorted(os.fsencode(name) for name in os.listdir(here))
+    assert names == [b"caf\xe9.continued.json", b"caf\xe9.continued.mid", b"caf\xe9.mid"]
+    facts = json.loads(Path(os.fsdecode(b"caf\xe9.continued.json")).read_text(encoding="utf-8"))
+    assert os.fsencode(facts["source"]) == b"caf\xe9.mid"
+    assert read(os.fsdecode(b"caf\xe9.continued.mid")).n_notes > read(EXAMPLE).n_notes
+
+
+@pytest.mark.parametrize("size", [100, 1000])  # the sidecar has 2,500 bytes, the music 460
+@pytest.mark.parametrize("formats", ["mid", "mid,wav", "ogg"])
+def test_a_limit_on_the_size_of_files_leaves_neither_music_nor_facts(here, size, formats):
+    done = limited(size, "continue", EXAMPLE, "-f", formats, *QUICK)
+    assert done.returncode == 5
+    (line,) = done.stderr.splitlines()
+    assert "the file would be larger than is allowed here; raise the limit (ulimit -f), or ask for less" in line
+    assert os.listdir(here) == []
+
+
+def test_of_several_takes_those_that_are_there_are_whole(here, monkeypatch):
+    link, calls = os.link, []
+
+    def full(source: object, target: object) -> None:
+        calls.append(target)
+        if len(calls) == 4:  # the music of the second take
+            raise OSError(errno.ENOSPC, "No space left on device")
+        link(source, target)
+
+    monkeypatch.setattr(atomic.os, "link", full)
+    result = run("continue", EXAMPLE, "-n", 3, *QUICK)
+    assert result.exit_code == 5
+    assert result.stderr.splitlines()[-1].startswith(
+        "musicgen: schubert-unfinished.continued.2.mid: no space left on device"
+    )
+    assert sorted(os.listdir(here)) == ["schubert-unfinished.continued.1.json", "schubert-unfinished.continued.1.mid"]
+
+
+def test_what_lay_there_is_back_when_overwriting_fails(here, monkeypatch):
+    assert run("continue", EXAMPLE, *QUICK).exit_code == 0
+    before = {path.name: path.read_bytes() for path in here.iterdir()}
+    replace = os.replace
+
+    def full(source: object, target: object) -> None:
+        if str(target).endswith(".mid"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(atomic.os, "replace", full)
+        assert run("continue", EXAMPLE, "--bars", 1, "--study", 0, "--seed", 2, "--overwrite").exit_code == 5
+    assert {path.name: path.read_bytes() for path in here.iterdir()} == before
+
+
+def test_all_pictures_or_none(here, monkeypatch):
+    album = Album({"loss.png": figure_of(1, 1), "memory.png": figure_of(1, 1)})
+    write, written = pictures.plots.write_png, []
+
+    def full(figure: object, path: Path, **options: object) -> None:
+        written.append(path)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(figure, path, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pictures.plots, "write_png", full)
+        with pytest.raises(Exception, match="no space left on device"):
+            album.save(here / "pictures")
+    assert os.listdir(here) == []
+    album.save(here / "pictures")
+    assert sorted(os.listdir(here / "pictures")) == ["loss.png", "memory.png"]
