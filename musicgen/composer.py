@@ -31,6 +31,7 @@ from musicgen.models.head import Linear
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
+from musicgen.sampling.asked import find_parts
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
@@ -38,7 +39,7 @@ from musicgen.sampling.loop import Prompt, per_field, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.source import Source, read_source
-from musicgen.sampling.voices import has_parts, is_number
+from musicgen.sampling.voices import has_parts
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
@@ -252,12 +253,12 @@ class Composer:
             if not best.faults:
                 break
         notices = [
-            f"refused: seed {each.seed} gave {' and '.join(each.faults)}"
+            f"refused: seed {each.seed} gave {' and '.join(each.faults)}, and was left out"
             for each in candidates
             if each.faults and each is not best
         ]
         if best.faults:
-            notices.append(f"broken: {' and '.join(best.faults)}, the best of {len(candidates)} candidates")
+            notices.append(f"broken: {' and '.join(best.faults)}; of {len(candidates)} candidates none was better")
         return self._join(source, plan, request, settings, seed, best, tuple(notices), candidates, study_facts)
 
     def _candidate(
@@ -351,8 +352,8 @@ class Composer:
 
     @staticmethod
     def _open_parts(piece: Piece, request: Request) -> list[int]:
-        """The parts that new notes may go to: those named by number; all of them where any is named otherwise."""
-        named = [int(name) - 1 for name in request.tracks if is_number(name)]
-        # Asked for by name or instrument: every part that plays it.
+        """The parts that new notes may go to: those that are asked for; all of them where nobody asks, or for more."""
+        found = [find_parts(name, piece.tracks) for name in request.tracks]
+        named = list(dict.fromkeys(part for parts in found for part in parts))
         others = [i for i in range(len(piece.tracks)) if i not in named]
-        return named + others if len(named) < len(request.tracks) or not named else named
+        return named if found and all(found) else named + others

@@ -11,7 +11,18 @@ import re
 
 from musicgen.errors import UsageError
 
-__all__ = ["PROGRAMS", "SOLO", "find_program", "key_pitch_classes", "program_name", "sounding_range"]
+__all__ = [
+    "PROGRAMS",
+    "SOLO",
+    "find_pitch",
+    "find_program",
+    "key_pitch_classes",
+    "pitch_name",
+    "pitch_range",
+    "program_family",
+    "program_name",
+    "sounding_range",
+]
 
 PROGRAMS = tuple(
     """acoustic grand piano,bright acoustic piano,electric grand piano,honky-tonk piano,electric piano 1,
@@ -46,6 +57,15 @@ _RANGES = {
 SOLO = frozenset({22, *range(56, 61), *range(64, 80), 109, 111})  # those that play one note at a time
 _SHORT = {"piano": 0, "organ": 19, "guitar": 24, "bass": 32, "strings": 48, "choir": 52, "voice": 52, "horn": 60}
 
+# What a word means that names several programs at once.
+_FAMILIES = {
+    "piano": range(0, 6), "organ": range(16, 21), "guitar": range(24, 32), "bass": range(32, 40),
+    "strings": (*range(40, 46), *range(48, 52)), "choir": (52,), "voice": (52, 53, 54), "brass": range(56, 64),
+    "horn": (60,), "sax": range(64, 68),
+}  # fmt: skip
+_STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_NOTE = r"[A-Ga-g][#b♯♭]{0,2}-?\d{1,2}|\d{1,3}"
+
 
 def program_name(program: int, *, is_drum: bool = False) -> str:
     """The name of program 0..127; `drums` for the drum channel."""
@@ -76,6 +96,65 @@ def find_program(text: str) -> int:
         return begins[0]
     near = difflib.get_close_matches(name, [*PROGRAMS, *_SHORT, "drums"], n=1, cutoff=0)[0]
     raise UsageError(f"no instrument {text!r}", hint=f"did you mean {near!r}?")
+
+
+def program_family(text: str) -> frozenset[int] | None:
+    """The programs that a word means, 128 for drums: one for an instrument, several for a kind; None for no such word.
+
+    >>> sorted(program_family("bass"))[:2], program_family("cello"), program_family("kazoo")
+    ([32, 33], frozenset({42}), None)
+    """
+    name = text.strip().lower()
+    singular = name.removesuffix("s")
+    for word in (name, singular):
+        if word in _FAMILIES:
+            return frozenset(_FAMILIES[word])
+        if word in (*PROGRAMS, *_SHORT, "drum", "drums", "percussion"):
+            return frozenset({find_program(word)})
+    return None
+
+
+def pitch_name(pitch: int) -> str:
+    """A MIDI pitch as a note, with C4 for middle C.
+
+    >>> pitch_name(60), pitch_name(66), pitch_name(0)
+    ('C4', 'F#4', 'C-1')
+    """
+    return f"{['C', 'C#', 'D', 'D#', 'E', 'F', 'F#', 'G', 'G#', 'A', 'A#', 'B'][pitch % 12]}{pitch // 12 - 1}"
+
+
+def find_pitch(text: str) -> int:
+    """The MIDI pitch of a note such as C4 (middle C, 60), F#4, Bb2, or of a number 0 to 127. Raises UsageError.
+
+    >>> find_pitch("C4"), find_pitch("Bb2"), find_pitch("f♯4"), find_pitch("84")
+    (60, 46, 66, 84)
+    """
+    name = text.strip()
+    hint = "write it like C4, F#4 or Bb2, or as a number 0 to 127; C4 is middle C, 60"
+    if not re.fullmatch(_NOTE, name, re.ASCII):
+        raise UsageError(f"no note {text!r}", hint=hint)
+    if name.isdigit():
+        pitch = int(name)
+    else:
+        match = re.fullmatch(r"(.)([#b♯♭]*)(-?\d+)", name)
+        assert match is not None
+        sharps = sum({"#": 1, "♯": 1, "b": -1, "♭": -1}[sign] for sign in match[2])
+        pitch = 12 * (int(match[3]) + 1) + _STEPS[match[1].upper()] + sharps
+    if not 0 <= pitch <= 127:
+        raise UsageError(f"{text!r} is outside MIDI's pitches, C-1 to G9", hint=hint)
+    return pitch
+
+
+def pitch_range(text: str) -> tuple[int, int]:
+    """The lowest and the highest pitch of LO-HI, notes or numbers. Raises UsageError.
+
+    >>> pitch_range("C3-C6"), pitch_range("48-84"), pitch_range("F#2 - Bb5"), pitch_range("C-1-G9")
+    ((48, 84), (48, 84), (42, 82), (0, 127))
+    """
+    match = re.fullmatch(rf"\s*({_NOTE})\s*(?:-|–|\.\.)\s*({_NOTE})\s*", text, re.ASCII)
+    if not match:
+        raise UsageError(f"{text!r} is not a pitch range", hint="write it like 48-84 or C3-C6; C4 is middle C, 60")
+    return find_pitch(match[1]), find_pitch(match[2])
 
 
 def key_pitch_classes(text: str) -> frozenset[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "sentence"]
+__all__ = ["counted", "is_number", "sentence", "was"]
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -16,6 +16,15 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def is_number(text: str) -> bool:
+    """Whether these are the digits 0 to 9: others, such as a raised two, make no number.
+
+    >>> is_number("12"), is_number("²"), is_number("-1")
+    (True, False, False)
+    """
+    return text.isascii() and text.isdigit()
+
+
 def sentence(warning: str) -> str:
     """A warning without the word before it by which programs know its kind.
 
@@ -23,3 +32,8 @@ def sentence(warning: str) -> str:
     'a key signature out of range was ignored'
     """
     return re.sub(r"^[a-z]+(_[a-z]+)*: (?=.)", "", warning)
+
+
+def was(number: int) -> str:
+    """The verb behind `counted`: was, or were."""
+    return "was" if number == 1 else "were"

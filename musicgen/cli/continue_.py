@@ -76,7 +76,7 @@ def command(piece: str, start: str, **options: Any) -> None:
 
 def _bar(start: str) -> int | None:
     """None for the end, or a bar from 0."""
-    from musicgen.sampling.voices import is_number
+    from musicgen.words import is_number
 
     if start.lower() == "end":
         return None

@@ -11,6 +11,7 @@ from musicgen.cli.completion import models, names_and_files, one_of
 from musicgen.cli.help import Command
 from musicgen.cli.options import Whole, device_option, json_option, print_json, progress_bar, say
 from musicgen.errors import UsageError
+from musicgen.words import counted
 
 __all__ = ["command"]
 
@@ -83,7 +84,7 @@ def command(
 def _lines(result: dict[str, Any]) -> str:
     nats, bits = result["nats_per_token"], result["bits_per_token"]
     lines = [
-        f"{result['split']}: {result['tokens']:,} tokens, {result['notes']:,} notes, {result['pieces']:,} pieces",
+        f"{result['split']}: " + ", ".join(counted(result[f"{what}s"], what) for what in ("token", "note", "piece")),
         f"  {nats:.4f} nats a token ({bits:.4f} bits), perplexity {result['perplexity']:.3f}",
     ]
     if ahead := result.get("nats_per_token_ahead"):
@@ -94,8 +95,10 @@ def _lines(result: dict[str, Any]) -> str:
         lines.append(f"  {result['nats_per_second']:.4f} nats a second, over {result['seconds']:,.0f} s of music")
     if result["nats_per_frame"] is not None and result["nats_per_frame"]["all"] is not None:
         means, frames, pieces = result["nats_per_frame"], result["frames"], result["pieces"]
-        lines.append(f"  {means['all']:.4f} nats a frame, over {frames:,} frames")
+        lines.append(f"  {means['all']:.4f} nats a frame, over {counted(frames, 'frame')}")
         if means["skip_first"] is not None:
-            lines.append(f"  {means['skip_first']:.4f} without each piece's first, over {frames - pieces:,} frames")
-        lines.append(f"  {means['piece_mean']:.4f} as the mean of the means of {pieces:,} pieces")
+            lines.append(
+                f"  {means['skip_first']:.4f} without each piece's first, over {counted(frames - pieces, 'frame')}"
+            )
+        lines.append(f"  {means['piece_mean']:.4f} as the mean of the means of {counted(pieces, 'piece')}")
     return "\n".join(lines)

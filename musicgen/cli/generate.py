@@ -50,7 +50,7 @@ def command(tempo: float, meter: str, **options: Any) -> None:
     from musicgen.composer import Source
     from musicgen.io.midi import midi_from_piece
     from musicgen.piece import METER, TEMPO, Piece
-    from musicgen.sampling.voices import is_number
+    from musicgen.words import is_number
 
     match = re.fullmatch(r"(\d{1,2})/(\d{1,2})", meter)
     numerator, denominator = (int(part) for part in match.groups()) if match else (0, 0)

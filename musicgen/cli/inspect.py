@@ -21,7 +21,7 @@ from musicgen.cli.options import (
 )
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.resources import bundled_models, run_files
-from musicgen.words import sentence
+from musicgen.words import counted, sentence
 
 __all__ = ["command"]
 
@@ -72,6 +72,8 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
         else:
             raise UnreadableError("neither a corpus nor a run folder", where=path, hint="name one file in it")
         return
+    from musicgen.gm import pitch_name
+
     facts = _facts(path, limits_from(options))
     if as_json:
         print_json(facts)
@@ -79,13 +81,16 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
     for line in facts["warnings"]:
         warn(f"{path}: {sentence(line)}")
     drums = f", {facts['drum_notes']:,} of them drums" if facts["drum_notes"] else ""
-    say(f"{path}: {facts['notes']:,} notes{drums}, {facts['bars']} bars, {facts['seconds']:.1f} s")
+    notes, bars = counted(facts["notes"], "note"), counted(facts["bars"], "bar")
+    say(f"{path}: {notes}{drums}, {bars}, {facts['seconds']:.1f} s")
     say(f"  {facts['ticks_per_quarter']} ticks a quarter, music ends at tick {facts['end_tick']}")
     say(f"  meter {_changes(facts['meters'], '4/4')}, tempo {_changes(facts['tempos'], '120')}")
     for number, track in enumerate(facts["tracks"], 1):
         name = f" “{track['name']}”" if track["name"] else ""
         low, high = track["pitch_range"]
-        say(f"  part {number}: {track['instrument']}{name}, {track['notes']:,} notes, pitches {low}-{high}")
+        span = f"{pitch_name(low)} to {pitch_name(high)}, " if not track["is_drum"] and track["notes"] else ""
+        notes = counted(track["notes"], "note")
+        say(f"  part {number}: {track['instrument']}{name}, {notes}, {span}pitches {low}-{high}")
 
 
 def _facts(path: str, limits: Any) -> dict[str, Any]:
@@ -128,7 +133,7 @@ def _changes(changes: list[list[Any]], default: str) -> str:
     if not changes:
         return f"{default} (by default)"
     first = f"{changes[0][1]:g}" if isinstance(changes[0][1], float) else str(changes[0][1])
-    return first if len(changes) == 1 else f"{first} at first, {len(changes) - 1} changes"
+    return first if len(changes) == 1 else f"{first} at first, then {counted(len(changes) - 1, 'change')}"
 
 
 def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None) -> None:
@@ -152,7 +157,7 @@ def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None
     say(f"{folder}: {run.model.settings.family}, {run.model.n_parameters:,} parameters, tokenizer {run.tokenizer.name}")
     say("  model: " + ", ".join(f"{k} {v}" for k, v in run.recipe.model.items()))
     if card.get("valid_nats_per_token") is not None:
-        say(f"  {card['steps']} steps, validation loss {card['valid_nats_per_token']:.4f} nats a token")
+        say(f"  {counted(card['steps'], 'step')}, validation loss {card['valid_nats_per_token']:.4f} nats a token")
     if set(run.model.sharpness) != {1.0}:
         fitted = ", ".join(f"{value:.2f}" for value in run.model.sharpness)
         say(f"  sharpness {fitted}: scores are multiplied by it, as validation found")

@@ -57,8 +57,8 @@ class _Commands(click.Group):
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             if os.path.isfile(args[0]):
                 raise UsageError(f"no command {args[0]!r}", hint=f"to go on with it: musicgen continue {args[0]}")
-            hint = f"did you mean {near[0]!r}?" if near else f"commands are {', '.join(COMMANDS)}"
-            raise UsageError(f"no command {args[0]!r}", hint=hint)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Commands are {', '.join(COMMANDS)}"
+            raise UsageError(f"no command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:

@@ -86,9 +86,9 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
-def progress_bar(*columns: str, counts: bool = True) -> Any:
+def progress_bar(*columns: str, counts: bool = True, transient: bool = False) -> Any:
     """A rich progress bar on stderr with extra `columns` (field names), and how many of how many unless these tell it;
-    silent where stderr is no terminal."""
+    silent where stderr is no terminal. A `transient` one goes when it is done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -99,6 +99,9 @@ def progress_bar(*columns: str, counts: bool = True) -> Any:
         *(TextColumn(f"{{task.fields[{name}]}}") for name in columns),
         TimeElapsedColumn(),
         console=Console(stderr=True),
+        transient=transient,
+        redirect_stdout=False,
+        redirect_stderr=False,
         disable=not sys.stderr.isatty(),
     )
 

@@ -30,19 +30,24 @@ class Outputs:
     ours: bool
     first: int | None = None  # the number of the first take; None: there is one, and it has no number
 
-    def _name(self, take: int) -> str:
-        return self.stem if self.first is None else f"{self.stem}.{self.first + take}"
+    @property
+    def _names(self) -> list[str]:
+        return [self.stem if self.first is None else f"{self.stem}.{self.first + k}" for k in range(self.takes)]
 
-    def files(self, take: int) -> dict[str, Path]:
-        """By format the file of a take, counted from 0."""
-        return {name: self.folder / f"{self._name(take)}.{name}" for name in self.formats}
+    @property
+    def files(self) -> list[dict[str, Path]]:
+        """For each take its file by format."""
+        return [{kind: self.folder / f"{name}.{kind}" for kind in self.formats} for name in self._names]
 
-    def sidecar(self, take: int) -> Path:
-        return self.folder / f"{self._name(take)}.json"
+    @property
+    def sidecars(self) -> list[Path]:
+        """For each take its facts."""
+        return [self.folder / f"{name}.json" for name in self._names]
 
     def paths(self, begin: int = 0) -> list[Path]:
         """Every file that is to be written, from take `begin` on."""
-        return [path for k in range(begin, self.takes) for path in (*self.files(k).values(), self.sidecar(k))]
+        takes = list(zip(self.files, self.sidecars, strict=True))[begin:]
+        return [path for files, sidecar in takes for path in (*files.values(), sidecar)]
 
     def settled(self, *, overwrite: bool, begin: int = 0) -> Outputs:
         """The outputs as they can be written now: where some exist that may not be replaced, those from take `begin` on

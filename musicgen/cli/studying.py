@@ -9,6 +9,7 @@ from typing import Any
 
 from musicgen.cli.options import progress_bar, warn
 from musicgen.errors import MusicgenError, UnreadableError, UsageError
+from musicgen.words import counted
 
 __all__ = ["Wish", "studying", "wish_from"]
 
@@ -100,5 +101,6 @@ def _pieces(wish: Wish) -> tuple[Any, ...]:
             raise UsageError(what, where="--study-also", hint=hint)
         raise UnreadableError("none of the music to study can be read", where="--study-also", hint="see the warnings")
     if read < len(wish.files):
-        warn(f"--study-also: of {len(wish.files)} files the first {read} are studied; more would take long")
+        files, verb = counted(len(wish.files), "file"), "is" if read == 1 else "are"
+        warn(f"--study-also: of {files} the first {read} {verb} studied; more would take long")
     return tuple(pieces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from musicgen.cli.options import print_json, progress_bar, say, warn
@@ -16,15 +17,11 @@ __all__ = ["run_takes", "split_request"]
 
 def split_request(options: dict[str, Any], *, start: int | None) -> tuple[Any, Any]:
     """(Request, SamplingSettings) out of a command's options."""
+    from musicgen.gm import pitch_range
     from musicgen.sampling.continuation import Request
     from musicgen.sampling.filters import SamplingSettings
 
-    low, high = 0, 127
-    if options["pitch_range"]:
-        try:
-            low, high = (int(part) for part in options["pitch_range"].split("-"))
-        except ValueError:
-            raise UsageError(f"{options['pitch_range']!r} is not a pitch range", hint="write it like 48-84") from None
+    low, high = pitch_range(options["pitch_range"]) if options["pitch_range"] else (0, 127)
     tracks = tuple(part.strip() for part in options["tracks"].split(",") if part.strip()) if options["tracks"] else ()
     request = Request(
         bars=options["bars"],
@@ -75,15 +72,21 @@ def run_takes(
         check_soundfont(options["soundfont"])
     text_source = source_text(composer.tokenizer, source, outputs)
     printed, broken, told = [], 0, set()
-    bar = progress_bar("said", counts=False)
+    bar = progress_bar("said", counts=False, transient=True)
     learning = bar.add_task("learning your piece", total=None, said="", visible=False)
     study = studying(
         wish,
         able=composer.can_study,
         on_update=lambda done, of: bar.update(learning, completed=done, total=of, visible=done < of),
     )
+
+    def tell(show: Callable[[str], None], line: str) -> None:
+        bar.stop()  # or the line would stand behind the bar
+        show(line)
+        bar.start()
+
     with bar:
-        task = bar.add_task("", total=None, said="")
+        task = bar.add_task("", total=None, said="", visible=False)
 
         def on_bars(done: int, of: int | None) -> None:
             said = counted(done, "bar") if of is None else f"{done} of {counted(of, 'bar')}"
@@ -103,15 +106,15 @@ def run_takes(
                 on_bars=on_bars,
             )
         outputs = outputs.settled(overwrite=overwrite)
-        bar.update(task, description=f"take 1 of {takes}" if takes > 1 else "drawing")
+        bar.update(task, description=f"take 1 of {takes}" if takes > 1 else "drawing", visible=True)
         for k, take in enumerate(drawn):
             outputs = outputs.settled(overwrite=overwrite, begin=k)  # somebody may have written there meanwhile
             outputs.folder.mkdir(parents=True, exist_ok=True)
-            facts = {**take.facts, "files": [path.name for path in outputs.files(k).values()]}
+            facts = {**take.facts, "files": [path.name for path in outputs.files[k].values()]}
             midi = take.only_new if options["only_new"] else take.midi
             # The sidecar first: after a kill no music lies there without it.
-            files = outputs.files(k)
-            with together([outputs.sidecar(k), *files.values()], overwrite=overwrite) as (sidecar, *paths):
+            files = outputs.files[k]
+            with together([outputs.sidecars[k], *files.values()], overwrite=overwrite) as (sidecar, *paths):
                 sidecar.write_bytes(json_bytes(facts))
                 for name, path in zip(files, paths, strict=True):
                     if name == "abc":
@@ -125,13 +128,15 @@ def run_takes(
             printed.append(facts)
             for line in facts["warnings"]:
                 if line not in told:
-                    warn(f"{source.name}: {sentence(line)}")
+                    tell(warn, f"{source.name}: {sentence(line)}")
                     told.add(line)
             if not options["as_json"]:
-                names = ", ".join(str(p) for p in outputs.files(k).values())
+                names = ", ".join(str(p) for p in outputs.files[k].values())
                 notes, bars = counted(facts["notes_added"], "new note"), counted(facts["bars_added"], "bar")
-                say(f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
-            bar.update(task, description=f"take {min(k + 2, takes)} of {takes}" if takes > 1 else "drawing")
+                tell(say, f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
+            bar.update(
+                task, description=f"take {k + 2} of {takes}", completed=0, total=None, said="", visible=k + 1 < takes
+            )
     if options["as_json"]:
         print_json(printed)
     if broken:

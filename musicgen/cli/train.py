@@ -22,6 +22,7 @@ from musicgen.cli.options import (
     tokenizer_options,
     warn,
 )
+from musicgen.words import counted
 
 __all__ = ["command"]
 
@@ -180,7 +181,7 @@ def command(
         print_json({"run": str(folder), **card})
         return
     valid = card["valid_nats_per_token"]
-    say(f"{folder}: {card['steps']} steps, {card['seconds']:.0f} s, {card['parameters']:,} parameters")
+    say(f"{folder}: {counted(card['steps'], 'step')}, {card['seconds']:.0f} s, {card['parameters']:,} parameters")
     if valid is not None:
         was = card.get("valid_nats_per_token_before")
         before = "" if was is None else f"; {was:.4f} before"
@@ -190,7 +191,8 @@ def command(
 
 def _announce(recipe: Any, source: Any, device: Any) -> None:
     info = source.info()
-    warn(f"{info['pieces']} pieces, {info['tokens']:,} tokens; {recipe.model['family']} on {device}; Ctrl-C saves")
+    music = f"{counted(info['pieces'], 'piece')}, {counted(info['tokens'], 'token')}"
+    warn(f"{music}; {recipe.model['family']} on {device}; Ctrl-C saves")
 
 
 def _warn_of(recipe: Any, source: Any) -> None:

@@ -24,6 +24,7 @@ from musicgen.errors import UnreadableError, UsageError, printable
 from musicgen.io.foreign import PROJECTS
 from musicgen.io.midi import Limits
 from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
+from musicgen.words import counted
 
 __all__ = ["BuildSettings", "build_corpus", "find_sources", "plan_sources"]
 
@@ -84,7 +85,7 @@ def build_corpus(
             works.append(result)
             kept_licences.append(file.licence)
         elif result.notes < settings.min_notes:
-            reason = f"too short: {result.notes} notes, at least {settings.min_notes} are needed"
+            reason = f"too short: {counted(result.notes, 'note')}, at least {settings.min_notes} are needed"
             rejected.append({"source": result.source, "reason": reason})
         else:
             digest = result.content or result.sha256
@@ -96,7 +97,9 @@ def build_corpus(
             kept_licences.append(file.licence)
     if not works:
         example = rejected[0]
-        what = f"no usable piece in {len(files)} files; the first one, {example['source']}: {example['reason']}"
+        what = (
+            f"no usable piece in {counted(len(files), 'file')}; the first one, {example['source']}: {example['reason']}"
+        )
         raise UnreadableError(what, hint="look at one with musicgen inspect")
 
     fields = len(load_tokenizer(spec).fields)

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import key_pitch_classes, program_name
+from musicgen.gm import key_pitch_classes, pitch_name, program_name
 from musicgen.piece import NOTE, Piece, Track
+from musicgen.sampling.asked import find_parts, program_of, value_of
 from musicgen.sampling.faults import Stretch
-from musicgen.sampling.voices import has_parts, open_voices, part_pitches, program_of, voice_polyphony
+from musicgen.sampling.voices import has_parts, open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 from musicgen.tokenizers.parts import Voice, is_played
+from musicgen.words import counted
 
 __all__ = ["Plan", "Request", "assign_parts", "make_plan", "music_until", "new_notes", "plain_cut", "stretches"]
 
@@ -37,9 +39,9 @@ class Request:
     """What a continuation is asked for.
 
     `bars` counts whole new bars after the bar that the cut stands in; `seconds` (in place of bars) counts new
-    music. `start` is None for the end, or a bar counted from 0. `tracks` are part numbers counted from 1, track
-    names, or instruments. `max_polyphony` 0 means no limit. `played` tells the model that the music is of hands, off
-    the grid, or that it is a score; None: it is measured.
+    music. `start` is None for the end, or a bar counted from 0. `tracks` are part numbers counted from 1, names of
+    parts, or instruments (`asked.py`). `max_polyphony` 0 means no limit. `played` tells the model that the music is of
+    hands, off the grid, or that it is a score; None: it is measured.
     """
 
     bars: int = 8
@@ -58,9 +60,10 @@ class Request:
         if self.seconds is not None and not 0 < self.seconds <= 3600:
             raise UsageError(f"seconds is {self.seconds:g}", hint="ask for up to 3600 seconds")
         if not 0 <= self.pitch_low <= self.pitch_high <= 127:
-            raise UsageError(
-                f"the pitch range is {self.pitch_low}-{self.pitch_high}", hint="give LO-HI within 0-127, as in 48-84"
-            )
+            what = f"the pitch range is {self.pitch_low}-{self.pitch_high}"
+            if all(0 <= pitch <= 127 for pitch in (self.pitch_low, self.pitch_high)):
+                what += f" ({pitch_name(self.pitch_low)} to {pitch_name(self.pitch_high)}), the higher note first"
+            raise UsageError(what, hint="give LO-HI within 0-127, as in 48-84 or C3-C6")
         if self.max_polyphony < 0:
             raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
 
@@ -145,7 +148,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
             raise UsageError(
                 "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
             )
-        warnings.append("drums: not continued, this model plays none")
+        warnings.append("drums: this model plays none, so they are not continued")
     played = None
     more: dict[str, Any] = {}
     if voices:
@@ -311,7 +314,7 @@ def _notes_a_bar(before: Piece, cut: int, bar_length: float) -> float:
 def _bar_tick(piece: Piece, bar: int) -> int:
     starts, _ = piece.bar_starts(max(0, piece.end - 1))
     if not 0 <= bar <= len(starts):
-        raise UsageError(f"there is no bar {bar + 1}", hint=f"the piece has {len(starts)} bars")
+        raise UsageError(f"there is no bar {bar + 1}", hint=f"the piece has {counted(len(starts), 'bar')}")
     if bar == len(starts):  # right after the last bar
         more, _ = piece.bar_starts(int(np.ceil(starts[-1])) + 4 * 64 * piece.ticks_per_quarter)
         return int(np.rint(more[bar]))
@@ -333,7 +336,9 @@ def _programs(
 ) -> frozenset[int]:
     """The program values that may play on."""
     if request.tracks:
-        return frozenset(program_of(name, piece) for name in request.tracks)
+        found = [(name, find_parts(name, piece.tracks)) for name in request.tracks]
+        new = frozenset(program_of(name) for name, parts in found if not parts)
+        return new | {value_of(piece.tracks[n]) for _, parts in found for n in parts}
     recent = cut - RECENT_BARS * bar_length
     playing = [t for t in before.tracks if len(t.notes) and t.end >= recent]
     playing = playing or [t for t in before.tracks if len(t.notes)]

@@ -7,26 +7,18 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import SOLO, find_program, program_name, sounding_range
+from musicgen.gm import SOLO, program_name, sounding_range
 from musicgen.piece import Piece
+from musicgen.sampling.asked import find_parts, program_of, value_of
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.tokenizers.parts import MOST_PARTS, Voice, voices_of
 
-__all__ = ["has_parts", "is_number", "open_voices", "part_pitches", "program_of", "voice_polyphony"]
+__all__ = ["has_parts", "open_voices", "part_pitches", "voice_polyphony"]
 
 # A line may overlap itself a little and is a line still: a slur, one double stop in a movement.
 LINE_OVERLAP = 0.03
 KIT_NOTES = 24  # drum notes that say which kit it is
 REACH = 5  # semitones past what a part has played
-
-
-def is_number(text: str) -> bool:
-    """Whether these are the digits 0 to 9: others, such as a raised two, make no number.
-
-    >>> is_number("12"), is_number("²"), is_number("-1")
-    (True, False, False)
-    """
-    return text.isascii() and text.isdigit()
 
 
 def has_parts(tokenizer: Any) -> bool:
@@ -46,12 +38,16 @@ def open_voices(
     if tracks:
         chosen = set()
         for name in tracks:
-            found = _asked(name, piece, voices)
+            parts = find_parts(name, piece.tracks)
+            found = [n for n, voice in enumerate(voices) if set(voice.tracks) & set(parts)]
             if not found:
-                value = program_of(name, piece)
+                # One that hasn't played before the cut, or that the piece doesn't have.
+                value = value_of(piece.tracks[parts[0]]) if parts else program_of(name)
+                found = [n for n, voice in enumerate(voices) if voice.program == value and not parts]
+            if not found:
                 if len(voices) >= MOST_PARTS:
                     raise UsageError(f"{MOST_PARTS} parts are there already", hint="name one of them")
-                home = tuple(n for n in _named(name, piece) if value == _program(piece, n))
+                home = tuple(n for n in parts if value == value_of(piece.tracks[n]))
                 voices.append(Voice(value, home))
                 found = [len(voices) - 1]
             chosen.update(found)
@@ -71,42 +67,9 @@ def open_voices(
     return tuple(voices), frozenset(playing)
 
 
-def _asked(name: str, piece: Piece, voices: list[Voice]) -> list[int]:
-    """The parts that a request names: by the number or the name of a track, or by instrument."""
-    tracks = _named(name, piece)
-    if tracks:
-        return [n for n, voice in enumerate(voices) if set(voice.tracks) & set(tracks)]
-    if is_number(name):
-        program_of(name, piece)  # there is no such part: the error says so
-    value = find_program(name)
-    return [n for n, voice in enumerate(voices) if voice.program == value]
-
-
-def _named(name: str, piece: Piece) -> list[int]:
-    if is_number(name):
-        return [int(name) - 1] if 1 <= int(name) <= len(piece.tracks) else []
-    return [n for n, track in enumerate(piece.tracks) if track.name and track.name.lower() == name.lower()]
-
-
-def _program(piece: Piece, track: int) -> int:
-    return DRUMS if piece.tracks[track].is_drum else piece.tracks[track].program
-
-
 def _name(piece: Piece, voice: Voice) -> str:
     named = piece.tracks[voice.tracks[0]].name if voice.tracks else ""
     return named or program_name(voice.program)
-
-
-def program_of(name: str, piece: Piece) -> int:
-    """The program value of a part given by number or name, or of an instrument. UsageError where there is none."""
-    if is_number(name):
-        if not 1 <= int(name) <= len(piece.tracks):
-            raise UsageError(
-                f"there is no part {name}", hint=f"parts are 1 to {len(piece.tracks)}; see `musicgen inspect`"
-            )
-        return _program(piece, int(name) - 1)
-    named = _named(name, piece)
-    return _program(piece, named[0]) if named else find_program(name)
 
 
 def voice_polyphony(piece: Piece, voices: tuple[Voice, ...]) -> dict[int, int]:

@@ -27,6 +27,7 @@ from musicgen.tokenizers.abc_spelling import losses, spell_tune
 from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
+from musicgen.words import counted, was
 
 __all__ = ["Abc", "AbcSettings", "body_of", "header_of", "tidy"]
 
@@ -77,7 +78,7 @@ class Abc(FromSettings):
     def report_text(self, text: str) -> list[str]:
         """What `encode_text` leaves out, one line each."""
         lost = sum(1 for c in _plain(text) if c not in ALPHABET and c != "\r")
-        return [f"characters: {lost} outside ASCII were left out"] if lost else []
+        return [f"characters: {counted(lost, 'character')} outside ASCII {was(lost)} left out"] if lost else []
 
     def opening(self, text: str) -> str:
         """The first notes of a tune as they are written: settings of one tune begin alike. Empty for a short one."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc_fields import meter_value
+from musicgen.words import counted, was
 
 __all__ = ["losses", "spell_tune"]
 
@@ -63,14 +64,15 @@ def losses(piece: Piece) -> list[str]:
     total, kept = sum(len(t.notes) for t in melodic), len(_line(piece))
     lines = []
     if drums := sum(len(t.notes) for t in piece.tracks if t.is_drum):
-        lines.append(f"drums: {drums} notes were left out")
+        lines.append(f"drums: {counted(drums, 'note')} {was(drums)} left out")
     if total > kept:
-        lines.append(f"voices: only the highest is written; {total - kept} of {total} notes were left out")
+        lost = total - kept
+        lines.append(f"voices: only the highest is written; {lost} of {counted(total, 'note')} {was(lost)} left out")
     if len(piece.meter_segments()[0]) > 1:
         lines.append("meters: only the first is written; bar lines stand where they were")
     pitches = np.concatenate([t.notes["pitch"] for t in melodic]) if melodic else np.empty(0, np.uint8)
     if folded := int(((pitches < LOWEST) | (pitches > HIGHEST)).sum()):
-        lines.append(f"pitches: {folded} notes were moved by octaves")
+        lines.append(f"pitches: {counted(folded, 'note')} {was(folded)} moved by octaves")
     return lines
 
 

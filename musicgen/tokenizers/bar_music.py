@@ -19,6 +19,7 @@ from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
 from musicgen.tokenizers.constraints import DRUMS, Anchor
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Vocabulary
+from musicgen.words import counted, was
 
 __all__ = [
     "N_TEMPOS",
@@ -199,16 +200,20 @@ class BarMusic(FromSettings):
         lines = []
         long = int((notes["duration"] > 16 * piece.ticks_per_quarter).sum())
         if long:
-            lines.append(f"durations: {long} notes longer than 16 quarters were shortened")
+            lines.append(f"durations: {counted(long, 'note')} longer than 16 quarters {was(long)} shortened")
         merged = len(notes) - self.count_notes(self.encode(piece))
         if merged:
-            lines.append(f"unisons: {merged} notes on the same onset, pitch and program were merged")
+            lines.append(
+                f"unisons: {counted(merged, 'note')} on the same onset, pitch and program {was(merged)} merged"
+            )
         bpm = 60e6 / piece.tempos["microseconds"]
         if ((bpm < TEMPO_LOWEST / 1.03) | (bpm > 320 * 1.03)).any():
             lines.append("tempi: values outside 20..320 were clamped")
         bars = BarGrid(piece, int(notes["start"].max(initial=0)) + 1, self.steps)
         if bars.moved:
-            lines.append(f"bars: {bars.moved} bars cut short off the 64th-note grid were adjusted")
+            lines.append(
+                f"bars: {counted(bars.moved, 'bar')} cut short off the 64th-note grid {was(bars.moved)} adjusted"
+            )
         return lines
 
     # ---- items -> piece --------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.frames_grammar import FramesGrammar
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
+from musicgen.words import counted, was
 
 __all__ = ["ORDERS", "Frames", "FramesSettings"]
 
@@ -209,17 +210,18 @@ class Frames(FromSettings):
         """What `on_grid` leaves out or merges, beside timing and velocities."""
         lines = []
         if drums := sum(len(t.notes) for t in piece.tracks if t.is_drum):
-            lines.append(f"drums: {drums} notes were left out")
+            lines.append(f"drums: {counted(drums, 'note')} {was(drums)} left out")
         programs = {t.program for t in piece.tracks if len(t.notes) and not t.is_drum}
         if programs - {0}:
-            lines.append(f"programs: {len(programs)} became piano")
+            lines.append(f"programs: {counted(len(programs), 'instrument')} became piano")
         if len(piece.tempos) and set(piece.tempos["microseconds"].tolist()) != {500_000}:
             lines.append("tempi: frames are of one length, at 120 quarters a minute")
         melodic = sum(len(t.notes) for t in piece.tracks if not t.is_drum)
         if lost := melodic - self.count_notes(self.encode(piece)):
-            what = "were merged, or found no voice" if self.voices else "were merged with one of their pitch"
+            what = "merged, or found no voice" if self.voices else "merged with one of their pitch"
             # A note that another interrupts counts twice, so that there may be more of them than before.
-            lines.append(f"notes: {lost} {what}" if lost > 0 else f"notes: {-lost} were cut in two")
+            were = f"{counted(abs(lost), 'note')} {was(abs(lost))}"
+            lines.append(f"notes: {were} {what}" if lost > 0 else f"notes: {were} cut in two")
         return lines
 
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:

@@ -34,6 +34,7 @@ from musicgen.tokenizers.performance_events import (
 from musicgen.tokenizers.performance_grammar import LONGEST, LONGEST_SHIFT, STEPS_PER_SECOND, PerformanceGrammar
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
+from musicgen.words import counted, was
 
 __all__ = ["Performance", "PerformanceSettings"]
 
@@ -122,19 +123,21 @@ class Performance(FromSettings):
         start, end = _steps(piece, notes["start"], notes["start"] + notes["duration"])
         pitch, lines = notes["pitch"].astype(np.int64), []
         if drums := sum(len(t.notes) for t in piece.tracks if t.is_drum):
-            lines.append(f"drums: {drums} notes were left out")
+            lines.append(f"drums: {counted(drums, 'note')} {was(drums)} left out")
         programs = {t.program for t in piece.tracks if len(t.notes) and not t.is_drum}
         if programs - {0}:
-            lines.append(f"programs: {len(programs)} became one piano")
+            lines.append(f"programs: {counted(len(programs), 'instrument')} became one piano")
         if long := int((end - start > LONGEST).sum()):
-            lines.append(f"durations: {long} notes longer than {LONGEST // STEPS_PER_SECOND} s were shortened")
+            lines.append(
+                f"durations: {counted(long, 'note')} longer than {LONGEST // STEPS_PER_SECOND} s {was(long)} shortened"
+            )
         order = np.lexsort((end, start, pitch))
         same = np.diff(pitch[order]) == 0
         gap, reach = np.diff(start[order])[same], np.minimum(end - start, LONGEST)[order][:-1][same]
         if merged := int((gap == 0).sum()):
-            lines.append(f"unisons: {merged} notes on the same onset and pitch were merged")
+            lines.append(f"unisons: {counted(merged, 'note')} on the same onset and pitch {was(merged)} merged")
         if struck := int(((gap > 0) & (reach > gap)).sum()):
-            lines.append(f"overlaps: {struck} notes were ended by the next one of their pitch")
+            lines.append(f"overlaps: {counted(struck, 'note')} {was(struck)} ended by the next one of the same pitch")
         return lines
 
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:

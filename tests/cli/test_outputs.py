@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,7 +71,7 @@ def test_numbers_go_on_behind_the_highest(here, there, takes, expected):
     for name in there:
         (here / name).touch()
     outputs = planned(takes=takes)
-    assert [str(outputs.files(k)["mid"]) for k in range(takes)] == [f"{name}.mid" for name in expected]
+    assert [str(outputs.files[k]["mid"]) for k in range(takes)] == [f"{name}.mid" for name in expected]
     assert not [path for path in outputs.paths() if path.exists()]
 
 
@@ -75,12 +79,12 @@ def test_a_name_that_somebody_takes_meanwhile_is_left_alone(here):
     outputs = planned(takes=3)
     (here / "piece.continued.2.json").touch()
     later = outputs.settled(overwrite=False, begin=1)
-    assert [str(later.sidecar(k)) for k in (1, 2)] == ["piece.continued.3.json", "piece.continued.4.json"]
+    assert [str(later.sidecars[k]) for k in (1, 2)] == ["piece.continued.3.json", "piece.continued.4.json"]
 
 
 def test_with_overwrite_the_name_stays(here):
     (here / "piece.continued.mid").touch()
-    assert str(planned(overwrite=True).settled(overwrite=True).files(0)["mid"]) == "piece.continued.mid"
+    assert str(planned(overwrite=True).settled(overwrite=True).files[0]["mid"]) == "piece.continued.mid"
 
 
 def test_a_name_of_the_users_is_not_changed(here):
@@ -95,7 +99,7 @@ def test_a_name_of_the_users_is_not_changed(here):
 def test_in_a_folder_that_is_named_tries_are_numbered(here):
     (here / "out").mkdir()
     (here / "out" / "piece.continued.json").touch()
-    assert planned(output="out").files(0) == {"mid": Path("out/piece.continued.2.mid")}
+    assert planned(output="out").files[0] == {"mid": Path("out/piece.continued.2.mid")}
 
 
 def test_generated_pieces_are_numbered_too(here):
@@ -138,11 +142,11 @@ def test_a_format_that_is_not_written_is_refused(here, suffix):
 
 @pytest.mark.parametrize("output", ["opus.27", "take.v2", "mr.smith"])
 def test_a_dot_in_a_name_is_no_format(here, output):
-    assert planned(output=output).files(0) == {"mid": Path(f"{output}.mid")}
+    assert planned(output=output).files[0] == {"mid": Path(f"{output}.mid")}
 
 
 def test_the_suffix_of_the_output_is_one_of_the_formats(here):
-    assert list(planned(output="x.wav", formats="mid").files(0)) == ["wav", "mid"]
+    assert list(planned(output="x.wav", formats="mid").files[0]) == ["wav", "mid"]
 
 
 # ---- the request comes first -------------------------------------------------------------------------
@@ -221,3 +225,57 @@ def test_a_run_that_exists_is_told_last(tunes, options, said):
     assert made.exit_code == 0, made.output
     assert said in run("train", "corpus", "-o", "run", *options).stderr
     assert "run: already exists" in run("train", "corpus", "-o", "run").stderr
+
+
+# ---- what is told on the way ----------------------------------------------------------------------------
+
+
+def test_bars_are_told_to_whoever_waits():
+    from musicgen.composer import Composer, read_source
+    from musicgen.sampling.continuation import Request
+
+    told: list[tuple[int, int]] = []
+    source, request = read_source("schubert-unfinished"), Request(bars=3)
+    takes = Composer.load().takes(source, request=request, seed=1, on_bars=lambda *bars: told.append(bars))
+    assert told == [], "nothing is drawn before it is asked for"
+    next(takes)
+    assert {of for _, of in told} == {3}
+    assert {done for done, _ in told} >= {0, 1, 2}
+    assert max(done for done, _ in told) <= 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_progress_is_in_bars_and_results_are_alone_on_their_lines(here):
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "musicgen", "continue", "schubert-unfinished", "--bars", "3", "--seed", "1"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TERM": "xterm", "COLUMNS": "100"}
+    process = subprocess.Popen(command, cwd=here, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while block := os.read(ours, 65536):
+            shown += block
+    os.close(ours)
+    stdout, _ = process.communicate(timeout=120)
+    assert " of 3 bars" in shown.decode()
+    assert "steps" not in shown.decode()
+    (line,) = stdout.splitlines()
+    assert line.startswith("schubert-unfinished.continued.mid: ")
+    assert " in 3 bars (" in line
+
+
+def test_one_bar_is_one_bar(here):
+    said = run("continue", "schubert-unfinished", *FAST).stdout
+    assert " in 1 bar (" in said
+
+
+def test_warnings_are_sentences_and_keep_their_names_for_programs(here):
+    data = bytearray((Path(__file__).parents[2] / "corpora" / "examples" / "schubert-unfinished.mid").read_bytes())
+    data[10:12] = (9).to_bytes(2, "big")  # tracks that the header claims
+    (here / "x.mid").write_bytes(data)
+    for command in (["inspect", "x.mid"], ["continue", "x.mid", *FAST], ["render", "x.mid", "-o", "x.wav"]):
+        assert "x.mid: the header claims 9 tracks" in run(*command).stderr
+    facts = json.loads(run("inspect", "x.mid", "--json").stdout)
+    assert [line for line in facts["warnings"] if line.startswith("track_count: ")]

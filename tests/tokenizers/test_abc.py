@@ -66,7 +66,7 @@ def test_text_survives_and_a_second_pass_changes_nothing():
     messy = "X:1 \r\nT:Caf\u00e9 \u266d\r\n\r\nK:C  \r\nCDEF|"
     assert tidy(messy) == "X:1\nT:Cafe\nK:C\nCDEF|\n"
     assert tidy(tidy(messy)) == tidy(messy)
-    assert ABC.report_text(messy) == ["characters: 1 outside ASCII were left out"]
+    assert ABC.report_text(messy) == ["characters: 1 character outside ASCII was left out"]
 
 
 def test_a_real_tune_is_inside_the_grammar():

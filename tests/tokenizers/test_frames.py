@@ -59,7 +59,7 @@ def test_other_pieces_are_dealt_to_the_voices_from_the_top():
     chord = part(*((0, 120, pitch) for pitch in (50, 60, 64, 67, 72)), (120, 120, 59))
     ids = VOICES.encode(Piece(480, (chord,)))
     assert names(VOICES, ids) == "< 72 67 64 60 59 - - - >"
-    assert VOICES.report(Piece(480, (chord,))) == ["notes: 1 were merged, or found no voice"]
+    assert VOICES.report(Piece(480, (chord,))) == ["notes: 1 note was merged, or found no voice"]
 
 
 def test_silence_goes_on_to_until():

@@ -75,7 +75,7 @@ def test_two_parts_may_strike_one_key_and_no_part_twice():
     twice = Track("", 40, notes=notes_array([(0, 240, 60, 80), (0, 480, 60, 80)]))
     piece = PARTS.on_grid(score(twice, line(60)))
     assert [t.notes["duration"].tolist() for t in piece.tracks] == [[480], [480]]
-    assert PARTS.report(score(twice, line(60))) == ["unisons: 1 notes on the same onset, pitch and program were merged"]
+    assert PARTS.report(score(twice, line(60))) == ["unisons: 1 note on the same onset, pitch and program was merged"]
 
 
 def test_parts_are_numbered_from_below_and_drums_come_last():

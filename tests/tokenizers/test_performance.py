@@ -74,11 +74,11 @@ def test_the_report_says_what_was_lost():
     piece = piece_of((0, 960, 60, 80), (0, 100, 60, 80), (480, 480, 60, 80), (0, 960 * 21, 72, 80))
     drums = Track("", 0, True, notes_array([(0, 10, 38, 90)]))
     assert PLAIN.report(replace(piece, tracks=(*piece.tracks, drums, replace(piece.tracks[0], program=40)))) == [
-        "drums: 1 notes were left out",
-        "programs: 2 became one piano",
+        "drums: 1 note was left out",
+        "programs: 2 instruments became one piano",
         "durations: 2 notes longer than 20 s were shortened",
         "unisons: 5 notes on the same onset and pitch were merged",
-        "overlaps: 1 notes were ended by the next one of their pitch",
+        "overlaps: 1 note was ended by the next one of the same pitch",
     ]
 
 

@@ -1,0 +1,100 @@
+"""Which parts of a piece a request means by a number, a name or an instrument.
+
+In this order: a part's number, counted from 1; its whole name; an instrument, in several languages, for every part that
+plays it ("guitar" is any guitar); a word of one part's name, or its beginning; an instrument that no part plays yet.
+Upper and lower case are the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from musicgen.errors import UsageError
+from musicgen.gm import find_program, program_family, program_name
+from musicgen.piece import Track
+from musicgen.sampling.names import called
+from musicgen.tokenizers.constraints import DRUMS
+from musicgen.words import is_number
+
+__all__ = ["find_parts", "listed", "program_of", "value_of"]
+
+MOST_LISTED = 12
+
+
+def find_parts(name: str, tracks: Sequence[Track]) -> tuple[int, ...]:
+    """The numbers, from 0, of the parts that `name` means; none where it is an instrument that no part plays.
+
+    Raises UsageError, with the parts that there are, where it means nothing or could be one of several.
+    """
+    text = name.strip().casefold()
+    if is_number(text):
+        if 1 <= int(text) <= len(tracks):
+            return (int(text) - 1,)
+        raise UsageError(f"there is no part {text}", hint=_all_parts(tracks))
+    if exact := tuple(n for n, track in enumerate(tracks) if track.name.strip().casefold() == text):
+        return exact
+    family = program_family(text)
+    if family is None and (program := called(text)) is not None:
+        family = frozenset({program})
+    if family is not None and (playing := _playing(family, tracks)):
+        return playing
+    if alike := tuple(n for n, track in enumerate(tracks) if _is_in(text, track.name)):
+        if len(alike) > 1:
+            numbers = ",".join(str(n + 1) for n in alike)
+            what = f"{name!r} could be one of several parts"
+            raise UsageError(what, hint=f"{_several(alike, tracks)}; for all of them: --tracks {numbers}")
+        return alike
+    try:
+        return () if family is not None else _playing(frozenset({program_of(text)}), tracks)
+    except UsageError as error:
+        near = difflib.get_close_matches(text, [track.name.casefold() for track in tracks if track.name], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else error.hint
+        if not tracks:
+            raise
+        raise UsageError(f"no part and no instrument {name!r}", hint=f"{hint} {_all_parts(tracks)}") from None
+
+
+def program_of(name: str) -> int:
+    """The program of an instrument, 128 for drums, by the beginning of its name or in another language. UsageError
+    offers the nearest."""
+    try:
+        return find_program(name)
+    except UsageError:
+        if (program := called(name)) is None:
+            raise
+        return program
+
+
+def value_of(track: Track) -> int:
+    """The program of a part, 128 for drums."""
+    return DRUMS if track.is_drum else track.program
+
+
+def listed(number: int, track: Track) -> str:
+    """A part as a list tells it: number from 1, name, instrument."""
+    instrument = program_name(track.program, is_drum=track.is_drum)
+    return f"{number + 1} “{track.name}” ({instrument})" if track.name.strip() else f"{number + 1} {instrument}"
+
+
+def _all_parts(tracks: Sequence[Track]) -> str:
+    parts = f"parts are 1 to {len(tracks)}: {_several(range(len(tracks)), tracks)}"
+    return parts if tracks else "the piece has no parts"
+
+
+def _several(numbers: Iterable[int], tracks: Sequence[Track]) -> str:
+    shown = [listed(n, tracks[n]) for n in numbers]
+    more = f" and {len(shown) - MOST_LISTED} more, as `musicgen inspect` tells" if len(shown) > MOST_LISTED else ""
+    return ", ".join(shown[:MOST_LISTED]) + more
+
+
+def _playing(family: frozenset[int], tracks: Sequence[Track]) -> tuple[int, ...]:
+    return tuple(n for n, track in enumerate(tracks) if value_of(track) in family)
+
+
+def _is_in(text: str, name: str) -> bool:
+    """Whether a name begins so, or has these words in this order."""
+    name = name.casefold()
+    words = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", name)
+    return bool(text) and (name.strip().startswith(text) or words is not None)
