@@ -87,11 +87,13 @@ def lines_of(voices: Sequence[tuple[Sequence[int], Signs]], *, labelled: bool) -
     counts = [len(lengths) for lengths, _ in voices]
     cuts = sorted({cut for _, signs in voices for cut in signs.cuts()})
     if len(set(counts)) > 1:
+        signs = [s for _, s in voices]
+        by_part = _by_part(own, signs) if labelled and len({len(s.labels) for s in signs}) == 1 else None
+        if by_part is not None:
+            return by_part
         longest = set(own[counts.index(max(counts))])
         if all(set(starts) <= longest for starts in own):
-            return [_by_time(starts, own, [s for _, s in voices]) for starts in own]
-        if labelled and len({len(signs.labels) for _, signs in voices}) == 1:
-            return _by_part(own, [signs for _, signs in voices])
+            return [_by_time(starts, own, signs) for starts in own]
     return [_by_bar(starts, cuts) for starts in own]
 
 
@@ -114,10 +116,16 @@ def _by_time(own: list[int], all_: list[list[int]], signs: list[Signs]) -> Lines
     return Lines(own, kept, [bisect_left(kept, start) for start in own])
 
 
-def _by_part(own: list[list[int]], signs: list[Signs]) -> list[Lines]:
-    """Bars by part: a voice that is shorter within one, or silent, has empty bars at its end."""
+def _by_part(own: list[list[int]], signs: list[Signs]) -> list[Lines] | None:
+    """Bars by part: a voice that is shorter within one, or silent, has empty bars at its end.
+
+    None where no voice has the most bars of every part: the voices stand one after the other then, and only the
+    first one says where parts begin.
+    """
     bounds = [[0, *(bar for bar, _ in s.labels), len(starts) - 1] for starts, s in zip(own, signs, strict=True)]
     sizes = [max(after[i + 1] - after[i] for after in bounds) for i in range(len(bounds[0]) - 1)]
+    if all([after[i + 1] - after[i] for i in range(len(sizes))] != sizes for after in bounds):
+        return None
     lines = []
     for starts, bound in zip(own, bounds, strict=True):
         edges: list[int] = []
@@ -129,8 +137,8 @@ def _by_part(own: list[list[int]], signs: list[Signs]) -> list[Lines]:
     return lines
 
 
-def bars_of(lines: Sequence[Lines], signs: Sequence[Signs]) -> list[list[Bar]]:
-    """The signs of each voice's bars."""
+def bars_of(lines: Sequence[Lines], signs: Sequence[Signs], warnings: list[str]) -> list[list[Bar]]:
+    """The signs of each voice's bars. A warning is added for repeats that are begun and never ended."""
     all_ = [[Bar() for _ in line.edges[:-1]] for line in lines]
     starts: dict[int, int] = {}
     ends: dict[int, int] = {}
@@ -159,25 +167,28 @@ def bars_of(lines: Sequence[Lines], signs: Sequence[Signs]) -> list[list[Bar]]:
         for bar, mark in sign.finishes:
             if bar >= 0:
                 bars[before(bar + 1)].marks += (mark,)
-    _repeats(all_, starts, ends, heavy)
+    if _repeats(all_, starts, ends, heavy):
+        warnings.append("repeats: a section that begins with |: has no end before the next one; it is played once")
     for bars in all_:
         _lead_back(bars)
     return all_
 
 
-def _repeats(all_: list[list[Bar]], starts: dict[int, int], ends: dict[int, int], heavy: set[int]) -> None:
-    """Write the repeats of all voices into the bars of the longest one."""
+def _repeats(all_: list[list[Bar]], starts: dict[int, int], ends: dict[int, int], heavy: set[int]) -> bool:
+    """Write the repeats of all voices into the bars of the longest one. Whether one was begun inside another."""
     bars = max(all_, key=len)
     in_endings = {i for voice in all_ for i, bar in enumerate(voice) if bar.passes}
-    wanted, is_open = 2, False
+    wanted, is_open, begun_twice = 2, False, False
     for i, bar in enumerate(bars):
         if i in starts:
+            begun_twice |= is_open
             bar.start, is_open, wanted = True, True, starts[i]
         elif i in heavy and not is_open and i not in in_endings:
             bar.start = True
         if i in ends:
             bar.times = max(ends[i], wanted)
             is_open, wanted = False, 2
+    return begun_twice
 
 
 def _lead_back(bars: list[Bar]) -> None:

@@ -26,7 +26,7 @@ WORDS = {
     "vivo": 180, "presto": 192, "allegrissimo": 208, "vivacissimo": 220, "prestissimo": 240,
 }  # fmt: skip
 CLEF = re.compile(r"(?:treble|bass|alto|tenor|soprano|mezzo(?:soprano)?|baritone|perc|none|[GFC](?=[1-5]))"
-                  r"\d?(?:([+\-^_])(8|15))?$", re.IGNORECASE)  # fmt: skip
+                  r"\d?(?:([+\-])(8|15)|[\^_]8)?$", re.IGNORECASE)  # fmt: skip
 TONIC = re.compile(r"([A-G])([#b]?)[ \t]*([A-Za-z]*)")
 SIGN = re.compile(r"(\^\^?|__?|=)([A-Ga-g])")
 PROPERTY = re.compile(r"([A-Za-z-]+)[ \t]*=[ \t]*(\"[^\"]*\"?|[^ \t]+)|(\"[^\"]*\"?|[^ \t]+)")
@@ -220,7 +220,7 @@ def properties(text: str) -> Props:
         if name in ("", "clef"):
             clef = CLEF.match(value)
             if clef is not None:
-                by = {"+": 1, "^": 1, "-": -1, "_": -1}.get(clef[1] or "", 0) * (2 if clef[2] == "15" else 1)
+                by = {"+": 1, "-": -1}.get(clef[1] or "", 0) * (2 if clef[2] == "15" else 1)
                 props = replace(props, clef_octave=by, percussion=value.lower().startswith("perc"))
         elif name == "octave" and re.fullmatch(r"[+-]?\d", value):
             props = replace(props, octave=int(value))

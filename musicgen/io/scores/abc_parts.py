@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from musicgen.io.scores.abc_bars import Lines, bars_of, fine, lines_of
@@ -28,11 +28,15 @@ def parts_of_voices(
     labelled = any(s.labels for s in signs)
     lines = lines_of([(v.lengths, v.signs) for v in voices.values()], labelled=labelled)
     parts = []
-    for (name, voice), line, bars in zip(voices.items(), lines, bars_of(lines, signs), strict=True):
+    for (name, voice), line, bars in zip(voices.items(), lines, bars_of(lines, signs, warnings), strict=True):
         part = _part(voice, line, warnings)
         part.name = voice.setup.name or (name if len(voices) > 1 and not name.isdecimal() else "")
         part.bars = bars
         parts.append(part)
+    for k, lengths in enumerate(zip_longest(*(part.lengths for part in parts), fillvalue=0)):
+        for part in parts:  # a voice that is silent here
+            if k < len(part.lengths) and not part.lengths[k]:
+                part.lengths[k] = max(lengths)
     if order is None:
         return parts
     if not labelled:

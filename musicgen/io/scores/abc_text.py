@@ -39,7 +39,7 @@ def split_tunes(text: str, where: str | Path) -> list[tuple[str, str]]:
     Tunes begin at `X:` and end at a blank line; a blank line behind the header of one is let pass where music
     follows. Raises UnreadableError where there is no tune.
     """
-    text = BLOCKS.sub("", text) if "%%begin" in text else text
+    text = BLOCKS.sub("%", text) if "%%begin" in text else text
     starts = [m.start() for m in re.finditer(r"^X[ \t]*:", text, re.MULTILINE)]
     if len(starts) > MAX_TUNES:
         what = f"has {len(starts):,} tunes, the limit is {MAX_TUNES:,}"
