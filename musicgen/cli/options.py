@@ -62,7 +62,13 @@ def reported() -> Iterator[None]:
         yield
     except MusicgenError as error:
         raise Failure(error) from None
+    except click.UsageError as error:  # click repeats what it was given, such as the name of a file
+        raise click.UsageError(printable(error.format_message()), ctx=error.ctx) from None
     except MemoryError:
+        raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
+    except RuntimeError as error:  # PyTorch has no error of its own for this on a CPU
+        if not any(text in str(error) for text in ("can't allocate memory", "out of memory")):
+            raise
         raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
     except BrokenPipeError:
         raise
@@ -72,8 +78,8 @@ def reported() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """A result line, on stdout, safe to print."""
-    click.echo("\n".join(printable(line) for line in text.split("\n")))
+    """One result line, on stdout, safe to print: a line break in a name makes no line of its own."""
+    click.echo(printable(text))
 
 
 def warn(text: str) -> None:

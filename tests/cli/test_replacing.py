@@ -76,7 +76,7 @@ SLIPS = [
     (["--set", "model.dropout=2"], 2, "dropout is 2"),
     (["--set", "train.carry=true"], 2, "[train] carry is for models with a state"),
     (["--set", "model.heads=5"], 2, "doesn't divide into 5 heads"),
-    (["--recipe", "none.toml"], 3, "none.toml: no such recipe; check the path"),
+    (["--recipe", "none.toml"], 3, "none.toml: is missing; check the path"),
     (["--recipe", "broken.toml"], 3, "broken.toml: not a TOML file"),
     (["--recipe", "run/notes.txt"], 3, "run/notes.txt: not a TOML file"),
     (["--teacher", "none"], 3, "none: no such run folder or model"),

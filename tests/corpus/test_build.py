@@ -234,7 +234,7 @@ def test_another_format_version_is_refused(copy):
 def test_sizes_that_disagree_are_refused(copy):
     tokens = np.load(copy / "tokens.npy")
     np.save(copy / "tokens.npy", tokens[:-1])
-    assert f"has {len(tokens) - 1:,} tokens, corpus.json says {len(tokens)}" in opened(copy)
+    assert f"has {len(tokens) - 1:,} tokens, corpus.json says {len(tokens):,}" in opened(copy)
     np.save(copy / "tokens.npy", tokens.astype(np.int64))
     assert "doesn't hold an array or rows of uint16" in opened(copy)
     (copy / "tokens.npy").write_bytes(b"junk")
