@@ -26,6 +26,8 @@ def checked_seed(seed: Any, *, count: int = 1) -> int:
         number = operator.index(seed)
     except TypeError:
         number = -1
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise UsageError(f"{count!r} takes", hint="ask for a whole number of them, at least 1")
     if isinstance(seed, bool) or not 0 <= number <= MOST_SEED:
         raise UsageError(f"the seed is {seed!r}", hint=f"give a whole number from 0 to {MOST_SEED:,}")
     if number + count - 1 > MOST_SEED:

@@ -18,6 +18,7 @@ import click
 from musicgen.cli.completion import DEVICES, TOKENIZERS, instruments, models, names_and_files, one_of, several_of
 from musicgen.cli.help import in_words
 from musicgen.errors import MusicgenError, ResourceError, UsageError, printable
+from musicgen.seeds import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -166,6 +167,8 @@ def duration(text: str | None) -> float | None:
         raise UsageError(f"{text!r} is not a duration", hint="write it like 90s, 10m or 1h30m")
     hours, minutes, seconds = (float(part) if part else 0.0 for part in match.groups())
     total = 3600 * hours + 60 * minutes + seconds
+    if not math.isfinite(total):
+        raise UsageError("the duration has no end", hint="write it like 90s, 10m or 1h30m")
     if total <= 0:
         raise UsageError("the duration is zero", hint="write it like 90s, 10m or 1h30m")
     return total
@@ -310,7 +313,7 @@ sampling_options = _all(
     ),
     click.option(
         "--seed",
-        type=Whole(0, 2**62),
+        type=Whole(0, MOST_SEED),
         default=None,
         help="Makes takes repeatable; take K has seed N + K - 1.  [drawn, and printed]",
     ),

@@ -18,6 +18,7 @@ from musicgen.gm import key_pitch_classes, program_name
 from musicgen.piece import NOTE, Piece, Track
 from musicgen.sampling.faults import Stretch
 from musicgen.sampling.voices import has_parts, open_voices, part_pitches, program_of, voice_polyphony
+from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 from musicgen.tokenizers.parts import Voice, is_played
 
@@ -53,6 +54,7 @@ class Request:
     played: bool | None = None
 
     def __post_init__(self) -> None:
+        typed(self, where=None)
         if not 1 <= self.bars <= 1000:
             raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
         if self.seconds is not None and not 0 < self.seconds <= 3600:
@@ -61,6 +63,8 @@ class Request:
             raise UsageError(
                 f"the pitch range is {self.pitch_low}-{self.pitch_high}", hint="give LO-HI within 0-127, as in 48-84"
             )
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"start is {self.start}", hint="give a bar counted from 0, or None for the end")
         if self.max_polyphony < 0:
             raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
 

@@ -21,12 +21,12 @@ REACH = 5  # semitones past what a part has played
 
 
 def is_number(text: str) -> bool:
-    """Whether these are the digits 0 to 9: others, such as a raised two, make no number.
+    """Whether these are the digits 0 to 9, a few of them: others, such as a raised two, make no number.
 
     >>> is_number("12"), is_number("²"), is_number("-1")
     (True, False, False)
     """
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= 9
 
 
 def has_parts(tokenizer: Any) -> bool:

@@ -101,6 +101,8 @@ def train(
     home, settings = Path(folder), recipe.train
     if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
         raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
+    if max_seconds is not None and not 0 < max_seconds < math.inf:
+        raise UsageError(f"max_seconds is {max_seconds!r}", hint="give seconds above 0, or None for no limit")
     target = choose_device(device)
     if isinstance(source, Corpus):
         source.check()
