@@ -20,15 +20,13 @@ from musicgen.errors import UnreadableError
 from musicgen.io.atomic import atomic_path, write_text
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.registry import blank_model
-from musicgen.recipe import Recipe, read_recipe, recipe_toml
+from musicgen.recipe import Recipe, recipe_toml
 from musicgen.resources import bundled_models
-from musicgen.runs.files import json_text, load_tensors, make_folder, read_json, save_tensors, sha256
-from musicgen.tokenizers import load_tokenizer
+from musicgen.runs.checked import FORMAT, PARTS, as_unreadable, checked_parts
+from musicgen.runs.files import json_text, make_folder, save_tensors, sha256
+from musicgen.runs.weights import check_weights, fits_header, load_weights, read_header
 
 __all__ = ["FORMAT", "Run", "load_run", "model_for", "save_run"]
-
-FORMAT = 1  # of the run folder; a reader refuses what it doesn't know
-PARTS = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json")
 
 
 @dataclass(frozen=True)
@@ -81,38 +79,23 @@ def load_run(where: str | os.PathLike[str]) -> Run:
     if not path.is_dir():
         names = ", ".join(bundled) or "none"
         raise UnreadableError("no such run folder or model", where=where, hint=f"models that come along: {names}")
-    for part in (*PARTS, "manifest.json"):
-        if not (path / part).is_file():
-            raise UnreadableError(
-                f"{part} is missing from this run folder",
-                where=path,
-                hint="train it again, or go on with `musicgen train --resume` where checkpoints are left",
-            )
-    manifest = read_json(path / "manifest.json")
-    if manifest.get("format") != FORMAT:
-        raise UnreadableError(f"unknown run format {manifest.get('format')!r}", where=path, hint="update musicgen")
-    for part in PARTS:
-        if sha256(path / part) != manifest.get("sha256", {}).get(part):
-            raise UnreadableError(
-                f"{part} is not the file that its manifest names", where=path, hint="copy the run folder again"
-            )
-    tokenizer = load_tokenizer(read_json(path / "tokenizer.json"))
-    recipe = read_recipe(path / "recipe.toml")
-    model = model_for(recipe, tokenizer)
-    weights = load_tensors(path / "model.safetensors")
+    parts = checked_parts(path)
+    weights = path / "model.safetensors"
+    header = read_header(weights)
+    with as_unreadable(path):
+        fits_header(parts.recipe.model, header, where=weights)
+        check_weights(header, model_for(parts.recipe, parts.tokenizer, blank=True), where=weights)
+        if sha256(weights) != parts.digest:
+            what = "model.safetensors is not the file that its manifest names"
+            raise UnreadableError(what, where=path, hint="copy the run folder again")
+        model = model_for(parts.recipe, parts.tokenizer)
+    model.load_state_dict({k: v.float() for k, v in load_weights(weights, model).items()})
     try:
-        model.load_state_dict({k: v.float() for k, v in weights.items()})
-    except RuntimeError:
-        raise UnreadableError(
-            "the weights don't fit the recipe", where=path, hint="copy the run folder again"
-        ) from None
-    card = read_json(path / "card.json")
-    try:
-        model.sharpen(card.get("sharpness", model.sharpness))
-    except (TypeError, ValueError):
+        model.sharpen(parts.card.get("sharpness", model.sharpness))
+    except ValueError:
         raise UnreadableError("the card's sharpness doesn't fit the model", where=path, hint="copy it again") from None
-    digest = manifest["sha256"]["model.safetensors"]
-    return Run(model.eval(), tokenizer, recipe, card, path.resolve().name, digest, path.resolve())
+    run_name, folder = path.resolve().name, path.resolve()
+    return Run(model.eval(), parts.tokenizer, parts.recipe, parts.card, run_name, parts.digest, folder)
 
 
 def model_for(recipe: Recipe, tokenizer: Any, *, blank: bool = False) -> SequenceModel:

@@ -40,6 +40,7 @@ from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.source import Source, read_source
 from musicgen.sampling.voices import has_parts
+from musicgen.seeds import MOST_SEED, checked_seed
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
@@ -164,9 +165,11 @@ class Composer:
         First the piece is studied (`Studying`). Of each take several candidates are drawn, with seeds that follow from
         its own, and the best is kept: one that no listener would call broken, and the nearest to the music before the
         cut. Its facts say what the others were. `on_bars(done, of)` is told how far the new bars have come, for each
-        drawing anew. Raises UsageError for a request that doesn't fit the piece, at once.
+        drawing anew. Raises UsageError for a request that doesn't fit the piece, and for seeds beyond
+        `seeds.MOST_SEED`, at once.
         """
         settings = (sampling or SamplingSettings()).validate()
+        seed = checked_seed(seed, count=count)
         per_field(settings, self.tokenizer.fields)
         plan = make_plan(source.heard, self.tokenizer, request=request, context=self.model.context)
 
@@ -233,7 +236,7 @@ class Composer:
         """The best of a seed's candidates, drawn in lockstep; where all are broken, as many are drawn once more."""
         fewest, most = CANDIDATES
         count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
-        seeds = [(seed + attempt * RETRY) % 2**31 for attempt in range(2 * count)]
+        seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
             drawn = sample(

@@ -6,18 +6,20 @@ A recipe is four flat tables: `[model]` (musicgen.models.ModelSettings without t
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from musicgen.errors import UnreadableError, UsageError
+from musicgen.errors import UsageError
+from musicgen.io.bounded import read_toml
+from musicgen.schemas import filled, in_range, nearest_key, typed
+from musicgen.seeds import MOST_SEED
 
 __all__ = ["AugmentSettings", "DataSettings", "Recipe", "TrainSettings", "read_recipe", "recipe_toml"]
 
-T = TypeVar("T")
+MOST_IN_A_BATCH = 2**26  # tokens: half a gigabyte of ids
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,14 @@ class TrainSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        typed(self, where="recipe")
         for name in ("steps", "batch", "length", "evaluate_every", "evaluate_tokens"):
             _require(getattr(self, name) >= 1, f"[train] {name} is {getattr(self, name)}", "give at least 1")
+        most = {"steps": 10**9, "batch": 2**16, "length": 2**20, "evaluate_every": 10**9, "evaluate_tokens": 2**31}
+        in_range(self, {name: (1, high) for name, high in most.items()}, where="recipe", prefix="[train] ")
+        in_range(self, {"seed": (0, MOST_SEED)}, where="recipe", prefix="[train] ")
+        tokens = self.batch * self.length
+        _require(tokens <= MOST_IN_A_BATCH, f"[train] a batch is {tokens:,} tokens", f"give up to {MOST_IN_A_BATCH:,}")
         _require(self.learning_rate > 0, f"[train] learning_rate is {self.learning_rate}", "give a positive number")
         _require(0 <= self.warmup < 1, f"[train] warmup is {self.warmup}", "give a share of the run, 0 to below 1")
         _require(self.clip > 0, f"[train] clip is {self.clip}", "give a positive number")
@@ -76,6 +84,9 @@ class AugmentSettings:
     accompany: float = 0.0
 
     def __post_init__(self) -> None:
+        typed(self, where="recipe")
+        reach = {"transpose_low": (-127, 127), "transpose_high": (-127, 127), "tempo_steps": (0, 48)}
+        in_range(self, reach, where="recipe", prefix="[augment] ")
         _require(self.transpose_low <= self.transpose_high, "[augment] transpose_low is above transpose_high", "swap")
         for name in ("transposed", "programs", "loudness", "infill", "accompany"):
             share = getattr(self, name)
@@ -109,9 +120,15 @@ class Recipe:
         unknown = set(tables) - {"model", *kinds}
         if unknown:
             name = sorted(unknown)[0]
-            raise UsageError(f"there is no table [{name}]", where=where, hint=_near(name, ["model", *kinds]))
-        parts: dict[str, Any] = {name: _fill(kind, tables.get(name, {}), name, where) for name, kind in kinds.items()}
-        return cls(dict(tables.get("model", {})), **parts)
+            raise UsageError(f"there is no table [{name}]", where=where, hint=nearest_key(name, ["model", *kinds]))
+        model = tables.get("model", {})
+        if not isinstance(model, Mapping):
+            raise UsageError(f"model is {model!r}", where=where, hint="make it a table, [model]")
+        how: dict[str, Any] = {"where": where, "error": UsageError, "hint": None}
+        parts: dict[str, Any] = {
+            name: filled(kind, tables.get(name, {}), prefix=f"[{name}] ", **how) for name, kind in kinds.items()
+        }
+        return cls(dict(model), **parts)
 
     def with_train(self, **changes: Any) -> Recipe:
         """The recipe with some of `[train]` changed; None means unchanged."""
@@ -137,18 +154,7 @@ class Recipe:
 
 def read_recipe(path: str | Path) -> Recipe:
     """Read a recipe file. Raises UnreadableError when it is missing or not TOML, UsageError for wrong content."""
-    return Recipe.from_dict(_read_toml(path), where=path)
-
-
-def _read_toml(path: str | Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnreadableError("no such recipe", where=path, hint="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UnreadableError(f"not a TOML file ({error})", where=path, hint="mend the line it names") from None
-    except OSError as error:
-        raise UnreadableError(f"can't be read ({error.strerror})", where=path, hint="check the path") from None
+    return Recipe.from_dict(read_toml(path), where=path)
 
 
 def recipe_toml(recipe: Recipe) -> str:
@@ -164,23 +170,10 @@ def _toml_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
+        # Bytes of a file name that are no UTF-8 have no place in TOML.
+        whole = escaped.encode("utf-8", "replace").decode("utf-8")
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in whole) + '"'
     return repr(value)
-
-
-def _fill(kind: type[T], values: Mapping[str, Any], table: str, where: object) -> T:
-    known = {f.name: type(f.default) for f in fields(kind)}  # type: ignore[arg-type]
-    for key, value in values.items():
-        if key not in known:
-            raise UsageError(f"[{table}] has no {key!r}", where=where, hint=_near(key, list(known)))
-        wanted = (int, float) if known[key] is float else known[key]
-        if not isinstance(value, wanted) or isinstance(value, bool) != (wanted is bool):
-            raise UsageError(f"[{table}] {key} is {value!r}", where=where, hint=f"give a {known[key].__name__}")
-    return kind(**values)
-
-
-def _near(name: str, names: list[str]) -> str:
-    return f"did you mean {difflib.get_close_matches(name, names, n=1, cutoff=0)[0]!r}?"
 
 
 def _require(holds: bool, what: str, hint: str) -> None:

@@ -23,6 +23,7 @@ from musicgen.cli.options import (
     tokenizer_options,
 )
 from musicgen.errors import UsageError
+from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
 
 __all__ = ["build_at", "command", "find_corpus", "show_corpus"]
@@ -92,7 +93,14 @@ def fetch(name: str, output: str | None) -> None:
     metavar="TEXT",
     help="Licence of files that aren't from the catalogue.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Which works fall into which split.")
+@click.option(
+    "--seed",
+    type=Whole(0, MOST_SEED),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Which works fall into which split.",
+)
 @limit_options
 @json_option
 @overwrite_option
@@ -164,7 +172,9 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     settings = ", ".join(f"{k} {str(v).lower()}" for k, v in facts["tokenizer"].items() if k != "name")
     say(f"  tokenizer {facts['tokenizer']['name']} ({settings})")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
-    if facts["duplicates"]:
+    if facts.get("links_left_out"):
+        say(f"  {counted(facts['links_left_out'], 'link')} not followed: out of the folder")
+    if facts.get("duplicates"):
         say(f"  {counted(len(facts['duplicates']), 'duplicate')} left out")
     if facts["rejected"]:
         say(f"  {counted(len(facts['rejected']), 'file')} rejected:")

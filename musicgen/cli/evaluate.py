@@ -75,13 +75,13 @@ def command(
     if as_json:
         print_json({"run": run, "corpus": str(folder), **result})
         return
-    say(_lines(result))
+    _tell(result)
     if baseline:
         say(f"n-gram baseline (order {result['baseline']['order']}):")
-        say(_lines(result["baseline"]))
+        _tell(result["baseline"])
 
 
-def _lines(result: dict[str, Any]) -> str:
+def _tell(result: dict[str, Any]) -> None:
     nats, bits = result["nats_per_token"], result["bits_per_token"]
     lines = [
         f"{result['split']}: " + ", ".join(counted(result[f"{what}s"], what) for what in ("token", "note", "piece")),
@@ -101,4 +101,5 @@ def _lines(result: dict[str, Any]) -> str:
                 f"  {means['skip_first']:.4f} without each piece's first, over {counted(frames - pieces, 'frame')}"
             )
         lines.append(f"  {means['piece_mean']:.4f} as the mean of the means of {counted(pieces, 'piece')}")
-    return "\n".join(lines)
+    for line in lines:
+        say(line)

@@ -157,12 +157,13 @@ def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None
     say(f"{folder}: {run.model.settings.family}, {run.model.n_parameters:,} parameters, tokenizer {run.tokenizer.name}")
     say("  model: " + ", ".join(f"{k} {v}" for k, v in run.recipe.model.items()))
     if card.get("valid_nats_per_token") is not None:
-        say(f"  {counted(card['steps'], 'step')}, validation loss {card['valid_nats_per_token']:.4f} nats a token")
+        steps = counted(card["steps"], "step") if "steps" in card else "steps unknown"
+        say(f"  {steps}, validation loss {card['valid_nats_per_token']:.4f} nats a token")
     if set(run.model.sharpness) != {1.0}:
         fitted = ", ".join(f"{value:.2f}" for value in run.model.sharpness)
         say(f"  sharpness {fitted}: scores are multiplied by it, as validation found")
     if card.get("teachers"):
-        say("  learned from " + ", ".join(teacher["name"] for teacher in card["teachers"]))
+        say("  learned from " + ", ".join(teacher.get("name", "?") for teacher in card["teachers"]))
     say(f"  licence of the data: {card.get('licence', 'unknown')}")
     for path in written or ():
         say(f"  wrote {path}")

@@ -22,13 +22,12 @@ def command() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """Names, sizes and licences."""
-    import json
-
     from musicgen.resources import bundled_models
+    from musicgen.runs.checked import read_card
 
     cards: list[dict[str, Any]] = []
     for name, folder in bundled_models().items():
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+        card = read_card(folder / "card.json")
         cards.append({"name": name, "megabytes": round((folder / "model.safetensors").stat().st_size / 1e6, 1), **card})
     if as_json:
         print_json(cards)

@@ -18,6 +18,7 @@ import click
 from musicgen.cli.completion import DEVICES, TOKENIZERS, instruments, models, names_and_files, one_of, several_of
 from musicgen.cli.help import in_words
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
+from musicgen.seeds import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +63,13 @@ def reported() -> Iterator[None]:
         yield
     except MusicgenError as error:
         raise Failure(error) from None
+    except click.UsageError as error:  # click repeats what it was given, such as the name of a file
+        raise click.UsageError(printable(error.format_message()), ctx=error.ctx) from None
     except MemoryError:
+        raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
+    except RuntimeError as error:  # PyTorch has no error of its own for this on a CPU
+        if not any(text in str(error) for text in ("can't allocate memory", "out of memory")):
+            raise
         raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
     except BrokenPipeError:
         raise
@@ -72,8 +79,8 @@ def reported() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """A result line, on stdout, safe to print."""
-    click.echo("\n".join(printable(line) for line in text.split("\n")))
+    """One result line, on stdout, safe to print: a line break in a name makes no line of its own."""
+    click.echo(printable(text))
 
 
 def warn(text: str) -> None:
@@ -163,6 +170,8 @@ def duration(text: str | None) -> float | None:
         raise UsageError(f"{text!r} is not a duration", hint="write it like 90s, 10m or 1h30m")
     hours, minutes, seconds = (float(part) if part else 0.0 for part in match.groups())
     total = 3600 * hours + 60 * minutes + seconds
+    if not math.isfinite(total):
+        raise UsageError("the duration has no end", hint="write it like 90s, 10m or 1h30m")
     if total <= 0:
         raise UsageError("the duration is zero", hint="write it like 90s, 10m or 1h30m")
     return total
@@ -307,7 +316,7 @@ sampling_options = _all(
     ),
     click.option(
         "--seed",
-        type=Whole(0, 2**62),
+        type=Whole(0, MOST_SEED),
         default=None,
         help="Makes takes repeatable; take K has seed N + K - 1.  [drawn, and printed]",
     ),

@@ -49,7 +49,10 @@ def wish_from(options: dict[str, Any], *, start: int | None, piece: Path | None,
         raise UsageError("--study-whole is to study what lies behind the cut, and there the piece ends", hint=hint)
     if piece is None and updates and not also:
         raise UsageError("there is no music to study yet", hint="name some with --study-also, or leave --study out")
-    files = [found.path for found in find_files(also)]
+    outside: list[Path] = []
+    files = [found.path for found in find_files(also, outside=outside)]
+    if outside:
+        warn(f"--study-also: not followed out of the folder: {counted(len(outside), 'link')}")
     if also and not files:
         raise UnreadableError("no music files to study", where=also[0], hint="name MIDI files or scores")
     # The piece itself is studied anyhow: as far as it may be.

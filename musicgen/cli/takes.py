@@ -10,6 +10,7 @@ from musicgen.cli.options import print_json, progress_bar, say, warn
 from musicgen.cli.outputs import Outputs
 from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
+from musicgen.seeds import MOST_SEED, checked_seed
 from musicgen.words import counted, sentence
 
 __all__ = ["run_takes", "split_request"]
@@ -65,7 +66,10 @@ def run_takes(
     from musicgen.render import check_soundfont, render_file
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
-    seed = options["seed"] if options["seed"] is not None else secrets.randbelow(2**31)
+    # Told before the model is loaded; one that is drawn leaves room for the takes after the first.
+    drawn_below = MOST_SEED + 2 - options["takes"]
+    seed = secrets.randbelow(drawn_below) if options["seed"] is None else options["seed"]
+    checked_seed(seed, count=options["takes"])
     composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:

@@ -22,6 +22,7 @@ from musicgen.cli.options import (
     tokenizer_options,
     warn,
 )
+from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
 
 __all__ = ["command"]
@@ -88,7 +89,7 @@ __all__ = ["command"]
     help="Stop after this long, such as 10m; the learning rate plans for it.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
-@click.option("--seed", type=Whole(0, 2**31 - 1), default=None, help="Weights, data order and dropout.  [0]")
+@click.option("--seed", type=Whole(0, MOST_SEED), default=None, help="Weights, data order and dropout.  [0]")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from musicgen.errors import UnreadableError, UsageError
 from musicgen.resources import RUN_FILES, RUN_FOLDERS
 
 __all__ = ["Plan", "changed", "check_corpus", "plan_run"]
+
+COPIES = 3  # of the weights that training needs at the least: themselves, their gradients, a momentum
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ def plan_run(
     from musicgen.cli.fine_tuning import check_tokenizer, start_of, tuned
     from musicgen.cli.options import asked_tokenizer, tokenizer_from
     from musicgen.io.beside import refuse_here, settle
+    from musicgen.models.hardware import check_memory
+    from musicgen.runs.checked import as_unreadable
     from musicgen.tokenizers import load_tokenizer
     from musicgen.training.loop import choose_device
     from musicgen.training.step import check_request
@@ -76,12 +81,14 @@ def plan_run(
         if teacher.tokenizer.spec != tokenizer.spec:
             hint = "train both on the same corpus, or on corpora built with the same tokenizer"
             raise UsageError("this teacher has another tokenizer", where=name, hint=hint)
-    model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
+    with as_unreadable(folder / "recipe.toml") if resume else nullcontext():
+        model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
     check_request(model, recipe.train, chosen, taught=bool(teachers))
     if resume:
-        _check_resumed(recipe, folder, teachers)
+        _check_resumed(recipe, folder, teachers, model)
         if source is not None:
             check_corpus(recipe, source, corpus)
+    check_memory(model.n_parameters, copies=COPIES if chosen.type == "cpu" else 1)
     replaced: frozenset[str] = frozenset()
     if refusal is not None:
         raise refusal
@@ -100,8 +107,8 @@ def check_corpus(recipe: Any, source: Any, corpus: str) -> None:
         raise UsageError("this corpus is not the one of the run", where=corpus, hint=hint)
 
 
-def _check_resumed(recipe: Any, folder: Path, teachers: list[Any]) -> None:
-    from musicgen.runs.checkpoints import has_checkpoint
+def _check_resumed(recipe: Any, folder: Path, teachers: list[Any], model: Any) -> None:
+    from musicgen.runs.checkpoints import check_checkpoint, has_checkpoint
 
     if recipe.data.teachers_sha256 != " ".join(teacher.sha256 for teacher in teachers):
         count = len(recipe.data.teachers_sha256.split())
@@ -109,6 +116,7 @@ def _check_resumed(recipe: Any, folder: Path, teachers: list[Any]) -> None:
         raise UsageError("these are not the teachers of the run", where=folder, hint=hint)
     if not has_checkpoint(folder):
         raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
+    check_checkpoint(folder, model)
 
 
 def _replaces(folder: Path, *, overwrite: bool) -> bool:
@@ -189,6 +197,7 @@ def changed(recipe: Any, changes: tuple[str, ...]) -> Any:
 def _resumed(folder: Path, options: dict[str, Any]) -> Any:
     """The run's own recipe; more steps may be asked for, nothing else may change."""
     from musicgen.recipe import read_recipe
+    from musicgen.runs.checked import as_unreadable
 
     for name, flag in (
         ("family", "--model"),
@@ -201,5 +210,6 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Any:
     ):
         if options[name] not in (None, ()):
             raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")
-    recipe = read_recipe(folder / "recipe.toml")
+    with as_unreadable(folder / "recipe.toml"):
+        recipe = read_recipe(folder / "recipe.toml")
     return recipe.with_train(steps=options["steps"], precision=options["precision"])

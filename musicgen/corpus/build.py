@@ -23,6 +23,8 @@ from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpu
 from musicgen.errors import UnreadableError, UsageError, printable
 from musicgen.io.foreign import PROJECTS
 from musicgen.io.midi import Limits
+from musicgen.schemas import in_range, typed
+from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 from musicgen.words import counted
 
@@ -43,6 +45,10 @@ class BuildSettings:
     overwrite: bool = False
     limits: Limits | None = None  # of each MIDI file; None: the published ones
     fetched: str | None = None  # where `catalog.fetch` put its folders; None: `catalog.default_folder()`
+
+    def __post_init__(self) -> None:
+        typed(self, where="build")
+        in_range(self, {"min_notes": (0, 2**31), "timeout_s": (0.01, 1e6), "seed": (0, MOST_SEED)}, where="build")
 
 
 def build_corpus(
@@ -65,7 +71,8 @@ def build_corpus(
     settings = settings or BuildSettings()
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
     spec = _spec(tokenizer)
-    files, entries = plan_sources(sources, spec, settings=settings, licences=licences)
+    outside: list[Path] = []
+    files, entries = plan_sources(sources, spec, settings=settings, licences=licences, outside=outside)
     check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request, before the work
     _keep_sources(out, files)
     jobs = max(1, min(jobs or _cores(), len(files)))
@@ -108,6 +115,8 @@ def build_corpus(
         {"name": e.name, "licence": e.licence, "attribution": e.attribution, "shippable": e.shippable} for e in entries
     ]
     about = {"tokenizer": spec, "rejected": rejected, "duplicates": duplicates, "origins": origins, "files": len(files)}
+    if outside:
+        about["links_left_out"] = len(outside)
     shape = (-1,) if fields == 1 else (-1, fields)
     tokens = (np.frombuffer(w.ids, dtype="<u2").reshape(shape) for w in works)
     write_corpus(out, records, tokens=tokens, about=about, fields=fields, overwrite=settings.overwrite)
@@ -120,6 +129,7 @@ def plan_sources(
     *,
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
+    outside: list[Path] | None = None,
 ) -> tuple[list[Found], list[catalog.CorpusEntry]]:
     """`find_sources` for a tokenizer's spec: what can be known to be wrong with the sources before they are read.
 
@@ -127,9 +137,16 @@ def plan_sources(
     """
     # In a folder a .json is hardly ever music. What other programs saved can't be read, but shall be told of.
     suffixes = (*MUSIC_SUFFIXES, *FRAME_SUFFIXES) if spec["name"] == "frames" else MUSIC_SUFFIXES
-    files, entries = find_sources(sources, settings=settings, licences=licences, suffixes=(*suffixes, *PROJECTS))
+    outside = [] if outside is None else outside
+    files, entries = find_sources(
+        sources, settings=settings, licences=licences, suffixes=(*suffixes, *PROJECTS), outside=outside
+    )
     if not files:
-        raise UnreadableError("no music files in the sources", hint=f"files end in {', '.join(suffixes)}")
+        hint = f"files end in {', '.join(suffixes)}"
+        if outside:
+            links = counted(len(outside), "link")
+            hint = f"not followed out of the folder: {links}, first {outside[0]}; name what it leads to"
+        raise UnreadableError("no music files in the sources", hint=hint)
     check_reader(file.path for file in files)
     return files, entries
 
@@ -148,10 +165,11 @@ def find_sources(
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
     suffixes: tuple[str, ...] = MUSIC_SUFFIXES,
+    outside: list[Path] | None = None,
 ) -> tuple[list[Found], list[catalog.CorpusEntry]]:
     """The files of all `sources` by name, each once, and the catalogue entries among them. Raises UsageError.
 
-    `suffixes` are those that count in folders.
+    `suffixes` are those that count in folders. Links that lead out of their folder are added to `outside`.
     """
     settings = settings or BuildSettings()
     entries: dict[str, catalog.CorpusEntry] = {}
@@ -160,7 +178,7 @@ def find_sources(
         name = os.fspath(source)
         if os.path.lexists(name) or os.sep in name or name.endswith((*MUSIC_SUFFIXES, *FRAME_SUFFIXES)):
             licence = (licences or {}).get(name, settings.licence)
-            files = find_files([name], suffixes=suffixes, licence=licence)
+            files = find_files([name], suffixes=suffixes, licence=licence, outside=outside)
         else:
             entry = catalog.find_entry(name)
             entries[entry.name] = entry
@@ -181,9 +199,11 @@ def _entry_files(entry: catalog.CorpusEntry, settings: BuildSettings) -> list[Fo
     if not set(source.suffixes) & set(MUSIC_SUFFIXES):
         what = f"{entry.name} holds {', '.join(source.suffixes)} files, which can't be read"
         raise UsageError(what, hint="convert them to MIDI and build from that folder")
-    folder = Path(settings.fetched or catalog.default_folder()) / entry.name / source.subfolder
+    home = Path(settings.fetched or catalog.default_folder()) / entry.name
+    folder = home / source.subfolder
     if not folder.is_dir():
         raise UsageError(f"{entry.name} is not here yet", where=folder, hint=f"musicgen corpus fetch {entry.name}")
+    catalog.check_cached(entry, home)
     files = find_files(
         [folder], suffixes=source.suffixes, recursive=source.recursive, licence=entry.licence, label=entry.name
     )

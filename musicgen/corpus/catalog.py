@@ -7,20 +7,28 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import shutil
-import subprocess
 import tempfile
-import tomllib
 import unicodedata
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from musicgen.errors import MusicgenError, ResourceError, UnreadableError, UsageError
+from musicgen.corpus.checkout import check_out, differs
+from musicgen.errors import ResourceError, UnreadableError, UsageError
+from musicgen.io.bounded import MEGABYTE, read_toml
 from musicgen.resources import resource
+from musicgen.schemas import filled
 
-__all__ = ["CorpusEntry", "Source", "catalogue", "default_folder", "fetch", "find_entry", "package_files"]
+__all__ = [
+    "CorpusEntry",
+    "Source",
+    "catalogue",
+    "check_cached",
+    "default_folder",
+    "fetch",
+    "find_entry",
+    "package_files",
+]
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Source:
     kind: str  # package, git
     package: str = ""
     address: str = ""
-    commit: str = ""  # seven hex digits or more
+    commit: str = ""  # all its 40 hex digits
     subfolder: str = ""
     suffixes: tuple[str, ...] = ()
     recursive: bool = True
@@ -79,27 +87,16 @@ def find_entry(name: str) -> CorpusEntry:
 
 
 def _entry(path: Path) -> CorpusEntry:
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        source = _checked(Source, table.pop("source"))
-        for key in ("suffixes", "only", "without"):
-            source[key] = tuple(unicodedata.normalize("NFC", text) for text in source.get(key, ()))
-        entry = CorpusEntry(**_checked(CorpusEntry, {**table, "source": Source(**source)}))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-        raise UnreadableError(f"is not a corpus description ({reason})", where=path, hint="see corpora/") from None
+    table = read_toml(path, most=MEGABYTE)
+    source = table.pop("source", {})
+    for key in ("suffixes", "only", "without") if isinstance(source, dict) else ():
+        if isinstance(source.get(key), list):
+            source[key] = tuple(unicodedata.normalize("NFC", str(text)) for text in source[key])
+    how = {"where": path, "hint": "see corpora/"}
+    entry = filled(CorpusEntry, {**table, "source": filled(Source, source, prefix="[source] ", **how)}, **how)
     if entry.source.kind not in ("package", "git") or entry.name != path.stem:
         raise UnreadableError("is not a corpus description (kind or name)", where=path, hint="see corpora/")
     return entry
-
-
-def _checked(kind: type, table: dict[str, Any]) -> dict[str, Any]:
-    known = [f.name for f in fields(kind)]
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            raise ValueError(f"no key {key!r}; did you mean {near!r}?")
-    return dict(table)
 
 
 # ---- from an installed package -------------------------------------------------------------------------
@@ -144,8 +141,9 @@ def default_folder() -> Path:
 def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: float = 3600) -> Path:
     """Check out the entry's commit as `folder/NAME` (default: below `default_folder()`), and give that path.
 
-    An existing checkout of the right commit is kept as it is. Raises UsageError when something else lies there,
-    ResourceError without git, UnreadableError when the repository or the commit can't be had.
+    An existing checkout is kept as it is, once every file in it is compared with the commit. Raises UsageError when
+    something else lies there, ResourceError without git, UnreadableError when the repository or the commit can't be
+    had, or what was fetched before has changed.
     """
     source = entry.source
     if source.kind != "git":
@@ -156,20 +154,18 @@ def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: fl
     if git is None:
         raise ResourceError("the program git is needed to fetch a corpus", hint="install git, or copy the files here")
     if os.path.lexists(target):
-        if target.is_dir() and _head(git, target).startswith(source.commit):
-            return target
-        raise UsageError("already exists and is something else", where=target, hint="move it or choose another folder")
+        if target.is_symlink() or not (target / ".git").is_dir():
+            hint = "move it or choose another folder"
+            raise UsageError("already exists and is something else", where=target, hint=hint)
+        check_cached(entry, target)
+        return target
     try:
         folder.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{entry.name}.", dir=folder))
     except OSError as error:
         raise UsageError(f"can't be written to ({error.strerror})", where=folder, hint="choose another") from None
     try:
-        _check_out(git, source, temporary, timeout_s)
-        head = _head(git, temporary)
-        if not head.startswith(source.commit):
-            what = f"gave commit {head[:12]} where {source.commit} was asked for"
-            raise UnreadableError(what, where=source.address, hint="don't use these files")
+        check_out(git, source.address, source.commit, temporary, timeout_s)
         os.chmod(temporary, 0o755)
         os.replace(temporary, target)
     except OSError as error:
@@ -179,49 +175,12 @@ def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: fl
     return target
 
 
-def _check_out(git: str, source: Source, folder: Path, timeout_s: float) -> None:
-    def run(*arguments: str) -> None:
-        _git(git, folder, arguments, address=source.address, timeout_s=timeout_s)
+def check_cached(entry: CorpusEntry, folder: Path) -> None:
+    """Raise UnreadableError where a folder that was fetched isn't what its commit says any more. Reads every file.
 
-    # The commit goes to git as an argument: a '-' at its head would be an option.
-    if not re.fullmatch(r"[0-9a-f]{7,40}", source.commit) or source.address.startswith("-"):
-        raise UsageError(f"{source.commit!r} is not a commit", where=source.address, hint="give 7 to 40 hex digits")
-    run("init", "--quiet")
-    run("remote", "add", "origin", source.address)
-    try:
-        run("fetch", "--quiet", "--depth", "1", "origin", source.commit)
-        run("checkout", "--quiet", "FETCH_HEAD")
-    except MusicgenError:
-        # Servers give single commits by their full number only: take the history without its files instead.
-        run("fetch", "--quiet", "--filter=blob:none", "origin", "+refs/heads/*:refs/remotes/origin/*")
-        run("checkout", "--quiet", source.commit)
-
-
-def _git(git: str, folder: Path, arguments: tuple[str, ...], *, address: str, timeout_s: float) -> str:
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "1"}
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        environment.pop(name, None)
-    # Hooks and filters of the user's templates have no business in a folder of data.
-    command = [git, "-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false", *arguments]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, timeout=timeout_s, stdin=subprocess.DEVNULL
-        )
-    except subprocess.TimeoutExpired:
-        what = f"git {arguments[0]} took longer than {timeout_s:.0f} s"
-        raise UnreadableError(what, where=address, hint="check the network and try again") from None
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
-        reason = next((x for x in lines if x.startswith(("fatal:", "error:"))), lines[-1])
-        raise UnreadableError(f"git {arguments[0]} failed ({reason[:200]})", where=address, hint="check the network")
-    return done.stdout.decode("utf-8", "replace").strip()
-
-
-def _head(git: str, folder: Path) -> str:
-    """The checked-out commit of `folder` itself; empty when it is no repository."""
-    if not (folder / ".git").exists():
-        return ""
-    try:
-        return _git(git, folder, ("rev-parse", "HEAD"), address=str(folder), timeout_s=60)
-    except MusicgenError:
-        return ""
+    A folder that was copied here by hand, without git's own, can't be asked.
+    """
+    git = shutil.which("git")
+    if git is not None and (folder / ".git").is_dir() and (what := differs(git, folder, entry.source.commit)):
+        hint = f"move it away, then musicgen corpus fetch {entry.name}"
+        raise UnreadableError(f"is not what was fetched: {what}", where=folder, hint=hint)

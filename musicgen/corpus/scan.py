@@ -2,7 +2,7 @@
 
 A file's name in a corpus is its folder's own name and the path below it, with '/' on every system, so that
 it doesn't depend on where the folder lies. Hidden files and folders are skipped; each folder is entered once,
-so links in a circle end.
+so links in a circle end. A link that leads out of the folder isn't followed: whose folder it is says what is in it.
 """
 
 from __future__ import annotations
@@ -39,18 +39,20 @@ def find_files(
     recursive: bool = True,
     licence: str = "unknown",
     label: str | None = None,
+    outside: list[Path] | None = None,
 ) -> list[Found]:
     """The music files in `sources` (folders and files), sorted by name, each once.
 
-    `label` stands for the folder's own name. A file that is named itself counts whatever its suffix. Raises
-    UsageError for a source that doesn't exist.
+    `label` stands for the folder's own name. A file that is named itself counts whatever its suffix. Links that lead
+    out of their folder are left out, and added to `outside`. Raises UsageError for a source that doesn't exist.
     """
+    outside = [] if outside is None else outside
     found: dict[str, Found] = {}  # by real path
     for source in sources:
         path = Path(source)
         if path.is_dir() and not path.name.lower().endswith(BUNDLES):
             head = Path(os.path.realpath(path)).name if label is None else label
-            files = [(f"{head}/{below}", file) for below, file in _walk(path, suffixes, recursive)]
+            files = [(f"{head}/{below}", file) for below, file in _walk(path, suffixes, recursive, outside)]
         elif os.path.lexists(path):
             head = Path(os.path.realpath(path.parent)).name if label is None else label
             files = [(f"{head}/{path.name}", path)]
@@ -64,8 +66,16 @@ def find_files(
     return sorted(found.values(), key=lambda f: (f.name, str(f.path)))
 
 
-def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool) -> Iterator[tuple[str, Path]]:
+def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool, outside: list[Path]) -> Iterator[tuple[str, Path]]:
     seen: set[tuple[int, int]] = set()
+    root = os.path.join(os.path.realpath(folder), "")
+
+    def stays(path: Path) -> bool:
+        if not path.is_symlink() or os.path.join(os.path.realpath(path), "").startswith(root):
+            return True
+        outside.append(path)
+        return False
+
     for at, folders, files in os.walk(folder, followlinks=True):
         info = os.stat(at)
         if (info.st_dev, info.st_ino) in seen:
@@ -73,12 +83,15 @@ def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool) -> Iterator[
             continue
         seen.add((info.st_dev, info.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = [name for name in folders if stays(Path(at, name))]
         bundles = [name for name in folders if name.lower().endswith(BUNDLES)]  # files, to whoever made them
         folders[:] = [name for name in folders if name not in bundles] if recursive else []
         for name in sorted([*files, *bundles]):
             if name.startswith(".") or not name.lower().endswith(suffixes):
                 continue
             path = Path(at, name)
+            if not stays(path):
+                continue
             yield path.relative_to(folder).as_posix(), path
 
 

@@ -13,35 +13,31 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from musicgen.corpus.checks import (
+    FORMAT_VERSION,
+    HINT,
+    MOST_META,
+    PieceRecord,
+    check_tokens,
+    open_tokens,
+    read_meta,
+    read_records,
+)
 from musicgen.errors import FULL, MusicgenError, ResourceError, UnreadableError, UsageError
 from musicgen.io.beside import Beside, refuse_here
+from musicgen.io.bounded import read_json
+from musicgen.tokenizers import load_tokenizer
 
 __all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "own_corpus", "write_corpus"]
 
-FORMAT, FORMAT_VERSION = "musicgen corpus", 1
+FORMAT = "musicgen corpus"
 FILES = ("tokens.npy", "pieces.jsonl", "corpus.json")
-HINT = "build it again with musicgen corpus build"
-
-
-@dataclass(frozen=True)
-class PieceRecord:
-    """One piece: where its ids lie in tokens.npy, and where it comes from."""
-
-    offset: int
-    length: int
-    notes: int
-    source: str
-    sha256: str  # of its ids as little-endian uint16
-    work: str
-    split: str
-    licence: str
-    weight: float = 1.0  # how often training draws from it, beside others of its length
 
 
 def is_corpus(folder: str | Path) -> bool:
@@ -120,10 +116,9 @@ def _is_ours(folder: Path) -> bool:
     if all((folder / name).is_file() for name in FILES):
         return True
     try:
-        meta = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return bool(read_json(folder / "corpus.json", most=MOST_META).get("format") == FORMAT)
+    except UnreadableError:
         return False
-    return isinstance(meta, dict) and meta.get("format") == FORMAT
 
 
 def _write_tokens(path: Path, tokens: Iterable[np.ndarray], shape: tuple[int, ...]) -> None:
@@ -159,6 +154,7 @@ class Corpus:
 
     def __init__(self, folder: Path, tokens: np.ndarray, records: tuple[PieceRecord, ...], meta: dict[str, Any]):
         self.folder, self.tokens, self.records, self.meta = folder, tokens, records, meta
+        self._checked = False
 
     @classmethod
     def open(cls, folder: str | Path) -> Corpus:
@@ -166,31 +162,22 @@ class Corpus:
         folder = Path(folder)
         if not folder.is_dir():
             raise UnreadableError("no such corpus folder", where=folder, hint="check the path")
-        meta = _read_meta(folder / "corpus.json")
-        records = _read_records(folder / "pieces.jsonl")
-        path = folder / "tokens.npy"
+        meta = read_meta(folder / "corpus.json")
         try:
-            # numpy can't map an empty array, and a corpus always has tokens.
-            tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise UnreadableError("is missing", where=path, hint=HINT) from None
-        except (OSError, ValueError, EOFError) as error:
-            raise UnreadableError(f"is damaged ({error})", where=path, hint=HINT) from None
-        if tokens.dtype != np.dtype("<u2") or tokens.ndim not in (1, 2):
-            raise UnreadableError("doesn't hold an array or rows of uint16", where=path, hint=HINT)
-        if len(tokens) != meta.get("tokens"):
-            what = f"has {len(tokens):,} tokens, corpus.json says {meta.get('tokens')}"
-            raise UnreadableError(what, where=path, hint=HINT)
-        offset = 0
-        for record in records:
-            if record.offset != offset or record.length < 1:
-                what = f"{record.source!r} doesn't begin where the piece before it ends"
-                raise UnreadableError(what, where=folder / "pieces.jsonl", hint=HINT)
-            offset += record.length
-        if offset != len(tokens):
-            what = f"accounts for {offset:,} of {len(tokens):,} tokens"
-            raise UnreadableError(what, where=folder / "pieces.jsonl", hint=HINT)
+            load_tokenizer(meta["tokenizer"])
+        except UsageError as error:
+            raise UnreadableError(error.what, where=folder / "corpus.json", hint=HINT) from None
+        tokens = open_tokens(folder / "tokens.npy", count=meta["tokens"])
+        records = read_records(folder / "pieces.jsonl", count=len(tokens))
         return cls(folder, tokens, records, meta)
+
+    def check(self) -> None:
+        """Read every token once: raise UnreadableError where a piece isn't what its digest says, or an id is none of
+        the tokenizer's. To be asked before they are learned from or measured by; a second time it costs nothing."""
+        if not self._checked:
+            fields = load_tokenizer(self.spec).fields
+            check_tokens(self.tokens, self.records, fields, where=self.folder / "tokens.npy")
+            self._checked = True
 
     def pieces(self, split: str | None = None) -> list[PieceRecord]:
         """The records of `split` (train, valid, test), or of all; in the order of `tokens`."""
@@ -229,36 +216,3 @@ class Corpus:
             "sha256": self.sha256,
             **{k: v for k, v in sorted(self.meta.items()) if k not in first},
         }
-
-
-def _read_meta(path: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnreadableError("is missing: this is not a corpus folder", where=path, hint=HINT) from None
-    except (OSError, ValueError) as error:
-        raise UnreadableError(f"is not JSON ({error})", where=path, hint=HINT) from None
-    if not isinstance(meta, dict) or "format_version" not in meta:
-        raise UnreadableError("is not a description of a corpus", where=path, hint=HINT)
-    if meta["format_version"] != FORMAT_VERSION:
-        what = f"has format version {meta['format_version']}, this program reads {FORMAT_VERSION}"
-        raise UnreadableError(what, where=path, hint=HINT)
-    needed = ("pieces", "notes", "tokens", "splits", "rejected", "licences", "tokenizer")
-    if lacking := [key for key in needed if key not in meta]:
-        raise UnreadableError(f"lacks {lacking[0]!r}", where=path, hint=HINT)
-    return meta
-
-
-def _read_records(path: Path) -> tuple[PieceRecord, ...]:
-    names = {f.name for f in fields(PieceRecord)}
-    records = []
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                table = json.loads(line)
-                records.append(PieceRecord(**{k: v for k, v in table.items() if k in names}))
-    except FileNotFoundError:
-        raise UnreadableError("is missing", where=path, hint=HINT) from None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UnreadableError(f"line {len(records) + 1} is damaged ({error})", where=path, hint=HINT) from None
-    return tuple(records)

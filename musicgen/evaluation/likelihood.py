@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from musicgen.corpus.split import spread
+from musicgen.corpus.store import Corpus
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.following import following_of, scored_targets
@@ -51,7 +52,8 @@ def evaluate(
 
     A model with a horizon gets `nats_per_token_ahead` too: those of the next step, of the one after it, and so on.
 
-    Raises UsageError when the split has no pieces.
+    Raises UsageError when the split has no pieces, UnreadableError where the tokens of a corpus folder aren't what its
+    digests say.
     """
     spans = source.spans(split)
     if not len(spans):
@@ -59,6 +61,8 @@ def evaluate(
     if max_tokens is not None and spans[:, 1].sum() > max_tokens:
         wanted = max(1, int(len(spans) * max_tokens / spans[:, 1].sum()))
         spans = spans[spread(len(spans), wanted)]
+    if isinstance(source, Corpus):
+        source.check()
     tally = Tally(tokenizer)
     device = next(model.parameters()).device
     following_VV = following_of(tokenizer, device)

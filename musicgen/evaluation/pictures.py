@@ -136,6 +136,7 @@ def _source(run: Run, folder: Path, album: Album) -> Corpus | None:
     if source.spec != run.tokenizer.spec:
         album.left_out.append(f"what needs the corpus: {source.folder} was built with another tokenizer")
         return None
+    source.check()
     return source
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from musicgen.errors import UsageError
+from musicgen.errors import UsageError, printable
 from musicgen.evaluation.step_roll import StepNotes
 from musicgen.io.atomic import atomic_path
 
@@ -26,6 +26,7 @@ __all__ = ["draw_attention", "draw_gates", "draw_gradients", "draw_loss", "draw_
 
 NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 DPI = 110
+LONGEST_NAME = 300  # characters of a title
 
 
 def figure_of(width: float, height: float) -> Figure:
@@ -82,7 +83,7 @@ def draw_gradients(layers: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title
     for number, (name, (steps, norms)) in enumerate(layers.items()):
         colour = colormaps["viridis"](number / max(1, len(layers) - 1) * 0.9)
         shown = np.where(norms > 0, norms, np.nan)  # a logarithmic axis has no place for nought
-        axes.plot(steps, shown, color=colour, marker="." if len(steps) < 60 else None, markersize=4, label=name)
+        axes.plot(steps, shown, color=colour, marker="." if len(steps) < 60 else None, markersize=4, label=_plain(name))
     axes.set_yscale("log")
     axes.set_xlabel("training step")
     axes.set_ylabel("norm of the gradient (nats per unit of weight)")
@@ -318,4 +319,9 @@ def _bars(axes: Axes, bars: np.ndarray, *, both: bool = False) -> None:
 
 def _entitle(figure: Figure, title: str) -> None:
     """The title over all, in as many lines as the figure's width asks for: a path in it may be long."""
-    figure.suptitle(textwrap.fill(title, max(40, int(8.5 * figure.get_figwidth()))))
+    figure.suptitle(textwrap.fill(_plain(title), max(40, int(8.5 * figure.get_figwidth()))))
+
+
+def _plain(text: str) -> str:
+    """A name as it is: a dollar sign in it begins no formula."""
+    return printable(text)[:LONGEST_NAME].replace("$", r"\$")

@@ -10,6 +10,7 @@ et al. 1994, "Learning Long-Term Dependencies with Gradient Descent is Difficult
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UnreadableError
+from musicgen.io.bounded import MEGABYTE, read_small
 from musicgen.models import SequenceModel, State
 from musicgen.models.frame_model import FrameModel
 from musicgen.models.frame_view import Q
@@ -37,6 +39,10 @@ __all__ = [
     "similarity_by_interval",
 ]
 
+MOST_LOGGED = 16 * MEGABYTE
+MOST_LAYERS = 1000
+AGAIN = "train the run again"
+
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
     """The columns of log.csv as float arrays, NaN where a cell is empty. UnreadableError when it isn't such a file."""
@@ -47,7 +53,9 @@ def read_gradients(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """(steps, norms) of each layer in gradients.csv, in the file's order. UnreadableError when it isn't such a file."""
     columns = _columns(path)
     if missing := {"step", "layer", "norm"} - set(columns):
-        raise UnreadableError(f"has no column {min(missing)!r}", where=path, hint="train the run again")
+        raise UnreadableError(f"has no column {min(missing)!r}", where=path, hint=AGAIN)
+    if (count := len(set(columns["layer"]))) > MOST_LAYERS:
+        raise UnreadableError(f"names {count:,} layers, more than any model has", where=path, hint=AGAIN)
     steps = np.array([_number(cell, path) for cell in columns["step"]])
     norms = np.array([_number(cell, path) for cell in columns["norm"]])
     layers = np.array(columns["layer"])
@@ -203,10 +211,10 @@ def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Ten
 
 def _columns(path: Path) -> dict[str, list[str]]:
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, ValueError, csv.Error) as error:
-        raise UnreadableError(f"can't be read ({error})", where=path, hint="train the run again") from None
+        text = read_small(path, most=MOST_LOGGED, hint=AGAIN).decode("utf-8")
+        header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    except (ValueError, csv.Error) as error:
+        raise UnreadableError(f"can't be read ({error})", where=path, hint=AGAIN) from None
     # A run that was killed may have half a last line.
     rows = [row for row in rows if len(row) == len(header)]
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}

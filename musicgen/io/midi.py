@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.errors import MusicgenError, UnreadableError, UsageError
 from musicgen.io.foreign import refuse_foreign
 from musicgen.io.pairing import latest, narrow, pair_notes
 from musicgen.io.smf import EVENT, META, Events, MidiFile, parse_smf, smf_bytes
@@ -59,6 +59,12 @@ class Limits:
     notes: int = 200_000
     tracks: int = 256
     hours: float = 3.0
+
+    def __post_init__(self) -> None:
+        for name in ("megabytes", "notes", "tracks", "hours"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:  # NaN isn't, either
+                raise UsageError(f"the limit of {name} is {value!r}", hint="give a number of at least 0")
 
 
 def read_bytes(path: str | os.PathLike[str], *, max_megabytes: float = 10.0) -> bytes:

@@ -8,12 +8,15 @@ A machine with more plays one with less under `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_
 from __future__ import annotations
 
 import functools
+import os
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["INT8_BLOCK", "bfloat16_helps", "has_int8", "keeps_rows_apart", "lacks_bfloat16"]
+from musicgen.errors import ResourceError
+
+__all__ = ["INT8_BLOCK", "bfloat16_helps", "check_memory", "has_int8", "keeps_rows_apart", "lacks_bfloat16", "memory"]
 
 # The kernels for weights of 8 bits read their inputs by blocks of so many, past the end of a row that is no multiple.
 INT8_BLOCK = 16
@@ -102,3 +105,19 @@ def keeps_rows_apart(outputs: int, inputs: int) -> bool:
         alone = torch.cat([F.linear(row, matrix_CN.t()) for row in x_B1C.split(1)])
         batches = (torch.bmm(x_B1C[:rows], matrix_CN.expand(rows, -1, -1)) for rows in (2, 3, 8))
         return all(torch.equal(batch, alone[: len(batch)]) for batch in batches)
+
+
+def memory() -> int | None:
+    """The bytes of this machine's memory; None where the system doesn't say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def check_memory(parameters: int, *, copies: int = 1) -> None:
+    """Raise ResourceError where so many numbers of 32 bits, `copies` times, are more than this machine's memory."""
+    needed, there = 4 * parameters * copies, memory()
+    if there is not None and needed > there:
+        what = f"a model of {parameters:,} parameters needs {needed / 1e9:,.1f} GB, this machine has {there / 1e9:,.1f}"
+        raise ResourceError(what, hint="use a smaller width, or fewer layers")

@@ -9,6 +9,7 @@ from musicgen.models.base import ModelSettings, SequenceModel, nearest
 from musicgen.models.cnn import CNN
 from musicgen.models.cnn_lstm import CNNLSTM
 from musicgen.models.frame_model import FrameModel
+from musicgen.models.hardware import check_memory
 from musicgen.models.memory.model import MemoryModel
 from musicgen.models.pitch_sets import PitchSets
 from musicgen.models.pitch_voices import PitchVoices
@@ -34,8 +35,9 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
     """A new model on the CPU, in training mode; its first weights depend on the settings and the seed alone.
 
     The global random state stays as it was. Raises UsageError for a family that doesn't exist or a width that
-    the family can't have.
+    the family can't have, ResourceError where the machine's memory can't hold it.
     """
+    check_memory(count_parameters(settings))
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
         return _new(settings)

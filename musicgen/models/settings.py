@@ -11,8 +11,20 @@ from musicgen.errors import UsageError
 from musicgen.models.embedding import EMBEDDINGS
 from musicgen.models.frame_view import FrameLayout
 from musicgen.models.memory.layout import MemoryLayout
+from musicgen.schemas import in_range, typed
 
 __all__ = ["ModelSettings", "nearest"]
+
+# Far beyond what anyone trains here, and near enough that asking what such a model would be costs a second at most.
+LIMITS = {
+    "vocabulary_size": (1, 2**20),
+    "width": (1, 2**16),
+    "layers": (1, 2**9),
+    "heads": (1, 2**12),
+    "context": (1, 2**16),
+    "horizon": (1, 2**6),
+    "look_back": (1, 2**6),
+}
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
@@ -62,15 +74,17 @@ class ModelSettings:
         if isinstance(self.steps, Mapping):
             object.__setattr__(self, "steps", MemoryLayout.of(self.steps))
         object.__setattr__(self, "fields", tuple((int(first), int(size)) for first, size in self.fields))
-        for name in ("vocabulary_size", "width", "layers", "heads", "context", "horizon", "look_back"):
+        for name in LIMITS:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"{name} is {value!r}", where="model", hint="give a whole number of at least 1")
+        in_range(self, LIMITS, where="model")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout!r}", where="model", hint="give a number from 0 to below 1")
         if self.embedding not in EMBEDDINGS:
             hint = nearest(str(self.embedding), EMBEDDINGS)
             raise UsageError(f"there is no embedding {self.embedding!r}", where="model", hint=hint)
+        typed(self, where="model")
         if self.by_frame and self.frames is None:
             raise UsageError("by_frame is set, and the tokenizer has no frames", where="model", hint="leave it out")
         if self.by_pitch and not self.by_frame:

@@ -28,6 +28,7 @@ __all__ = ["LayerCache", "Transformer", "TransformerState", "attention_weights"]
 
 _GROWTH = 256  # steps of room that a cache gains at a time
 _ROTARY_BASE = 10_000.0
+_AT_HAND = 4096  # positions whose turns are worked out at once, however long the context
 
 
 def rotary_table(start: int, length: int, width: int) -> tuple[Tensor, Tensor]:
@@ -44,11 +45,11 @@ def rotary_table(start: int, length: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 class Rotary(nn.Module):
-    """Cosines and sines by position: the first `context` positions at hand, later ones in chunks as they come."""
+    """Cosines and sines by position: the first ones of the context at hand, later ones in chunks as they come."""
 
     def __init__(self, context: int, width: int) -> None:
         super().__init__()
-        cos_TD, sin_TD = rotary_table(0, context, width)
+        cos_TD, sin_TD = rotary_table(0, min(context, _AT_HAND), width)
         self.register_buffer("cos", cos_TD, persistent=False)
         self.register_buffer("sin", sin_TD, persistent=False)
         self.cos: Tensor
@@ -56,14 +57,14 @@ class Rotary(nn.Module):
         self._later: tuple[int, Tensor, Tensor] = (0, cos_TD[:0], sin_TD[:0])
 
     def forward(self, start: int, length: int) -> tuple[Tensor, Tensor]:
-        context, width = self.cos.shape
-        if start + length <= context:
+        ready, width = self.cos.shape
+        if start + length <= ready:
             return self.cos[start : start + length], self.sin[start : start + length]
         first, cos_TD, sin_TD = self._later
         inside = first <= start and start + length <= first + len(cos_TD)
         if not inside or cos_TD.device != self.cos.device or cos_TD.dtype != self.cos.dtype:
             with torch.inference_mode(False):  # the chunk may outlive the sampling that asked for it
-                cos_TD, sin_TD = (table.to(self.cos) for table in rotary_table(start, length + context, width))
+                cos_TD, sin_TD = (table.to(self.cos) for table in rotary_table(start, length + ready, width))
             self._later, first = (start, cos_TD, sin_TD), start
         return cos_TD[start - first : start - first + length], sin_TD[start - first : start - first + length]
 

@@ -52,7 +52,7 @@ def synthesize(
     """
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r}", hint=f"use one of {', '.join(ENGINES)}")
-    if not RATES[0] <= rate <= RATES[1]:
+    if not isinstance(rate, int) or not RATES[0] <= rate <= RATES[1]:
         raise UsageError(f"a rate of {rate} Hz can't be rendered", hint=f"use {RATES[0]} to {RATES[1]}, such as 44100")
     path = find_soundfont(soundfont)
     font = SoundFont(path)

@@ -16,9 +16,11 @@ import torch
 from musicgen.errors import UnreadableError
 from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
-from musicgen.runs.files import json_text, load_tensors, make_folder, read_json, save_tensors
+from musicgen.runs.files import json_text, make_folder, read_json, save_tensors
+from musicgen.runs.weights import check_optimizer, check_weights, load_tensors, load_weights, read_header
+from musicgen.schemas import State, check
 
-__all__ = ["has_checkpoint", "load_carried", "load_checkpoint", "save_checkpoint"]
+__all__ = ["check_checkpoint", "has_checkpoint", "load_carried", "load_checkpoint", "save_checkpoint"]
 
 FORMAT = 1
 CARRIED = "carried.safetensors"
@@ -69,17 +71,24 @@ def load_checkpoint(
     folder = _whole(folder)
     if not (folder / "state.json").is_file():
         raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
-    state = read_json(folder / "state.json")
-    model.load_state_dict(load_tensors(folder / "model.safetensors"))
+    state = check(State, read_json(folder / "state.json"), where=folder / "state.json")
+    model.load_state_dict(load_weights(folder / "model.safetensors", model))
     if optimizers:
         restored: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
-        flat = {**load_tensors(folder / "optimizer.safetensors"), **state.get("optimizer", {})}
+        flat = {**load_tensors(folder / "optimizer.safetensors"), **(state.get("optimizer") or {})}
+        check_optimizer(flat, optimizers, where=folder)
         for name, value in flat.items():
             which, number, key = name.split(".", 2)
             restored[int(which)].setdefault(int(number), {})[key] = value
         for optimizer, values in zip(optimizers, restored, strict=True):
             optimizer.load_state_dict({"state": values, "param_groups": optimizer.state_dict()["param_groups"]})
     return state
+
+
+def check_checkpoint(folder: str | Path, model: SequenceModel) -> None:
+    """Raise UnreadableError unless the last checkpoint's weights are of the model's shape; it may be blank."""
+    weights = _whole(Path(folder) / "checkpoints" / "last") / "model.safetensors"
+    check_weights(read_header(weights), model, where=weights)
 
 
 def has_checkpoint(folder: str | Path) -> bool:

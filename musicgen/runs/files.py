@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from musicgen.errors import ResourceError, UnreadableError, UsageError
+from musicgen.errors import ResourceError, UsageError
+from musicgen.io.bounded import MEGABYTE
+from musicgen.io.bounded import read_json as bounded_json
 
-__all__ = ["json_text", "load_tensors", "make_folder", "read_json", "save_tensors", "sha256"]
+__all__ = ["json_text", "make_folder", "read_json", "save_tensors", "sha256"]
 
 
 def sha256(path: str | Path) -> str:
@@ -43,23 +45,9 @@ def save_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
         raise ResourceError(f"can't be written ({error})", where=path, hint="free some space") from None
 
 
-def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a file. Raises UnreadableError."""
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UnreadableError(f"can't be read ({error})", where=path, hint="copy the run folder again") from None
-
-
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a file. Raises UnreadableError for anything else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UnreadableError(f"not a JSON file ({error})", where=path, hint="copy the run folder again") from None
-    if not isinstance(value, dict):
-        raise UnreadableError("not a JSON object", where=path, hint="copy the run folder again")
-    return value
+    """The JSON object of a file, of up to 16 MB. Raises UnreadableError for anything else."""
+    return bounded_json(path, most=16 * MEGABYTE)
 
 
 def json_text(value: dict[str, Any]) -> str:

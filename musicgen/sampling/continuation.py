@@ -19,6 +19,7 @@ from musicgen.piece import NOTE, Piece, Track
 from musicgen.sampling.asked import find_parts, program_of, value_of
 from musicgen.sampling.faults import Stretch
 from musicgen.sampling.voices import has_parts, open_voices, part_pitches, voice_polyphony
+from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 from musicgen.tokenizers.parts import Voice, is_played
 from musicgen.words import counted
@@ -55,6 +56,7 @@ class Request:
     played: bool | None = None
 
     def __post_init__(self) -> None:
+        typed(self, where=None)
         if not 1 <= self.bars <= 1000:
             raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
         if self.seconds is not None and not 0 < self.seconds <= 3600:
@@ -64,6 +66,8 @@ class Request:
             if all(0 <= pitch <= 127 for pitch in (self.pitch_low, self.pitch_high)):
                 what += f" ({pitch_name(self.pitch_low)} to {pitch_name(self.pitch_high)}), the higher note first"
             raise UsageError(what, hint="give LO-HI within 0-127, as in 48-84 or C3-C6")
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"start is {self.start}", hint="give a bar counted from 0, or None for the end")
         if self.max_polyphony < 0:
             raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from musicgen.errors import CheckError, UsageError
+from musicgen.schemas import typed
 
 __all__ = [
     "SamplingSettings",
@@ -188,6 +189,7 @@ class SamplingSettings:
         _check_range("top_p", self.top_p, low=0.0, high=1.0)
         _check_range("min_p", self.min_p, low=0.0, high=1.0)
         _check_range("repetition_penalty", self.repetition_penalty, low=0.0, above=True)
+        typed(self, where=None)
         for name, value in self.field_temperatures:
             _check_range(f"temperature of {name}", value, low=0.0)
         return self

@@ -20,6 +20,7 @@ from musicgen.io.smf import MidiFile
 from musicgen.piece import Piece
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import per_field, read_prompt, sample
+from musicgen.seeds import checked_seed
 from musicgen.tokenizers.abc import header_of
 from musicgen.tokenizers.constraints import Constraints
 
@@ -77,6 +78,7 @@ def text_takes(
     request that text can't be held to, at once.
     """
     tokenizer, settings = run.tokenizer, (sampling or SamplingSettings()).validate()
+    seed = checked_seed(seed, count=count)
     asked = Constraints(bars=bars) if constraints is None else constraints
     v = tokenizer.vocabulary
     if source:
@@ -99,7 +101,7 @@ def text_takes(
                 prompt,
                 fields=tokenizer.fields,
                 settings=settings,
-                generators=[torch.Generator().manual_seed(number % 2**63) for number in seeds],
+                generators=[torch.Generator().manual_seed(number) for number in seeds],
                 max_steps=MAX_STEPS,
                 on_step=on_step,
             )

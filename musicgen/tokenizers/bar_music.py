@@ -15,6 +15,7 @@ import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.piece import METER, NOTE, TEMPO, Piece, Track
+from musicgen.schemas import typed
 from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
 from musicgen.tokenizers.constraints import DRUMS, Anchor
 from musicgen.tokenizers.spec import FromSettings
@@ -47,6 +48,7 @@ class BarSettings:
     positions_per_quarter: int = 24
 
     def __post_init__(self) -> None:
+        typed(self, where=None)
         if self.positions_per_quarter not in (24, 48):
             raise UsageError(f"positions_per_quarter is {self.positions_per_quarter}, must be 24 or 48")
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.piece import NOTE, Piece, Track
+from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.frames_grammar import FramesGrammar
 from musicgen.tokenizers.spec import FromSettings
@@ -48,6 +49,7 @@ class FramesSettings:
     voices: int = 0
 
     def __post_init__(self) -> None:
+        typed(self, where=None)
         per_quarter, voices = self.frames_per_quarter, self.voices
         if not isinstance(per_quarter, int) or not 1 <= per_quarter <= 48 or TICKS_PER_QUARTER % per_quarter:
             raise UsageError(

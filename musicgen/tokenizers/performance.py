@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicgen.errors import UsageError
 from musicgen.piece import CONTROL, NOTE, Piece, Track
+from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.performance_events import (
     note_events,
@@ -52,8 +52,7 @@ class PerformanceSettings:
     pedal: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.pedal, bool):
-            raise UsageError(f"pedal is {self.pedal!r}, must be true or false")
+        typed(self, where=None)
 
 
 class Performance(FromSettings):

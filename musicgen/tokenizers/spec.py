@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any, ClassVar, Self
 
 from musicgen.errors import UsageError
+from musicgen.schemas import filled
 
 __all__ = ["FromSettings"]
 
@@ -26,9 +27,9 @@ class FromSettings:
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """Rebuild from `spec`. Raises UsageError for a key that is no setting."""
+        """Rebuild from `spec`. Raises UsageError for a key that is no setting, or a value of the wrong kind."""
         settings = {k: v for k, v in spec.items() if k != "name"}
         unknown = set(settings) - {f.name for f in fields(cls.Settings)}
         if unknown:
-            raise UsageError(f"the tokenizer {cls.name} has no setting {sorted(unknown)[0]!r}")
-        return cls(cls.Settings(**settings))
+            raise UsageError(f"the tokenizer {cls.name} has no setting {min(unknown)!r}")
+        return cls(filled(cls.Settings, settings, where=None, error=UsageError, hint=None))

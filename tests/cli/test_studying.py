@@ -89,10 +89,12 @@ def test_other_songs_are_studied_too(here, runs):
     tune(here / "songs" / "old" / "b.mid", first=45)
     (here / "songs" / "lyrics.txt").write_text("la")
     (here / "songs" / "broken.mid").write_bytes(b"MThd")
-    (here / "songs" / "piece.mid").symlink_to(here / "piece.mid")  # what lies behind the cut would be known
+    (here / "songs" / "outside.mid").symlink_to(here / "piece.mid")  # links aren't followed out of a folder
+    (here / "songs" / "piece.mid").hardlink_to(here / "piece.mid")  # what lies behind the cut would be known
     facts, said = makes("continue", "piece.mid", "-m", runs / "parts", "--from", 3, "--study-also", "songs")
     assert facts["study"]["pieces"] == 2, "the two songs: two bars of the piece are too little to learn from"
-    (line,) = said
+    linked, line = said
+    assert linked.endswith("--study-also: not followed out of the folder: 1 link")
     assert line.startswith("songs/broken.mid: ")
     tune(here / "c.mid")
     facts, _ = makes("continue", "piece.mid", "-m", runs / "parts", "--study-also", "c.mid", "--study-also", "songs")

@@ -166,7 +166,7 @@ def test_nothing_usable_is_said(tmp_path):
     with pytest.raises(UnreadableError, match="no music files in the sources; files end in "):
         build_corpus([tmp_path / "m"], tmp_path / "c", tokenizer=SPEC)
     (tmp_path / "m" / "a.mid").write_bytes(b"no")
-    with pytest.raises(UnreadableError, match=r"no usable piece in 1 files; the first one, m/a\.mid: "):
+    with pytest.raises(UnreadableError, match=r"no usable piece in 1 file; the first one, m/a\.mid: "):
         build_corpus([tmp_path / "m"], tmp_path / "c", tokenizer=SPEC)
     with pytest.raises(UsageError, match="no corpus 'nottinham' in the catalogue; did you mean 'nottingham'"):
         build_corpus(["nottinham"], tmp_path / "c", tokenizer=SPEC)
@@ -234,7 +234,7 @@ def test_another_format_version_is_refused(copy):
 def test_sizes_that_disagree_are_refused(copy):
     tokens = np.load(copy / "tokens.npy")
     np.save(copy / "tokens.npy", tokens[:-1])
-    assert f"has {len(tokens) - 1:,} tokens, corpus.json says {len(tokens)}" in opened(copy)
+    assert f"has {len(tokens) - 1:,} tokens, corpus.json says {len(tokens):,}" in opened(copy)
     np.save(copy / "tokens.npy", tokens.astype(np.int64))
     assert "doesn't hold an array or rows of uint16" in opened(copy)
     (copy / "tokens.npy").write_bytes(b"junk")

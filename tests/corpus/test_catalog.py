@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import unicodedata
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from musicgen.cli.main import cli
-from musicgen.corpus import catalog
+from musicgen.corpus import catalog, checkout
 from musicgen.corpus.build import BuildSettings, find_sources
 from musicgen.corpus.catalog import CorpusEntry, Source, catalogue, fetch, find_entry, package_files
 from musicgen.errors import ResourceError, UnreadableError, UsageError
@@ -40,7 +41,7 @@ def test_every_entry_is_complete():
         assert entry.licence_url.startswith("https://")
         if entry.source.kind == "git":
             assert entry.source.address.startswith("https://github.com/")
-            assert len(entry.source.commit) >= 12
+            assert re.fullmatch("[0-9a-f]{40}", entry.source.commit), entry.name
             assert entry.source.suffixes
 
 
@@ -94,7 +95,10 @@ def test_a_broken_description_says_what_is_wrong(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="the catalogue is missing"):
         catalogue()
     (tmp_path / "x.toml").write_text('name = "x"\nlicense = "MIT"\n[source]\nkind = "git"\n')
-    with pytest.raises(UnreadableError, match=r"x\.toml: .*no key 'license'; did you mean 'licence'\?"):
+    with pytest.raises(UnreadableError, match=r"x\.toml: has no 'license'; did you mean 'licence'\?"):
+        catalogue()
+    (tmp_path / "x.toml").write_text('name = "x"\n[source]\nkind = "git"\ncommit = 12\n')
+    with pytest.raises(UnreadableError, match=r"x\.toml: \[source\] commit is 12, not text; see corpora/"):
         catalogue()
 
 
@@ -119,38 +123,116 @@ def git(folder, *arguments):
 
 
 @pytest.fixture
-def origin(tmp_path):
-    """(entry of the first of two commits, where the repository lies)."""
+def origin(tmp_path, monkeypatch):
+    """(entry of the first of two commits, its number), in a repository that lies here."""
+    monkeypatch.setattr(checkout, "PROTOCOL", "file")
     folder = tmp_path / "origin"
     (folder / "scores").mkdir(parents=True)
     git(folder, "init", "-q")
-    (folder / "scores" / "a.mid").write_bytes(b"one")
-    git(folder, "add", ".")
+    (folder / "scores" / "a.mid").write_bytes(b"one\n")
+    (folder / ".gitattributes").write_text("*.mid text eol=crlf\n")
+    os.symlink("/etc/passwd", folder / "scores" / "out.mid")
+    git(folder, "-c", "core.autocrlf=false", "add", ".")
     git(folder, "commit", "-qm", "one")
     commit = git(folder, "rev-parse", "HEAD")
     (folder / "scores" / "a.mid").write_bytes(b"two")
     git(folder, "commit", "-qam", "two")
-    source = Source("git", address=folder.as_uri(), commit=commit[:12], subfolder="scores", suffixes=(".mid",))
+    source = Source("git", address=folder.as_uri(), commit=commit, subfolder="scores", suffixes=(".mid",))
     return CorpusEntry("tiny", "Tiny", "for tests", 1, 1, "CC0", "https://x", True, source), commit
 
 
 @needs_git
-@pytest.mark.parametrize("length", [12, 40])
-def test_fetch_gives_the_commit_in_one_step(origin, tmp_path, length):
-    entry, commit = origin
-    entry = replace(entry, source=replace(entry.source, commit=commit[:length]))
+def test_fetch_gives_the_commit_in_one_step(origin, tmp_path):
+    entry, _ = origin
     folder = fetch(entry, tmp_path / "corpora")
     assert folder == tmp_path / "corpora" / "tiny"
-    assert (folder / "scores" / "a.mid").read_bytes() == b"one"
+    assert (folder / "scores" / "a.mid").read_bytes() == b"one\n", "the bytes of the commit, whatever it asks for"
     assert os.listdir(folder.parent) == ["tiny"]
     assert fetch(entry, tmp_path / "corpora") == folder  # again: kept
+
+
+@needs_git
+def test_a_link_in_a_repository_leads_nowhere(origin, tmp_path):
+    entry, _ = origin
+    link = fetch(entry, tmp_path / "corpora") / "scores" / "out.mid"
+    assert not link.is_symlink()
+    assert link.read_bytes() == b"/etc/passwd"
+
+
+def change(folder):
+    (folder / "scores" / "a.mid").write_bytes(b"uno\n")
+
+
+def add(folder):
+    (folder / "scores" / "more.mid").write_bytes(b"")
+
+
+def remove(folder):
+    (folder / "scores" / "a.mid").unlink()
+
+
+def link(folder):
+    (folder / "scores" / "a.mid").unlink()
+    os.symlink("/etc/passwd", folder / "scores" / "a.mid")
+
+
+def swap(folder):
+    (folder / "scores").rename(folder.parent / "elsewhere")
+    os.symlink("../elsewhere", folder / "scores")
+
+
+@needs_git
+@pytest.mark.parametrize(
+    ("harm", "text"),
+    [
+        (change, "scores/a.mid was changed"),
+        (add, "scores/more.mid is none of its files"),
+        (remove, "scores/a.mid is missing"),
+        (link, "scores/a.mid was changed"),
+        (swap, "scores is a link"),
+    ],
+)
+def test_what_was_fetched_is_compared_with_its_commit(origin, tmp_path, monkeypatch, harm, text):
+    entry, _ = origin
+    monkeypatch.setattr(catalog, "find_entry", lambda name: entry)
+    settings = BuildSettings(fetched=str(tmp_path / "corpora"))
+    folder = fetch(entry, tmp_path / "corpora")
+    assert len(find_sources(["tiny"], settings=settings)[0]) == 2
+    harm(folder)
+    for again in (lambda: fetch(entry, tmp_path / "corpora"), lambda: find_sources(["tiny"], settings=settings)):
+        with pytest.raises(
+            UnreadableError, match=f"is not what was fetched: {text}; move it away, then musicgen corpus"
+        ):
+            again()
+
+
+@needs_git
+@pytest.mark.parametrize(
+    "address", ["http://x.org/a", "file:///tmp/a", "ext::sh -c id", "-x", "git@x.org:a", "https://a b"]
+)
+def test_nothing_but_https_is_spoken(tmp_path, address):
+    source = Source("git", address=address, commit="0" * 40, suffixes=(".mid",))
+    with pytest.raises(UsageError, match="is no address to fetch from; give one that begins with https://"):
+        fetch(CorpusEntry("tiny", "Tiny", "for tests", 1, 1, "CC0", "https://x", True, source), tmp_path)
+
+
+@needs_git
+def test_a_redirect_to_another_protocol_is_refused(origin, tmp_path, monkeypatch):
+    """git itself is told: here, an address that a configuration turns into another."""
+    entry, _ = origin
+    monkeypatch.setattr(checkout, "PROTOCOL", "https")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    (tmp_path / "config").write_text(f'[url "{entry.source.address}"]\n\tinsteadOf = https://tiny.org/a\n')
+    moved = replace(entry, source=replace(entry.source, address="https://tiny.org/a"))
+    with pytest.raises(UnreadableError, match="transport 'file' not allowed"):
+        fetch(moved, tmp_path / "corpora")
 
 
 @needs_git
 def test_a_missing_commit_or_repository_leaves_nothing(origin, tmp_path):
     entry, _ = origin
     for wrong in (
-        replace(entry.source, commit="0123456789abcdef"),
+        replace(entry.source, commit="0123456789" * 4),
         replace(entry.source, address=(tmp_path / "none").as_uri()),
     ):
         with pytest.raises(UnreadableError) as caught:
@@ -180,8 +262,9 @@ def test_without_git(tmp_path, monkeypatch):
 @needs_git
 def test_a_commit_is_never_an_option(origin, tmp_path):
     entry, _ = origin
-    with pytest.raises(UsageError, match="is not a commit"):
-        fetch(replace(entry, source=replace(entry.source, commit="--upload-pack=x")), tmp_path)
+    for commit in ("--upload-pack=x", entry.source.commit[:12], "main", ""):
+        with pytest.raises(UsageError, match="is not a commit; give its 40 hex digits"):
+            fetch(replace(entry, source=replace(entry.source, commit=commit)), tmp_path)
 
 
 def test_fetch_says_how_a_part_of_a_repository_is_built(tmp_path, monkeypatch):

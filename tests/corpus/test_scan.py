@@ -40,6 +40,28 @@ def test_each_file_once_and_links_in_a_circle_end(folder):
     assert found == names(find_files([folder / "a.kar", folder, folder / "b"]))
 
 
+def test_a_link_that_leads_out_is_not_followed(folder, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "in").mkdir(parents=True)
+    (elsewhere / "in" / "secret.mid").write_bytes(b"")
+    before = names(find_files([folder]))
+    os.symlink(elsewhere, folder / "out")
+    os.symlink(elsewhere / "in" / "secret.mid", folder / "b" / "3.mid")
+    os.symlink("../../elsewhere/in", folder / "b" / "up")
+    os.symlink(tmp_path / "music-of-others", folder / "gone.mid")  # whose name begins alike
+    os.symlink(folder / "c", folder / "b" / "stays")
+    os.symlink(folder / "self.mid", folder / "self.mid")
+    outside = []
+    found = names(find_files([folder], outside=outside))
+    assert [name for name in found if name not in ("music/self.mid",)] == [
+        name.replace("music/c/d", "music/b/stays/d") for name in before
+    ]
+    assert sorted(path.name for path in outside) == ["3.mid", "gone.mid", "out", "up"]
+    # What the user names is followed, whatever it is.
+    assert names(find_files([folder / "out"])) == ["elsewhere/in/secret.mid"]
+    assert names(find_files([folder / "b" / "3.mid"])) == ["b/3.mid"]
+
+
 def test_a_missing_source_is_said(tmp_path):
     with pytest.raises(UsageError, match="none: no such file or folder; check the path"):
         find_files([tmp_path / "none"])

@@ -106,7 +106,7 @@ def test_the_spec_rebuilds_it(spec):
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
-        ({"name": "performance", "pedal": 3}, "pedal is 3, must be true or false"),
+        ({"name": "performance", "pedal": 3}, "pedal is 3; give true or false"),
         ({"name": "performance", "positions": 24}, "the tokenizer performance has no setting 'positions'"),
     ],
 )

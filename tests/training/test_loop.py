@@ -159,7 +159,7 @@ def test_a_recipe_survives_its_file(tmp_path):
     [
         ("[train]\nstep = 3\n", "[train] has no 'step'; did you mean 'steps'?"),
         ("[trian]\nsteps = 3\n", "there is no table [trian]; did you mean 'train'?"),
-        ("[train]\nsteps = 'many'\n", "[train] steps is 'many'; give a int"),
+        ("[train]\nsteps = 'many'\n", "[train] steps is 'many'; give a whole number"),
         ("[train]\nsteps = 0\n", "[train] steps is 0; give at least 1"),
         ("[train]\noptimizer = 'adam'\n", "[train] optimizer is 'adam'; choose from muon, adamw"),
     ],
@@ -199,7 +199,7 @@ def test_the_gradients_norm_is_logged_by_layer(family, tmp_path):
     [
         ("model.width", "'model.width' is not a setting; write it like model.width=256"),
         ("train.step=3", "[train] has no 'step'; did you mean 'steps'?"),
-        ("train.carry=3", "[train] carry is 3; give a bool"),
+        ("train.carry=3", "[train] carry is 3; give true or false"),
         ("trian.steps=3", "there is no table [trian]; did you mean 'train'?"),
     ],
 )

@@ -1,0 +1,157 @@
+"""A corpus folder from whomever: what its three files say, checked against each other and against the tokens.
+
+`corpus.json` and the first lines of everything are looked at when a corpus is opened, which costs no more than to
+read `pieces.jsonl`. Whether the tokens are those that the lines name by their digest, and all of them ids that the
+tokenizer has, takes reading every token once, from the first to the last: it is asked before a model learns from them
+or is measured by them (`check_tokens`), once for a corpus that is open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen.corpus.split import SPLITS
+from musicgen.errors import UnreadableError
+from musicgen.io.bounded import MEGABYTE, parse_json, read_json
+from musicgen.schemas import CorpusTable, check
+from musicgen.tokenizers.vocabulary import Field
+
+__all__ = ["FORMAT_VERSION", "HINT", "PieceRecord", "check_tokens", "open_tokens", "read_meta", "read_records"]
+
+FORMAT_VERSION = 1
+HINT = "build it again with musicgen corpus build"
+MOST_META = 64 * MEGABYTE  # of corpus.json, in which every rejected file has a line
+LONGEST_LINE = 16_384  # bytes of a line of pieces.jsonl: names may be long
+AT_ONCE = 2**20  # tokens that are looked at together
+
+
+@dataclass(frozen=True)
+class PieceRecord:
+    """One piece: where its ids lie in tokens.npy, and where it comes from."""
+
+    offset: int
+    length: int
+    notes: int
+    source: str
+    sha256: str  # of its ids as little-endian uint16
+    work: str
+    split: str
+    licence: str
+    weight: float = 1.0  # how often training draws from it, beside others of its length
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """corpus.json. Raises UnreadableError for one that isn't what a build of this version writes."""
+    if not path.exists():
+        raise UnreadableError("is missing: this is not a corpus folder", where=path, hint=HINT)
+    meta = read_json(path, most=MOST_META, hint=HINT)
+    if "format_version" not in meta:
+        raise UnreadableError("is not a description of a corpus", where=path, hint=HINT)
+    if meta["format_version"] != FORMAT_VERSION:
+        what = f"has format version {str(meta['format_version'])[:20]}, this program reads {FORMAT_VERSION}"
+        raise UnreadableError(what, where=path, hint=HINT)
+    check(CorpusTable, meta, where=path, hint=HINT)
+    for split in SPLITS:
+        if lacking := {"pieces", "notes", "tokens"} - set(meta["splits"].get(split, ())):
+            raise UnreadableError(f"splits.{split} lacks {min(lacking)!r}", where=path, hint=HINT)
+    return meta
+
+
+def open_tokens(path: Path, *, count: int) -> np.ndarray:
+    """The ids of all pieces, memory-mapped: (N,) or (N, F) of uint16. Raises UnreadableError unless N is `count` and
+    the file holds just that."""
+    try:
+        info = os.stat(path)
+        if not stat.S_ISREG(info.st_mode):
+            raise UnreadableError("is not a regular file", where=path, hint=HINT)
+        # Not np.load: that opens archives, too. numpy can't map an empty array, and a corpus always has tokens.
+        tokens: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+    except FileNotFoundError:
+        raise UnreadableError("is missing", where=path, hint=HINT) from None
+    # What a header can't be read as is told in many ways; Python's parser, for one, runs out of depth.
+    except (OSError, ValueError, TypeError, EOFError, OverflowError, MemoryError, RecursionError, SyntaxError) as error:
+        what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise UnreadableError(f"is damaged ({what})", where=path, hint=HINT) from None
+    if tokens.dtype != np.dtype("<u2") or tokens.ndim not in (1, 2) or not tokens.flags.c_contiguous:
+        raise UnreadableError("doesn't hold an array or rows of uint16", where=path, hint=HINT)
+    if len(tokens) != count:
+        raise UnreadableError(f"has {len(tokens):,} tokens, corpus.json says {count:,}", where=path, hint=HINT)
+    if tokens.offset + tokens.nbytes != info.st_size:  # type: ignore[attr-defined]  # a memmap has an offset
+        raise UnreadableError("is longer than its header says", where=path, hint=HINT)
+    return tokens
+
+
+def read_records(path: Path, *, count: int) -> tuple[PieceRecord, ...]:
+    """The lines of pieces.jsonl. Raises UnreadableError at the first that isn't one, or doesn't go on where the piece
+    before it ends, or doesn't end within the `count` tokens that there are."""
+    known = {f.name for f in fields(PieceRecord)}
+    records: list[PieceRecord] = []
+    offset = 0
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise UnreadableError("is not a regular file", where=path, hint=HINT)
+        with open(path, "rb") as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                place = f"line {len(records) + 1}"
+                if len(line) > LONGEST_LINE:
+                    raise UnreadableError(f"{place} is longer than {LONGEST_LINE:,} bytes", where=path, hint=HINT)
+                record = _record(line, place, path, known)
+                if record.offset != offset or not 1 <= record.length <= count - offset:
+                    what = f"{record.source!r} doesn't begin where the piece before it ends, or reaches beyond the last"
+                    raise UnreadableError(what, where=path, hint=HINT)
+                offset += record.length
+                records.append(record)
+    except FileNotFoundError:
+        raise UnreadableError("is missing", where=path, hint=HINT) from None
+    except OSError as error:
+        raise UnreadableError(f"can't be read ({error.strerror})", where=path, hint=HINT) from None
+    if offset != count:
+        raise UnreadableError(f"accounts for {offset:,} of {count:,} tokens", where=path, hint=HINT)
+    return tuple(records)
+
+
+def _record(line: bytes, place: str, path: Path, known: set[str]) -> PieceRecord:
+    try:
+        table = parse_json(line, where=path, hint=HINT)
+    except UnreadableError as error:
+        raise UnreadableError(f"{place} is damaged ({error.what})", where=path, hint=HINT) from None
+    values = check(PieceRecord, table, where=path, hint=HINT, prefix=f"{place}: ")
+    record = PieceRecord(**{key: value for key, value in values.items() if key in known})
+    if record.split not in SPLITS or record.notes < 0 or record.weight < 0:
+        what = f"{place}: has a split, count or weight that can't be"
+        raise UnreadableError(what, where=path, hint=HINT)
+    return record
+
+
+def check_tokens(tokens: np.ndarray, records: Sequence[PieceRecord], spans: Sequence[Field], *, where: Path) -> None:
+    """Raise UnreadableError unless every piece is what its digest says, and all its ids are in the vocabulary.
+
+    `spans` are the tokenizer's fields: in each column an id is `pad` (0) or one of its field's. Reads every token once,
+    in their order.
+    """
+    if tokens.ndim != (1 if len(spans) == 1 else 2) or tokens.shape[1:] not in ((), (len(spans),)):
+        what = f"holds {tokens.shape[-1] if tokens.ndim == 2 else 1} ids a token, the tokenizer has {len(spans)}"
+        raise UnreadableError(what, where=where, hint=HINT)
+    low, high = (np.array(column) for column in zip(*((f.first, f.first + f.size - 1) for f in spans), strict=True))
+    for record in records:
+        digest = hashlib.sha256()
+        for begin in range(record.offset, record.offset + record.length, AT_ONCE):
+            part = np.ascontiguousarray(tokens[begin : min(begin + AT_ONCE, record.offset + record.length)])
+            digest.update(part.data)
+            table = part.reshape(len(part), len(spans))
+            wrong = ((table < low) & (table != 0)) | (table > high)
+            if wrong.any():
+                row, column = (int(n) for n in np.argwhere(wrong)[0])
+                what = f"{record.source!r} has the id {table[row, column]} at token {begin + row:,}"
+                raise UnreadableError(f"{what}, which the tokenizer hasn't", where=where, hint=HINT)
+        if digest.hexdigest() != record.sha256:
+            what = f"{record.source!r} is not what its digest in pieces.jsonl says"
+            raise UnreadableError(what, where=where, hint=HINT)

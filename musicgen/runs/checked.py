@@ -1,0 +1,77 @@
+"""A run folder from whomever: what its small files say, checked before its model is made.
+
+Each file is bounded (`io/bounded.py`), is the one that the manifest names, and holds what `schemas.py` says. Whatever
+is wrong is one UnreadableError that names file, key, and what was expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from musicgen.errors import UnreadableError, UsageError
+from musicgen.io.bounded import MEGABYTE, read_json
+from musicgen.recipe import Recipe, read_recipe
+from musicgen.runs.files import sha256
+from musicgen.schemas import COPY, Card, Manifest, check
+from musicgen.tokenizers import load_tokenizer
+
+__all__ = ["FORMAT", "PARTS", "Parts", "as_unreadable", "checked_parts", "read_card"]
+
+FORMAT = 1  # of the run folder; a reader refuses what it doesn't know
+PARTS = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json")
+MOST_CARD = 8 * MEGABYTE  # a corpus of many sources has a long card
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A run but for its weights, whose digest it knows."""
+
+    recipe: Recipe
+    tokenizer: Any
+    card: dict[str, Any]
+    digest: str
+
+
+def checked_parts(path: Path) -> Parts:
+    """The small files of a run folder. Raises UnreadableError when one is missing, altered, or of an unknown format."""
+    for part in (*PARTS, "manifest.json"):
+        if not (path / part).is_file():
+            raise UnreadableError(
+                f"{part} is missing from this run folder",
+                where=path,
+                hint="train it again, or go on with `musicgen train --resume` where checkpoints are left",
+            )
+    where = path / "manifest.json"
+    manifest = check(Manifest, read_json(where), where=where)
+    if manifest["format"] != FORMAT:
+        raise UnreadableError(f"unknown run format {manifest['format']}", where=path, hint="update musicgen")
+    digests = manifest["sha256"]
+    card = read_card(path / "card.json")
+    spec = read_json(path / "tokenizer.json")
+    with as_unreadable(path / "recipe.toml"):
+        recipe = read_recipe(path / "recipe.toml")
+    for part in PARTS:  # the weights may be large: their digest is compared when their header is known to be right
+        if part not in digests or (part != "model.safetensors" and sha256(path / part) != digests[part]):
+            raise UnreadableError(f"{part} is not the file that its manifest names", where=path, hint=COPY)
+    with as_unreadable(path / "tokenizer.json"):
+        tokenizer = load_tokenizer(spec)
+    return Parts(recipe, tokenizer, card, digests["model.safetensors"])
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """A card.json. Raises UnreadableError."""
+    return check(Card, read_json(path, most=MOST_CARD), where=path)
+
+
+@contextmanager
+def as_unreadable(where: Path) -> Iterator[None]:
+    """What a file says that no one can have asked for is a fault of the file: UsageError becomes UnreadableError."""
+    try:
+        yield
+    except UsageError as error:
+        place = error.where if isinstance(error.where, Path) else where
+        raise UnreadableError(error.what, where=place, hint=error.hint or COPY) from None
