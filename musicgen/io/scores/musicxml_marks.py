@@ -138,13 +138,16 @@ def metronome_of(metronome: Element) -> tuple[Fraction | None, Fraction | None] 
     and the right side the new one, so a quarter that was as long as an eighth now makes it half as fast.
     """
     sides: list[Fraction] = []
+    last = Fraction(0)  # what the last dot added, or the note without one
     for child in metronome:
         if child.tag == "beat-unit":
             if (child.text or "").strip() not in VALUES:
                 return None
-            sides.append(VALUES[(child.text or "").strip()])
+            last = VALUES[(child.text or "").strip()]
+            sides.append(last)
         elif child.tag == "beat-unit-dot" and sides:
-            sides[-1] = _dotted(sides[-1], _dots(sides[-1]) + 1)
+            last /= 2
+            sides[-1] += last
         elif child.tag == "beat-unit-tied" and sides:
             value = VALUES.get(text_of(child, "beat-unit"))
             sides[-1] += _dotted(value, len(child.findall("beat-unit-dot"))) if value else 0
@@ -177,11 +180,6 @@ def _dotted(value: Fraction, dots: int) -> Fraction:
     return value * (2 - Fraction(1, 2 ** min(dots, 8)))
 
 
-def _dots(value: Fraction) -> int:
-    """How many dots a note value has: its numerator is 1, 3, 7 or 15."""
-    return value.numerator.bit_length() - 1 if value < 4 or value.numerator % 2 else 0
-
-
 def _metronome_note(note: Element) -> Fraction:
     value = VALUES.get(text_of(note, "metronome-type"), Fraction(0))
     value = _dotted(value, len(note.findall("metronome-dot")))
@@ -208,7 +206,7 @@ def chord_symbol(harmony: Element, semitones: int) -> str | None:
     quality = KINDS.get(value)
     degrees = "".join(_degree(degree) for degree in harmony.findall("degree"))
     told, shown = _classes(quality), _classes(written)
-    if shown is not None and (told is None or (not degrees and told < shown)):
+    if written and shown is not None and (told is None or (not degrees and told < shown)):
         quality = written
     quality = (quality or "") + degrees
     bass = _pitch(harmony, "bass")

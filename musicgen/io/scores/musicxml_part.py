@@ -291,7 +291,7 @@ class Part(Cursor):
         """Take what `<sound>` says; the signs that it and the words beside it give."""
         if "tempo" in sound.attrib:
             quarters = number_of(sound.get("tempo"))
-            self._tempo(at, 1, (quarters, None) if quarters else None)
+            self._tempo(at, 1, (quarters, None) if quarters and quarters > 0 else None)
         velocity = velocity_of(sound.get("dynamics"))
         if velocity is not None:
             self.rows.levels.append((self.bar, self.fine(at), velocity))
