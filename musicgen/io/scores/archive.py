@@ -20,7 +20,7 @@ from musicgen.io.scores.xml_stream import NotWellFormed, parse
 
 __all__ = ["score_chunks"]
 
-MAX_UNPACKED = 100_000_000  # bytes of the score in a .mxl
+MAX_UNPACKED = 64_000_000  # bytes of the score in a .mxl
 MAX_MEMBERS = 1000
 CHUNK = 1 << 16
 HINT = "export it again, or unpack it to .musicxml"

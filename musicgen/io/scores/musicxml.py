@@ -28,10 +28,11 @@ from musicgen.io.scores.xml_stream import parse
 __all__ = ["score_of"]
 
 MAX_MEASURES = 10_000
+MAX_MEASURES_OF_PARTS = 200_000  # all parts together
 MAX_CHILDREN = 10_000  # elements in a note or in what is gathered
 MAX_DEPTH = 200
 LONGEST_TEXT = 10_000  # letters
-MAX_CHUNKS = 16  # of the file, for a note or what stands between two of them
+MAX_BYTES = 1_000_000  # for a note or what stands between two of them
 # What is looked at in a note: texts, flags (their attributes), ties; dynamics as velocities.
 TEXT, FLAG, TIE = -1, -2, -3
 CHILDREN = {
@@ -54,13 +55,13 @@ def score_of(data: bytes, where: str | Path, limits: Limits) -> Score:
     chunks, warnings = score_chunks(data, where)
     walkers: list[_Walker] = []
 
-    def connect(parser: Any) -> Callable[[], None]:
+    def connect(parser: Any) -> Callable[[int], None]:
         walkers[:] = [_Walker(parser, where, limits)]
         return walkers[0].chunk_ends
 
     warnings += parse(chunks, where, connect, folded)
     walker = walkers[0]
-    return finished(walker.parts, walker.counts, [*warnings, *walker.warnings], where)
+    return finished(walker.parts, walker.counts, [*warnings, *walker.warnings], where, limits)
 
 
 class _Walker:
@@ -78,7 +79,8 @@ class _Walker:
         self.measures = 0  # of the score where it is timewise, else of the part
         self.measure: dict[str, str] | None = None
         self.depth = 0
-        self.chunks = 0
+        self.since = 0  # bytes since the last note or the begin of the measure
+        self.begun = 0  # measures, all parts together
         self.gathered: list[Element] = []
         self.size = 0
         self.children, self.ends = dict(CHILDREN), set(ENDS)  # of these the handlers of notes take notice
@@ -141,7 +143,12 @@ class _Walker:
 
     def _measure_begins(self) -> None:
         if self.part is not None and self.measure is not None:
+            self.begun += 1
+            if self.begun > MAX_MEASURES_OF_PARTS:
+                what = f"has more than {MAX_MEASURES_OF_PARTS:,} measures, all parts together"
+                raise UnreadableError(what, where=self.where, hint="export a movement of it")
             self.part.begin(self.measures - 1, self.measure)
+            self.since = 0
             self.set(self.measure_handlers)
 
     # ---- measures ----------------------------------------------------------------------------------------
@@ -167,7 +174,7 @@ class _Walker:
             nonlocal said
             if name in TIMED:
                 said = attributes
-                self.chunks = 0
+                self.since = 0
                 if FOLDED in attributes:
                     fields.update(unfolded(attributes[FOLDED]))
                 parser.StartElementHandler, parser.EndElementHandler = in_note, leave
@@ -211,10 +218,10 @@ class _Walker:
 
         return in_measure, measure_ends
 
-    def chunk_ends(self) -> None:
-        """A chunk of the file was read: nothing goes on for many of them."""
-        self.chunks += 1
-        if self.chunks > MAX_CHUNKS and self.measure is not None:
+    def chunk_ends(self, size: int) -> None:
+        """A chunk of the file was read: nothing within a measure goes on for megabytes."""
+        self.since += size
+        if self.since > MAX_BYTES and self.measure is not None:
             raise self.too_much()
 
     # ---- what is gathered, and what is left out -----------------------------------------------------------

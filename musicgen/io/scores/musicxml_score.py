@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from musicgen.errors import UnreadableError
+from musicgen.io.midi import Limits
 from musicgen.io.scores.layout import FINE, PartRows, Score, nominal_meters
 from musicgen.io.scores.musicxml_cursor import HINT
 from musicgen.io.scores.musicxml_part import Part
@@ -37,13 +38,16 @@ SAID = {
 }
 
 
-def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where: str | Path) -> Score:
+def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where: str | Path, limits: Limits) -> Score:
     """The score of parts that were read to their end."""
     n = max((len(part.rows.lengths) for part in parts), default=0)
     if not n:
         raise UnreadableError("has no measures", where=where, hint=HINT)
     for part in parts:
-        counts["repeated"] += _repeat_measures(part)
+        counts["repeated"] += _repeat_measures(part, limits.notes)
+        if sum(len(p.rows.notes) + len(p.drums.notes) for p in parts) > limits.notes:
+            what = f"has more than {limits.notes:,} notes"
+            raise UnreadableError(what, where=where, hint="raise the limit with --max-notes")
         counts["instruments"] += len([p for p in part.used if p is not None]) > 1
     lengths = _lengths(parts, n)
     for part in parts:
@@ -108,8 +112,11 @@ def _rows_of(part: Part) -> list[PartRows]:
     return [rows]
 
 
-def _repeat_measures(part: Part) -> int:
-    """Give measures that are written as repeat signs, and hold no notes, those of what they repeat; how many."""
+def _repeat_measures(part: Part, most: int) -> int:
+    """Give measures that are written as repeat signs, and hold no notes, those of what they repeat; how many.
+
+    Stops when there are more than `most` notes.
+    """
     if not any(count for _, count in part.repeats):
         return 0
     filled = 0
@@ -132,6 +139,8 @@ def _repeat_measures(part: Part) -> int:
             for by_bar, rows in ((notes, part.rows), (drums, part.drums)):
                 by_bar[bar] = [(bar, *row[1:]) for row in by_bar[bar - count]]
                 rows.notes += by_bar[bar]
+                if len(rows.notes) > most:
+                    return filled
             filled += bool(notes[bar] or drums[bar])
     return filled
 

@@ -17,8 +17,8 @@ __all__ = ["NotWellFormed", "parse"]
 
 # Expat holds a tag or comment until it is whole, and looks at all of it again with each chunk.
 MAX_TOKEN = 4_000_000  # bytes
-MAX_TAGS = 6_000_000  # of begin and end; the longest symphonic movements have a third of it
-MAX_ATTRIBUTES = 6_000_000
+MAX_TAGS = 4_000_000  # of begin and end; the longest symphonic movements have a third of it
+MAX_ATTRIBUTES = 4_000_000
 WRONG_ENCODING = (
     expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING],
     expat.errors.codes[expat.errors.XML_ERROR_UNKNOWN_ENCODING],
@@ -34,13 +34,13 @@ class NotWellFormed(UnreadableError):
 def parse(
     chunks: Callable[[], Iterable[bytes]],
     where: str | Path,
-    connect: Callable[[Any], Callable[[], None] | None],
+    connect: Callable[[Any], Callable[[int], None] | None],
     change: Callable[[bytes], bytes] | None = None,
 ) -> list[str]:
     """Run expat over `chunks()`; `connect(parser)` sets its handlers, before each try. Gives warnings.
 
-    What `connect` returns, if anything, is called behind each chunk; `change` makes of a chunk what expat is given.
-    Bytes that aren't in the encoding which they claim are tried again as UTF-8, then as Latin-1. Raises
+    What `connect` returns, if anything, is called behind each chunk with its size; `change` makes of a chunk what expat
+    is given. Bytes that aren't in the encoding which they claim are tried again as UTF-8, then as Latin-1. Raises
     UnreadableError.
     """
     encoding: str | None = None
@@ -49,6 +49,10 @@ def parse(
         ended = connect(parser)
         try:
             _feed(parser, (map(change, chunks()) if change else chunks()), where, ended)
+        except (LookupError, ValueError):  # an encoding that nobody knows, or that expat can't take
+            if encoding is not None:
+                raise NotWellFormed("is not well-formed XML (its encoding)", where=where, hint=HINT) from None
+            encoding = "utf-8"
         except expat.ExpatError as error:
             error = _as_written(chunks, encoding, where) or error if change else error
             if encoding is None and error.code in WRONG_ENCODING:
@@ -82,10 +86,10 @@ def _as_written(
     return None
 
 
-def _feed(parser: Any, chunks: Iterable[bytes], where: str | Path, ended: Callable[[], None] | None) -> None:
+def _feed(parser: Any, chunks: Iterable[bytes], where: str | Path, ended: Callable[[int], None] | None) -> None:
     fed = tags = attributes = 0
     for chunk in chunks:
-        tags += chunk.count(b"<")
+        tags += chunk.count(b"<") + chunk.count(b"/>")
         attributes += chunk.count(b"=")
         if tags > MAX_TAGS or attributes > MAX_ATTRIBUTES:
             what = f"has more than {MAX_TAGS / 1e6:g} million tags"
@@ -94,7 +98,7 @@ def _feed(parser: Any, chunks: Iterable[bytes], where: str | Path, ended: Callab
             raise UnreadableError(what, where=where, hint="export a part or a movement of it")
         parser.Parse(chunk, False)
         if ended is not None:
-            ended()
+            ended(len(chunk))
         fed += len(chunk)
         if fed - parser.CurrentByteIndex > MAX_TOKEN:
             what = f"has a tag, a comment or a gap of more than {MAX_TOKEN / 1e6:g} MB"

@@ -437,5 +437,10 @@ def test_limits_hold_while_reading(tmp_path):
     two = score([attributes("1/4") + note("C4")], [attributes("1/4") + note("C4")])
     assert refused(tmp_path, two, limits=Limits(tracks=1)) == "has more than 1 parts"
     assert refused(tmp_path, score([""] * 10_001)) == "has more than 10,000 measures"
+    parts = [[""] * 9999] * 21
+    assert refused(tmp_path, score(*parts)) == "has more than 200,000 measures, all parts together"
+    sign = "<attributes><measure-style><measure-repeat type='start'>1</measure-repeat></measure-style></attributes>"
+    text = score([attributes() + notes("C4 D4 E4 F4"), *[sign] * 60])
+    assert refused(tmp_path, text, limits=Limits(notes=100)) == "has more than 100 notes"
     assert refused(tmp_path, score()) == "has no measures"
     assert refused(tmp_path, score([""])) == "has no notes"
