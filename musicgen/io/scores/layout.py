@@ -73,7 +73,7 @@ class Layout:
         if any((np.array(p.lengths[:-1]) != self.lengths[: max(len(p.lengths) - 1, 0)]).any() for p in parts):
             warnings.append("bars: the parts disagree on the length of a bar; the longest one holds")
         self.order, self.passes = np.arange(self.n), np.ones(self.n, dtype=np.int64)
-        signs = merged([p.bars for p in parts], self.n)
+        signs = merged([p.bars for p in parts if p.bars], self.n)
         self.within = [bar.within for bar in signs]
         if order is not None:
             self.order, self.passes = np.array(order, dtype=np.int64), np.ones(len(order), dtype=np.int64)

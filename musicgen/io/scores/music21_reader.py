@@ -106,7 +106,6 @@ class _Reader:
         return Score(list(parts), self.warnings)
 
     def sound_pitches(self, part: _Rows) -> None:
-        part.is_drum = part.part_id in self.source.drum_parts
         if part.transpositions and not part.sounding and not part.is_drum:
             at, semitones = np.array(sorted(part.transpositions, key=lambda t: t[0]), dtype=np.int64).T
             rows = np.array(part.notes, dtype=np.int64).reshape(-1, 5)

@@ -35,6 +35,8 @@ class Bar:
 
 def merged(parts: Sequence[Sequence[Bar]], n: int) -> list[Bar]:
     """The signs of `n` bars over all parts: editions write them in every part, in the first, or in some."""
+    if not parts:
+        return [Bar() for _ in range(n)]
     bars = []
     for i in range(n):
         all_ = [bars[i] for bars in parts if i < len(bars)]
