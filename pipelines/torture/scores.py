@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from abc_sources import ABC_TUNES
 from table import Plan, Row, count
 
 from musicgen.errors import MusicgenError, UnreadableError
@@ -171,4 +172,4 @@ def rows(plan: Plan) -> Iterator[Row]:
         yield count(f"mutants of {form.name}", (case(n) for n in range(plan.of(form.tries))))
 
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS: tuple[Format, ...] = (Format("ABC", ".abc", "nottingham/*/*.abc", ABC_TUNES, unpack=lambda data: data[:4000]),)

@@ -15,6 +15,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
 from musicgen.io.scores.abc_fields import Props, key_of, meter_of, parts_of, properties, tempo_of, unit_of
 from musicgen.io.scores.abc_music import Voice
@@ -45,16 +46,20 @@ SAID = {
     "includes": "other files that the tune includes were not opened",
     "accompaniment": "drum patterns and drones were left out",
 }
+MAX_LINES = 200_000
 MOST_COMPLAINTS = 8  # about single fields
 
 
 def score_of(text: str, where: str | Path, limits: Limits) -> Score:
     """The parts of one tune, one for each voice. Raises UnreadableError, which names the file `where`.
 
-    Warnings are "name: 3 .. were left out". Within a tune are allowed: `limits.notes` notes as written, four times as
-    many signs, 20,000 bars, `limits.tracks` voices.
+    Warnings are "name: 3 .. were left out". Within a tune are allowed: `limits.notes` notes as written, twice as
+    many signs, 200,000 lines, 50,000 fields, 20,000 bars, `limits.tracks` voices.
     """
     tune = _Tune(where, limits, has_key=re.search(r"^[ \t]*K[ \t]*:", text, re.MULTILINE) is not None)
+    if text.count("\n") > MAX_LINES:
+        what = f"has more than {MAX_LINES:,} lines in a tune"
+        raise UnreadableError(what, where=where, hint="split the file")
     for line in lines_of(text):
         tune.take(line)
     return tune.score()
@@ -87,6 +92,9 @@ class _Tune:
     # ---- lines -------------------------------------------------------------------------------------------
 
     def take(self, line: Line) -> None:
+        if line.kind:
+            self.shared.fields += 1
+            self.shared.check()
         if line.kind == "%":
             self.directive(line.text)
         elif line.kind:
@@ -99,6 +107,7 @@ class _Tune:
             self.music(line.text)
 
     def music(self, text: str) -> None:
+        self.shared.check()
         text = self.macros.expand(text)
         at = 0
         if "[" in text:
@@ -106,6 +115,8 @@ class _Tune:
                 if found[1] is None:
                     continue
                 self.play(text[at : found.start()])
+                self.shared.fields += 1
+                self.shared.check()
                 self.field(Line(found[1], found[2].strip()), inline=True)
                 at = found.end()
         self.play(text[at:])

@@ -52,9 +52,19 @@ class Signs:
 
     def settle(self, n: int) -> None:
         """Put jumps within a bar to its end where a double bar line or the end of the tune follows."""
+        codas = [row for row in self.begins if row[2] == "Coda"]
+        if len(codas) > 1 and "ToCoda" not in [mark for *_, mark in (*self.soft, *self.finishes)]:
+            # Two coda signs: from where the first one stands one goes on at the second.
+            self.begins.remove(codas[0])
+            bar, onset, _ = codas[0]
+            if onset:
+                self.soft.append((bar, onset, "ToCoda"))
+            else:
+                self.finishes.append((bar - 1, "ToCoda"))
         at_end = {bar - 1 for bar in self.heavy} | {n - 1}
-        self.finishes += [(bar, mark) for bar, _, mark in self.soft if bar in at_end]
-        self.soft = [row for row in self.soft if row[0] not in at_end]
+        late = {row for row in self.soft if row[0] in at_end and row[2] != "ToCoda"}
+        self.finishes += [(bar, mark) for bar, _, mark in late]
+        self.soft = [row for row in self.soft if row not in late]
         marks = [mark for *_, mark in (*self.soft, *self.finishes)]
         if not set(marks) & set(JUMPS):
             self.begins, self.soft, self.finishes = [], [], []  # signs that nothing leads to
@@ -98,7 +108,9 @@ def lines_of(voices: Sequence[tuple[Sequence[int], Signs]], *, labelled: bool) -
 
 
 def _by_bar(own: list[int], cuts: list[tuple[int, int]]) -> Lines:
-    edges, first, k = [], [], 0
+    edges: list[int] = []
+    first: list[int] = []
+    k = 0
     for bar, (start, end) in enumerate(pairwise(own)):
         first.append(len(edges))
         edges.append(start)
@@ -109,7 +121,7 @@ def _by_bar(own: list[int], cuts: list[tuple[int, int]]) -> Lines:
 
 
 def _by_time(own: list[int], all_: list[list[int]], signs: list[Signs]) -> Lines:
-    edges = {edge for starts in all_ for edge in starts}
+    edges = {start for starts in all_ for start in starts}
     for starts, sign in zip(all_, signs, strict=True):
         edges |= {starts[bar] + onset for bar, onset in sign.cuts()}
     kept = sorted(edge for edge in edges if edge <= own[-1])
@@ -159,6 +171,9 @@ def bars_of(lines: Sequence[Lines], signs: Sequence[Signs], warnings: list[str])
         for (begin, passes), (stop, _) in pairwise([*changes, (n, frozenset())]):
             for bar in range(begin, min(stop, n)):
                 bars[bar].passes = passes
+        for bar, onset in sign.cuts():
+            at, behind = line.place(bar, onset)
+            bars[at].within |= not behind and at > line.first[bar]
         for bar, onset, mark in sign.begins:
             at = line.place(bar, onset)[0] if onset or bar < len(line.own) - 1 else n - 1
             bars[at].marks += (mark,)

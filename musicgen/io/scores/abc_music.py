@@ -14,13 +14,14 @@ from fractions import Fraction
 
 from musicgen.io.scores.abc_bars import GRID
 from musicgen.io.scores.abc_fields import ALTER, length_of
-from musicgen.io.scores.abc_tokens import CHORD_ITEM, DECORATIONS, DYNAMICS, MARKS, TOKEN, chord_symbol, says_jump
-from musicgen.io.scores.abc_voice import ONE, PLACES, VoiceState
+from musicgen.io.scores.abc_tokens import CHORD_ITEM, DECORATIONS, MARKS, TOKEN, chord_symbol, says_jump
+from musicgen.io.scores.abc_voice import PLACES, VoiceState
+from musicgen.io.scores.layout import VELOCITIES
 
 __all__ = ["Voice"]
 
-
-LEVELS = dict(zip(DYNAMICS, (10, 16, 33, 49, 64, 80, 96, 112, 124, 127, 112), strict=True))
+QUOTIENTS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # of tuplets that are the same in every meter
+COMPOUND = (6, 9, 12, 15, 18, 21, 24)
 
 
 def inside(found: re.Match[str], n: int) -> str:
@@ -43,8 +44,8 @@ class Voice(VoiceState):
                 handler = KINDS.get(kind or "")
                 if handler is not None:
                     handler(self, found)
-            if shared.signs > 4 * shared.limits.notes:
-                raise shared.refuse("has too much music to be one tune", "split the file, or raise --max-notes")
+            if not shared.signs & 1023:
+                shared.check(len(self.notes))
 
     def _duration(self, text: str) -> int:
         plain = self._lengths.get(text)
@@ -59,37 +60,33 @@ class Voice(VoiceState):
             self._lengths[text] = plain
         return plain
 
-    def _factor(self) -> Fraction:
-        """What tuplets and a broken rhythm make of the next note, which uses them up."""
-        factor, self.ahead = self.ahead, ONE
+    def _bent(self, duration: int) -> int:
+        """`duration` as tuplets and a broken rhythm make it; `_use_up` takes them off for the next note."""
+        above, below = self.ahead or (1, 1)
+        for _, q, p in self.tuplets:
+            above, below = above * q, below * p
+        return (2 * duration * above + below) // (2 * below)
+
+    def _use_up(self) -> None:
+        self.ahead = None
         for tuplet in self.tuplets:
-            factor *= Fraction(tuplet[1], tuplet[2])
             tuplet[0] -= 1
         self.tuplets = [t for t in self.tuplets if t[0] > 0]
-        return factor
 
-    def _pitch(self, groups: tuple[str | None, ...]) -> tuple[int, int]:
-        """(place on the staff, sounding pitch) of (accidental, microtone, letter, octave marks, ..)."""
-        sign, micro, letter, marks = groups[:4]
-        assert letter is not None
-        place = PLACES[letter]
-        octave = 12 * (marks.count("'") - marks.count(",")) if marks else 0
-        if octave and abs(octave) > 120:
-            octave = 120 if octave > 0 else -120
+    def _pitch(self, sign: str | None, micro: str | None, letter: str, marks: str) -> tuple[int, int]:
+        """(place on the staff, sounding pitch) of a note; its accidental holds from here on."""
+        octave = 12 * max(-10, min(10, marks.count("'") - marks.count(","))) if marks else 0
+        place = PLACES[letter] + octave
         carry = self.setup.carry
         if sign is None:
-            accidentals = self.accidentals
-            if accidentals:
-                alter = accidentals.get(letter.lower() if carry == "pitch" else place + octave)
-                if alter is not None:
-                    return place + octave, place + alter + octave + self.shift
-            return place + octave, self.pitches[letter] + octave + self.shift
+            alter = self.accidentals.get(letter.lower() if carry == "pitch" else place) if self.accidentals else None
+            return place, (self.pitches[letter] + octave if alter is None else place + alter) + self.shift
         alter = ALTER[sign]
         if micro is not None:
             alter = self._microtone(sign, micro)
         elif carry != "not":
-            self.accidentals[letter.lower() if carry == "pitch" else place + octave] = alter
-        return place + octave, place + alter + octave + self.shift
+            self.accidentals[letter.lower() if carry == "pitch" else place] = alter
+        return place, place + alter + self.shift
 
     def _microtone(self, sign: str, text: str) -> int:
         self.shared.counts["microtones"] += 1
@@ -109,23 +106,19 @@ class Voice(VoiceState):
         self.waiting = []
 
     def _note(self, found: re.Match[str]) -> None:
-        groups = found.group(2, 3, 4, 5, 6)
+        sign, micro, letter, marks, length = found.group(2, 3, 4, 5, 6)
         if self.waiting or self.behind:
             self._begin()
-        shared = self.shared
-        shared.notes += 1
-        if shared.notes > shared.limits.notes:
-            raise shared.refuse(f"has more than {shared.limits.notes:,} notes", "raise the limit with --max-notes")
-        duration = self._duration(groups[4] or "")
-        if self.tuplets or self.ahead is not ONE:
-            duration = round(duration * self._factor())
-        place, pitch = self._pitch(groups)
-        rows, row, tie = self.notes, len(self.notes), 0
+        duration = self._lengths.get(length) or self._duration(length)
+        if self.tuplets or self.ahead:
+            duration = self._bent(duration)
+            self._use_up()
+        place, pitch = self._pitch(sign, micro, letter, marks)
+        row, tie = len(self.notes), 0
         if self.tied:
-            pitch, tie = self._join(place, pitch, row, explicit=groups[0] is not None)
-            shared.counts["ties"] += len(self.tied)
-            self.tied = {}
-        rows.append([self.bar, self.time, duration, self._drum(pitch) if self.drum else pitch, tie])
+            pitch, tie = self._join(place, pitch, explicit=sign is not None)
+            self._leave_ties()
+        self.notes.append([self.bar, self.time, duration, self._drum(pitch) if self.drum else pitch, tie])
         self.last = (row, row + 1, self.bar, self.time, duration)
         self.places = {place: row}
         self.time += duration
@@ -133,7 +126,13 @@ class Voice(VoiceState):
     def _drum(self, pitch: int) -> int:
         return self.shared.drums.get(pitch, pitch)
 
-    def _join(self, place: int, pitch: int, row: int, *, explicit: bool) -> tuple[int, int]:
+    def _leave_ties(self) -> None:
+        """What is tied here found no note of its pitch."""
+        if self.tied:
+            self.shared.counts["ties"] += len(self.tied)
+            self.tied = {}
+
+    def _join(self, place: int, pitch: int, *, explicit: bool) -> tuple[int, int]:
         """(pitch, tie) of a note that an earlier one may be tied to."""
         before = self.tied.get(place)
         if before is None:
@@ -146,58 +145,55 @@ class Voice(VoiceState):
         return earlier[3], 2
 
     def _chord(self, found: re.Match[str]) -> None:
-        body, outer = inside(found, 1), inside(found, 2)
-        items = [m for m in CHORD_ITEM.finditer(body) if m.lastgroup]
-        heads = [m for m in items if m.lastgroup in ("note", "rest")]
-        self.shared.counts["characters"] += sum(m.lastgroup == "other" for m in items)
-        if not heads:
-            return
-        if self.waiting or self.behind:
-            self._begin()
-        factor = self._factor() * Fraction(self._duration(outer or ""), self.unit)
-        row, places, goes_on = len(self.notes), {}, set()
-        length = last = 0
-        tied = self.tied
-        for item in items:
-            if item.lastgroup == "tie":
-                goes_on.add(last)
-            if item.lastgroup not in ("note", "rest"):
+        outer = self._duration(inside(found, 2))
+        first, places, goes_on = len(self.notes), {}, set()
+        length = 0  # that of the first note or rest
+        for item in CHORD_ITEM.finditer(inside(found, 1)):
+            kind = item.lastgroup
+            if kind == "tie":
+                goes_on.add(len(self.notes) - 1)
+            elif kind == "other":
+                self.shared.counts["characters"] += 1
+            if kind not in ("note", "rest"):
                 continue
-            groups = item.groups()
-            duration = round(self._duration((groups[5] if item.lastgroup == "note" else groups[7]) or "") * factor)
+            if not length and (self.waiting or self.behind):
+                self._begin()
+            duration = self._duration(item[6] if kind == "note" else item[8])
+            if outer != self.unit:
+                duration = (2 * duration * outer + self.unit) // (2 * self.unit)
+            if self.tuplets or self.ahead:
+                duration = self._bent(duration)
             length = length or duration
-            if item.lastgroup == "rest":
+            if kind == "rest":
                 continue
-            place, pitch = self._pitch(groups[1:6])
-            last, tie = len(self.notes), 0
-            if tied:
-                pitch, tie = self._join(place, pitch, last, explicit=groups[1] is not None)
+            place, pitch = self._pitch(item[2], item[3], item[4], item[5])
+            tie = 0
+            if self.tied:
+                pitch, tie = self._join(place, pitch, explicit=item[2] is not None)
+            places[place] = len(self.notes)
             self.notes.append([self.bar, self.time, duration, self._drum(pitch) if self.drum else pitch, tie])
-            places[place] = last
-        self.shared.notes += len(places)
-        if self.shared.notes > self.shared.limits.notes:
-            raise self.shared.refuse(
-                f"has more than {self.shared.limits.notes:,} notes", "raise the limit with --max-notes"
-            )
-        self.shared.counts["ties"] += len(tied)
-        self.last = (row, len(self.notes), self.bar, self.time, length)
+        if not length:
+            return
+        self.shared.signs += len(self.notes) - first
+        self._use_up()
+        self._leave_ties()
+        self.last = (first, len(self.notes), self.bar, self.time, length)
         self.places = places
-        self.tied = {place: r for place, r in places.items() if r in goes_on}
+        if goes_on:
+            self.tied = {place: row for place, row in places.items() if row in goes_on}
         self.time += length
 
     def _rest(self, found: re.Match[str]) -> None:
         if self.waiting or self.behind:
             self._begin()
-        text = inside(found, 1)
-        duration = self._duration(text or "")
-        if self.tuplets or self.ahead is not ONE:
-            duration = round(duration * self._factor())
+        duration = self._duration(inside(found, 1))
+        if self.tuplets or self.ahead:
+            duration = self._bent(duration)
+            self._use_up()
         self._silence(duration)
 
     def _silence(self, duration: int) -> None:
-        if self.tied:
-            self.shared.counts["ties"] += len(self.tied)
-            self.tied = {}
+        self._leave_ties()
         self.last = (len(self.notes), len(self.notes), self.bar, self.time, duration)
         self.places = {}
         self.time += duration
@@ -214,7 +210,7 @@ class Voice(VoiceState):
                 self.close_bar()
 
     def _tie(self, found: re.Match[str]) -> None:
-        if not self.places:
+        if not (self.places or self.tied):
             self.shared.counts["ties"] += 1
         self.tied |= self.places
 
@@ -223,25 +219,23 @@ class Voice(VoiceState):
         if self.last is None or len(sign) > 3 or self.last[2] != self.bar:
             self.shared.counts["broken"] += 1
             return
-        short = Fraction(1, 2 ** len(sign))
-        mine, self.ahead = (2 - short, short) if sign[0] == ">" else (short, 2 - short)
+        below = 2 ** len(sign)
+        above = 2 * below - 1 if sign[0] == ">" else 1
+        self.ahead = (2 * below - above, below)
         first, end, bar, onset, length = self.last
         for row in self.notes[first:end]:
-            row[2] = round(row[2] * mine)
-        self.last = (first, end, bar, onset, round(length * mine))
+            row[2] = (2 * row[2] * above + below) // (2 * below)
+        self.last = (first, end, bar, onset, (2 * length * above + below) // (2 * below))
         self.time = onset + self.last[4]
 
     def _tuplet(self, found: re.Match[str]) -> None:
         p, q, r = (int(inside(found, i) or 0) for i in (1, 2, 3))
-        if not q:
-            compound = self.setup.meter[0] in (6, 9, 12, 15, 18, 21, 24) and self.setup.meter[1] >= 8
-            q = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}.get(p, 3 if compound else 2)
-            if not 2 <= p <= 9:
-                self.shared.counts["tuplets"] += 1
-                return
-        if not p or len(self.tuplets) > 3:
+        if not p or len(self.tuplets) > 3 or not (q or 2 <= p <= 9):
             self.shared.counts["tuplets"] += 1
             return
+        if not q:
+            numerator, denominator = self.setup.meter
+            q = QUOTIENTS.get(p, 3 if numerator in COMPOUND and denominator >= 8 else 2)
         self.tuplets.append([r or p, q, p])
 
     def _grace(self, found: re.Match[str]) -> None:
@@ -249,7 +243,7 @@ class Voice(VoiceState):
         for item in CHORD_ITEM.finditer(body):
             if item.lastgroup == "note":
                 self.shared.counts["graces"] += 1
-                self._pitch(item.groups()[1:6])
+                self._pitch(item[2], item[3], item[4], item[5])
 
     # ---- what stands above the notes -----------------------------------------------------------------------
 
@@ -280,8 +274,8 @@ class Voice(VoiceState):
         mark = MARKS.get(re.sub(r"[^a-z]", "", name.lower())) if name not in DECORATIONS else None
         if mark is not None:
             self.waiting.append(mark)
-        elif name in LEVELS:
-            self.levels.append([self.bar, self.time, LEVELS[name]])
+        elif name in VELOCITIES:
+            self.levels.append((self.bar, self.time, VELOCITIES[name]))
         elif name.startswith('"'):
             self._text(name.strip('"'))
         else:

@@ -52,6 +52,9 @@ def parts_of_voices(
     missing = sorted(set(order) - {label for _, label in sections})
     if missing:
         warnings.append(f"parts: the order asks for {', '.join(missing[:8])}, which the music doesn't have")
+    twice = sorted(label for label, n in Counter(label for _, label in sections).items() if n > 1 and label in order)
+    if twice:
+        warnings.append(f"parts: {', '.join(twice[:8])} names more than one section; the first one is meant")
     begins = {0, *(bar for bar, _ in sections)}
     return [_rewritten(part, sequence, begins) for part in parts]
 

@@ -22,6 +22,7 @@ BLANK = re.compile(r"\n[ \t]*\n")
 # Text for the eye stands between these two; nothing in it is music.
 BLOCKS = re.compile(r"^%%begin(\w+)[^\n]*\n.*?(?:^%%end\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"(?<!\\)%.*")
+LONGEST_FIELD = 2000  # characters of one that can matter
 LONGEST = 10  # times the text that macros may make of it
 
 
@@ -55,8 +56,8 @@ def split_tunes(text: str, where: str | Path) -> list[tuple[str, str]]:
     tunes = []
     for number, (begin, end) in enumerate(zip(starts, [*starts[1:], len(text)], strict=True), start=1):
         first, _, rest = text[begin:end].partition("\n")
-        title = re.search(r"^T:[ \t]*(.*?)[ \t]*$", rest, re.MULTILINE)
-        tunes.append((f"{number} {title[1] if title else ''}".strip(), f"{first}\n{shared}{_whole(rest)}\n"))
+        title = re.search(r"^T[ \t]*:(.{0,200})", rest, re.MULTILINE)
+        tunes.append((f"{number} {title[1].strip() if title else ''}".strip(), f"{first}\n{shared}{_whole(rest)}\n"))
     return tunes
 
 
@@ -66,11 +67,9 @@ def _whole(text: str) -> str:
     if key is None:
         return BLANK.split(text, maxsplit=1)[0]
     header, body = text[: key.end()], text[key.end() :]
-    begin = re.match(r"(?:[ \t]*\n)+", body)
-    if begin is not None:  # a blank line behind the header: text between tunes, unless it looks like music
-        body = body[begin.end() :]
-        if "|" not in body.partition("\n")[0]:
-            body = ""
+    begun = body.lstrip(" \t\n")
+    if "\n" in body[: len(body) - len(begun)]:  # a blank line: text between tunes, unless it looks like music
+        body = begun if "|" in begun.partition("\n")[0] else ""
     blank = re.search(r"\n[ \t]*(?:\n|\Z)", body)
     return header + (body[: blank.start()] if blank else body)
 
@@ -90,11 +89,10 @@ def lines_of(text: str) -> Iterator[Line]:
                 line = Line("", raw)
             elif found[1] == "+":
                 if waiting is not None:
-                    # One field of a line each would be quadratic to join: only the first ones can matter.
-                    waiting = Line(waiting.kind, f"{waiting.text[:2000]} {found[2]}")
+                    waiting = Line(waiting.kind, f"{waiting.text} {found[2]}"[:LONGEST_FIELD])
                 continue
             else:
-                line = Line(found[1], found[2])
+                line = Line(found[1], found[2][:LONGEST_FIELD])
         if waiting is not None:
             yield waiting
             waiting = None

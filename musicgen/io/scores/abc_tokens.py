@@ -13,7 +13,6 @@ from functools import lru_cache
 __all__ = [
     "CHORD_ITEM",
     "DECORATIONS",
-    "DYNAMICS",
     "INLINE",
     "MARKS",
     "SHORTHAND",
@@ -60,7 +59,6 @@ CHORD_ITEM = re.compile(
     rf'(?P<note>{NOTE})|(?P<rest>[zx]{LENGTH})|(?P<tie>-)|"[^"]*"|![^!]*!|[ \t`.~H-Wh-w()]|(?P<other>.)'
 )
 
-DYNAMICS = ("pppp", "ppp", "pp", "p", "mp", "mf", "f", "ff", "fff", "ffff", "sfz")
 MARKS = {
     "segno": "Segno", "coda": "Coda", "fine": "Fine", "dacoda": "ToCoda", "tocoda": "ToCoda", "alcoda": "ToCoda",
     "dc": "DaCapo", "dacapo": "DaCapo", "dcalfine": "DaCapoAlFine", "dacapoalfine": "DaCapoAlFine",

@@ -21,8 +21,10 @@ from musicgen.io.scores.abc_tokens import SHORTHAND, bar_line, passes_of
 __all__ = ["Setup", "Shared", "VoiceState"]
 
 MAX_BARS = 20_000
+MAX_FIELDS = 50_000
+MAX_FAULTS = 20_000
+FAULTS = ("characters", "tuplets", "broken", "lengths", "decorations")
 PLACES = {name: 60 + 12 * name.islower() + NATURAL[name.lower()] for name in "CDEFGABcdefgab"}
-ONE = Fraction(1)
 
 
 @dataclass
@@ -52,8 +54,20 @@ class Shared:
     counts: Counter[str] = field(default_factory=Counter)
     symbols: dict[str, str] = field(default_factory=lambda: dict(SHORTHAND))
     drums: dict[int, int] = field(default_factory=dict)  # pitch as written -> drum
-    notes: int = 0
-    signs: int = 0
+    signs: int = 0  # of music so far, notes in chords one by one
+    fields: int = 0
+
+    def check(self, notes: int = 0) -> None:
+        """Refuse what has too much music, or is none; a voice has `notes` so far. Raises UnreadableError."""
+        if notes > self.limits.notes:
+            raise self.refuse(f"has more than {self.limits.notes:,} notes", "raise the limit with --max-notes")
+        if self.signs > 2 * self.limits.notes:
+            raise self.refuse("has too much music to be one tune", "split the file, or raise --max-notes")
+        if self.fields > MAX_FIELDS:
+            raise self.refuse(f"has more than {MAX_FIELDS:,} fields in a tune", "split the file")
+        if sum(self.counts[name] for name in FAULTS) > MAX_FAULTS:
+            what = f"has more than {MAX_FAULTS:,} characters that mean nothing in ABC music"
+            raise self.refuse(what, "check that it is a tune in ABC notation")
 
     def refuse(self, what: str, hint: str) -> UnreadableError:
         return UnreadableError(what, where=self.where, hint=hint)
@@ -67,7 +81,7 @@ class VoiceState:
         self.signs = Signs()
         self.lengths: list[int] = []  # of the bars, as far as they are filled
         self.notes: list[list[int]] = []  # bar, onset, duration, pitch, tie: 1 goes on, 2 comes from before
-        self.levels: list[list[int]] = []
+        self.levels: list[tuple[int, int, int]] = []
         self.meters: dict[int, tuple[int, int]] = {}
         self.keys: list[tuple[int, int, Key, int]] = []
         self.tempos: list[tuple[int, int, float]] = []
@@ -85,7 +99,7 @@ class VoiceState:
         self.furthest = (0, 0)
         self.last: tuple[int, int, int, int, int] | None = None  # first row, behind the last, bar, onset, length
         self.places: dict[int, int] = {}  # of the last notes: place -> row
-        self.ahead = ONE  # what a broken rhythm makes of the next note
+        self.ahead: tuple[int, int] | None = None  # what a broken rhythm makes of the next note
         self.tuplets: list[list[int]] = []  # notes to come, q, p
         self.waiting: list[str] = []  # marks before a note or bar line
         self.behind: list[str] = []  # marks of the last note
@@ -190,7 +204,7 @@ class VoiceState:
         self._touch()
         self.next_layers[self.layer], self.tied = self.tied, {}
         self.accidentals.clear()
-        self.last, self.places, self.ahead = None, {}, ONE
+        self.last, self.places, self.ahead = None, {}, None
         if self.extended is not None:
             self.furthest = max(self.furthest, (self.bar, self.time))
             self.bar, self.time = self.furthest if text == "&)" else self.extended

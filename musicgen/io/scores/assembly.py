@@ -88,8 +88,8 @@ def _track(part: PartRows, layout: Layout, warnings: list[str], *, bass_sings: b
         when = layout.start[instance] + levels[index, 1]
         order = np.argsort(when, kind="stable")
         when, value = when[order], levels[index, 2][order]
-        last = np.searchsorted(when, start, side="right") - 1
-        notes["velocity"] = np.where(last >= 0, value[np.maximum(last, 0)], VELOCITY)
+        last = np.searchsorted(when, start, side="right")
+        notes["velocity"] = np.concatenate([[VELOCITY], value])[last]
     if part.velocities:
         own = np.array([part.velocities.get(row, 0) for row in sources], dtype=np.uint8)
         notes["velocity"] = np.where(own > 0, own, notes["velocity"])

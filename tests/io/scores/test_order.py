@@ -185,3 +185,9 @@ def test_an_order_that_the_file_lists_outweighs_the_signs():
     assert Layout([part], []).order.tolist() == [0, 1, 0, 1, 2]
     assert Layout([part], [], order=[2, 0, 2]).order.tolist() == [2, 0, 2]
     assert (Layout([part], [], order=[2, 0, 2]).start // FINE).tolist() == [0, 4, 8, 12]
+
+
+def test_a_dynamic_mark_in_a_bar_that_never_sounds_changes_nothing():
+    part = PartRows(bars=[Bar(), Bar()], lengths=[FINE, FINE], notes=[(0, 0, FINE, 60, 0)], levels=[(1, 0, 33)])
+    piece = assemble(Score([part], order=[0]), where="here", limits=Limits())
+    assert piece.tracks[0].notes["velocity"].tolist() == [72]
