@@ -18,7 +18,7 @@ from pathlib import Path
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import abc
+from musicgen.io.scores import abc, kern
 from musicgen.io.scores.assembly import assemble
 from musicgen.io.scores.files import SCORE_SUFFIXES, ScoreText, abc_tunes, read_texts
 from musicgen.io.scores.music21_reader import score_of
@@ -72,6 +72,8 @@ def iter_scores(path: str | Path, *, limits: Limits | None = None) -> Iterator[t
 def _piece(source: ScoreText, where: Path, limits: Limits) -> Piece:
     if source.format == "abc":
         score = abc.score_of(source.text, where, limits)
+    elif source.format == "humdrum":
+        score = kern.score_of(source.text, where, limits)
     else:
         score = score_of(source, where, limits)
     return assemble(score, where=where, limits=limits)

@@ -22,6 +22,7 @@ from xml.parsers import expat
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits, read_bytes
 from musicgen.io.scores.abc_text import split_tunes
+from musicgen.io.scores.kern_spines import pieces_in
 
 __all__ = ["SCORE_SUFFIXES", "ScoreText", "abc_tunes", "read_texts"]
 
@@ -67,7 +68,7 @@ def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
         return abc_tunes(text, path)
     if "**kern" not in text:
         raise UnreadableError("has no **kern spine", where=path, hint="only Humdrum kern scores can be read")
-    return [ScoreText(path.stem, text, "humdrum")]
+    return [ScoreText(name, piece, "humdrum") for name, piece in pieces_in(text, path.stem)]
 
 
 def _decoded(data: bytes) -> str:
