@@ -73,7 +73,7 @@ def _piece(source: ScoreText, where: Path, limits: Limits) -> Piece:
     if source.format == "abc":
         score = abc.score_of(source.text, where, limits)
     elif source.format == "humdrum":
-        score = kern.score_of(source.text, where, limits)
+        score = kern.score_of(source.text, where, limits, before=source.before)
     else:
         score = score_of(source, where, limits)
     return assemble(score, where=where, limits=limits)

@@ -49,6 +49,7 @@ class ScoreText:
     format: str  # music21's word for it: musicxml, humdrum, abc
     drum_parts: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = field(default=())
+    before: int = 0  # lines of the file before it
 
 
 def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
@@ -68,7 +69,8 @@ def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
         return abc_tunes(text, path)
     if "**kern" not in text:
         raise UnreadableError("has no **kern spine", where=path, hint="only Humdrum kern scores can be read")
-    return [ScoreText(name, piece, "humdrum") for name, piece in pieces_in(text, path.stem)]
+    pieces = pieces_in(text, path.stem, path)
+    return [ScoreText(name, piece, "humdrum", before=before) for name, piece, before in pieces]
 
 
 def _decoded(data: bytes) -> str:

@@ -44,9 +44,12 @@ SAID = {
 }
 
 
-def score_of(text: str, where: object, limits: Limits) -> Score:
-    """The parts of one piece of Humdrum text. Raises UnreadableError, which names `where` and the line."""
-    sheet = read_sheet(text, where, limits)
+def score_of(text: str, where: object, limits: Limits, *, before: int = 0) -> Score:
+    """The parts of one piece of Humdrum text, before which its file has `before` lines.
+
+    Raises UnreadableError, which names `where` and the line.
+    """
+    sheet = read_sheet(text, where, limits, before=before)
     clock = clock_of(sheet, where)
     warnings: list[str] = []
     bars = bars_of(sheet, clock, warnings)

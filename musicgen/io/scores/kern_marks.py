@@ -7,6 +7,7 @@ same, data under `*Tr` were moved; Verovio Humdrum Viewer's documentation for `!
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from musicgen.io.scores.kern_sheet import Sheet, Voice
 from musicgen.io.scores.kern_tokens import fifths_of, meter_of, tempo_in
@@ -15,9 +16,9 @@ __all__ = ["comment", "tandem"]
 
 SIGNS = {"c": (4, 4), "c|": (2, 2), "C": (2, 1), "C|": (2, 1), "O": (3, 1), "O|": (3, 1)}  # of `*met`
 NAMES = 80  # characters of a name that are kept
-AHEAD = 40  # lines that are looked at for what a text hangs on
+MAX_JUMPS = 1_000
 
-TEXT = re.compile(r"!!?LO:TX(?=:)[^\t]*?:t=((?!P:)[^\t:]*)")  # P: is a remark of the editor's
+TEXT = re.compile(r"!!?LO:TX(?=:)[^\t]{0,300}?:t=((?!P:)[^\t:]*)")  # P: is a remark of the editor's
 JUMP = re.compile(r"\b(fine\b|d\. ?[cs]\.|da ?capo|dal ?segno|segno\b|coda\b)", re.IGNORECASE)
 CAPO, SEGNO = r"(d\. ?c\.?|da ?capo)", r"(d\. ?s\.?|dal ?segno)"
 END = r"(fine|fini|finis|finem|finale)\b"
@@ -32,9 +33,8 @@ TRANSPOSED = re.compile(r"\*Trd-?\d{1,3}c(-?\d{1,3})$")
 KEY = re.compile(r"\*([A-Ga-g])[#-]?:")
 
 
-def comment(sheet: Sheet, line: int, lines: list[str]) -> None:
-    """Take `lines[line - 1]`, which begins with `!`."""
-    text = lines[line - 1]
+def comment(sheet: Sheet, line: int, text: str, following: Callable[[], str]) -> None:
+    """Take a line that begins with `!`; `following` tells the next one that is no comment."""
     if text.startswith("!!!"):
         key, _, value = text[3:].partition(":")
         if key.startswith("OMD"):
@@ -51,11 +51,10 @@ def comment(sheet: Sheet, line: int, lines: list[str]) -> None:
             tempo = tempo_in(found[1])
             if tempo:
                 sheet.tempos.append((sheet.mark(line), tempo))
-            elif JUMP.search(found[1]):
+            elif len(sheet.jumps) < MAX_JUMPS and JUMP.search(found[1]):
                 words = " ".join(found[1].replace("\\n", " ").split())
                 mark = next((mark for pattern, mark in JUMPS if pattern.fullmatch(words.rstrip(" .:"))), "")
-                after = next((other for other in lines[line : line + AHEAD] if other[:1] not in ("!", "")), "")
-                sheet.jumps.append((sheet.mark(line), after.startswith("="), words, mark))
+                sheet.jumps.append((sheet.mark(line), following().startswith("="), words, mark))
 
 
 def tandem(sheet: Sheet, line: int, text: str, voice: Voice) -> None:

@@ -22,73 +22,94 @@ from musicgen.io.scores.kern_tokens import Token, level_of, symbol_of, token_of
 __all__ = ["pieces_in", "read_sheet"]
 
 MAX_BARS = 100_000
-AHEAD = 40  # lines that are looked at to tell how many columns a join leaves
+MAX_PIECES = 1_000
+BORDER = re.compile(r"^(?:\*\*|!!!!SEGMENT|\*-[*\-\t ]*$)", re.MULTILINE)  # a piece begins or ends here
+TITLE = re.compile(r"^(?:!!!!SEGMENT|!!!OTL[^:\n]{0,20}):(.+)", re.MULTILINE)
+AHEAD = 40  # lines that are looked at to find the next one that is no comment
 PATHS = {"*^", "*v", "*x", "*+", "*-"}
 KINDS = {"**kern": "kern", "**dynam": "dynam", "**mxhm": "chords", "**harte": "chords", "**chordsym": "chords"}
 ALIEN = Token(Fraction(0), (), strange=True)  # what belongs to another kind of line
 
 
-def pieces_in(text: str, stem: str) -> list[tuple[str, str]]:
-    """(name, text) of the pieces in a file: parted by `!!!!SEGMENT`, or where all spines have ended and new ones begin.
+def pieces_in(text: str, stem: str, where: object) -> list[tuple[str, str, int]]:
+    """(name, text, how many lines come before it) of the pieces in a file.
 
-    A single piece is called `stem`, several have their number and title. Empty lines stand for what came before a
-    piece, so that its lines keep their numbers.
+    They are parted by `!!!!SEGMENT`, or where all spines have ended and new ones begin. A single piece is called
+    `stem`, several have their number and title. Raises UnreadableError for more than MAX_PIECES.
     """
-    lines = text.split("\n")
     starts, ended, opened = [0], -1, False
-    for i, line in enumerate(lines):
-        first = line[:1]
-        if first == "!" and opened and line.startswith("!!!!SEGMENT"):
-            starts.append(i)
-            ended, opened = -1, False
-        elif first == "*" and line.startswith("**"):
+    for found in BORDER.finditer(text):
+        if found[0].startswith("!"):
+            if opened:
+                starts.append(found.start())
+                ended, opened = -1, False
+        elif found[0] == "**":
             if ended >= 0:
-                starts.append(ended + 1)
+                starts.append(ended)
             ended, opened = -1, True
-        elif first == "*" and line.startswith("*-") and not line.strip("*-\t "):
-            ended = i
-    pieces = []
-    for begin, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        part = "\n".join(lines[begin:end])
+        else:
+            ended = found.end() + 1
+    if len(starts) > MAX_PIECES:
+        hint = "split it into files of fewer pieces"
+        raise UnreadableError(f"has more than {MAX_PIECES:,} pieces", where=where, hint=hint)
+    pieces: list[tuple[str, str, int]] = []
+    lines = 0
+    for begin, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        part = text[begin:end]
         if "**kern" in part:
-            titled = re.search(r"^(?:!!!!SEGMENT|!!!OTL[^:]{0,20}): *(\S.*?)(?:\.krn)?\s*$", part, re.MULTILINE)
-            pieces.append((titled[1][:120] if titled else stem, "\n" * begin + part))
-    if len(pieces) == 1:
-        return [(stem, pieces[0][1])]
-    return [(f"{number} {name}", part) for number, (name, part) in enumerate(pieces, start=1)]
+            titled = TITLE.search(part)
+            name = titled[1].strip().removesuffix(".krn")[:120] if titled else stem
+            pieces.append((f"{len(pieces) + 1} {name}", part, lines))
+        lines += part.count("\n")
+    return [(stem, *pieces[0][1:])] if len(pieces) == 1 else pieces
 
 
-def read_sheet(text: str, where: object, limits: Limits) -> Sheet:
-    """The rows of one piece. Raises UnreadableError, which names the line, for a table that doesn't hold together."""
-    return _Reader(where, limits).read(text)
+def read_sheet(text: str, where: object, limits: Limits, *, before: int = 0) -> Sheet:
+    """The rows of one piece, which has `before` lines of its file before it.
+
+    Raises UnreadableError, which names the line, for a table that doesn't hold together, and past `limits`.
+    """
+    return _Reader(where, limits, before).read(text)
 
 
 class _Reader:
     """One walk down the lines."""
 
-    def __init__(self, where: object, limits: Limits) -> None:
-        self.where, self.limits = where, limits
+    def __init__(self, where: object, limits: Limits, before: int) -> None:
+        self.where, self.limits, self.before = where, limits, before
         self.sheet = Sheet()
         self.columns: list[Voice] = []
         self.kern: list[tuple[int, Voice]] = []  # columns of notes
         self.others: list[tuple[int, Spine]] = []  # columns of dynamics and chord symbols
+        self.text, self.at = "", 0  # what is read, and where the next line begins
         self.line = self.base = 0
-        self.notes = self.tokens = self.bars = 0
+        self.empty = ("", "")  # lines that say nothing: of data, and of interpretations
+        self.loudness: dict[str, int | None] = {}
+        self.symbols: dict[str, str | None] = {}
+        self.notes = self.items = self.bars = 0
 
     def broken(self, what: str, hint: str = "mend that line") -> UnreadableError:
-        return UnreadableError(f"line {self.line}: {what}", where=self.where, hint=hint)
+        return UnreadableError(f"line {self.line + self.before}: {what}", where=self.where, hint=hint)
 
     def read(self, text: str) -> Sheet:
-        lines = text.split("\n")
-        opened = False
-        for i, line in enumerate(lines, start=1):
+        self.text, opened = text, False
+        while self.at < len(text):
+            # Line by line, as a list of them would take ten times the room of the file.
+            end = text.find("\n", self.at)
+            line = text[self.at : end] if end >= 0 else text[self.at :]
+            self.at = end + 1 if end >= 0 else len(text)
+            self.line += 1
             first = line[:1]
             if first == "!":
-                comment(self.sheet, i, lines)
+                if "LO:TX" in line or line.startswith("!!!"):
+                    comment(self.sheet, self.line, line, self.following)
                 continue
-            if not first or line.isspace():
+            if not first or line == self.empty[1] or line.isspace():
                 continue
-            self.line = i
+            if line == self.empty[0]:
+                self.spend(1)
+                self.sheet.rows.append(Row(NULL, self.line))
+                continue
             if first == "\t":
                 line = line.strip("\t")
                 first = line[:1]
@@ -107,7 +128,7 @@ class _Reader:
                     spines = "1 spine is" if len(self.columns) == 1 else f"{len(self.columns):,} spines are"
                     raise self.broken(f"{len(fields):,} field{'s' * (len(fields) != 1)} where {spines} open")
             if first == "*":
-                self.interpretation(fields, lines)
+                self.interpretation(fields)
             elif first == "=":
                 self.barline(fields)
             else:
@@ -119,6 +140,17 @@ class _Reader:
         self.sheet.meters = self.sheet.meters or self.sheet.signs
         self.find_homes()
         return self.sheet
+
+    def following(self) -> str:
+        """The next line that is no comment, of the next few; "" where there is none."""
+        at = self.at
+        for _ in range(AHEAD):
+            end = self.text.find("\n", at)
+            line = self.text[at : end if end >= 0 else len(self.text)]
+            if end < 0 or line[:1] not in ("!", ""):
+                return line
+            at = end + 1
+        return ""
 
     # ---- notes -----------------------------------------------------------------------------------------
 
@@ -140,32 +172,43 @@ class _Reader:
             token = tokens.get(text)
             if token is None:
                 token = tokens[text] = self.token(text)
+                self.spend(4)
             if token.strange and not voice.channel.unpitched:
                 sheet.count("strange")
             timed = timed or token.length != 0
             self.notes += len(token.notes)
             fresh.append((voice, token, voice.channel))
-        self.tokens += len(fresh)
-        if self.notes > self.limits.notes or self.tokens > 4 * self.limits.notes:
-            rests = " and rests" if self.notes <= self.limits.notes else ""
-            what = f"has more than {self.limits.notes * (4 if rests else 1):,} notes{rests}, the limit"
-            raise UnreadableError(what, where=self.where, hint="raise the limit with --max-notes")
+        self.spend(len(fresh) + 1)
         sheet.rows.append(Row(ONSET if timed else GRACE if fresh else NULL, self.line, fresh, self.base))
         row = len(sheet.rows) - 1
         for column, spine in self.others:
             text = fields[column]
             if text == "." or not text:
                 continue
+            self.spend(1)
             if spine.kind == "dynam":
-                level = level_of(text)
+                if text not in self.loudness:
+                    self.loudness[text] = level_of(text)
+                level = self.loudness[text]
                 if level is not None:
                     sheet.levels.append((row, spine, level))
                 continue
-            symbol = symbol_of(text)
+            if text not in self.symbols:
+                self.symbols[text] = symbol_of(text)
+            symbol = self.symbols[text]
             if symbol is not None:
                 sheet.chords.append((row, symbol))
             elif text not in ("r", "X"):
                 sheet.count("chords")
+
+    def spend(self, items: int) -> None:
+        """Count what is read, so that no file takes long."""
+        self.items += items
+        if self.notes > self.limits.notes or self.items > 3 * self.limits.notes:
+            most = self.notes > self.limits.notes
+            count = f"{self.limits.notes:,} notes" if most else f"{3 * self.limits.notes:,} notes, rests and marks"
+            what = f"has more than {count}, the limit"
+            raise UnreadableError(what, where=self.where, hint="raise the limit with --max-notes")
 
     def token(self, text: str) -> Token:
         if text[0] in "*=!":
@@ -191,12 +234,14 @@ class _Reader:
     def spine(self, exclusive: str, column: int) -> Spine:
         spine = Spine(KINDS.get(exclusive.strip(), ""), column)
         if spine.kind == "kern":
+            self.bounded(len(self.sheet.spines) + 1)
             self.sheet.spines.append(spine)
         return spine
 
     def relist(self) -> None:
         """Find the columns that are read; dynamics belong to the notes on their left, else to the first ones."""
         self.kern, self.others = [], []
+        self.empty = ("\t".join("." * len(self.columns)), "\t".join("*" * len(self.columns)))
         left: Spine | None = None
         for column, voice in enumerate(self.columns):
             spine = voice.channel.spine
@@ -214,11 +259,12 @@ class _Reader:
                 spine.home = staves.get(spine.staff.split("/")[0], spine.home)
             spine.home = spine.home or self.sheet.spines[0]
 
-    def interpretation(self, fields: list[str], lines: list[str]) -> None:
+    def interpretation(self, fields: list[str]) -> None:
         moves = False
         for column, text in enumerate(fields):
             if text == "*" or not text:
                 continue
+            self.spend(2)
             if text in PATHS:
                 moves = True
             elif text.startswith("**"):
@@ -230,7 +276,7 @@ class _Reader:
             else:
                 self.sheet.count("strange")
         if moves:
-            self.move(fields, lines)
+            self.move(fields)
 
     def exclusive(self, text: str, column: int) -> None:
         """A spine that `*+` began says what it is, or an old one turns into another."""
@@ -242,7 +288,7 @@ class _Reader:
         self.sheet.rows[-1].content.append(("begin", voice))
         self.relist()
 
-    def move(self, fields: list[str], lines: list[str]) -> None:
+    def move(self, fields: list[str]) -> None:
         """Split, join, swap, begin and end columns, as the paths of one line say."""
         columns, changes = self.columns, self.sheet.rows[self.sheet.mark(self.line)].content
         swaps = [column for column, text in enumerate(fields) if text == "*x"]
@@ -257,7 +303,7 @@ class _Reader:
                 begin = column - 1
                 while column < len(columns) and fields[column] == "*v":
                     column += 1
-                new += self.join(columns[begin:column], len(new) + len(columns) - column, fields, lines)
+                new += self.join(columns[begin:column], len(new) + len(columns) - column)
                 continue
             if text == "*-":
                 changes.append(("end", voice))
@@ -273,7 +319,7 @@ class _Reader:
         self.columns = new
         self.relist()
 
-    def join(self, run: list[Voice], others: int, fields: list[str], lines: list[str]) -> list[Voice]:
+    def join(self, run: list[Voice], others: int) -> list[Voice]:
         """Voices under `*v` side by side become one; of two spines one each, unless the next line has room for one.
 
         `others` is how many columns there are beside them, as long as nothing else moves.
@@ -285,9 +331,9 @@ class _Reader:
             else:
                 groups.append([voice])
         if len(groups) > 1:
-            after = next((line for line in lines[self.line : self.line + AHEAD] if line[:1] not in ("!", "")), "")
+            wanted = self.following().count("\t") + 1
             lone = any(len(group) == 1 for group in groups)
-            if after.count("\t") + 1 == others + 1 or (lone and after.count("\t") + 1 != others + len(groups)):
+            if wanted == others + 1 or (lone and wanted != others + len(groups)):
                 groups = [run]
         changes = self.sheet.rows[-1].content
         for group in groups:

@@ -160,8 +160,8 @@ class _Walk:
         """Places for bar lines and rows without onsets, where at least one of them has time of its own."""
         rows, begin = self.sheet.rows, max(self.now, 0)
         lines = [self.bar + self.bar_length * (k + 1) for k in range(len(bars))]
-        trails = rows[timed[-1]].kind == NULL  # then no end of the last bar is asked for
-        if lines and lines[0] >= begin and 0 <= time - lines[-1] < (self.bar_length if not trails else time + 1):
+        trails = rows[timed[-1]].kind == NULL
+        if lines and lines[0] >= begin and time - lines[-1] >= 0 and (trails or time - lines[-1] < self.bar_length):
             places = dict(zip(bars, lines, strict=True))
         else:
             places = _evenly(rows, timed[: timed.index(bars[-1]) + 1] if bars else [], begin, time)
@@ -310,7 +310,8 @@ def _endings(labels: list[tuple[int, str]], signs: list[Bar]) -> None:
         while k + run < len(labels) and labels[k + run][1] == f"{stem}{run + 1}":
             run += 1
         begin = labels[k][0]
-        shared = begin > 0 and not signs[begin].start and not signs[begin - 1].times  # something sounds before each
+        # What comes before them is repeated with them.
+        shared = 0 < begin < len(signs) and not signs[begin].start and not signs[begin - 1].times
         edges = [place for place, _ in places[k : k + run + 1]]
         if run > 1 and shared and all(signs[edge - 1].times and edge > begin for edge in edges[1:-1]):
             for i in range(run):

@@ -21,6 +21,7 @@ from musicgen.io.scores.layout import VELOCITIES
 
 __all__ = ["Barline", "Token", "barline", "fifths_of", "level_of", "meter_of", "symbol_of", "tempo_in", "token_of"]
 
+MAX_TOKEN = 2_000  # characters
 LONGEST = 4096  # quarters that one note may last
 PITCH = re.compile(r"([A-Ga-g])\1*")
 RECIP = re.compile(r"(\d+)(?:%(\d+))?")
@@ -58,11 +59,13 @@ class Barline(NamedTuple):
 
 
 def token_of(text: str) -> Token:
-    """Read a data token that isn't null. Raises ValueError, with the reason, for a duration that can't be.
+    """Read a data token that isn't null. Raises ValueError, with the reason, for what no note can be.
 
     >>> token_of("4.c#_ e").notes
     ((61, Fraction(3, 2), 2), (64, Fraction(3, 2), 0))
     """
+    if len(text) > MAX_TOKEN:
+        raise ValueError(f"it is longer than {MAX_TOKEN:,} characters")
     parts = text.split()
     if "q" in text or "Q" in text:  # they take no time of their own, whatever value they are drawn with
         return Token(Fraction(0), (), sum(1 for part in parts if "r" not in part and PITCH.search(part)))
@@ -145,7 +148,7 @@ def meter_of(token: str) -> tuple[int, int] | None:
 
 def fifths_of(signature: str) -> int | None:
     """Fifths of the accidentals in `*k[f#c#]`: -7 to 7, None where they are none of the usual signatures."""
-    notes = re.findall(r"[a-g][#-]", signature)
+    notes = re.findall(r"[a-g][#-]", signature[:20])
     flats = all(n[1] == "-" for n in notes)
     if {n[0] for n in notes} != set((SHARPS[::-1] if flats else SHARPS)[: len(notes)]):
         return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from kern_texts import kern, line_of, notes_of, piece_of, warned
+
 from musicgen.io.midi import Limits
 from musicgen.io.scores.kern import score_of
 from musicgen.io.scores.kern_tokens import barline

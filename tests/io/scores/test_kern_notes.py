@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-
 from kern_texts import line_of, notes_of, piece_of, warned
+
 from musicgen.io.scores.kern_tokens import token_of
 
 
@@ -43,7 +43,7 @@ def test_kinds_of_ties(token, kind):
 
 @pytest.mark.parametrize("token", ["0%3c", "0000c", "1%9999c", "4%0c", "1234567890c", "4.........c"])
 def test_durations_that_no_note_has_are_refused(token):
-    with pytest.raises(ValueError, match="duration|lasts"):
+    with pytest.raises(ValueError, match=r"duration|lasts"):
         token_of(token)
 
 

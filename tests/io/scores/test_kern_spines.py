@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from kern_texts import line_of, notes_of, piece_of, warned
 
 
