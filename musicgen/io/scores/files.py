@@ -8,6 +8,7 @@ from pathlib import Path
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits, read_bytes
 from musicgen.io.scores.abc_text import split_tunes
+from musicgen.io.scores.kern_spines import pieces_in
 
 __all__ = ["SCORE_SUFFIXES", "ScoreText", "abc_tunes", "read_texts"]
 
@@ -24,6 +25,7 @@ class ScoreText:
     format: str  # musicxml, humdrum, abc
     warnings: tuple[str, ...] = field(default=())
     data: bytes = b""
+    before: int = 0  # lines of the file before it
 
 
 def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
@@ -43,7 +45,8 @@ def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
         return abc_tunes(text, path)
     if "**kern" not in text:
         raise UnreadableError("has no **kern spine", where=path, hint="only Humdrum kern scores can be read")
-    return [ScoreText(path.stem, text, "humdrum")]
+    pieces = pieces_in(text, path.stem, path)
+    return [ScoreText(name, piece, "humdrum", before=before) for name, piece, before in pieces]
 
 
 def _decoded(data: bytes) -> str:
