@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from musicgen.errors import UnreadableError
@@ -23,7 +23,6 @@ class ScoreText:
     name: str
     text: str
     format: str  # musicxml, humdrum, abc
-    warnings: tuple[str, ...] = field(default=())
     data: bytes = b""
     before: int = 0  # lines of the file before it
 

@@ -87,7 +87,7 @@ class _Reader:
         self.note: Any = note
         self.marks = (dynamics.Dynamic, key.KeySignature, meter.TimeSignature, tempo.MetronomeMark)
         self.instrument, self.jump = instrument.Instrument, repeat.RepeatExpression
-        self.warnings = list(source.warnings)
+        self.warnings: list[str] = []
         self.skipped = {"graces": 0, "unpitched": 0, "pitches": 0}
 
     def score(self, score: Any) -> Score:
