@@ -1,7 +1,6 @@
 """Read everything the default model learns from, once, into a folder of pieces that read back in no time.
 
-    python pipelines/default_corpus.py --data DATA --out CACHE            (hours: music21 reads 1,800 scores)
-    python pipelines/default_corpus.py --data DATA --out CACHE --only midi   (minutes: without those)
+    python pipelines/default_corpus.py --data DATA --out CACHE
 
 DATA holds a folder a source, as `default_sources.py` names them. Each usable piece becomes CACHE/pieces/SOURCE/....mid
 and a line in CACHE/pieces.jsonl, with its split. A run that was stopped goes on where it was: what has been read,
@@ -12,7 +11,6 @@ that turn out to begin with the same notes go to training together where they do
 from __future__ import annotations
 
 import argparse
-import gc
 import hashlib
 import json
 import os
@@ -21,10 +19,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 from default_sources import Item, listing, shares
@@ -34,8 +30,7 @@ from musicgen.corpus.split import SPLITS, fingerprint, merge_works, work_key
 from musicgen.errors import MusicgenError
 from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.atomic import write_bytes
-from musicgen.io.midi import Limits, midi_bytes, piece_from_midi
-from musicgen.io.scores.files import read_texts
+from musicgen.io.midi import midi_bytes, piece_from_midi
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece
 
@@ -54,38 +49,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 # ---- reading ---------------------------------------------------------------------------------------------
 
 
-def short_end(path: Path) -> bool:
-    """Whether a MusicXML score ends with a short bar under a repeat sign, which the reader would fill up.
-
-    The second time round begins before that bar is over: usually it is the complement of an upbeat.
-    """
-    root = ElementTree.fromstring(read_texts(path, limits=Limits())[0].text)
-    repeated, full = False, False
-    for part in root.findall("part"):
-        divisions, meter, far = 1, Fraction(4), Fraction(0)
-        measures = part.findall("measure")
-        for measure in measures:
-            at = far = Fraction(0)
-            for element in measure:
-                length = Fraction(element.findtext("duration") or 0) / divisions
-                if element.tag == "attributes":
-                    divisions = int(element.findtext("divisions") or divisions)
-                    beats, unit = element.findtext("time/beats"), element.findtext("time/beat-type")
-                    if beats and unit and beats.isdigit():
-                        meter = Fraction(4 * int(beats), int(unit))
-                elif element.tag == "backup":
-                    at -= length
-                elif element.tag == "forward" or (
-                    element.tag == "note" and element.find("chord") is None and element.find("grace") is None
-                ):
-                    at += length
-                far = max(far, at)
-        signs = measures[-1].findall("barline/repeat") if measures else []
-        repeated |= any(sign.get("direction") == "backward" for sign in signs)
-        full |= far >= meter
-    return repeated and not full
-
-
 def general_midi(piece: Piece) -> Piece:
     """The drums of groove_midi on keys that General MIDI has."""
     table = np.arange(128, dtype=np.uint8)
@@ -102,9 +65,6 @@ def general_midi(piece: Piece) -> Piece:
 def read_item(item: Item, out: Path) -> dict[str, Any]:
     """Read a file and write its piece; what `read.jsonl` says of it: {source, file, ...} or {source, left_out}."""
     try:
-        is_score = item.path.name.lower().endswith(SCORE_SUFFIXES)
-        if is_score and item.path.suffix == ".mxl" and item.kind != "chorale" and short_end(item.path):
-            return {"source": item.source, "left_out": "ends with a short bar under a repeat"}
         piece = musicgen.read(item.path)
         if item.kind == "drums":
             piece = general_midi(piece)
@@ -124,7 +84,7 @@ def read_item(item: Item, out: Path) -> dict[str, Any]:
         "notes": piece.n_notes,
         "bars": bars,
         "fingerprint": fingerprint(piece),
-        "exact": again == piece,  # two overlapping notes of one pitch may change ends
+        "exact": again == piece,
         "warnings": [w.partition(":")[0] for w in piece.warnings],
     }
 
@@ -139,8 +99,6 @@ def read_all(items: list[Item], chosen: list[Item], out: Path, report: Callable[
         record = read_item(item, out)
         with journal.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        if item.path.suffix in SCORE_SUFFIXES:
-            gc.collect()  # music21's scores are circles of references
         is_last = i + 1 == len(waiting) or waiting[i + 1].source.split("/")[0] != item.source.split("/")[0]
         if is_last or i % 100 == 99:
             report(f"{i + 1} of {len(waiting)} files, {time.monotonic() - begun:.0f} s: {item.source}")

@@ -93,9 +93,6 @@ class Abc(FromSettings):
 
     def decode(self, ids: np.ndarray) -> Piece:
         """The piece that a tune sounds like, repeats played. Raises UnreadableError for a text that is no tune."""
-        # Here, not above: music21 is large, and most of a tokenizer's work needs none of it.
-        from musicgen.io.scores import read_tune
-
         text = self.text(ids)
         return read_tune(text) if _letters(text) else Piece()
 

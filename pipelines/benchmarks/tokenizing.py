@@ -27,7 +27,7 @@ from musicgen.errors import MusicgenError
 from musicgen.io.midi import read_midi
 from musicgen.tokenizers import load_tokenizer
 
-# Those whose work is arrays; `abc` is text, and reads it back through music21.
+# Those whose work is arrays; `abc` is text.
 NAMES = ("notes", "performance", "remi", "frames")
 
 # How many times faster than the peer in brackets each step is to be.

@@ -110,25 +110,6 @@ def test_drums_of_the_kit_become_general_midi():
     assert piece.tracks[0].notes["pitch"].tolist() == [36, 42, 46, 43]
 
 
-BAR = (
-    '<measure number="{n}">{head}<note><pitch><step>C</step><octave>4</octave></pitch>'
-    "<duration>{d}</duration></note>{repeat}</measure>"
-)
-HEAD = "<attributes><divisions>1</divisions><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
-REPEAT = '<barline location="right"><repeat direction="backward"/></barline>'
-
-
-@pytest.mark.parametrize(("beats", "repeat", "expected"), [(3, REPEAT, True), (4, REPEAT, False), (3, "", False)])
-def test_a_short_last_bar_counts_only_under_a_repeat(tmp_path, beats, repeat, expected):
-    bars = BAR.format(n=1, head=HEAD, d=4, repeat="") + BAR.format(n=2, head="", d=beats, repeat=repeat)
-    path = tmp_path / "score.musicxml"
-    path.write_text(
-        '<?xml version="1.0"?><score-partwise><part-list><score-part id="P1"><part-name>V</part-name></score-part>'
-        f'</part-list><part id="P1">{bars}</part></score-partwise>'
-    )
-    assert default_corpus.short_end(path) is expected
-
-
 def test_a_tune_and_its_remixes_are_one_work(tmp_path):
     for name in ("musics/d_map11", "musics/d_map12", "older_releases/v0.9_dave3d01", "older_releases/v0.12.0_d_map12"):
         tune(tmp_path / "freedoom_rock" / f"{name}.mid", first=0)
