@@ -140,8 +140,7 @@ class Channels(Homes):
             anywhere = last_of(events.channel, events.tick, places.channel, places.tick)
             behind = (anywhere >= 0) & (events.home[anywhere] == places.home) & (events.row[anywhere] > places.row)
             if behind.any():
-                late = places.of(behind)
-                anywhere[behind] = last_of(events.channel, events.tick, late.channel, late.tick - 1)
+                anywhere[behind] = _before_own(events, places.of(behind), anywhere[behind])
             newer = (anywhere >= 0) & (events.tick[anywhere] > np.where(found >= 0, events.tick[found], -1))
             found = np.where(newer, anywhere, found)
         if (self._reset_tick > events.tick.min()).any():
@@ -228,6 +227,18 @@ class Channels(Homes):
         both = np.concatenate([more.ravel(), controls])
         order = np.lexsort((both["tick"], of_all))
         return both[order], of_all[order]
+
+
+def _before_own(events: Places, places: Places, found: np.ndarray) -> np.ndarray:
+    """Of what was `found` on the channel of each place, on its tick and in its own track, the event before all those of
+    that track and tick, or -1."""
+    order = np.lexsort((events.tick, events.channel))
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    own = [count_of(events.home, events.tick, places.home, places.tick - k) for k in (0, 1)]
+    before = number[found] - (own[0] - own[1])
+    earlier = order[np.maximum(before, 0)]
+    return np.where((before >= 0) & (events.channel[earlier] == places.channel), earlier, -1)
 
 
 def _by_channel(rows: np.ndarray, of_rows: np.ndarray, channels: np.ndarray) -> list[np.ndarray]:

@@ -18,11 +18,17 @@ __all__ = [
     "ALL_NOTES_OFF",
     "ALL_SOUND_OFF",
     "BANK",
+    "DATA",
+    "DATA_FINE",
     "EXPRESSION",
+    "INCREMENT",
     "MODES",
     "PAN",
     "PEDALS",
     "RESET",
+    "RESET_TO",
+    "RPN",
+    "RPN_FINE",
     "SOFT",
     "SOSTENUTO",
     "SUSTAIN",
@@ -40,7 +46,7 @@ PEDALS = (SUSTAIN, SOSTENUTO, SOFT)
 INCREMENT, DECREMENT, NRPN_FINE, NRPN, RPN_FINE, RPN = 96, 97, 98, 99, 100, 101
 ALL_SOUND_OFF, RESET, ALL_NOTES_OFF = 120, 121, 123
 MODES = (124, 125, 126, 127)  # omni off and on, mono, poly; each of them ends all notes, too
-_RESET_TO = {MODULATION: 0, EXPRESSION: 127, SUSTAIN: 0, SOSTENUTO: 0, SOFT: 0}
+RESET_TO = {MODULATION: 0, EXPRESSION: 127, SUSTAIN: 0, SOSTENUTO: 0, SOFT: 0}
 _BEND_RANGE, _FINE, _COARSE = (0, 0), (0, 1), (0, 2)  # registered parameters: (controller 101, controller 100)
 _NONE = (127, 127)
 
@@ -53,9 +59,9 @@ def changes(controls: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     [127, 0]
     """
     mine = controls["number"] == number
-    if number in _RESET_TO:
+    if number in RESET_TO:
         rows = controls[mine | (controls["number"] == RESET)]
-        return rows["tick"], np.where(rows["number"] == number, rows["value"], _RESET_TO[number]).astype(np.int64)
+        return rows["tick"], np.where(rows["number"] == number, rows["value"], RESET_TO[number]).astype(np.int64)
     rows = controls[mine]
     return rows["tick"], rows["value"].astype(np.int64)
 
@@ -76,14 +82,14 @@ def wheel(controls: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return ticks[order], values[order]
 
 
-def tuning(controls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ticks, semitones of a full bend, semitones that the channel is tuned higher), each float64 from a tick on.
+def tuning(controls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(ticks, semitones of a full bend, fine tuning, coarse tuning), in semitones as float64, each from its tick on.
 
-    The first tick is -1, with the defaults 2 and 0. Data entry, increment and decrement count for the registered
+    The first tick is -1, with the defaults 2, 0 and 0. Data entry, increment and decrement count for the registered
     parameter selected last: 0 is the range of a bend (semitones, then cents), 1 the fine and 2 the coarse tuning.
     They count for none while a non-registered parameter is selected, or none at all.
     """
-    ticks, ranges, tuned = [-1], [2.0], [0.0]
+    table = [(-1.0, 2.0, 0.0, 0.0)]
     number = controls["number"]
     asked = (number == DATA) | (number == DATA_FINE) | ((number >= INCREMENT) & (number <= RPN)) | (number == RESET)
     selected, registered = [127, 127], True
@@ -117,20 +123,19 @@ def tuning(controls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             coarse = min(max(coarse + step, -64), 63)
         else:
             continue
-        ticks.append(tick)
-        ranges.append(cents / 100)
-        tuned.append(coarse + (fine - 8192) / 8192)
-    return np.array(ticks), np.array(ranges), np.array(tuned)
+        table.append((tick, cents / 100, (fine - 8192) / 8192, coarse))
+    ticks, ranges, finely, coarsely = np.array(table, np.float64).T
+    return ticks.astype(np.int64), ranges, finely, coarsely
 
 
-def transposition(controls: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def transposition(controls: np.ndarray, bends: np.ndarray, *, drums: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """(ticks, semitones higher than written): wheel and tuning together, each from its tick on; float64.
 
-    The first tick is -1. Of several changes on one tick the last holds.
+    The first tick is -1. Of several changes on one tick the last holds. Coarse tuning leaves `drums` alone.
     """
     at_wheel, value = wheel(controls, bends)
-    at_tuning, ranges, tuned = tuning(controls)
+    at_tuning, ranges, fine, coarse = tuning(controls)
     ticks = np.unique(np.concatenate([at_wheel, at_tuning]))
     turned = np.concatenate([[0], value])[np.searchsorted(at_wheel, ticks, side="right")] / 8192
     k = np.searchsorted(at_tuning, ticks, side="right") - 1
-    return ticks, turned * ranges[k] + tuned[k]
+    return ticks, turned * ranges[k] + fine[k] + (0.0 if drums else coarse[k])
