@@ -2,11 +2,12 @@
 
 Conventions
 -----------
-A note-on is ended by the first note-off of its pitch in its own track and channel that no earlier one has taken; where
-its track has none left, by one of another track of the channel; and at the latest where its channel is silenced.
+A note-on is ended by the first note-off of its pitch in its own track and channel that no earlier one has taken, and
+at the latest where its channel is silenced.
 A pitch of which a note is never switched off sounds one note at a time from where it last was silent: a note ends with
-the next note-on or note-off. If nothing follows it ends with the rest of the music, or with its track where that is
-earlier; of notes that hang behind all others, "the rest" goes on for four quarters after the last one.
+the next note-on, or the next note-off, also one that another track of the channel has left. If nothing follows it ends
+with the rest of the music, or with its track where that is earlier; of notes that hang behind all others, the rest goes
+on for four quarters after the last one.
 A note without length gets one tick.
 """
 
@@ -89,7 +90,7 @@ class _Hanging:
     def resolve(self, pair: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
         """(rows of the offs or -1, ticks of the ends, which notes hang, whether a note ends where its pitch is struck
         again), given the pairs within tracks."""
-        pair, end, struck = self._one_at_a_time(self._elsewhere(pair))
+        pair, end, struck = self._one_at_a_time(pair)
         if self.until is not None:
             end = np.minimum(end, self.until[self.notes])
         hangs = end == NEVER
@@ -102,39 +103,41 @@ class _Hanging:
             end[hangs] = np.minimum(of_track, rest if last < rest else last + longest)
         return np.where(pair >= 0, self.at[pair], -1), end, hangs, struck
 
-    def _elsewhere(self, pair: np.ndarray) -> np.ndarray:
-        """Hanging notes paired with what note-offs other tracks of their channel have left."""
+    def _one_at_a_time(self, pair: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """(pairs, ends or NEVER, whether notes end by being struck again), with keys that hang sounding one note at a
+        time, and with what note-offs other tracks of the channel have left."""
+        pair, end, struck = pair.copy(), np.where(pair >= 0, self.tick[pair], NEVER), False
         free = ~self.is_on
         free[pair[pair >= 0]] = False
-        offs, hanging = np.flatnonzero(free), self.notes[pair < 0]
-        if not len(offs):
-            return pair
-        both = np.concatenate([offs, hanging])
-        both = both[np.lexsort((both, self.is_on[both], self.tick[both]))]
-        place = self.channels.channel[self.at[both]].astype(np.int64) * 128 + self.channels.rows["data1"][self.at[both]]
-        key = place * (int(self.count.max()) + 1) + self.count[both]
-        found = pair_notes(key, self.is_on[both])
-        ons = both[self.is_on[both]]
-        pair = pair.copy()
-        number = np.searchsorted(self.notes, ons[found >= 0])
-        pair[number] = both[found[found >= 0]]
-        return pair
-
-    def _one_at_a_time(self, pair: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """(pairs, ends or NEVER, whether notes end by being struck again), with keys that still hang sounding one note
-        at a time."""
-        end, struck = np.where(pair >= 0, self.tick[pair], NEVER), False
         keys = np.unique(self.key[self.notes[pair < 0]])
-        events = np.flatnonzero(np.isin(self.key, keys))
-        events = events[np.argsort(self.key[events], kind="stable")]
         number = np.cumsum(self.is_on) - 1  # of a note-on among the notes
-        for own in np.split(events, np.searchsorted(self.key[events], keys[1:])):
-            ticks, is_on = self.tick[own].tolist(), self.is_on[own].tolist()
+        own = _groups(self.key, np.flatnonzero(np.isin(self.key, keys)))
+        shared = self._shared()
+        left = _groups(shared, np.flatnonzero(free)) if free.any() else {}
+        for key, places in own.items():
+            others = left.get(int(shared[places[0]]), places[:0])
+            others = others[self.key[others] != key]
+            if len(others):
+                places = np.concatenate([others, places])  # stable: on one tick those of other tracks come first
+                places = places[np.argsort(self.tick[places], kind="stable")]
+            ticks, is_on = self.tick[places].tolist(), self.is_on[places].tolist()
             for place, ender in one_at_a_time(ticks, is_on).items():
-                note = number[own[place]]
+                note = number[places[place]]
                 if ender < 0 or ticks[ender] >= end[note]:
                     continue
                 struck = struck or is_on[ender]
-                pair[note] = -1 if is_on[ender] else own[ender]
+                pair[note] = -1 if is_on[ender] else places[ender]
                 end[note] = ticks[ender]
         return pair, end, struck
+
+    def _shared(self) -> np.ndarray:
+        """As `key`, but of the channel on all tracks."""
+        place = self.channels.channel[self.at].astype(np.int64) * 128 + self.channels.rows["data1"][self.at]
+        return place * (int(self.count.max()) + 1) + self.count
+
+
+def _groups(key: np.ndarray, places: np.ndarray) -> dict[int, np.ndarray]:
+    """The places of each key, in their order."""
+    places = places[np.argsort(key[places], kind="stable")]
+    keys, first = np.unique(key[places], return_index=True)
+    return dict(zip(keys.tolist(), np.split(places, first[1:]), strict=True))
