@@ -46,7 +46,12 @@ def notes_array(rows: Sequence[tuple[int, int, int, int]] | np.ndarray = ()) -> 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One part: `notes` (NOTE, sorted by start then pitch), `controls` (CONTROL) and `bends` (BEND) by tick."""
+    """One part: `notes` (NOTE, sorted by start then pitch), `controls` (CONTROL) and `bends` (BEND) by tick.
+
+    Controls and bends are those of the part's MIDI channel; parts that share one carry the same. On one tick notes
+    end, then controls act in their order, then bends, and then notes begin. `musicgen.io.controllers` says what they
+    mean. The order of notes with one start and pitch means nothing.
+    """
 
     name: str = ""
     program: int = 0
@@ -58,8 +63,13 @@ class Track:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Track):
             return NotImplemented
-        return (self.name, self.program, self.is_drum) == (other.name, other.program, other.is_drum) and all(
-            np.array_equal(getattr(self, k), getattr(other, k)) for k in ("notes", "controls", "bends")
+        return (
+            (self.name, self.program, self.is_drum) == (other.name, other.program, other.is_drum)
+            and all(np.array_equal(getattr(self, k), getattr(other, k)) for k in ("controls", "bends"))
+            and (
+                np.array_equal(self.notes, other.notes)
+                or (len(self.notes) == len(other.notes) and np.array_equal(np.sort(self.notes), np.sort(other.notes)))
+            )
         )
 
     @property

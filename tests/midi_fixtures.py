@@ -136,9 +136,9 @@ _legal("one_pitch_two_channels", file(track(on(0, 60, 70), on(10, 60, 80, 1), of
        [(0, 30, 60, 70), (10, 10, 60, 80)])  # fmt: skip
 _legal("unmatched_offs", file(track(off(0, 60), off(0, 61), TUNE, off(0, 60), off(10, 64))))
 _legal("hanging", file(track(on(0, 60), on(480, 64), off(480, 64), meta(480, 1, b"end"))),
-       [(0, 1440, 60, 80), (480, 480, 64, 80)], "hanging_notes")  # fmt: skip
+       [(0, 960, 60, 80), (480, 480, 64, 80)], "hanging_notes")  # fmt: skip
 _legal("hanging_repeated", file(track(on(0, 60), on(480, 60), on(480, 60), off(480, 60))),
-       [(0, 1440, 60, 80), (480, 960, 60, 80), (960, 480, 60, 80)], "hanging_notes")  # fmt: skip
+       [(0, 480, 60, 80), (480, 480, 60, 80), (960, 480, 60, 80)], "hanging_notes")  # fmt: skip
 _legal("zero_length", file(track(on(0, 60), off(0, 60), on(480, 62), off(480, 62))),
        [(0, 1, 60, 80), (480, 480, 62, 80)], "zero_length")  # fmt: skip
 _legal(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["latest", "narrow", "pair_notes"]
+__all__ = ["count_of", "last_of", "narrow", "one_at_a_time", "pair_notes"]
 
 
 def pair_notes(key: np.ndarray, is_on: np.ndarray) -> np.ndarray:
@@ -38,15 +38,56 @@ def pair_notes(key: np.ndarray, is_on: np.ndarray) -> np.ndarray:
     return off[is_on]
 
 
-def latest(
-    values: np.ndarray, group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, wanted_when: np.ndarray
-) -> np.ndarray:
-    """For each wanted group and time the latest value of that group up to that time, or 0."""
+def one_at_a_time(ticks: list[int], is_on: list[bool]) -> dict[int, int]:
+    """Of one key's events, more ons than offs: what ends its notes where first on, first off would tell nonsense.
+
+    From the last moment on at which nothing sounded, a note ends with the next event of the key on a later tick, on or
+    off, as on any synthesizer; notes that begin together end together. Returns {place of the on: place of what ends it,
+    or -1}; the notes before that moment are not in it.
+    """
+    begin = depth = 0
+    for place, on in enumerate(is_on):
+        begin = place if on and not depth else begin
+        depth = depth + 1 if on else max(0, depth - 1)
+    ends: dict[int, int] = {}
+    sounding: list[int] = []
+    owed = -1  # a tick on which an off may still be that of the note before
+    for place in range(begin, len(ticks)):
+        if is_on[place]:
+            if sounding and ticks[sounding[0]] < ticks[place]:
+                ends.update(dict.fromkeys(sounding, place))
+                sounding, owed = [], ticks[place]
+            ends[place] = -1
+            sounding.append(place)
+        elif ticks[place] == owed:
+            owed = -1
+        else:
+            ends.update(dict.fromkeys(sounding, place))
+            sounding = []
+    return ends
+
+
+def last_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, wanted_when: np.ndarray) -> np.ndarray:
+    """For each wanted group and time the place of that group's last event up to that time, or -1.
+
+    Of several at one time it is the last in the arrays.
+    """
+    if not len(group):
+        return np.full(len(wanted_group), -1)
     order = np.lexsort((when, group))
-    values, group, when = values[order].astype(np.int64), group[order].astype(np.int64), when[order]
-    span = max(int(when.max()), int(wanted_when.max())) + 1
+    group, when = group[order].astype(np.int64), when[order]
+    span = max(int(when.max()), int(wanted_when.max(initial=0))) + 1
+    wanted_group = wanted_group.astype(np.int64)
     at = np.searchsorted(group * span + when, wanted_group * span + wanted_when, side="right") - 1
-    return np.where((at >= 0) & (group[at] == wanted_group), values[at], 0)
+    return np.where((at >= 0) & (group[at] == wanted_group), order[at], -1)
+
+
+def count_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, wanted_when: np.ndarray) -> np.ndarray:
+    """How many events of each wanted group come up to the wanted time."""
+    span = max(int(when.max(initial=0)), int(wanted_when.max(initial=0))) + 1
+    keys = np.sort(group.astype(np.int64) * span + when)
+    wanted = wanted_group.astype(np.int64) * span
+    return np.searchsorted(keys, wanted + wanted_when, side="right") - np.searchsorted(keys, wanted)
 
 
 def narrow(keys: np.ndarray) -> np.ndarray:

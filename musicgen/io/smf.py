@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.errors import UnreadableError
 from musicgen.io.foreign import kind_of
+from musicgen.io.rests import broken_up
 
 __all__ = ["EVENT", "Events", "MidiFile", "events_from_rows", "parse_smf", "smf_bytes"]
 
@@ -352,9 +353,8 @@ def _track_bytes(track: Events) -> bytes:
         end[0] = (rows["tick"][-1] if len(rows) else 0, META, END_OF_TRACK, 0, len(blobs))
         rows = np.concatenate([rows, end])
         blobs.append(b"")
+    rows, blobs = broken_up(rows, blobs)
     delta = np.diff(rows["tick"], prepend=0)
-    if delta.min() < 0 or delta.max() >= 1 << 28:
-        raise MusicgenError("a MIDI file can't hold events out of order or a rest of 2^28 ticks or more")
     delta_length = 1 + (delta >= 1 << 7) + (delta >= 1 << 14) + (delta >= 1 << 21)
     channel = rows["status"] < 0xF0
     two = channel & ~((rows["status"] >= 0xC0) & (rows["status"] < 0xE0))

@@ -1,56 +1,41 @@
 """New music joined to a MIDI file that stays as it was.
 
 Every event of the source before the cut is kept, tick for tick and in order, whatever it is. At the cut, notes
-that still sound are ended and a held pedal is lifted; then come the new notes and what controllers they bring, on
-the tracks and channels that they continue. What the source has after the cut is dropped, except that a cut at the end
-keeps its texts.
+that still sound are ended; then comes what the channels need (see `seam`), then the new notes and what controllers they
+bring, on the tracks and channels that they continue. What the source has after the cut is dropped, except that a cut
+at the end keeps its texts.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from musicgen.gm import program_name
-from musicgen.io.midi import (
-    DRUM_CHANNEL,
+from musicgen.io.channels import Channels
+from musicgen.io.homes import OWN_DATA, TRACK_NAME
+from musicgen.io.midi import resolution
+from musicgen.io.midi_writing import (
     KEY_SIGNATURE,
     SET_TEMPO,
     TIME_SIGNATURE,
-    TRACK_NAME,
     control_events,
     event_order,
     midi_from_piece,
     note_events,
 )
+from musicgen.io.seam import NewPart, Row, Seam, Seat
 from musicgen.io.smf import END_OF_TRACK, EVENT, META, Events, MidiFile
-from musicgen.piece import CONTROL, METER, TEMPO, Piece, Track
+from musicgen.io.sounding import sounding
+from musicgen.piece import METER, TEMPO, Piece, Track
 
 __all__ = ["NewPart", "alone", "splice"]
 
-SUSTAIN, SOSTENUTO, SOFT, VOLUME, EXPRESSION = 64, 66, 67, 7, 11
-_TEXTS = (*range(0x01, 0x08), 0x7F)  # texts, lyrics, markers, cues, and a program's own data
+_TEXTS = (*range(0x01, 0x08), OWN_DATA)  # texts, lyrics, markers, cues, and a program's own data
 _TIMING = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
-_NEARLY_SILENT = 16  # a volume or expression below this would swallow the new notes
-
-
-@dataclass(frozen=True)
-class NewPart:
-    """New notes (NOTE, ticks of the file) for a track and channel of the file, and controllers that go with them.
-
-    `track` None asks for a new track with `name`; in a format 0 file the notes go into its one track.
-    """
-
-    notes: np.ndarray
-    program: int
-    is_drum: bool
-    track: int | None = None
-    channel: int | None = None
-    name: str = ""
-    controls: np.ndarray = field(default_factory=lambda: np.empty(0, CONTROL))  # from the cut on, to stand with them
 
 
 def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_end: bool) -> MidiFile:
@@ -58,19 +43,31 @@ def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_e
 
     `at_end` says that no note of the source begins at the cut or later.
     """
-    used = _used_channels(midi)
-    homes = [_home(part, midi, used) for part in parts]
-    tracks = []
-    for number, track in enumerate(midi.tracks):
-        kept = track.rows[_keep(track.rows, cut, at_end)]
-        mine = [(p, channel) for p, (where, channel) in zip(parts, homes, strict=True) if where == number]
-        tracks.append(_extended(Events(kept, track.blobs), mine, cut, end))
-    for part, (where, channel) in zip(parts, homes, strict=True):
-        if where is None:
-            blobs = (part.name.encode("utf-8"),) if part.name else ()
-            rows = np.array([(0, META, TRACK_NAME, 0, 0)] if part.name else [], EVENT)
-            tracks.append(_extended(Events(rows, blobs), [(part, channel)], cut, end))
-    return replace(midi, tracks=tuple(tracks))
+    tracks = [Events(track.rows[_keep(track.rows, cut, at_end)], track.blobs) for track in midi.tracks]
+    seam = Seam(replace(midi, tracks=tuple(tracks)), cut=cut)
+    seats = seam.seats(parts)
+    count = len(tracks)
+    where: list[int] = []  # the track of each part, new ones behind the others
+    for seat, part in zip(seats, parts, strict=True):
+        where.append(seat.track if seat.track is not None else len(tracks))
+        if seat.track is None:
+            head = seam.port_metas() + ([(META, TRACK_NAME, 0, part.name.encode("utf-8"))] if part.name else [])
+            tracks.append(_with_rows(Events(np.empty(0, EVENT)), head, 0))
+    said, controls = _settings(seam, parts, seats, where)
+    endings = _endings(midi, cut)
+    out = []
+    for number, track in enumerate(tracks):
+        new = [controls[number]] if number in controls else []
+        new += [
+            note_events(_without_overlaps(part.notes), seat.channel)
+            for part, seat, home in zip(parts, seats, where, strict=True)
+            if home == number
+        ]
+        if number < count:
+            track = Events(np.concatenate([track.rows, endings[number]]), track.blobs)
+        track = _with_rows(track, said[number], cut)
+        out.append(_extended(track, new, end))
+    return replace(midi, tracks=tuple(out))
 
 
 def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
@@ -87,65 +84,66 @@ def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
     return keep & ~(meta & (rows["data1"] == END_OF_TRACK))
 
 
-def _extended(track: Events, parts: list[tuple[NewPart, int]], cut: int, end: int) -> Events:
-    rows = track.rows
-    pieces = [rows, _endings(rows, cut)]
-    new = []
-    for part, channel in parts:
-        pieces.append(_settings(rows, part, channel, cut))
-        new += [control_events(part.controls, channel), note_events(_without_overlaps(part.notes), channel)]
-    if new:
-        notes = np.concatenate(new)
-        pieces.append(notes[event_order(notes)])
-    joined = np.concatenate(pieces)
+def _endings(midi: MidiFile, cut: int) -> list[np.ndarray]:
+    """By track, note-offs at the cut for the notes that sound on, and for those that nothing would end."""
+    channels = Channels(midi)
+    played = sounding(channels, ticks_per_quarter=resolution(midi.division)[0])
+    switched = np.where(played.off >= 0, channels.tick[played.off], cut + 1)
+    open_ = (channels.tick[played.on] < cut) & (played.hangs | ((played.end >= cut) & (switched > cut)))
+    rows = channels.rows[played.on[open_]].copy()
+    rows["tick"], rows["status"], rows["data2"] = cut, 0x80 | rows["status"] & 15, 64
+    track = channels.track[played.on[open_]]
+    return [rows[track == number] for number in range(len(midi.tracks))]
+
+
+def _settings(
+    seam: Seam, parts: Sequence[NewPart], seats: Sequence[Seat], where: Sequence[int]
+) -> tuple[dict[int, list[Row]], dict[int, np.ndarray]]:
+    """By track, what is said on the cut, and the controllers (EVENT) that the parts bring, once a channel."""
+    said: dict[int, list[Row]] = defaultdict(list)
+    controls: dict[int, np.ndarray] = {}
+    lifts = seam.lifts()
+    by_channel: dict[int, list[int]] = defaultdict(list)
+    for number, seat in enumerate(seats):
+        by_channel[16 * seat.port + seat.channel].append(number)
+    for channel, mine in sorted(by_channel.items()):
+        first = min(where[number] for number in mine)
+        # What the source says of the channel on the cut itself, in a track further back, would have the last word.
+        latest = seam.last_track(channel, on_the_cut=True)
+        behind = -1 if latest is None else latest
+        said[max(first, behind)] += lifts.pop(channel, []) + seam.restored(channel)
+        brought = next((parts[n].controls for n in mine if len(parts[n].controls)), None)
+        if brought is not None:
+            usual = seam.last_track(channel)
+            to = max(usual if usual in {where[n] for n in mine} else first, behind)
+            events = control_events(brought, channel % 16)
+            controls[to] = np.concatenate([controls[to], events]) if to in controls else events
+    for channel, rows in lifts.items():
+        said[seam.last_track(channel) or 0] += rows
+    for number, seat in enumerate(seats):
+        said[where[number]] += seat.before
+    return said, controls
+
+
+def _with_rows(track: Events, rows: Sequence[Row], tick: int) -> Events:
+    """The track with `rows` behind its own, at `tick`."""
+    blobs, added = list(track.blobs), []
+    for status, data1, data2, payload in rows:
+        if payload is not None:
+            blobs.append(payload)
+        added.append((tick, status, data1, data2, -1 if payload is None else len(blobs) - 1))
+    return Events(np.concatenate([track.rows, np.array(added, EVENT)]), tuple(blobs))
+
+
+def _extended(track: Events, new: list[np.ndarray], end: int) -> Events:
+    """The track with new events in their order, and its end."""
+    notes = np.concatenate([np.empty(0, EVENT), *new])
+    joined = np.concatenate([track.rows, notes[event_order(notes)]])
     # Stable, so that events on one tick stay in the source's order and come before what is added.
     joined = joined[np.argsort(joined["tick"], kind="stable")]
     last = max(int(joined["tick"][-1]) if len(joined) else 0, end)
     final = np.array([(last, META, END_OF_TRACK, 0, len(track.blobs))], EVENT)
     return Events(np.concatenate([joined, final]), (*track.blobs, b""))
-
-
-def _endings(rows: np.ndarray, cut: int) -> np.ndarray:
-    """Note-offs at the cut for notes that sound on, and pedal-ups for pedals that are down."""
-    events: list[tuple[int, int, int, int, int]] = []
-    kind = rows["status"] & 0xF0
-    notes = rows[(kind == 0x90) | (kind == 0x80)]
-    is_on = (notes["status"] & 0xF0 == 0x90) & (notes["data2"] > 0)
-    sounding: Counter[int] = Counter()
-    keys = (notes["status"] & 15).astype(int) << 7 | notes["data1"]
-    for key, on in zip(keys.tolist(), is_on.tolist(), strict=True):
-        if on:
-            sounding[key] += 1
-        elif sounding[key]:
-            sounding[key] -= 1
-    for key, count in sounding.items():
-        events += [(cut, 0x80 | key >> 7, key & 127, 64, -1)] * count
-    controls = rows[kind == 0xB0]
-    for pedal in (SUSTAIN, SOSTENUTO, SOFT):
-        latest = {int(r["status"]): int(r["data2"]) for r in controls[controls["data1"] == pedal]}
-        events += [(cut, status, pedal, 0, -1) for status, value in latest.items() if value >= 64]
-    return np.array(events, EVENT)
-
-
-def _settings(rows: np.ndarray, part: NewPart, channel: int, cut: int) -> np.ndarray:
-    """What the channel needs at the cut for the part to sound: its program, an audible level, no bend."""
-    events: list[tuple[int, int, int, int, int]] = []
-    mine = rows[(rows["status"] & 15 == channel) & (rows["status"] < 0xF0)]
-    kind = mine["status"] & 0xF0
-    programs = mine[kind == 0xC0]
-    in_force = int(programs["data1"][-1]) if len(programs) else -1
-    # A track that never chose its program follows its channel; say it only where it would differ.
-    if not part.is_drum and in_force != part.program and (len(programs) or part.track is None):
-        events.append((cut, 0xC0 | channel, part.program, 0, -1))
-    for number in (VOLUME, EXPRESSION):
-        values = mine[(kind == 0xB0) & (mine["data1"] == number)]["data2"]
-        if len(values) and values[-1] < _NEARLY_SILENT:
-            restored = int(np.median(values[values >= _NEARLY_SILENT])) if (values >= _NEARLY_SILENT).any() else 100
-            events.append((cut, 0xB0 | channel, number, restored, -1))
-    bends = mine[kind == 0xE0]
-    if len(bends) and (bends["data1"][-1], bends["data2"][-1]) != (0, 64):
-        events.append((cut, 0xE0 | channel, 0, 64, -1))
-    return np.array(events, EVENT)
 
 
 def _without_overlaps(notes: np.ndarray) -> np.ndarray:
@@ -157,28 +155,6 @@ def _without_overlaps(notes: np.ndarray) -> np.ndarray:
     notes["duration"][:-1] = np.where(same, np.minimum(notes["duration"][:-1], gap), notes["duration"][:-1])
     notes = notes[notes["duration"] > 0]
     return notes[np.lexsort((notes["pitch"], notes["start"]))]
-
-
-def _used_channels(midi: MidiFile) -> set[int]:
-    channels: set[int] = set()
-    for track in midi.tracks:
-        rows = track.rows[track.rows["status"] < 0xF0]
-        channels |= set(np.unique(rows["status"] & 15).tolist())
-    return channels
-
-
-def _home(part: NewPart, midi: MidiFile, used: set[int]) -> tuple[int | None, int]:
-    """(track number or None for a new track, channel) of a part; takes a free channel where it has none."""
-    channel = part.channel
-    if channel is None:
-        free = [c for c in range(16) if c not in used and c != DRUM_CHANNEL]
-        # All sixteen taken: share the last one; its program change at the cut keeps the new notes right.
-        channel = DRUM_CHANNEL if part.is_drum else free[0] if free else 15
-        used.add(channel)
-    where = part.track
-    if where is None and midi.format == 0 and len(midi.tracks) == 1:
-        where = 0
-    return where, channel
 
 
 def alone(piece: Piece, parts: Sequence[NewPart], *, cut: int) -> MidiFile:

@@ -15,7 +15,19 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import UnreadableError
-from musicgen.piece import Piece
+from musicgen.io.controllers import (
+    DATA,
+    DATA_FINE,
+    INCREMENT,
+    MODES,
+    RESET,
+    RESET_TO,
+    RPN,
+    RPN_FINE,
+    transposition,
+)
+from musicgen.piece import CONTROL, Piece
+from musicgen.render.moves import softness
 from musicgen.render.schedule import TAIL_S
 
 __all__ = ["CHANNELS", "play", "works"]
@@ -103,19 +115,42 @@ def _send(synth: Any, kind: int, channel: int, a: int, b: int) -> None:
 
 
 def _events(piece: Piece, rate: int) -> np.ndarray:
-    """All events in playing order; channel n is the n-th track with notes."""
+    """All events in playing order; channel n is the n-th track with notes.
+
+    FluidSynth knows no cents in the range of bends, no increments, no soft pedal, and modes that would take notes away.
+    So the pitch comes as one wheel whose range is set once, and "reset all controllers" as what it does.
+    """
     tables = []
     for channel, track in enumerate(t for t in piece.tracks if len(t.notes)):
-        notes, controls, bends = track.notes, track.controls, track.bends
-        for kind, ticks, a, b in (
+        notes, controls = track.notes, _plain(track.controls)
+        ticks, semitones = transposition(track.controls, track.bends, drums=track.is_drum)
+        reach = int(np.clip(np.ceil(np.abs(semitones).max()), 2, 127))
+        bent = np.clip(np.rint(semitones * (8192 / reach)), -8192, 8191)
+        moved = np.append(bent[:1] != 0, bent[1:] != bent[:-1])
+        velocity = np.maximum(np.rint(notes["velocity"] * np.sqrt(softness(track))), 1)
+        ranged = np.array([(0, RPN, 0), (0, RPN_FINE, 0), (0, DATA, reach), (0, RPN, 127), (0, RPN_FINE, 127)], CONTROL)
+        for kind, ticks_, a, b in (
             (_OFF, notes["start"] + notes["duration"], notes["pitch"], 0),
+            (_CONTROL, ranged["tick"], ranged["number"], ranged["value"]),
             (_CONTROL, controls["tick"], controls["number"], controls["value"]),
-            (_BEND, bends["tick"], bends["value"], 0),
-            (_ON, notes["start"], notes["pitch"], np.maximum(notes["velocity"], 1)),
+            (_BEND, np.maximum(ticks[moved], 0), bent[moved], 0),
+            (_ON, notes["start"], notes["pitch"], velocity),
         ):
-            table = np.zeros(len(ticks), _EVENT)
-            table["frame"] = np.rint(piece.to_seconds(ticks) * rate)
+            table = np.zeros(len(ticks_), _EVENT)
+            table["frame"] = np.rint(piece.to_seconds(ticks_) * rate)
             table["kind"], table["channel"], table["a"], table["b"] = kind, channel, a, b
             tables.append(table)
     events = np.concatenate(tables)
     return events[np.lexsort((events["kind"], events["frame"]))]
+
+
+def _plain(controls: np.ndarray) -> np.ndarray:
+    """The controllers as FluidSynth is to have them: without parameters and modes, and with what a reset sets."""
+    number = controls["number"]
+    parameter = (number == DATA) | (number == DATA_FINE) | ((number >= INCREMENT) & (number <= RPN))
+    repeat = np.where(number == RESET, len(RESET_TO), np.where(parameter | np.isin(number, MODES), 0, 1))
+    found = np.repeat(controls, repeat)
+    reset = found["number"] == RESET
+    pairs = np.array(list(RESET_TO.items()))
+    found["number"][reset], found["value"][reset] = np.tile(pairs, (int(reset.sum()) // len(pairs), 1)).T
+    return found

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from musicgen.gm import PROGRAMS, find_program, program_name
+from musicgen.io.channels import Channels
 from musicgen.io.midi import part_homes
 from musicgen.io.smf import MidiFile
 from musicgen.piece import Piece, Track
@@ -133,14 +134,15 @@ def as_called(piece: Piece, midi: MidiFile) -> Piece:
 
 def _meant(piece: Piece, midi: MidiFile) -> dict[int, int]:
     """The program value of every part whose name says another than its program, which nobody chose."""
-    homes = part_homes(midi)
+    channels = Channels(midi)
+    homes = [(track, 16 * channels.port_of(track) + channel) for track, channel in part_homes(midi)]
     if len(homes) != len(piece.tracks):
         return {}
     playing = [n for n, track in enumerate(piece.tracks) if len(track.notes)]
     alone = midi.format == 0 or len({homes[n][0] for n in playing}) < 2
     names = {n: called(piece.tracks[n].name, alone=alone) for n in playing if not piece.tracks[n].is_drum}
     staves = any(_is_staff(piece.tracks[n].name) for n in playing)
-    chosen = {int(row["status"]) & 15 for t in midi.tracks for row in t.rows[t.rows["status"] & 0xF0 == 0xC0]}
+    chosen = channels.chosen()
     tracks_on: dict[int, set[int]] = defaultdict(set)
     families: dict[int, set[int]] = defaultdict(set)  # that the tracks of a channel are called
     for n, value in names.items():

@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from musicgen.io.channels import Channels
+from musicgen.io.controllers import SUSTAIN, changes
 from musicgen.io.smf import MidiFile
-from musicgen.io.splice import SUSTAIN, NewPart
+from musicgen.io.splice import NewPart
 from musicgen.piece import CONTROL, Piece
 from musicgen.sampling.continuation import Plan
 
@@ -25,7 +27,6 @@ BARS = 8
 PLACES = 24  # a quarter, at which bars are compared
 DOWN = 64
 LEAST = 16  # a highest value below this is a pedal at rest
-PORT = 0x21
 
 
 @dataclass(frozen=True)
@@ -46,45 +47,35 @@ class BarOfPedal:
 
 
 def pedalled(parts: Sequence[NewPart], midi: MidiFile, piece: Piece, plan: Plan) -> list[NewPart]:
-    """The parts with the pedal of their channels, once a channel; `midi` and `piece` are the source."""
-    homes = [_home(part, midi) for part in parts]
-    out = list(parts)
-    for home in sorted({home for home in homes if home is not None}):
-        bars = _typical(_changes(midi, *home, plan.cut), piece, plan)
-        if not bars:
-            continue
-        # Of parts that share a channel the one whose track pedals, as in piano music of two staves.
-        mine = [n for n, each in enumerate(homes) if each == home]
-        n = max(mine, key=lambda n: len(_pedal_rows(midi.tracks[parts[n].track or 0].rows, home[1], plan.cut)))
-        out[n] = replace(parts[n], controls=_repeated(bars, plan))
-    return out
+    """The parts with the pedal of their channels, which all parts of a channel carry; `midi` and `piece` are the
+    source."""
+    channels = Channels(midi)
+    homes = [_channel(part, channels) for part in parts]
+    playing = sorted({home for home in homes if home is not None})
+    new = {
+        channel: _repeated(bars, plan)
+        for channel, controls in zip(playing, channels.settings(np.array(playing, np.int64))[0], strict=True)
+        if (bars := _typical(_pedal(controls, plan.cut), piece, plan))
+    }
+    return [
+        part if home is None or home not in new else replace(part, controls=new[home])
+        for part, home in zip(parts, homes, strict=True)
+    ]
 
 
-def _home(part: NewPart, midi: MidiFile) -> tuple[bytes, int] | None:
-    """(port, channel) of a part; None for drums and for a part that the file doesn't have yet."""
+def _channel(part: NewPart, channels: Channels) -> int | None:
+    """The channel of a part; None for drums and for a part that the file doesn't have yet."""
     if part.is_drum or part.track is None or part.channel is None:
         return None
-    return _port(midi, part.track), part.channel
+    return 16 * channels.port_of(part.track) + part.channel
 
 
-def _port(midi: MidiFile, track: int) -> bytes:
-    """The port that a track plays on; without a word the first one."""
-    said = midi.tracks[track].metas(PORT)
-    return said[0][1] if said else b"\0"
-
-
-def _changes(midi: MidiFile, port: bytes, channel: int, cut: int) -> np.ndarray:
+def _pedal(controls: np.ndarray, cut: int) -> np.ndarray:
     """CONTROL: the pedal of a channel before the cut."""
-    rows = np.concatenate([t.rows for n, t in enumerate(midi.tracks) if _port(midi, n) == port])
-    rows = _pedal_rows(rows, channel, cut)
-    rows = rows[np.argsort(rows["tick"], kind="stable")]
-    found = np.zeros(len(rows), CONTROL)
-    found["tick"], found["number"], found["value"] = rows["tick"], rows["data1"], rows["data2"]
+    ticks, values = changes(controls, SUSTAIN)
+    found = np.zeros(int(np.searchsorted(ticks, cut)), CONTROL)
+    found["tick"], found["number"], found["value"] = ticks[: len(found)], SUSTAIN, values[: len(found)]
     return found
-
-
-def _pedal_rows(rows: np.ndarray, channel: int, cut: int) -> np.ndarray:
-    return rows[(rows["status"] == 0xB0 | channel) & (rows["data1"] == SUSTAIN) & (rows["tick"] < cut)]
 
 
 def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> list[BarOfPedal]:

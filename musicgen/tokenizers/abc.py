@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicgen.errors import UsageError
+from musicgen.io.scores import read_tune
 from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc_grammar import ALPHABET, AbcGrammar
 from musicgen.tokenizers.abc_spelling import losses, spell_tune

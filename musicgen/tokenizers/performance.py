@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicgen.io.controllers import SUSTAIN, changes
 from musicgen.piece import CONTROL, NOTE, Piece, Track
 from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import Anchor, Constraints
@@ -41,7 +42,6 @@ __all__ = ["Performance", "PerformanceSettings"]
 TICKS_PER_QUARTER = 500  # of decoded pieces: at 120 quarters a minute, where no tempo is given, a tick is 1 ms
 TICKS_PER_STEP = 10
 VELOCITY_STEP = 4
-SUSTAIN = 64  # controller number
 UNHEARD = 16  # the velocity value of notes whose velocity was set before the ids begin: mezzo-forte
 
 
@@ -229,11 +229,11 @@ def _steps(piece: Piece, *ticks: np.ndarray) -> list[np.ndarray]:
 def _pedal(piece: Piece, last: int) -> tuple[np.ndarray, np.ndarray]:
     """(step, 0 or 1) of the pedal's changes: down while any part's is. Past step `last` it only lifts."""
     ticks, turns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for track in piece.tracks:
-        mine = track.controls[track.controls["number"] == SUSTAIN]
-        if len(mine) and not track.is_drum:
-            ticks.append(mine["tick"])
-            turns.append(np.diff((mine["value"] >= 64).astype(np.int64), prepend=0))
+    # Parts of one channel carry the same controllers, mostly as the same array.
+    for controls in {id(t.controls): t.controls for t in piece.tracks if not t.is_drum and len(t.controls)}.values():
+        tick, value = changes(controls, SUSTAIN)
+        ticks.append(tick)
+        turns.append(np.diff(np.append(0, value >= 64)))
     tick = np.concatenate(ticks)
     order = np.argsort(tick, kind="stable")
     (step,) = _steps(piece, tick[order])

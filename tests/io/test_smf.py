@@ -117,10 +117,30 @@ def test_running_status_does_not_reach_into_the_next_track() -> None:
 
 
 def test_events_that_no_file_can_hold_are_not_written() -> None:
-    for ticks in ([5, 4], [0, 1 << 28]):
+    for ticks, text in (([5, 4], "can't hold events out of order"), ([0, 1 << 60], "is too long for a MIDI file")):
         midi = MidiFile(0, 480, (events_from_rows([(t, 0x90, 60, 60, None) for t in ticks]),))
-        with pytest.raises(MusicgenError, match="out of order or a rest"):
+        with pytest.raises(MusicgenError, match=text):
             smf_bytes(midi)
+
+
+@pytest.mark.parametrize("rest", [(1 << 28) - 1, 1 << 28, (1 << 29) - 2, (1 << 29) - 1, 5 << 28])
+def test_a_rest_longer_than_a_delta_time_is_written_with_events_that_mean_nothing(rest: int) -> None:
+    rows = [
+        (0, 0x90, 60, 60, None),
+        (rest, 0x80, 60, 0, None),
+        (3 * rest, META, 1, 0, b"here"),
+        (3 * rest, 0x90, 61, 1, None),
+    ]
+    again = parse_smf(smf_bytes(MidiFile(0, 480, (events_from_rows(rows),))))
+    (track,) = again.tracks
+    assert again.warnings == ()
+    assert np.diff(track.rows["tick"]).max() <= (1 << 28) - 1
+    kept = [(int(r["tick"]), int(r["status"]), int(r["data1"]), int(r["data2"]), track.payload(r) or None)
+            for r in track.rows if (r["status"], r["data1"]) not in ((META, 0x7F), (META, 0x2F))]  # fmt: skip
+    assert kept == rows
+    fillers = track.metas(0x7F)
+    assert all(payload == b"\x7dmusicgen: the rest goes on" for _, payload in fillers)
+    assert len(fillers) == (rest - 1) // ((1 << 28) - 1) + (2 * rest - 1) // ((1 << 28) - 1)
 
 
 def test_too_many_tracks_are_refused_with_the_flag_that_helps() -> None:

@@ -84,14 +84,28 @@ def test_only_the_channels_that_did_so():
 
 def test_two_staves_of_one_channel_pedal_once_where_the_pedal_stood():
     notes = notes_array([(480 * k, 480, 60, 80) for k in range(4 * BARS)])
-    one = Track(notes=notes)
-    two = replace(one, controls=pedal(range(BARS), [(0, 127), (1800, 0)]))
-    piece = Piece(480, (one, two))
-    midi = midi_from_piece(piece)
-    rows = [t.rows.copy() for t in midi.tracks]
-    for each in rows:
-        each["status"] = np.where(each["status"] < 0xF0, each["status"] & 0xF0, each["status"])
-    midi = replace(midi, tracks=tuple(replace(t, rows=r) for t, r in zip(midi.tracks, rows, strict=True)))
-    plan = make_plan(piece, Parts(), request=Request(bars=NEW), context=512)
-    parts = pedalled([NewPart(notes[:0], 0, False, track, 0) for track in (1, 2)], midi, piece, plan)
-    assert [len(part.controls) for part in parts] == [0, 2 * NEW]
+    moves = pedal(range(BARS), [(0, 127), (1800, 0)])
+    midi = midi_from_piece(Piece(480, (Track(notes=notes, controls=moves), Track(notes=notes, controls=moves))))
+    conductor, upper, lower = midi.tracks
+    is_pedal = upper.rows["status"] == 0xB0
+    pedals = replace(upper, rows=upper.rows[is_pedal], blobs=())
+    upper = replace(upper, rows=upper.rows[~is_pedal])
+    lower = replace(lower, rows=lower.rows[lower.rows["data1"] != 64])
+    for tracks in ((upper, lower), (upper, pedals, lower)):
+        # The pedal stands in the lower staff, then in a track of its own between the two.
+        own = (upper, replace(lower, rows=np.concatenate([lower.rows, pedals.rows]))) if len(tracks) == 2 else tracks
+        own = [replace(t, rows=t.rows[np.argsort(t.rows["tick"], kind="stable")]) for t in own]
+        file = replace(midi, tracks=(conductor, *own))
+        piece = piece_from_midi(file)
+        assert [len(track.controls) for track in piece.tracks] == [2 * BARS, 2 * BARS]
+        plan = make_plan(piece, Parts(), request=Request(bars=NEW), context=512)
+        new = notes_array([(plan.cut, 480, 62, 80)])
+        parts = [NewPart(new, 0, False, track, 0) for track, _ in part_homes(file)]
+        parts = pedalled(parts, file, piece, plan)
+        assert [len(part.controls) for part in parts] == [2 * NEW, 2 * NEW]
+        out = splice(file, parts, cut=plan.cut, end=plan.end, at_end=True)
+        found = [
+            int(((t.rows["status"] == 0xB0) & (t.rows["data1"] == 64) & (t.rows["tick"] >= plan.cut)).sum())
+            for t in out.tracks
+        ]
+        assert found == ([0, 0, 2 * NEW] if len(tracks) == 2 else [0, 2 * NEW, 0, 0])

@@ -1,0 +1,255 @@
+"""What a file says of its channels, in whatever track it says it: programs, drums, silence, controllers and bends.
+
+Conventions
+-----------
+What sets a channel holds for every track that plays on it, in the order of ticks. On one tick the tracks of a file have
+no order among them: there a track's own settings come last, but those of all tracks come before the notes that begin.
+System resets come first on their tick and make void what was set before.
+
+Channel 10 of each port is drums, unless a bank says otherwise (120 General MIDI 2 drums, 121 melody; 127 drums where GS
+isn't in force; where XG is, 126 effects, and any other melody), which counts with the program that follows it, or a
+system-exclusive message does. What a track that names no port says by such messages is for all ports.
+
+Sources: MIDI 1.0; General MIDI 1 and 2; and those of `exclusive`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicgen.io.controllers import ALL_NOTES_OFF, ALL_SOUND_OFF, BANK, RESET
+from musicgen.io.exclusive import GS, XG, meaning
+from musicgen.io.homes import Homes
+from musicgen.io.pairing import count_of, last_of, narrow
+from musicgen.io.smf import SYSEX, MidiFile
+from musicgen.piece import BEND, CONTROL
+
+__all__ = ["DRUM_CHANNEL", "NEVER", "Channels", "Places"]
+
+DRUM_CHANNEL = 9
+NEVER = int(np.iinfo(np.int64).max)
+MOST_PORTS = 16  # that a message for all of them reaches
+NO_BANK = 255
+# What system resets bring back, as controllers: 121, volume, pan, the range of bends, both tunings, no parameter.
+_DEFAULTS = ((121, 0), (7, 100), (10, 64), (101, 0), (100, 0), (6, 2), (100, 1), (6, 64), (100, 2), (6, 64),
+             (101, 127), (100, 127))  # fmt: skip
+_NO_CONTROLS, _NO_BENDS = np.zeros(0, CONTROL), np.zeros(0, BEND)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where events stand: arrays of the home, the channel, the tick and the row of each."""
+
+    home: np.ndarray
+    channel: np.ndarray
+    tick: np.ndarray
+    row: np.ndarray
+
+    def of(self, which: np.ndarray) -> Places:
+        """Some of them, by mask or number."""
+        return Places(self.home[which], self.channel[which], self.tick[which], self.row[which])
+
+
+class Channels(Homes):
+    """The events of a file, `is_on` where a note begins, and what they make of its channels."""
+
+    def __init__(self, midi: MidiFile) -> None:
+        super().__init__(midi)
+        self.is_on = (self.kind == 0x90) & (self.rows["data2"] > 0)
+        self._controls = np.flatnonzero(self.kind == 0xB0)
+        self._number = self.rows["data1"][self._controls]
+        self._programs = np.flatnonzero(self.kind == 0xC0)
+        self._find_exclusives(np.flatnonzero(self.rows["status"] == SYSEX))
+
+    def places(self, rows: np.ndarray) -> Places:
+        """Where rows stand."""
+        return Places(self.home[rows], self.channel[rows], self.tick[rows], rows)
+
+    def _find_exclusives(self, at: np.ndarray) -> None:
+        """Set `_resets` (by port and tick) with their `_modes`, and `_parts` with `_parts_drum`."""
+        resets: list[tuple[int, int, int]] = []  # port, tick, mode
+        parts: list[tuple[int, int, int, int, bool]] = []  # home, channel, tick, row, drums
+        everywhere = list(range(min(self.ports, MOST_PORTS)))
+        for row in at.tolist():
+            track = self.midi.tracks[int(self.track[row])]
+            mode, channel, drums = meaning(track.payload(self.rows[row]))
+            if not mode and channel is None:
+                continue
+            tick, lane = int(self.tick[row]), int(self.lane[row])
+            ports = everywhere if int(self.track[row]) in self.silent else [int(self.lane_port[lane])]
+            if channel is None:
+                resets += [(port, tick, mode) for port in ports]
+            else:
+                parts += [(16 * lane + channel, 16 * port + channel, tick, row, drums) for port in ports]
+        table = np.array(sorted(resets), np.int64).reshape(-1, 3)  # stable: of one tick the last holds
+        self._reset_port, self._reset_tick, self._modes = table.T
+        columns = np.array(parts, np.int64).reshape(-1, 5).T
+        self._parts, self._parts_drum = Places(*columns[:4]), columns[4] > 0
+
+    # ---- what is in force ------------------------------------------------------------------------
+
+    def programs(self, places: Places) -> np.ndarray:
+        """The program (0..127) at each place; 0 where none was chosen."""
+        found = self._in_force(self.places(self._programs), places)
+        return np.where(found >= 0, np.append(self.rows["data1"][self._programs], 0)[found], 0)
+
+    def chosen(self) -> set[int]:
+        """The channels for which a program was chosen."""
+        return set(np.unique(self.channel[self._programs]).tolist())
+
+    def drums(self, places: Places) -> np.ndarray:
+        """Whether the channel is drums at each place."""
+        default = places.channel & 15 == DRUM_CHANNEL
+        banked, banked_drum = self._drum_banks()
+        if not len(banked.row) and not len(self._parts.row):
+            return default
+        order = np.argsort(np.concatenate([banked.row, self._parts.row]), kind="stable")
+        columns = zip(vars(banked).values(), vars(self._parts).values(), strict=True)
+        events = Places(*(np.concatenate(pair)[order] for pair in columns))
+        is_drum = np.concatenate([banked_drum, self._parts_drum])[order]
+        found = self._in_force(events, places)
+        return np.where(found >= 0, is_drum[found], default)
+
+    def _drum_banks(self) -> tuple[Places, np.ndarray]:
+        """The program changes whose bank says whether the channel is drums, and what it says."""
+        banks = self._controls[self._number == BANK]
+        values = self.rows["data2"][banks]
+        if not (values >= 120).any() and not (len(banks) and (self._modes == XG).any()):
+            return self.places(banks[:0]), np.zeros(0, bool)
+        places = self.places(self._programs)
+        found = self._in_force(self.places(banks), places)
+        bank = np.where(found >= 0, values[found], NO_BANK)
+        era = self._era(places)
+        mode = np.where(era >= 0, np.append(self._modes, 0)[era], 0)
+        drums = (bank == 120) | ((bank == 127) & (mode != GS)) | ((bank == 126) & (mode == XG))
+        told = drums | (bank == 121) | ((bank < 120) & (mode == XG))
+        return places.of(told), drums[told]
+
+    def _in_force(self, events: Places, places: Places) -> np.ndarray:
+        """For each place the number of the event in force there, or -1. `events` stand in file order.
+
+        The last of the place's channel: of those on one tick the last of its own track, else the last of any. Of its
+        own track only what stands before it counts.
+        """
+        found = last_of(events.home, events.row, places.home, places.row)
+        if not len(events.row):
+            return found
+        if (found < 0).any() or len(set(events.home.tolist())) > len(set(events.channel.tolist())):
+            anywhere = last_of(events.channel, events.tick, places.channel, places.tick)
+            behind = (anywhere >= 0) & (events.home[anywhere] == places.home) & (events.row[anywhere] > places.row)
+            if behind.any():
+                anywhere[behind] = _before_own(events, places.of(behind), anywhere[behind])
+            newer = (anywhere >= 0) & (events.tick[anywhere] > np.where(found >= 0, events.tick[found], -1))
+            found = np.where(newer, anywhere, found)
+        if (self._reset_tick > events.tick.min()).any():
+            void = (found >= 0) & (self._era(events.of(found)) != self._era(places))
+            found = np.where(void, -1, found)
+        return found
+
+    def _era(self, places: Places) -> np.ndarray:
+        """The number of the system reset in force at each place, or -1."""
+        return last_of(self._reset_port, self._reset_tick, places.channel >> 4, places.tick)
+
+    def silenced(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """(a number that grows whenever a row's channel is silenced, the tick at which it next is); None: never.
+
+        Controllers 120 and 123 to 127 and system resets silence; those of other tracks come first on their tick.
+        """
+        first = int(self.tick[rows].min(initial=NEVER))
+        cuts = self._controls[(self._number == ALL_SOUND_OFF) | (self._number >= ALL_NOTES_OFF)]
+        at, later = cuts[self.tick[cuts] >= first], self._reset_tick > first
+        if not len(at) and not later.any():
+            return None
+        places, cuts = self.places(rows), self.places(at)
+        count, until = _passed(cuts.channel, cuts.tick, places.channel, places.tick)
+        # Of the place's own track those that stand before it.
+        late = count_of(cuts.home, cuts.tick, places.home, places.tick)
+        late = late - count_of(cuts.home, cuts.row, places.home, places.row)
+        count, until = count - late, np.where(late > 0, places.tick, until)
+        if later.any():
+            port = places.channel >> 4
+            resets, end = _passed(self._reset_port[later], self._reset_tick[later], port, places.tick)
+            count, until = count + resets, np.minimum(until, end)
+        return count, until
+
+    # ---- controllers and bends -------------------------------------------------------------------
+
+    def settings(self, channels: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """The controllers (CONTROL) and bends (BEND) of each of `channels`, which ascend, in time order."""
+        turns = np.flatnonzero(self.kind == 0xE0)
+        if not (len(turns) or len(self._controls)) or not len(channels):
+            return [_NO_CONTROLS] * len(channels), [_NO_BENDS] * len(channels)
+        if (resets := self._controls[self._number == RESET]).size:  # a bend that 121 undoes on its own tick never was
+            reset = self.places(resets)
+            undo = last_of(reset.channel, reset.tick, self.channel[turns], self.tick[turns])
+            undone = (undo >= 0) & (reset.tick[undo] == self.tick[turns]) & (reset.row[undo] > turns)
+            turns = turns[~undone]
+        at, turns = (self.in_order(rows, channels) for rows in (self._controls, turns))
+        controls, bends = np.zeros(len(at), CONTROL), np.zeros(len(turns), BEND)
+        events = self.rows[at]
+        controls["tick"], controls["number"], controls["value"] = events["tick"], events["data1"], events["data2"]
+        events = self.rows[turns]
+        bends["tick"] = events["tick"]
+        bends["value"] = 128 * events["data2"].astype(np.int16) + events["data1"] - 8192
+        of_controls, of_bends = self.channel[at], self.channel[turns]
+        if len(self._reset_tick):
+            controls, of_controls = self._with_defaults(controls, of_controls, bends, of_bends)
+        return _by_channel(controls, of_controls, channels), _by_channel(bends, of_bends, channels)
+
+    def in_order(self, rows: np.ndarray, channels: np.ndarray) -> np.ndarray:
+        """Those of `rows` (which ascend) that are of `channels`, by channel and time."""
+        if not len(rows):
+            return rows
+        wanted = np.zeros(16 * self.ports, bool)
+        wanted[channels] = True
+        rows = rows[wanted[self.channel[rows]]]
+        channel = narrow(self.channel[rows])
+        order = np.argsort(channel, kind="stable")
+        channel, tick = channel[order], self.tick[rows][order]
+        if ((tick[1:] < tick[:-1]) & (channel[1:] == channel[:-1])).any():
+            order = order[np.lexsort((tick, channel))]
+        return rows[order]
+
+    def _with_defaults(
+        self, controls: np.ndarray, of_controls: np.ndarray, bends: np.ndarray, of_bends: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The controllers, and their channels, with what system resets bring back where anything was set before."""
+        channel = np.concatenate([of_controls, of_bends]).astype(np.int64)
+        tick = np.concatenate([controls["tick"], bends["tick"]])
+        _, until = _passed(self._reset_port, self._reset_tick, channel >> 4, tick)
+        asked = np.unique(np.stack([channel, until])[:, until < NEVER], axis=1)
+        more = np.zeros((asked.shape[1], len(_DEFAULTS)), CONTROL)
+        more["tick"] = asked[1][:, None]
+        more["number"], more["value"] = np.array(_DEFAULTS).T
+        of_all = np.concatenate([np.repeat(asked[0], len(_DEFAULTS)), of_controls])
+        both = np.concatenate([more.ravel(), controls])
+        order = np.lexsort((both["tick"], of_all))
+        return both[order], of_all[order]
+
+
+def _before_own(events: Places, places: Places, found: np.ndarray) -> np.ndarray:
+    """Of what was `found` on the channel of each place, on its tick and in its own track, the event before all those of
+    that track and tick, or -1."""
+    order = np.lexsort((events.tick, events.channel))
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    own = [count_of(events.home, events.tick, places.home, places.tick - k) for k in (0, 1)]
+    before = number[found] - (own[0] - own[1])
+    earlier = order[np.maximum(before, 0)]
+    return np.where((before >= 0) & (events.channel[earlier] == places.channel), earlier, -1)
+
+
+def _by_channel(rows: np.ndarray, of_rows: np.ndarray, channels: np.ndarray) -> list[np.ndarray]:
+    return np.split(rows, np.searchsorted(of_rows, channels[1:])) if len(channels) > 1 else [rows]
+
+
+def _passed(group: np.ndarray, tick: np.ndarray, places: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(how many events of each place's group come up to its tick, the tick of the next one or NEVER)."""
+    order = np.lexsort((tick, group))
+    group, tick = group[order], tick[order]
+    begin, end = np.searchsorted(group, places), np.searchsorted(group, places, side="right")
+    count = count_of(group, tick, places, at)
+    following = np.where(begin + count < end, begin + count, len(tick))
+    return count, np.append(tick, NEVER)[following]

@@ -1,0 +1,207 @@
+"""Where new notes join a file: which channel each part plays on, and what its channel needs there to be heard rightly.
+
+Conventions
+-----------
+What is in force at the cut is told by `channels`, over all tracks. Pedals that are down are lifted, on any channel. On
+the channels of new notes the wheel is centred; a level that was faded to nothing comes back to where it mostly was; and
+the program of the part is said where another is in force. All this stands on the cut, before the new notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from musicgen.io.channels import DRUM_CHANNEL, Channels, Places
+from musicgen.io.controllers import BANK, EXPRESSION, PEDALS, VOLUME, changes, wheel
+from musicgen.io.homes import DEVICE_NAME, PORT
+from musicgen.io.smf import META, SYSEX, MidiFile
+from musicgen.piece import CONTROL
+
+__all__ = ["NewPart", "Row", "Seam", "Seat"]
+
+NEARLY_SILENT = 0.16  # of the level that is usual: below this new notes would be swallowed
+FAINT = 16  # a volume or expression below this is no level to come back to
+MELODIC_BANK, DRUM_BANK = 121, 120  # of General MIDI 2
+
+Row = tuple[int, int, int, bytes | None]  # status, both data bytes, payload
+
+
+@dataclass(frozen=True)
+class NewPart:
+    """New notes (NOTE, ticks of the file) for a track and channel of the file, and controllers that go with them.
+
+    `track` None asks for a new track with `name`; in a format 0 file the notes go into its one track. `controls` are
+    those of the channel from the cut on; parts that share a channel all carry them.
+    """
+
+    notes: np.ndarray
+    program: int
+    is_drum: bool
+    track: int | None = None
+    channel: int | None = None
+    name: str = ""
+    controls: np.ndarray = field(default_factory=lambda: np.empty(0, CONTROL))
+
+
+@dataclass(frozen=True)
+class Seat:
+    """Where a new part goes: `track` of the file, or None for a new one; `channel` 0..15; what is said before it."""
+
+    track: int | None
+    channel: int
+    port: int = 0
+    before: tuple[Row, ...] = ()
+
+
+class Seam:
+    """The cut of a file at tick `cut`, of which `kept` is what stays."""
+
+    def __init__(self, kept: MidiFile, *, cut: int) -> None:
+        self.cut, self.file = cut, kept
+        self.channels = Channels(kept)
+        c = self.channels
+        moved = (c.kind == 0xB0) | (c.kind == 0xE0)
+        self._moved = np.flatnonzero(moved)
+        playing = np.unique(c.channel[moved])
+        controls, bends = c.settings(playing)
+        self.controls = dict(zip(playing.tolist(), controls, strict=True))
+        self._bends = dict(zip(playing.tolist(), bends, strict=True))
+        self._used = set(np.unique(c.channel[c.kind < 0xF0]).tolist())
+        self._taken: set[int] = set()
+
+    # ---- who sits where --------------------------------------------------------------------------
+
+    def seats(self, parts: Sequence[NewPart]) -> list[Seat]:
+        """A seat for each part. Where its channel has become another's, which plays on, it moves to a free one."""
+        wanted = [self._own_seat(part) for part in parts]
+        sounds = [(part.program, part.is_drum) for part in parts]
+        owners: dict[tuple[int, int], tuple[int, bool]] = {}
+        for seat, mine in zip(wanted, sounds, strict=True):
+            if seat is not None and self._in_force(seat) == mine:
+                owners[seat.port, seat.channel] = mine
+        alone = not self.file.format and len(self.file.tracks) == 1
+        seats = []
+        for part, seat, mine in zip(parts, wanted, sounds, strict=True):
+            if seat is None:
+                seats.append(self._free_seat(part, 0 if alone else None, self.new_port))
+                continue
+            now = self._in_force(seat)
+            if now == mine:
+                seats.append(seat)
+            elif owners.setdefault((seat.port, seat.channel), mine) == mine or not self._has_free(part, seat.port):
+                seats.append(replace(seat, before=self._instrument(part, seat.channel, now)))
+            else:
+                seats.append(self._free_seat(part, seat.track, seat.port))
+        return seats
+
+    def _own_seat(self, part: NewPart) -> Seat | None:
+        if part.channel is None or part.track is None:
+            return None
+        return Seat(part.track, part.channel, self.channels.port_of(part.track))
+
+    def _at_cut(self, track: int | None, channels: list[int]) -> Places:
+        """The end of a track, or of no one, on each of some channels."""
+        c = self.channels
+        rows = np.flatnonzero(c.track == (-1 if track is None else track))
+        lane = int(c.lane[rows[-1]]) if len(rows) else -1
+        channel = np.array(channels)
+        row = np.full(len(channels), len(c.rows))
+        return Places(16 * lane + channel % 16, channel, np.full(len(channels), self.cut), row)
+
+    def _in_force(self, seat: Seat) -> tuple[int, bool]:
+        """(program, whether drums) of a seat's channel as its track has it."""
+        place = self._at_cut(seat.track, [16 * seat.port + seat.channel])
+        return int(self.channels.programs(place)[0]), bool(self.channels.drums(place)[0])
+
+    def _drums_here(self, port: int) -> list[bool]:
+        return self.channels.drums(self._at_cut(None, [16 * port + channel for channel in range(16)])).tolist()
+
+    @property
+    def new_port(self) -> int:
+        """The port of new tracks: that of the first track on which anything plays."""
+        played = self.channels.lane[self.channels.is_on]
+        return int(self.channels.lane_port[played[0]]) if len(played) else 0
+
+    def port_metas(self) -> list[Row]:
+        """What a new track says first to be on that port."""
+        c, wanted = self.channels, self.new_port
+        said: dict[int, bytes] = {}
+        if wanted:
+            track = int(c.lane_track[np.flatnonzero(c.lane_port == wanted)[0]])
+            said = {kind: payload for _, on, _, kind, payload in c.metas(DEVICE_NAME, PORT) if on == track}
+        return [(META, kind, 0, payload) for kind, payload in said.items()]
+
+    def _free(self, port: int) -> list[int]:
+        """Channels 0..15 of a port that nothing uses, channel 10 left out, nor those that are drums."""
+        taken, drums = self._used | self._taken, self._drums_here(port)
+        return [c for c in range(16) if 16 * port + c not in taken and c != DRUM_CHANNEL and not drums[c]]
+
+    def _has_free(self, part: NewPart, port: int) -> bool:
+        return bool(self._free(port)) or (part.is_drum and any(self._drums_here(port)))
+
+    def _free_seat(self, part: NewPart, track: int | None, port: int) -> Seat:
+        """A channel that is free; for drums one that is drums. Where all are taken, the last is shared."""
+        drums, free = self._drums_here(port), self._free(port)
+        if part.is_drum and any(drums):
+            return Seat(track, DRUM_CHANNEL if drums[DRUM_CHANNEL] else drums.index(True), port)
+        channel = free[0] if free else 15
+        self._taken.add(16 * port + channel)
+        return Seat(track, channel, port, self._instrument(part, channel, (-1, drums[channel])))
+
+    @staticmethod
+    def _instrument(part: NewPart, channel: int, now: tuple[int, bool]) -> tuple[Row, ...]:
+        """What makes a channel the part's, on which `now` (program, whether drums) is in force."""
+        rows: list[Row] = []
+        if part.is_drum != now[1]:
+            # Roland's message, and the bank of General MIDI 2 for those that don't know it.
+            block = 0 if channel == DRUM_CHANNEL else channel + (channel < DRUM_CHANNEL)
+            body = bytes([0x40, 0x10 | block, 0x15, int(part.is_drum)])
+            rows.append((SYSEX, 0, 0, b"\x41\x10\x42\x12" + body + bytes([-sum(body) % 128, 0xF7])))
+            rows.append((0xB0 | channel, BANK, DRUM_BANK if part.is_drum else MELODIC_BANK, None))
+        if part.program != now[0] or rows:
+            rows.append((0xC0 | channel, part.program, 0, None))
+        return tuple(rows)
+
+    # ---- what is restored ------------------------------------------------------------------------
+
+    def lifts(self) -> dict[int, list[Row]]:
+        """By channel (16 * port + channel), what lifts the pedals that are down."""
+        found: dict[int, list[Row]] = {}
+        for channel, controls in self.controls.items():
+            for pedal in PEDALS:
+                values = changes(controls, pedal)[1]
+                if len(values) and values[-1] >= 64:
+                    found.setdefault(channel, []).append((0xB0 | channel % 16, pedal, 0, None))
+        return found
+
+    def restored(self, channel: int) -> list[Row]:
+        """What makes new notes on a channel (16 * port + channel) be heard, and in tune."""
+        if channel not in self.controls:
+            return []
+        rows: list[Row] = []
+        controls, low = self.controls[channel], channel % 16
+        levels = []
+        for number, default in ((VOLUME, 100), (EXPRESSION, 127)):
+            values = changes(controls, number)[1]
+            heard = values[values >= FAINT]
+            typical = int(np.median(heard)) if len(heard) else default
+            levels.append((number, int(values[-1]) if len(values) else default, typical))
+        if levels[0][1] * levels[1][1] < NEARLY_SILENT * levels[0][2] * levels[1][2]:
+            rows += [(0xB0 | low, number, typical, None) for number, now, typical in levels if now < typical]
+        turned = wheel(controls, self._bends[channel])[1]
+        if len(turned) and turned[-1]:
+            rows.append((0xE0 | low, 0, 64, None))
+        return rows
+
+    def last_track(self, channel: int, *, on_the_cut: bool = False) -> int | None:
+        """The track in which the channel's controllers and bends last moved, on the cut itself if that is asked."""
+        c = self.channels
+        rows = self._moved[c.channel[self._moved] == channel]
+        if on_the_cut:
+            rows = rows[c.tick[rows] == self.cut]
+        if not len(rows):
+            return None
+        return int(c.track[rows[np.lexsort((rows, c.tick[rows]))[-1]]])

@@ -1,0 +1,143 @@
+"""From when to when each note of a file sounds.
+
+Conventions
+-----------
+A note-on is ended by the first note-off of its pitch in its own track and channel that no earlier one has taken, and
+at the latest where its channel is silenced.
+A pitch of which a note is never switched off sounds one note at a time from where it last was silent: a note ends with
+the next note-on, or the next note-off, also one that another track of the channel has left. If nothing follows it ends
+with the rest of the music, or with its track where that is earlier; of notes that hang behind all others, the rest goes
+on for four quarters after the last one.
+A note without length gets one tick.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicgen.io.channels import NEVER, Channels
+from musicgen.io.pairing import one_at_a_time, pair_notes
+
+__all__ = ["Sounding", "sounding"]
+
+LONGEST_LAST = 4  # quarters
+
+
+@dataclass(frozen=True)
+class Sounding:
+    """The notes in file order: the row of each note-on, the row of what switches it off (-1: nothing does), the tick
+    at which it ends, and whether nothing at all ends it but the end of the music."""
+
+    on: np.ndarray
+    off: np.ndarray
+    end: np.ndarray
+    hangs: np.ndarray
+    warnings: tuple[str, ...] = ()
+
+
+def sounding(channels: Channels, *, ticks_per_quarter: int) -> Sounding:
+    """The notes of a file, with warnings about those that hang or have no length."""
+    on = np.flatnonzero(channels.is_on)
+    if not len(on):
+        return Sounding(on, on, channels.tick[on], np.zeros(0, bool))
+    # Homes that play are numbered afresh, so that keys stay small and sort fast.
+    plays = np.bincount(channels.home[on], minlength=int(channels.home.max()) + 1) > 0
+    at = np.flatnonzero(channels.is_on | (channels.kind == 0x80) | (channels.kind == 0x90))
+    pitch = channels.rows["data1"][at]
+    key = 128 * np.where(plays, np.cumsum(plays) - 1, plays.sum())[channels.home[at]] + pitch
+    silenced = channels.silenced(at)
+    if silenced is not None:
+        key = key * (int(silenced[0].max()) + 1) + silenced[0]
+    is_on = channels.is_on[at]
+    pair = pair_notes(key, is_on)
+    warnings = []
+    if (pair < 0).any():
+        broken = _Hanging(channels, at, is_on, key, silenced)
+        off, end, hangs, struck = broken.resolve(pair, LONGEST_LAST * ticks_per_quarter)
+        if struck or hangs.any():
+            warnings.append(
+                "hanging_notes: notes that are never switched off end where their pitch sounds again, or with the music"
+            )
+    else:
+        off, hangs = at[pair], np.zeros(len(on), bool)
+        end = channels.tick[off]
+    start = channels.tick[on]
+    if (end <= start).any():
+        warnings.append("zero_length: notes without length were given one tick")
+        end = np.maximum(end, start + 1)
+    return Sounding(on, off, end, hangs, tuple(warnings))
+
+
+class _Hanging:
+    """Note events of a file in which note-offs are missing: their rows, whether they are ons, and their keys."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        at: np.ndarray,
+        is_on: np.ndarray,
+        key: np.ndarray,
+        silenced: tuple[np.ndarray, np.ndarray] | None,
+    ) -> None:
+        self.channels, self.at, self.is_on, self.key = channels, at, is_on, key
+        self.tick = channels.tick[at]
+        self.count: np.ndarray = np.zeros(len(at), np.int64) if silenced is None else silenced[0]
+        self.until: np.ndarray | None = None if silenced is None else silenced[1]
+        self.notes = np.flatnonzero(is_on)
+
+    def resolve(self, pair: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
+        """(rows of the offs or -1, ticks of the ends, which notes hang, whether a note ends where its pitch is struck
+        again), given the pairs within tracks."""
+        pair, end, struck = self._one_at_a_time(pair)
+        if self.until is not None:
+            end = np.minimum(end, self.until[self.notes])
+        hangs = end == NEVER
+        open_ = self.at[self.notes[hangs]]
+        if len(open_):
+            tick = self.channels.tick
+            rest, last = int(end[~hangs].max(initial=0)), int(tick[open_].max())
+            last_rows = np.cumsum([len(track.rows) for track in self.channels.midi.tracks]) - 1
+            of_track = tick[last_rows[self.channels.track[open_]]]
+            end[hangs] = np.minimum(of_track, rest if last < rest else last + longest)
+        return np.where(pair >= 0, self.at[pair], -1), end, hangs, struck
+
+    def _one_at_a_time(self, pair: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
+        """(pairs, ends or NEVER, whether notes end by being struck again), with keys that hang sounding one note at a
+        time, and with what note-offs other tracks of the channel have left."""
+        pair, end, struck = pair.copy(), np.where(pair >= 0, self.tick[pair], NEVER), False
+        free = ~self.is_on
+        free[pair[pair >= 0]] = False
+        keys = np.unique(self.key[self.notes[pair < 0]])
+        number = np.cumsum(self.is_on) - 1  # of a note-on among the notes
+        own = _groups(self.key, np.flatnonzero(np.isin(self.key, keys)))
+        shared = self._shared()
+        left = _groups(shared, np.flatnonzero(free)) if free.any() else {}
+        for key, places in own.items():
+            others = left.get(int(shared[places[0]]), places[:0])
+            others = others[self.key[others] != key]
+            if len(others):
+                places = np.concatenate([others, places])  # stable: on one tick those of other tracks come first
+                places = places[np.argsort(self.tick[places], kind="stable")]
+            ticks, is_on = self.tick[places].tolist(), self.is_on[places].tolist()
+            for place, ender in one_at_a_time(ticks, is_on).items():
+                note = number[places[place]]
+                if ender < 0 or ticks[ender] >= end[note]:
+                    continue
+                struck = struck or is_on[ender]
+                pair[note] = -1 if is_on[ender] else places[ender]
+                end[note] = ticks[ender]
+        return pair, end, struck
+
+    def _shared(self) -> np.ndarray:
+        """As `key`, but of the channel on all tracks."""
+        place = self.channels.channel[self.at].astype(np.int64) * 128 + self.channels.rows["data1"][self.at]
+        return place * (int(self.count.max()) + 1) + self.count
+
+
+def _groups(key: np.ndarray, places: np.ndarray) -> dict[int, np.ndarray]:
+    """The places of each key, in their order."""
+    places = places[np.argsort(key[places], kind="stable")]
+    keys, first = np.unique(key[places], return_index=True)
+    return dict(zip(keys.tolist(), np.split(places, first[1:]), strict=True))
