@@ -33,6 +33,7 @@ def run(monkeypatch, capsys) -> Iterator[Run]:
         path = ROOT / "pipelines" / script
         command = [str(path), *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", command)
+        monkeypatch.syspath_prepend(str(path.parent))  # where a script finds its neighbours
         capsys.readouterr()
         code = None
         try:
