@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from musicgen.chords import chord_of, transposed_symbol
-from musicgen.errors import MusicgenError
+from musicgen.errors import MusicgenError, ResourceError
 
 __all__ = ["BEND", "CHORD", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Track", "notes_array"]
 
@@ -31,6 +31,7 @@ KEY = np.dtype([("tick", "<i8"), ("fifths", "i1"), ("minor", "?")])  # fifths: -
 CHORD = np.dtype([("tick", "<i8"), ("root", "i1"), ("bass", "i1"), ("pitches", "<u2"), ("symbol", "<U24")])
 
 DEFAULT_TEMPO = 500_000  # 120 quarters a minute, the default of the MIDI file specification
+MOST_BARS = 2**19  # three hours of forty-eight bars a second
 MIN_MICROSECONDS, MAX_MICROSECONDS = 60_000, 15_000_000  # 1000 and 4 quarters a minute
 
 
@@ -139,8 +140,8 @@ class Piece:
     def to_seconds(self, ticks: Any) -> Any:
         """Ticks (a number or an array) to seconds since tick 0, through the tempo map."""
         starts, us = self._tempo_segments()
-        spans = np.diff(starts) * us[:-1]
-        at_start = np.concatenate([[0.0], np.cumsum(spans.astype(np.float64))])
+        spans = np.diff(starts).astype(np.float64) * us[:-1]  # of far ticks the product is beyond an int64
+        at_start = np.concatenate([[0.0], np.cumsum(spans)])
         ticks = np.asarray(ticks, dtype=np.int64)
         i = np.clip(np.searchsorted(starts, ticks, side="right") - 1, 0, None)
         return (at_start[i] + (ticks - starts[i]) * us[i].astype(np.float64)) / (1e6 * self.ticks_per_quarter)
@@ -165,24 +166,25 @@ class Piece:
         """Where bars begin: (start of bar b in ticks as float64, its meter's row in `meter_segments`).
 
         Covers tick 0 up to and with the bar that holds `until` (default: the end of the last note); at least
-        one bar. Starts are exact multiples of a 64th note, so they need not be whole ticks.
+        one bar. Starts are exact multiples of a 64th note, so they need not be whole ticks. Raises ResourceError for
+        more than MOST_BARS.
         """
         until = self.end if until is None else until
         ticks, nums, dens = self.meter_segments()
-        if len(ticks) == 1 and not ticks[0]:
-            length = 4 * self.ticks_per_quarter * int(nums[0]) / int(dens[0])
-            count = max(1, int(np.ceil((until + 1) / length - 1e-9)))
-            return np.arange(count) * length, np.zeros(count, np.int64)
-        starts, rows = [], []
-        for i in range(len(ticks)):
-            if ticks[i] > until and i > 0:
-                break
-            stop = min(int(ticks[i + 1]), until + 1) if i + 1 < len(ticks) else until + 1
-            length = 4 * self.ticks_per_quarter * int(nums[i]) / int(dens[i])
-            count = max(1, int(np.ceil((stop - ticks[i]) / length - 1e-9)))
-            starts.append(ticks[i] + np.arange(count) * length)
-            rows.append(np.full(count, i))
-        return np.concatenate(starts), np.concatenate(rows)
+        segments = max(1, int(np.searchsorted(ticks, until, side="right")))
+        begin = ticks[:segments]
+        length = 4.0 * self.ticks_per_quarter * nums[:segments] / dens[:segments]
+        stop = np.append(begin[1:], until + 1)
+        count = np.maximum(1, np.ceil((stop - begin) / length - 1e-9))
+        if count.sum() > MOST_BARS:  # before there is room taken for them
+            what = f"the piece has {count.sum():,.0f} bars, and more than {MOST_BARS:,} are no music"
+            raise ResourceError(what, hint="cut the silence out, or write a longer meter")
+        count = count.astype(np.int64)
+        if segments == 1:  # the usual piece; a corpus has many short ones
+            return begin[0] + np.arange(count[0]) * length[0], np.zeros(count[0], np.int64)
+        rows = np.repeat(np.arange(segments), count)
+        number = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)  # within its segment
+        return begin[rows] + number * length[rows], rows
 
     def meter_segments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(ticks, numerators, denominators) of the meter map, with 4/4 at tick 0 where the map is silent."""

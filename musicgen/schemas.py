@@ -127,7 +127,7 @@ def check(
     from pydantic import ValidationError
 
     if not isinstance(table, Mapping):
-        raise error(f"{prefix.strip() or 'the whole'} is {_shown(table)}, not a table", where=where, hint=hint)
+        raise error(f"{prefix.strip()} is {_shown(table)}, not a table".strip(), where=where, hint=hint)
     if closed:
         names = [field.name for field in fields(shape)]
         for key in table:

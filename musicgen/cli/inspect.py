@@ -121,9 +121,9 @@ def _facts(path: str, limits: Any) -> dict[str, Any]:
         "end_tick": piece.end,
         "bars": len(starts) if piece.end else 0,
         "seconds": round(piece.seconds, 3),
-        "tempos": [[int(t["tick"]), round(60e6 / int(t["microseconds"]), 3)] for t in piece.tempos],
-        "meters": [[int(m["tick"]), f"{m['numerator']}/{m['denominator']}"] for m in piece.meters],
-        "keys": [[int(k["tick"]), int(k["fifths"]), "minor" if k["minor"] else "major"] for k in piece.keys],
+        "tempos": [[tick, round(60e6 / microseconds, 3)] for tick, microseconds in piece.tempos.tolist()],
+        "meters": [[tick, f"{numerator}/{denominator}"] for tick, numerator, denominator in piece.meters.tolist()],
+        "keys": [[tick, fifths, "minor" if minor else "major"] for tick, fifths, minor in piece.keys.tolist()],
         "chords": [[int(c["tick"]), str(c["symbol"])] for c in piece.chords],
         "warnings": list(piece.warnings),
     }

@@ -70,14 +70,16 @@ def open_tokens(path: Path, *, count: int) -> np.ndarray:
     the file holds just that."""
     try:
         info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode):
-            raise UnreadableError("is not a regular file", where=path, hint=HINT)
-        # Not np.load: that opens archives, too. numpy can't map an empty array, and a corpus always has tokens.
-        tokens: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UnreadableError("is missing", where=path, hint=HINT) from None
-    # What a header can't be read as is told in many ways; Python's parser, for one, runs out of depth.
-    except (OSError, ValueError, TypeError, EOFError, OverflowError, MemoryError, RecursionError, SyntaxError) as error:
+    except OSError as error:
+        raise UnreadableError(f"can't be read ({error.strerror})", where=path, hint=HINT) from None
+    if not stat.S_ISREG(info.st_mode):
+        raise UnreadableError("is not a regular file", where=path, hint=HINT)
+    try:
+        # Not np.load: that opens archives, too. numpy can't map an empty array, and a corpus always has tokens.
+        tokens: np.ndarray = np.lib.format.open_memmap(path, mode="r")
+    except Exception as error:  # the header is an expression of Python, whose parser gives up in many ways
         what = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UnreadableError(f"is damaged ({what})", where=path, hint=HINT) from None
     if tokens.dtype != np.dtype("<u2") or tokens.ndim not in (1, 2) or not tokens.flags.c_contiguous:

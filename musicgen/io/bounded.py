@@ -20,6 +20,7 @@ __all__ = ["DEEPEST", "read_json", "read_small", "read_toml"]
 KILOBYTE, MEGABYTE = 1000, 1_000_000
 DEEPEST = 32  # tables in tables; what musicgen writes has five
 BYTES_A_VALUE = 8  # of text, at the least and on average: a value takes ten times as much when it is parsed
+MOST_DOTS = 500  # of a line of TOML: a path has some
 COPY = "copy the folder again"
 
 
@@ -71,6 +72,8 @@ def parse_json(data: bytes, *, where: object, hint: str = COPY) -> Any:
 def read_toml(path: str | os.PathLike[str], *, most: int = 64 * KILOBYTE) -> dict[str, Any]:
     """The tables of a TOML file of at most `most` bytes."""
     data, hint = read_small(path, most=most, hint="check the path"), "mend the line it names"
+    if max(line.count(b".") for line in data.split(b"\n")) > MOST_DOTS:  # a.b.c: the parser takes their square
+        raise _too_deep(path, hint)
     try:
         value = tomllib.loads(data.decode("utf-8"))
     except RecursionError:

@@ -15,12 +15,14 @@ bent smoothly below full scale.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.piece import Piece
+from musicgen.render.limits import check_hours, check_voices, without_copies
 from musicgen.render.schedule import CHOKE_S, Schedule, schedule
 from musicgen.render.soundfont import SoundFont, find_soundfont
 
@@ -47,13 +49,15 @@ def synthesize(
     """The sound of `piece` as blocks of float32 (n, 2), about `block_s` seconds each.
 
     `engine` is "numpy", "fluidsynth" (needs pyfluidsynth and its library) or "auto": FluidSynth where it works.
-    Memory is bounded whatever the length. Raises UsageError for an unusable rate or engine and UnreadableError
-    for a SoundFont that can't be found or read, both at the call rather than at the first block.
+    Memory is bounded whatever the length. Raises UsageError for an unusable rate or engine, UnreadableError for a
+    SoundFont that can't be found or read, and ResourceError beyond `limits`, all at the call rather than at the first
+    block.
     """
     if engine not in ENGINES:
         raise UsageError(f"unknown engine {engine!r}", hint=f"use one of {', '.join(ENGINES)}")
     if not isinstance(rate, int) or not RATES[0] <= rate <= RATES[1]:
         raise UsageError(f"a rate of {rate} Hz can't be rendered", hint=f"use {RATES[0]} to {RATES[1]}, such as 44100")
+    check_hours(piece)
     path = find_soundfont(soundfont)
     font = SoundFont(path)
     if piece.n_notes == 0:
@@ -71,7 +75,10 @@ def synthesize(
                 if fluid.works()
                 else "install pyfluidsynth and libfluidsynth, or leave --engine out to use the built-in player",
             )
-    player = _Player(schedule(piece, font, rate=rate))
+    plan = schedule(piece, font, rate=rate)
+    plan = replace(plan, voices=without_copies(plan.voices))
+    check_voices(plan.voices, rate=rate)
+    player = _Player(plan)
     # Sounds that end by themselves are left alone: the last note may be a short one, struck at the very end.
     fade = int(FADE_S * rate) if player.plan.cut else 0
     return _finished(player.blocks(max(int(block_s * rate), 1)), player.frames, fade=fade)

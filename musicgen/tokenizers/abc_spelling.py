@@ -28,34 +28,40 @@ BARS_A_LINE = 4
 
 def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     """The tune's text. It ends in mid-bar where tick `until` or, without one, nothing says that the bar is full."""
-    line = _line(piece)
-    stop = max(int(line[:, 1].max(initial=0)), _grid(piece, until or 0))
-    numerator, denominator = piece.meter_at(0)
     starts, _ = piece.bar_starts(max(piece.end, until or 0))
-    edges = sorted({_grid(piece, round(s)) for s in starts.tolist()} | {0})
+    line = _line(piece)
+    stop = max(int(line[:, 1].max(initial=0)), int(_grid(piece, np.array(until or 0))))
+    numerator, denominator = piece.meter_at(0)
     fifths, minor = _key(piece)
     meter = meter_value(numerator, denominator) or "4/4"
     head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{MINOR[fifths] + ' Minor' if minor else MAJOR[fifths] + ' Major'}\n"
-    out, at, bars, waiting = [head], 0, 0, set(edges[1:])
-    pieces = [(int(a), int(b), int(p)) for a, b, p in line] + [(stop, stop, -1)]
-    lines = np.array([*edges, 2**40])
-    held: dict[str, int] = {}  # letters that an accidental of this bar has altered
-    for begin, end, pitch in pieces:
-        for start, finish, is_rest in ((at, begin, True), (begin, end, False)):
-            while start < finish:
-                upto = min(finish, int(lines[np.searchsorted(lines, start, side="right")]))
-                name = "z" if is_rest else _note(pitch, fifths, held)
-                out.append(name + _length(upto - start) + ("-" if upto < finish and not is_rest else ""))
-                start = upto
-                if start in waiting:
-                    waiting.discard(start)
-                    held.clear()
-                    bars += 1
-                    out.append("|" if bars % BARS_A_LINE else "|\n")
-            at = max(at, finish)
-    if until is None and not out[-1].endswith(("|", "|\n", head)):
+    # Time is cut wherever a note begins or ends and at every bar line; each stretch is one note or one rest.
+    edges = _grid(piece, np.rint(starts).astype(np.int64))
+    cuts = np.unique(np.concatenate([[0, stop], line[:, 0], line[:, 1], edges]))
+    cuts = cuts[cuts <= stop]
+    begin, end = cuts[:-1], cuts[1:]
+    note = np.searchsorted(line[:, 0], begin, side="right") - 1
+    inside = note >= 0
+    inside[inside] = begin[inside] < line[note[inside], 1]
+    pitch, tied = np.full(len(begin), -1), np.zeros(len(begin), bool)
+    pitch[inside] = line[note[inside], 2]
+    tied[inside] = end[inside] < line[note[inside], 1]
+    letter, shift, texts = _names(fifths)
+    signed = np.zeros(len(begin), bool)
+    signed[inside] = _signed(np.searchsorted(edges, begin[inside], side="right"), pitch[inside], letter, shift, fifths)
+    kinds, which = np.unique(((end - begin) << 8 | pitch + 1) << 2 | tied << 1 | signed, return_inverse=True)
+    words = []
+    for kind in kinds.tolist():
+        pitch_of, length, is_tied, has_sign = (kind >> 2 & 255) - 1, kind >> 10, kind & 2, kind & 1
+        sign = {0: "=", 1: "^", -1: "_"}[int(shift[pitch_of])] if has_sign else ""
+        name = "z" if pitch_of < 0 else sign + texts[pitch_of]
+        words.append(name + _length(length) + ("-" if is_tied else ""))
+    is_bar = np.isin(end, edges)
+    signs = np.where(is_bar, np.where(np.cumsum(is_bar) % BARS_A_LINE == 0, 2, 1), 0)
+    out = [words[w] + ("", "|", "|\n")[sign] for w, sign in zip(which.tolist(), signs.tolist(), strict=True)]
+    if until is None and out and not is_bar[-1]:
         out.append("|")
-    return "".join(out)
+    return head + "".join(out)
 
 
 def losses(piece: Piece) -> list[str]:
@@ -76,8 +82,8 @@ def losses(piece: Piece) -> list[str]:
     return lines
 
 
-def _grid(piece: Piece, ticks: int) -> int:
-    return int(np.floor(ticks * PER_QUARTER / piece.ticks_per_quarter + 0.5))
+def _grid(piece: Piece, ticks: np.ndarray) -> np.ndarray:
+    return np.floor(ticks * PER_QUARTER / piece.ticks_per_quarter + 0.5).astype(np.int64)
 
 
 def _line(piece: Piece) -> np.ndarray:
@@ -115,24 +121,42 @@ def _key(piece: Piece) -> tuple[int, bool]:
     return (int(keys["fifths"][0]), bool(keys["minor"][0])) if len(keys) and keys["tick"][0] == 0 else (0, False)
 
 
-def _note(pitch: int, fifths: int, held: dict[str, int]) -> str:
-    """A pitch in a key: as the key has it, else natural, else a sharp (a flat in flat keys).
+def _names(fifths: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Of each pitch 0..127 the letter's number, by how much it is altered, and the letter in its octave.
 
-    Letters in `held` are altered so for the rest of the bar; the note is added to it where it needs a sign.
+    A pitch is as the key has it, else natural, else a sharp (a flat in flat keys).
     """
-    altered = dict.fromkeys(SHARPS[:fifths], 1) if fifths > 0 else dict.fromkeys(FLATS[: max(0, -fifths)], -1)
-    for alter in (None, 0, 1, -1) if fifths >= 0 else (None, 0, -1, 1):
-        for name, step in NATURAL.items():
-            shift = altered.get(name, 0) if alter is None else alter
-            if (step + shift) % 12 != pitch % 12:
-                continue
-            octave = (pitch - shift - step) // 12 - 1
-            sign = ""
-            if held.get(name, altered.get(name, 0)) != shift:
-                sign, held[name] = {0: "=", 1: "^", -1: "_"}[shift], shift
-            letter = name + "," * (4 - octave) if octave <= 4 else name.lower() + "'" * (octave - 5)
-            return sign + letter
-    return "z"
+    altered = _altered(fifths)
+    letter, shift, texts = np.zeros(128, np.int64), np.zeros(128, np.int64), []
+    for pitch in range(128):
+        options = [
+            (number, name, altered[number] if alter is None else alter)
+            for alter in ((None, 0, 1, -1) if fifths >= 0 else (None, 0, -1, 1))
+            for number, name in enumerate(NATURAL)
+        ]
+        number, name, by = next(o for o in options if (NATURAL[o[1]] + o[2] - pitch) % 12 == 0)
+        octave = (pitch - by - NATURAL[name]) // 12 - 1
+        letter[pitch], shift[pitch] = number, by
+        texts.append(name + "," * (4 - octave) if octave <= 4 else name.lower() + "'" * (octave - 5))
+    return letter, shift, texts
+
+
+def _altered(fifths: int) -> list[int]:
+    """By how much the key alters each letter, in the order of NATURAL."""
+    flats, sharps = FLATS[: max(0, -fifths)], SHARPS[: max(0, fifths)]
+    return [(name in sharps) - (name in flats) for name in NATURAL]
+
+
+def _signed(bar: np.ndarray, pitch: np.ndarray, letter: np.ndarray, shift: np.ndarray, fifths: int) -> np.ndarray:
+    """Which notes, each with the number of its bar, need a sign: an accidental holds for its letter to the bar line."""
+    key = bar * len(NATURAL) + letter[pitch]
+    order = np.argsort(key, kind="stable")
+    by = shift[pitch[order]]
+    fresh = np.append(True, key[order][1:] != key[order][:-1])[: len(order)]
+    before = np.where(fresh, np.array(_altered(fifths))[letter[pitch[order]]], np.append(0, by[:-1])[: len(order)])
+    result = np.zeros(len(order), bool)
+    result[order] = by != before
+    return result
 
 
 def _length(steps: int) -> str:

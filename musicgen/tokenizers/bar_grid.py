@@ -28,13 +28,11 @@ class BarGrid:
         numerator, denominator = numerators[rows], denominators[rows]
         nominal = numerator * (64 // denominator)  # in 64ths
         real = np.append(np.diff(self.starts), nominal[-1] * sixty_fourth)
-        short = real != nominal * sixty_fourth
-        self.moved = 0
-        for b in np.flatnonzero(short).tolist():  # a meter change in mid-bar; few
-            sixty_fourths = max(1, round(int(real[b]) / sixty_fourth))
-            self.moved += sixty_fourths * sixty_fourth != real[b]
-            d = next((d for d in DENOMINATORS if sixty_fourths * d % 64 == 0), 64)
-            numerator[b], denominator[b] = min(64, sixty_fourths * d // 64), d
+        short = np.flatnonzero(real != nominal * sixty_fourth)  # a meter change in mid-bar
+        sixty_fourths = np.maximum(1, np.rint(real[short] / sixty_fourth).astype(np.int64))
+        self.moved = int((sixty_fourths * sixty_fourth != real[short]).sum())
+        d = 64 // np.gcd(sixty_fourths, 64)  # the shortest name of so many 64ths
+        numerator[short], denominator[short] = np.minimum(64, sixty_fourths * d // 64), d
         self.meter_value = (numerator - 1) * len(DENOMINATORS) + np.log2(denominator).astype(np.int64)
         self.length = numerator * (64 // denominator) * sixty_fourth
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["DRUMS", "Anchor", "Constraints", "pitch_mask"]
+from musicgen.errors import ResourceError
+
+__all__ = ["DRUMS", "MOST_STEPS", "Anchor", "Constraints", "check_length", "pitch_mask"]
 
 DRUMS = 128  # the program value that stands for the drum channel
+MOST_STEPS = 2**22  # of a piece, whatever the tokenizer: three hours of the densest music have a tenth of it
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,14 @@ class Anchor:
     def seconds(self, ticks: float) -> float:
         """A length in ticks after the cut as seconds: the tempo there holds on."""
         return ticks * self.microseconds / (1e6 * self.ticks_per_quarter)
+
+
+def check_length(steps: float, what: str) -> None:
+    """Raise ResourceError for a piece of more than MOST_STEPS: it is asked before there is room taken for them.
+
+    >>> check_length(10**9, "frames")
+    Traceback (most recent call last):
+    musicgen.errors.ResourceError: the piece would take 1,000,000,000 frames, and the most are 4,194,304; cut it
+    """
+    if steps > MOST_STEPS:
+        raise ResourceError(f"the piece would take {steps:,.0f} {what}, and the most are {MOST_STEPS:,}", hint="cut it")

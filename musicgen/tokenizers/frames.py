@@ -23,7 +23,7 @@ import numpy as np
 from musicgen.errors import UsageError
 from musicgen.piece import NOTE, Piece, Track
 from musicgen.schemas import typed
-from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.constraints import Anchor, Constraints, check_length
 from musicgen.tokenizers.frames_grammar import FramesGrammar
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
@@ -122,12 +122,15 @@ class Frames(FromSettings):
         start, stop, until_frame = self._lines(piece, notes["start"], notes["start"] + notes["duration"], until or 0)
         stop = np.maximum(stop, start + 1)
         count = max(int(stop.max(initial=0)), int(until_frame))
+        check_length(count * max(1, self.voices), "frames" if not self.voices else "ids")
         pitch = notes["pitch"].astype(np.int64)
         if self.voices and len(parts) == self.voices:
             voice = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
             body = self._spell_parts(voice, start, stop, pitch, count)
         else:
-            frame, pitch = _expand(*_united(start, stop, pitch))
+            held = _united(start, stop, pitch)
+            check_length(count + float((held[1] - held[0]).sum()), "ids")
+            frame, pitch = _expand(*held)
             body = self._deal(frame, pitch, count) if self.voices else self._spell_sets(frame, pitch, count)
         v = self._vocabulary
         return np.concatenate([[v.id("bos")], body, [v.id("eos")]]).astype(np.uint16)
@@ -199,7 +202,8 @@ class Frames(FromSettings):
         if self.voices:
             within = v.is_kind(ids, "pitch") | v.is_kind(ids, "rest")
             voice = (np.cumsum(within)[at] - 1) % self.voices
-        key = np.unique((voice << 8 | ids[at] - v.base["pitch"]) << FRAME_BITS | frame)
+        key = np.sort((voice << 8 | ids[at] - v.base["pitch"]) << FRAME_BITS | frame)
+        key = key[np.append(True, key[1:] != key[:-1])[: len(key)]]
         first = np.flatnonzero(np.diff(key, prepend=-2) != 1)
         length = np.diff(first, append=len(key))
         return key[first] >> FRAME_BITS + 8, key[first] & LATEST, length, key[first] >> FRAME_BITS & 255

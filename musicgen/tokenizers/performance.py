@@ -21,7 +21,7 @@ import numpy as np
 from musicgen.io.controllers import SUSTAIN, changes
 from musicgen.piece import CONTROL, NOTE, Piece, Track
 from musicgen.schemas import typed
-from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.constraints import Anchor, Constraints, check_length
 from musicgen.tokenizers.performance_events import (
     note_events,
     onset_shifts,
@@ -82,6 +82,8 @@ class Performance(FromSettings):
         """The piece as ids, (T,) uint16, from BOS to EOS; time goes on to tick `until` where that is later."""
         notes = _melodic_notes(piece)
         start, end = _steps(piece, notes["start"], notes["start"] + notes["duration"])
+        (stop,) = _steps(piece, np.array([until or 0]))
+        check_length(max(int(start.max(initial=0)), int(stop[0])) / LONGEST_SHIFT, "seconds")
         length = np.clip(end - start, 1, LONGEST)
         start, length, pitch, velocity = settle(start, length, notes["pitch"], notes["velocity"] // VELOCITY_STEP)
         events = note_events(start, length, pitch, velocity)
@@ -89,7 +91,6 @@ class Performance(FromSettings):
             last = int((start + length).max(initial=0))
             events = np.concatenate([events, pedal_events(*_pedal(piece, last))])
         v = self._vocabulary
-        (stop,) = _steps(piece, np.array([until or 0]))
         body = spell(v, events, time=int(stop[0]))
         return np.concatenate([[v.id("bos")], body, [v.id("eos")]]).astype(np.uint16)
 
