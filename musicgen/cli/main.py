@@ -13,7 +13,6 @@ from importlib import import_module
 import click
 
 from musicgen import __version__
-from musicgen.cli.help import WrongCall
 from musicgen.cli.options import reported
 from musicgen.errors import UsageError
 
@@ -63,10 +62,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         with reported():
-            try:
-                return super().invoke(ctx)
-            except click.UsageError as error:
-                raise WrongCall(error) from None
+            return super().invoke(ctx)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

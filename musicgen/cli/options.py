@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from musicgen.cli.completion import DEVICES, TOKENIZERS, instruments, models, names_and_files, one_of, several_of
-from musicgen.cli.help import in_words
+from musicgen.cli.help import WrongCall, in_words, is_overview
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
 from musicgen.seeds import MOST_SEED
 
@@ -40,6 +40,7 @@ __all__ = [
     "sampling_options",
     "say",
     "study_options",
+    "tokenizer_in_words",
     "tokenizer_options",
     "warn",
 ]
@@ -63,8 +64,10 @@ def reported() -> Iterator[None]:
         yield
     except MusicgenError as error:
         raise Failure(error) from None
-    except click.UsageError as error:  # click repeats what it was given, such as the name of a file
-        raise click.UsageError(printable(error.format_message()), ctx=error.ctx) from None
+    except click.UsageError as error:
+        if is_overview(error):
+            raise
+        raise WrongCall(error) from None
     except MemoryError:
         raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
     except RuntimeError as error:  # PyTorch has no error of its own for this on a CPU
@@ -125,7 +128,10 @@ class Number(click.FloatRange):
         return ""  # where bounds are worth telling, the help text tells them
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = float(click.FLOAT.convert(value, param, ctx))
+        try:
+            found = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number", param, ctx)
         _check_bounds(self, found, value, param, ctx)
@@ -265,6 +271,14 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
                 raise UsageError(f"--{flag} is for the tokenizer frames alone", hint="add --tokenizer frames")
             spec[setting] = options[name]
     return load_tokenizer(spec)
+
+
+def tokenizer_in_words(spec: dict[str, Any]) -> str:
+    """A tokenizer's name and settings."""
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} {str(value).lower()}" for key, value in spec.items() if key != "name"
+    )
+    return f"{spec['name']} ({settings})" if settings else str(spec["name"])
 
 
 study_options = _all(
