@@ -275,10 +275,8 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
 
 def tokenizer_in_words(spec: dict[str, Any]) -> str:
     """A tokenizer's name and settings."""
-    settings = ", ".join(
-        f"{key.replace('_', ' ')} {str(value).lower()}" for key, value in spec.items() if key != "name"
-    )
-    return f"{spec['name']} ({settings})" if settings else str(spec["name"])
+    settings = [f"{key.replace('_', ' ')} {str(value).lower()}" for key, value in spec.items() if key != "name"]
+    return f"{spec['name']} ({', '.join(settings) or 'no settings'})"
 
 
 study_options = _all(
