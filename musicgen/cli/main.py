@@ -55,7 +55,7 @@ class _Commands(click.Group):
                 return None, None, args
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             if os.path.isfile(args[0]):
-                raise UsageError(f"no command {args[0]!r}", hint=f"to go on with it: musicgen continue {args[0]}")
+                raise UsageError(f"no command {args[0]!r}. To go on with it: musicgen continue {args[0]}")
             hint = f"Did you mean {near[0]!r}?" if near else f"Commands are {', '.join(COMMANDS)}"
             raise UsageError(f"no command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
