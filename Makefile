@@ -52,8 +52,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
 	@touch $@
 
+# hatchling, too: a test looks into the wheel.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]' hatchling
 	@touch $@
 
 # The peers that the benchmarks measure beside musicgen.

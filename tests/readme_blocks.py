@@ -2,6 +2,7 @@
 
     python tests/readme_blocks.py README.md
 
+They run one after another in a new folder with nothing in it, as after `pip install`.
 Blocks without a language are not run (they are what a newcomer types before there is an installation).
 """
 
@@ -11,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -19,10 +21,16 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.S | re.M)
 
 def main(path: str) -> int:
     root = Path(__file__).parent.parent
-    (root / "demo").mkdir(exist_ok=True)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with tempfile.TemporaryDirectory() as folder:
+        failed = _run_blocks((root / path).read_text(encoding="utf-8"), folder, environment)
+    return 1 if failed else 0
+
+
+def _run_blocks(text: str, folder: str, environment: dict[str, str]) -> int:
+    """How many of the commands fail."""
     failed = 0
-    for language, body in BLOCK.findall((root / path).read_text(encoding="utf-8")):
+    for language, body in BLOCK.findall(text):
         if language == "python":
             commands = [[sys.executable, "-c", body]]
         elif language == "console":
@@ -31,7 +39,7 @@ def main(path: str) -> int:
             continue
         for command in commands:
             begun = time.monotonic()
-            done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
             verdict = "ok" if done.returncode == 0 else f"exit code {done.returncode}"
             sys.stdout.write(
                 f"{verdict:>12}  {time.monotonic() - begun:5.1f} s  {command[-1].strip().splitlines()[0][:100]}\n"
@@ -39,7 +47,7 @@ def main(path: str) -> int:
             if done.returncode:
                 failed += 1
                 sys.stdout.write(done.stdout[-2000:] + done.stderr[-2000:])
-    return 1 if failed else 0
+    return failed
 
 
 if __name__ == "__main__":

@@ -8,16 +8,8 @@ import click
 
 from musicgen.cli.completion import names_and_files, pieces
 from musicgen.cli.help import Command
-from musicgen.cli.options import (
-    device_option,
-    json_option,
-    limit_options,
-    limits_from,
-    overwrite_option,
-    parts_option,
-    sampling_options,
-    study_options,
-)
+from musicgen.cli.options import device_option, json_option, limit_options, limits_from, overwrite_option
+from musicgen.cli.sampling_options import parts_option, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import piece_path, run_files
 

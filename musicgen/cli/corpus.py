@@ -20,6 +20,7 @@ from musicgen.cli.options import (
     progress_bar,
     say,
     tokenizer_from,
+    tokenizer_in_words,
     tokenizer_options,
 )
 from musicgen.errors import UsageError
@@ -166,11 +167,11 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
         return
     counts = ", ".join(counted(facts[f"{name}s"], name) for name in ("piece", "note", "token"))
     say(f"{folder}: {counts}")
+    say(f"  {'split':<6}{'pieces':>9}{'notes':>14}{'tokens':>14}")
     for name in ("train", "valid", "test"):
         counts = facts["splits"][name]
-        say(f"  {name:<6}{counts['pieces']:>7,} pieces {counts['notes']:>12,} notes {counts['tokens']:>13,} tokens")
-    settings = ", ".join(f"{k} {str(v).lower()}" for k, v in facts["tokenizer"].items() if k != "name")
-    say(f"  tokenizer {facts['tokenizer']['name']} ({settings})")
+        say(f"  {name:<6}{counts['pieces']:>9,}{counts['notes']:>14,}{counts['tokens']:>14,}")
+    say(f"  tokenizer {tokenizer_in_words(facts['tokenizer'])}")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
     if facts.get("links_left_out"):
         say(f"  {counted(facts['links_left_out'], 'link')} not followed: out of the folder")

@@ -9,7 +9,7 @@ import click
 
 from musicgen.cli.completion import models, names_and_files, one_of
 from musicgen.cli.help import Command
-from musicgen.cli.options import Whole, device_option, json_option, print_json, progress_bar, say
+from musicgen.cli.options import Whole, device_option, json_option, print_json, progress_bar, say, tokenizer_in_words
 from musicgen.errors import UsageError
 from musicgen.words import counted
 
@@ -55,7 +55,8 @@ def command(
     source = Corpus.open(folder)
     if source.spec != loaded.tokenizer.spec:
         raise UsageError(
-            f"this corpus was built with the tokenizer {source.spec}, the run uses {loaded.tokenizer.spec}",
+            f"this corpus was built with the tokenizer {tokenizer_in_words(source.spec)}, "
+            f"the run uses {tokenizer_in_words(loaded.tokenizer.spec)}",
             where=folder,
             hint="build the corpus again with the run's tokenizer",
         )

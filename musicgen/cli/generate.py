@@ -8,15 +8,8 @@ from typing import Any
 import click
 
 from musicgen.cli.help import Command
-from musicgen.cli.options import (
-    Number,
-    device_option,
-    instruments_option,
-    json_option,
-    overwrite_option,
-    sampling_options,
-    study_options,
-)
+from musicgen.cli.options import Number, device_option, json_option, overwrite_option
+from musicgen.cli.sampling_options import instruments_option, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import run_files
 

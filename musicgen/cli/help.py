@@ -8,7 +8,7 @@ import click
 
 from musicgen.errors import printable
 
-__all__ = ["Command", "WrongCall", "in_words"]
+__all__ = ["Command", "WrongCall", "in_words", "is_overview"]
 
 # Heading -> options, by their longest name; what stands nowhere is listed first, under "Options".
 GROUPS = {
@@ -38,12 +38,19 @@ class Command(click.Command):
                     formatter.write_dl(shown)
 
 
+def is_overview(error: click.UsageError) -> bool:
+    """Whether this is no wrong call, but a group that is asked for nothing, and tells what there is."""
+    return isinstance(error, click.exceptions.NoArgsIsHelpError)
+
+
 def in_words(low: float | None, high: float | None, *, low_open: bool = False) -> str:
     """Bounds as one says them.
 
-    >>> in_words(1, 1000), in_words(1, None), in_words(0, None, low_open=True)
-    ('1 to 1,000', '1 or more', 'above 0')
+    >>> in_words(1, 1000), in_words(1, None), in_words(0, None, low_open=True), in_words(0, 2**62)
+    ('1 to 1,000', '1 or more', 'above 0', '0 or more')
     """
+    if high is not None and high >= 2**31 - 1:  # nobody comes near it
+        high = None
     if low is not None and high is not None:
         return f"{low:,} to {high:,}"
     if low is not None:

@@ -68,7 +68,7 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
         elif (folder / "recipe.toml").is_file():
             limits = limits_from(options)
             draw = None if pictures is None else lambda run: _draw(run, folder, pictures, piece, limits, overwrite)
-            _run(folder, as_json=as_json, draw=draw)
+            _run(folder, path, as_json=as_json, draw=draw)
         else:
             raise UnreadableError("neither a corpus nor a run folder", where=path, hint="name one file in it")
         return
@@ -136,7 +136,7 @@ def _changes(changes: list[list[Any]], default: str) -> str:
     return first if len(changes) == 1 else f"{first} at first, then {counted(len(changes) - 1, 'change')}"
 
 
-def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None) -> None:
+def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[str]] | None) -> None:
     """`draw` makes the run's pictures and returns their paths."""
     from musicgen.checkpoint import load_run
 
@@ -154,7 +154,7 @@ def _run(folder: Path, *, as_json: bool, draw: Callable[[Any], list[str]] | None
         print_json(facts)
         return
     card = run.card
-    say(f"{folder}: {run.model.settings.family}, {run.model.n_parameters:,} parameters, tokenizer {run.tokenizer.name}")
+    say(f"{name}: {run.model.settings.family}, {run.model.n_parameters:,} parameters, tokenizer {run.tokenizer.name}")
     say("  model: " + ", ".join(f"{k} {v}" for k, v in run.recipe.model.items()))
     if card.get("valid_nats_per_token") is not None:
         steps = counted(card["steps"], "step") if "steps" in card else "steps unknown"

@@ -13,7 +13,6 @@ from importlib import import_module
 import click
 
 from musicgen import __version__
-from musicgen.cli.help import WrongCall
 from musicgen.cli.options import reported
 from musicgen.errors import UsageError
 
@@ -56,17 +55,14 @@ class _Commands(click.Group):
                 return None, None, args
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             if os.path.isfile(args[0]):
-                raise UsageError(f"no command {args[0]!r}", hint=f"to go on with it: musicgen continue {args[0]}")
+                raise UsageError(f"no command {args[0]!r}. To go on with it: musicgen continue {args[0]}")
             hint = f"Did you mean {near[0]!r}?" if near else f"Commands are {', '.join(COMMANDS)}"
             raise UsageError(f"no command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
         with reported():
-            try:
-                return super().invoke(ctx)
-            except click.UsageError as error:
-                raise WrongCall(error) from None
+            return super().invoke(ctx)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

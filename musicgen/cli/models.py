@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -48,10 +49,39 @@ def show(name: str, as_json: bool) -> None:
     if as_json:
         print_json(card)
         return
-    for key, value in card.items():
-        if isinstance(value, list):
-            say(f"{key}:")
+    for line in _lines(card):
+        say(line)
+
+
+def _lines(table: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """A card as one reads it: what is empty is left out, numbers are short, what lies within is indented."""
+    for key, value in table.items():
+        name = f"{indent}{key.replace('_', ' ')}:"
+        if value in (None, "", [], {}):
+            continue
+        if isinstance(value, dict):
+            yield name
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(item, dict | str) for item in value):
+            yield name
             for item in value:
-                say("  " + (", ".join(f"{k} {v}" for k, v in item.items()) if isinstance(item, dict) else str(item)))
+                yield f"{indent}  {_row(item) if isinstance(item, dict) else item}"
         else:
-            say(f"{key}: {value}")
+            yield f"{name} {_short(value)}"
+
+
+def _row(item: dict[str, Any]) -> str:
+    title = item.get("title") or item.get("name") or item.get("corpus") or ""
+    rest = {key: value for key, value in item.items() if value and value != title and key != "name"}
+    said = [str(value) if isinstance(value, str) else f"{key} {_short(value)}" for key, value in rest.items()]
+    return ": ".join(filter(None, [str(title), ", ".join(said)]))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_short, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} ({_short(each)})" for key, each in value.items())
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 
 import click
 
-from musicgen.cli.completion import DEVICES, TOKENIZERS, instruments, models, names_and_files, one_of, several_of
-from musicgen.cli.help import in_words
+from musicgen.cli.completion import DEVICES, TOKENIZERS, one_of
+from musicgen.cli.help import WrongCall, in_words, is_overview
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
-from musicgen.seeds import MOST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -26,20 +25,18 @@ __all__ = [
     "Failure",
     "Number",
     "Whole",
+    "all_options",
     "device_option",
     "duration",
-    "instruments_option",
     "json_option",
     "limit_options",
     "limits_from",
     "overwrite_option",
-    "parts_option",
     "print_json",
     "progress_bar",
     "reported",
-    "sampling_options",
     "say",
-    "study_options",
+    "tokenizer_in_words",
     "tokenizer_options",
     "warn",
 ]
@@ -63,8 +60,10 @@ def reported() -> Iterator[None]:
         yield
     except MusicgenError as error:
         raise Failure(error) from None
-    except click.UsageError as error:  # click repeats what it was given, such as the name of a file
-        raise click.UsageError(printable(error.format_message()), ctx=error.ctx) from None
+    except click.UsageError as error:
+        if is_overview(error):
+            raise
+        raise WrongCall(error) from None
     except MemoryError:
         raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
     except RuntimeError as error:  # PyTorch has no error of its own for this on a CPU
@@ -125,7 +124,10 @@ class Number(click.FloatRange):
         return ""  # where bounds are worth telling, the help text tells them
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = float(click.FLOAT.convert(value, param, ctx))
+        try:
+            found = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number", param, ctx)
         _check_bounds(self, found, value, param, ctx)
@@ -177,7 +179,9 @@ def duration(text: str | None) -> float | None:
     return total
 
 
-def _all(*options: Callable[[F], F]) -> Callable[[F], F]:
+def all_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator out of several."""
+
     def decorate(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -197,7 +201,7 @@ device_option = click.option(
     help="auto, cpu, cuda or mps; auto takes a GPU where it helps.",
 )
 
-limit_options = _all(
+limit_options = all_options(
     click.option("--max-megabytes", type=Number(min=0), default=10.0, help="Size of a file.  [10]"),
     click.option("--max-notes", type=Whole(min=1), default=200_000, help="Notes in a file.  [200,000]"),
     click.option("--max-tracks", type=Whole(min=1), default=256, help="Tracks in a file.  [256]"),
@@ -213,7 +217,7 @@ def limits_from(options: dict[str, Any]) -> Any:
     return Limits(**{ours: options.pop(theirs) for theirs, ours in names.items()})
 
 
-tokenizer_options = _all(
+tokenizer_options = all_options(
     click.option(
         "--tokenizer",
         default=None,
@@ -267,131 +271,7 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
     return load_tokenizer(spec)
 
 
-study_options = _all(
-    click.option(
-        "--study",
-        type=Whole(0, 1000),
-        default=None,
-        help="Learn from the music first, in at most N small steps; 0: not at all.  [40]",
-    ),
-    click.option(
-        "--study-also",
-        multiple=True,
-        type=click.Path(),
-        metavar="PATH",
-        help="Learn from this file or folder, too, such as songs of the same artist; repeatable.",
-    ),
-)
-
-# What --tracks means differs: parts of a piece, or instruments for a new one.
-parts_option = click.option(
-    "--tracks",
-    default=None,
-    metavar="PARTS",
-    help="Parts that play on, by commas: numbers or names as `musicgen inspect` tells them, or instruments.",
-)
-instruments_option = click.option(
-    "--tracks",
-    default=None,
-    metavar="NAMES",
-    shell_complete=several_of(instruments),
-    help="Instruments, by commas, such as violin,cello.  [piano]",
-)
-
-sampling_options = _all(
-    click.option(
-        "-o",
-        "--output",
-        default=None,
-        metavar="PATH",
-        help="The file to write, such as take.mid or take.wav; or a folder, with a / at its end.",
-        shell_complete=names_and_files(list),
-    ),
-    click.option("--bars", type=Whole(1, 1000), default=8, show_default=True, help="How many new bars; up to 1000."),
-    click.option(
-        "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
-    ),
-    click.option(
-        "-n", "--takes", type=Whole(1, 10_000), default=1, show_default=True, help="How many takes, each another try."
-    ),
-    click.option(
-        "--seed",
-        type=Whole(0, MOST_SEED),
-        default=None,
-        help="Makes takes repeatable; take K has seed N + K - 1.  [drawn, and printed]",
-    ),
-    click.option(
-        "-f",
-        "--formats",
-        default=None,
-        metavar="NAMES",
-        shell_complete=several_of(lambda: ("mid", "wav", "flac", "ogg", "abc")),
-        help="mid, wav, flac or ogg, by commas; abc, where the model writes it.  [mid]",
-    ),
-    click.option("--soundfont", type=click.Path(), default=None, metavar="FILE", help="Sounds for audio: a .sf2 file."),
-    click.option("--only-new", is_flag=True, help="Write the new music alone."),
-    click.option(
-        "-m",
-        "--model",
-        default="default",
-        show_default=True,
-        metavar="RUN",
-        shell_complete=names_and_files(models),
-        help="A model that comes along, or the folder of a run of yours.",
-    ),
-    click.option("--key", default=None, metavar="KEY", help="Keep melodic parts in a key, such as G, Bb or F#m."),
-    click.option(
-        "--pitch-range",
-        default=None,
-        metavar="LO-HI",
-        help="Keep melodic parts between two notes, as in C3-C6 or 48-84; C4 is middle C, 60.",
-    ),
-    click.option("--max-polyphony", type=Whole(min=0), default=0, help="How many notes may sound at once; 0: any."),
-    click.option(
-        "--played",
-        type=click.Choice(["auto", "yes", "no"]),
-        default="auto",
-        show_default=True,
-        help="Whether hands play, off the grid, or it is a score; auto: as the piece is.",
-    ),
-    click.option(
-        "-t",
-        "--temperature",
-        type=Number(),
-        default=0.7,
-        show_default=True,
-        help="Below 1 is safer, above 1 bolder; 0 always takes the likeliest.",
-    ),
-    click.option(
-        "--field-temperature",
-        "field_temperatures",
-        multiple=True,
-        metavar="FIELD=X",
-        help="The same for one side of a note alone, as in pitch=1.2; repeatable.",
-    ),
-    click.option(
-        "--top-k", type=int, default=0, show_default=True, metavar="N", help="Choose among the N likeliest; 0: all."
-    ),
-    click.option(
-        "--top-p",
-        type=Number(),
-        default=0.95,
-        show_default=True,
-        help="Choose among the likeliest that are X of all together.",
-    ),
-    click.option(
-        "--min-p",
-        type=Number(),
-        default=0.0,
-        show_default=True,
-        help="Leave out what is less likely than X times the likeliest.",
-    ),
-    click.option(
-        "--repetition-penalty",
-        type=Number(),
-        default=1.0,
-        show_default=True,
-        help="Above 1 makes what was just played less likely.",
-    ),
-    click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
-)
+def tokenizer_in_words(spec: dict[str, Any]) -> str:
+    """A tokenizer's name and settings."""
+    settings = [f"{key.replace('_', ' ')} {str(value).lower()}" for key, value in spec.items() if key != "name"]
+    return f"{spec['name']} ({', '.join(settings) or 'no settings'})"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from musicgen.errors import UsageError
 
-__all__ = ["FORMATS", "Outputs", "check_folder", "plan_outputs"]
+__all__ = ["FORMATS", "Outputs", "check_folder", "made", "plan_outputs"]
 
 FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
 SAID = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
@@ -107,6 +108,20 @@ def plan_outputs(
         outputs = outputs.settled(overwrite=overwrite)
     keep_inputs(outputs.paths(), inputs)
     return outputs
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[None]:
+    """A folder that is there for what happens inside; on an error those that were made for it go again, if empty."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for path in new:
+            with suppress(OSError):
+                path.rmdir()
+        raise
 
 
 def _is_format(suffix: str) -> bool:

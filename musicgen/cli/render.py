@@ -19,7 +19,7 @@ from musicgen.cli.options import (
     say,
     warn,
 )
-from musicgen.cli.outputs import check_folder
+from musicgen.cli.outputs import check_folder, made
 from musicgen.errors import UsageError
 from musicgen.resources import piece_path
 from musicgen.words import sentence
@@ -82,8 +82,8 @@ def command(
     music = read(piece, limits=limits_from(options))
     for line in music.warnings:
         warn(f"{piece}: {sentence(line)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    seconds = render_file(music, path, soundfont=soundfont, rate=rate, engine=engine, overwrite=overwrite)
+    with made(path.parent):
+        seconds = render_file(music, path, soundfont=soundfont, rate=rate, engine=engine, overwrite=overwrite)
     if as_json:
         print_json({"output": str(path), "seconds": round(seconds, 3), "rate": rate, "notes": music.n_notes})
     else:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from musicgen.cli.options import print_json, progress_bar, say, warn
-from musicgen.cli.outputs import Outputs
+from musicgen.cli.outputs import Outputs, made
 from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
 from musicgen.seeds import MOST_SEED, checked_seed
@@ -113,12 +113,12 @@ def run_takes(
         bar.update(task, description=f"take 1 of {takes}" if takes > 1 else "drawing", visible=True)
         for k, take in enumerate(drawn):
             outputs = outputs.settled(overwrite=overwrite, begin=k)  # somebody may have written there meanwhile
-            outputs.folder.mkdir(parents=True, exist_ok=True)
             facts = {**take.facts, "files": [path.name for path in outputs.files[k].values()]}
             midi = take.only_new if options["only_new"] else take.midi
             # The sidecar first: after a kill no music lies there without it.
             files = outputs.files[k]
-            with together([outputs.sidecars[k], *files.values()], overwrite=overwrite) as (sidecar, *paths):
+            whole = together([outputs.sidecars[k], *files.values()], overwrite=overwrite)
+            with made(outputs.folder), whole as (sidecar, *paths):
                 sidecar.write_bytes(json_bytes(facts))
                 for name, path in zip(files, paths, strict=True):
                     if name == "abc":

@@ -180,7 +180,10 @@ def find_sources(
             licence = (licences or {}).get(name, settings.licence)
             files = find_files([name], suffixes=suffixes, licence=licence, outside=outside)
         else:
-            entry = catalog.find_entry(name)
+            try:
+                entry = catalog.find_entry(name)
+            except UsageError as error:
+                raise UsageError(f"no file or folder {name!r}, and {error.what}", hint=error.hint) from None
             entries[entry.name] = entry
             files = _entry_files(entry, settings)
         for file in files:

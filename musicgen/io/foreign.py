@@ -7,12 +7,13 @@ save; they count as music that was refused where folders are read. Menus are tho
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 
 from musicgen.errors import UnreadableError
 
-__all__ = ["BUNDLES", "FOREIGN_SUFFIXES", "PROJECTS", "kind_of", "refuse_foreign", "what_is"]
+__all__ = ["BUNDLES", "FOREIGN_SUFFIXES", "PROJECTS", "kind_of", "nearest_file", "refuse_foreign", "what_is"]
 
 _MUSICXML = "File > Export > MusicXML"
 _SOUND = "is a recording: it holds sound, not notes", "transcribe it to MIDI first, or give the MIDI or score behind it"
@@ -97,6 +98,7 @@ _MAGIC = (
 )
 PROJECTS = tuple(_by_suffix(_PROJECTS))
 FOREIGN_SUFFIXES = tuple(_KINDS)
+KNOWN = (".mid", ".midi", ".kar", ".smf", ".mxl", ".musicxml", ".xml", ".krn", ".abc", *FOREIGN_SUFFIXES)
 BUNDLES = (".logicx", ".logic", ".band")  # folders that programs show as one file
 
 
@@ -114,6 +116,19 @@ def what_is(path: str | os.PathLike[str]) -> str | None:
 def kind_of(data: bytes) -> str | None:
     """What bytes are that are no MIDI file, by how they begin; None where nobody can tell."""
     return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
+
+
+def nearest_file(path: str | os.PathLike[str]) -> str:
+    """What to do about a file that isn't there: the name of one in its folder that could be meant, if any."""
+    wanted = Path(path)
+    try:
+        names = os.listdir(wanted.parent)
+    except OSError:
+        return "check the path"
+    known = [name for name in names if Path(name).suffix.lower() in KNOWN and not name.startswith(".")]
+    near = sorted(name for name in known if Path(name).stem == wanted.name)  # the suffix was left out
+    near = near or difflib.get_close_matches(wanted.name, known, n=1, cutoff=0.8)
+    return f"did you mean {str(wanted.with_name(near[0]))!r}?" if near else "check the path"
 
 
 def refuse_foreign(path: str | os.PathLike[str]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.io.channels import Channels
-from musicgen.io.foreign import refuse_foreign
+from musicgen.io.foreign import nearest_file, refuse_foreign
 from musicgen.io.midi_writing import KEY_SIGNATURE, SET_TEMPO, TIME_SIGNATURE, midi_bytes, midi_from_piece
 from musicgen.io.pairing import narrow
 from musicgen.io.smf import MidiFile, parse_smf
@@ -88,7 +88,7 @@ def read_bytes(path: str | os.PathLike[str], *, max_megabytes: float = 10.0) -> 
             )
         return Path(where).read_bytes()
     except FileNotFoundError:
-        raise UnreadableError("no such file", where=where, hint="check the path") from None
+        raise UnreadableError("no such file", where=where, hint=nearest_file(where)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableError(f"can't be read ({reason.lower()})", where=where, hint="check the path") from None

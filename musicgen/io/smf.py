@@ -25,6 +25,7 @@ import numpy as np
 from musicgen.errors import UnreadableError
 from musicgen.io.foreign import kind_of
 from musicgen.io.rests import broken_up
+from musicgen.words import counted, was
 
 __all__ = ["EVENT", "Events", "MidiFile", "events_from_rows", "parse_smf", "smf_bytes"]
 
@@ -114,7 +115,7 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
     header_length = int.from_bytes(data[4:8], "big")
     form, declared, division = (int.from_bytes(data[k : k + 2], "big") for k in (8, 10, 12))
     if header_length < 6 or header_length > len(data):
-        warnings.append(f"header_length: the header claims {header_length} bytes; read as 6")
+        warnings.append(f"header_length: the header claims {counted(header_length, 'byte')}; read as 6")
         header_length = 6
     if form == 2:
         raise UnreadableError(
@@ -128,11 +129,13 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
         division = 480
     spans = _find_tracks(data, 8 + header_length, max_tracks + 1, warnings)
     if len(spans) > max_tracks:
-        raise UnreadableError(f"more than {max_tracks} tracks", where=where, hint="raise the limit with --max-tracks")
+        raise UnreadableError(
+            f"more than {counted(max_tracks, 'track')}", where=where, hint="raise the limit with --max-tracks"
+        )
     if not spans:
         raise UnreadableError("no track in this MIDI file", where=where, hint="export it again")
     if len(spans) != declared:
-        warnings.append(f"track_count: the header claims {declared} tracks, {len(spans)} found")
+        warnings.append(f"track_count: the header claims {counted(declared, 'track')}, {len(spans)} found")
     tracks = _parse_tracks(data, spans, warnings)
     return MidiFile(form, division, tuple(tracks), tuple(dict.fromkeys(warnings)))
 
@@ -151,7 +154,7 @@ def _without_wrapper(data: bytes, where: object, warnings: list[str]) -> bytes:
         if at >= 0 and data[8:12] == b"RMID":
             return data[at : at + int.from_bytes(data[at - 4 : at], "little")]
         if at >= 0:
-            warnings.append(f"leading_bytes: {at} bytes before the MIDI header were skipped")
+            warnings.append(f"leading_bytes: {counted(at, 'byte')} before the MIDI header {was(at)} skipped")
             return data[at:]
         found = kind_of(data)
         kind = f"this is {found}, not MIDI" if found else "not a MIDI file (it has no MThd header)"
@@ -315,7 +318,9 @@ def _sound_rows(rows: np.ndarray, number: int, warnings: list[str]) -> np.ndarra
         warnings.append(f"damaged_track: track {number}: data without a status byte; what was before is kept")
     sound, channel = _is_sound(rows), rows["status"] < 0xF0
     if bad := int((channel & ~sound).sum()):
-        warnings.append(f"bad_data_byte: {bad} events of track {number} with a data byte above 127 dropped")
+        warnings.append(
+            f"bad_data_byte: {counted(bad, 'event')} with a data byte above 127 dropped from track {number}"
+        )
     if (~channel & ~sound).any():
         warnings.append("system_message: real-time messages inside a track were skipped")
     return rows[sound]

@@ -79,8 +79,10 @@ def listed(number: int, track: Track) -> str:
 
 
 def _all_parts(tracks: Sequence[Track]) -> str:
-    parts = f"parts are 1 to {len(tracks)}: {_several(range(len(tracks)), tracks)}"
-    return parts if tracks else "the piece has no parts"
+    there = _several(range(len(tracks)), tracks)
+    if len(tracks) < 2:
+        return f"the only part is {there}" if tracks else "the piece has no parts"
+    return f"parts are {there}"
 
 
 def _several(numbers: Iterable[int], tracks: Sequence[Track]) -> str:

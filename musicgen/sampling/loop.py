@@ -175,9 +175,7 @@ def per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[Sampl
     names = [field.name for field in fields]
     for name, _ in settings.field_temperatures:
         if name not in names:
-            raise UsageError(
-                f"this model's steps have no field {name!r}", where="temperature", hint=f"fields are {', '.join(names)}"
-            )
+            raise UsageError(f"this model's steps have no field {name!r}", hint=f"fields are {', '.join(names)}")
     return [
         settings.of_field(name, penalised="pitch" not in names or name == "pitch", fields=len(names)) for name in names
     ]

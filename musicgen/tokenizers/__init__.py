@@ -48,6 +48,7 @@ def load_tokenizer(spec: dict[str, Any]) -> Any:
     """The tokenizer that `spec` describes: its `name` and settings. Raises UsageError for an unknown one."""
     name = spec.get("name")
     if not isinstance(name, str) or name not in TOKENIZERS:
-        near = difflib.get_close_matches(str(name)[:100], TOKENIZERS, n=1, cutoff=0)
-        raise UsageError(f"no tokenizer {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
+        near = difflib.get_close_matches(str(name)[:100], TOKENIZERS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(TOKENIZERS)}"
+        raise UsageError(f"no tokenizer {name!r}", hint=hint)
     return TOKENIZERS[name].from_spec(spec)

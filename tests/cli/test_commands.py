@@ -151,7 +151,7 @@ def test_an_output_that_exists_is_kept(here):
         (["--pitch-range", "high"], "'high' is not a pitch range; write it like 48-84"),
         (["--pitch-range", "90-40"], "the pitch range is 90-40"),
         (["--key", "H"], "no key 'H'; write it like"),
-        (["--tracks", 5], "there is no part 5; parts are 1 to 1"),
+        (["--tracks", 5], "there is no part 5; the only part is 1 “Violoncello” (cello)"),
         (["--tracks", "kazzo"], "no instrument 'kazzo'; did you mean"),
         (["-t", -1], "temperature is -1.0"),
         (["--top-p", 2], "top_p is 2.0"),

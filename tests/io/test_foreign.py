@@ -13,7 +13,7 @@ from musicgen.cli.main import cli
 from musicgen.corpus.build import build_corpus
 from musicgen.errors import UnreadableError
 from musicgen.io import MIDI_SUFFIXES, SCORE_SUFFIXES, read, write
-from musicgen.io.foreign import BUNDLES, FOREIGN_SUFFIXES, PROJECTS
+from musicgen.io.foreign import BUNDLES, FOREIGN_SUFFIXES, KNOWN, PROJECTS
 from musicgen.piece import Piece, Track, notes_array
 
 PROGRAMS = {
@@ -117,6 +117,7 @@ def test_nothing_that_is_read_stands_in_the_table():
     assert not set(FOREIGN_SUFFIXES) & {*MIDI_SUFFIXES, *SCORE_SUFFIXES}
     assert set(PROJECTS) < set(FOREIGN_SUFFIXES)
     assert set(BUNDLES) <= set(PROJECTS)
+    assert {*MIDI_SUFFIXES, *SCORE_SUFFIXES} | set(FOREIGN_SUFFIXES) == set(KNOWN)
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in FOREIGN_SUFFIXES)
 
 
@@ -126,3 +127,12 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     command = [sys.executable, "-m", "musicgen", "inspect", str(tmp_path / "song.flp")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "is an FL Studio project" in done.stderr
+
+
+def test_a_name_that_is_nearly_there_is_offered(tmp_path):
+    write(tune(60), tmp_path / "prelude in c.mid")
+    for asked in ("prelude in c", "prelude_in_c.mid", "preludde in c.mid"):
+        with pytest.raises(UnreadableError, match=r"no such file; did you mean '.*prelude in c\.mid'\?"):
+            read(tmp_path / asked)
+    with pytest.raises(UnreadableError, match="no such file; check the path"):
+        read(tmp_path / "fugue.mid")

@@ -72,12 +72,13 @@ def test_a_word_that_several_parts_share_is_asked_again():
 @pytest.mark.parametrize(
     ("asked", "parts", "said"),
     [
-        ("5", QUARTET, "there is no part 5; parts are 1 to 4: 1 “Violin I” (violin), 2 “Violin II” (violin), "
+        ("5", QUARTET, "there is no part 5; parts are 1 “Violin I” (violin), 2 “Violin II” (violin), "
          "3 “Viola” (viola), 4 “Violoncello” (cello)"),
-        ("0", UNNAMED, "there is no part 0; parts are 1 to 3: 1 acoustic grand piano, 2 acoustic grand piano, 3 acoustic bass"),
+        ("0", UNNAMED, "there is no part 0; parts are 1 acoustic grand piano, 2 acoustic grand piano, 3 acoustic bass"),
         ("3", (), "there is no part 3; the piece has no parts"),
+        ("2", (("Solo", 42),), "there is no part 2; the only part is 1 “Solo” (cello)"),
         ("vioolncello", QUARTET, "no part and no instrument 'vioolncello'; did you mean 'violoncello'? "
-         "parts are 1 to 4: 1 “Violin I” (violin)"),
+         "parts are 1 “Violin I” (violin)"),
         ("kazzo", (), "no instrument 'kazzo'; did you mean 'koto'?"),
     ],
 )  # fmt: skip

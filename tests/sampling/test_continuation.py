@@ -245,7 +245,7 @@ def test_tracks_can_be_named_numbered_and_new():
 
 @pytest.mark.parametrize(
     ("tracks", "text"),
-    [(("9",), "there is no part 9; parts are 1 to 1"), (("kazo",), "no instrument 'kazo'")],
+    [(("9",), "there is no part 9; the only part is 1 "), (("kazo",), "no instrument 'kazo'")],
 )
 def test_a_track_that_is_not_there(tracks, text):
     with pytest.raises(UsageError, match=text):

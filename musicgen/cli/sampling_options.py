@@ -1,0 +1,140 @@
+"""The options of `continue` and `generate`: what is wanted, where it goes, how notes are chosen, what is studied."""
+
+from __future__ import annotations
+
+import click
+
+from musicgen.cli.completion import instruments, models, names_and_files, several_of
+from musicgen.cli.options import Number, Whole, all_options
+from musicgen.seeds import MOST_SEED
+
+__all__ = ["instruments_option", "parts_option", "sampling_options", "study_options"]
+
+study_options = all_options(
+    click.option(
+        "--study",
+        type=Whole(0, 1000),
+        default=None,
+        help="Learn from the music first, in at most N small steps; 0: not at all.  [40]",
+    ),
+    click.option(
+        "--study-also",
+        multiple=True,
+        type=click.Path(),
+        metavar="PATH",
+        help="Learn from this file or folder, too, such as songs of the same artist; repeatable.",
+    ),
+)
+
+# What --tracks means differs: parts of a piece, or instruments for a new one.
+parts_option = click.option(
+    "--tracks",
+    default=None,
+    metavar="PARTS",
+    help="Parts that play on, by commas: numbers or names as `musicgen inspect` tells them, or instruments.",
+)
+instruments_option = click.option(
+    "--tracks",
+    default=None,
+    metavar="NAMES",
+    shell_complete=several_of(instruments),
+    help="Instruments, by commas, such as violin,cello.  [piano]",
+)
+
+sampling_options = all_options(
+    click.option(
+        "-o",
+        "--output",
+        default=None,
+        metavar="PATH",
+        help="The file to write, such as take.mid or take.wav; or a folder, with a / at its end.",
+        shell_complete=names_and_files(list),
+    ),
+    click.option("--bars", type=Whole(1, 1000), default=8, show_default=True, help="How many new bars; up to 1000."),
+    click.option(
+        "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
+    ),
+    click.option(
+        "-n", "--takes", type=Whole(1, 10_000), default=1, show_default=True, help="How many takes, each another try."
+    ),
+    click.option(
+        "--seed",
+        type=Whole(0, MOST_SEED),
+        default=None,
+        help="Makes takes repeatable; take K has seed N + K - 1.  [drawn, and printed]",
+    ),
+    click.option(
+        "-f",
+        "--formats",
+        default=None,
+        metavar="NAMES",
+        shell_complete=several_of(lambda: ("mid", "wav", "flac", "ogg", "abc")),
+        help="mid, wav, flac or ogg, by commas; abc, where the model writes it.  [mid]",
+    ),
+    click.option("--soundfont", type=click.Path(), default=None, metavar="FILE", help="Sounds for audio: a .sf2 file."),
+    click.option("--only-new", is_flag=True, help="Write the new music alone."),
+    click.option(
+        "-m",
+        "--model",
+        default="default",
+        show_default=True,
+        metavar="RUN",
+        shell_complete=names_and_files(models),
+        help="A model that comes along, or the folder of a run of yours.",
+    ),
+    click.option("--key", default=None, metavar="KEY", help="Keep melodic parts in a key, such as G, Bb or F#m."),
+    click.option(
+        "--pitch-range",
+        default=None,
+        metavar="LO-HI",
+        help="Keep melodic parts between two notes, as in C3-C6 or 48-84; C4 is middle C, 60.",
+    ),
+    click.option("--max-polyphony", type=Whole(min=0), default=0, help="How many notes may sound at once; 0: any."),
+    click.option(
+        "--played",
+        type=click.Choice(["auto", "yes", "no"]),
+        default="auto",
+        show_default=True,
+        help="Whether hands play, off the grid, or it is a score; auto: as the piece is.",
+    ),
+    click.option(
+        "-t",
+        "--temperature",
+        type=Number(),
+        default=0.7,
+        show_default=True,
+        help="Below 1 is safer, above 1 bolder; 0 always takes the likeliest.",
+    ),
+    click.option(
+        "--field-temperature",
+        "field_temperatures",
+        multiple=True,
+        metavar="FIELD=X",
+        help="The same for one side of a note alone, as in pitch=1.2; repeatable.",
+    ),
+    click.option(
+        "--top-k", type=int, default=0, show_default=True, metavar="N", help="Choose among the N likeliest; 0: all."
+    ),
+    click.option(
+        "--top-p",
+        type=Number(),
+        default=0.95,
+        show_default=True,
+        help="Choose among the likeliest that are X of all together.",
+    ),
+    click.option(
+        "--min-p",
+        type=Number(),
+        default=0.0,
+        show_default=True,
+        help="Leave out what is less likely than X times the likeliest.",
+    ),
+    click.option(
+        "--repetition-penalty",
+        type=Number(),
+        default=1.0,
+        show_default=True,
+        help="Above 1 makes what was just played less likely.",
+    ),
+    click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
+)
