@@ -9,6 +9,7 @@ kept in the symbol.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["chord_of", "note_name", "transposed_symbol"]
 
@@ -51,6 +52,7 @@ DEGREES = {1: 0, 2: 2, 3: 4, 4: 5, 5: 7, 6: 9, 7: 10, 9: 2, 10: 4, 11: 5, 12: 7,
 ALTERED = re.compile(r"(add|no|omit|sus|[#b♯♭+-])\s*(maj|M)?(\d{1,2})?")
 
 
+@lru_cache(4096)
 def chord_of(symbol: str) -> tuple[int, int, int, str] | None:
     """(root, bass, mask of pitch classes, symbol) of a chord symbol; None for what is none.
 

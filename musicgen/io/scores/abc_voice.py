@@ -87,7 +87,7 @@ class VoiceState:
         self.tempos: list[tuple[int, int, float]] = []
         self.chords: list[tuple[int, int, str]] = []
         self.program = setup.program
-        self.bar = self.time = 0
+        self.unit = self.bar = self.time = 0
         self.accidentals: dict[int | str, int] = {}
         self.tied: dict[int, int] = {}  # place on the staff -> row of the note that goes on
         self.before_endings: dict[int, int] = {}
@@ -111,8 +111,10 @@ class VoiceState:
     def set_up(self) -> None:
         """Take up what `setup` says, from here on."""
         s = self.setup
-        self.unit = int(s.unit * 4 * GRID)
-        self._lengths.clear()
+        unit = int(s.unit * 4 * GRID)
+        if unit != self.unit:
+            self.unit = unit
+            self._lengths.clear()
         self.drum = s.percussion or s.channel == 10
         self.shift = 0 if self.drum else 12 * (s.octave or s.clef_octave) + s.transpose + s.midi_transpose
         self.pitches = {name: place + s.key.alters.get(name.lower(), 0) for name, place in PLACES.items()}
