@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from abc_sources import ABC_TUNES
+from kern_sources import KERN_PIECES
 from table import Plan, Row, count
 
 from musicgen.errors import MusicgenError, UnreadableError
@@ -172,4 +173,7 @@ def rows(plan: Plan) -> Iterator[Row]:
         yield count(f"mutants of {form.name}", (case(n) for n in range(plan.of(form.tries))))
 
 
-FORMATS: tuple[Format, ...] = (Format("ABC", ".abc", "nottingham/*/*.abc", ABC_TUNES, unpack=lambda data: data[:4000]),)
+FORMATS: tuple[Format, ...] = (
+    Format("ABC", ".abc", "nottingham/*/*.abc", ABC_TUNES, unpack=lambda data: data[:4000]),
+    Format("kern", ".krn", "", KERN_PIECES),
+)

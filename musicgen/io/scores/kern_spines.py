@@ -23,6 +23,7 @@ __all__ = ["pieces_in", "read_sheet"]
 
 MAX_BARS = 100_000
 MAX_PIECES = 1_000
+LEAST = 10_000  # where fewer notes are allowed than this, as many rests and marks still are
 BORDER = re.compile(r"^(?:\*\*|!!!!SEGMENT|\*-[*\-\t ]*$)", re.MULTILINE)  # a piece begins or ends here
 TITLE = re.compile(r"^(?:!!!!SEGMENT|!!!OTL[^:\n]{0,20}):(.+)", re.MULTILINE)
 AHEAD = 40  # lines that are looked at to find the next one that is no comment
@@ -87,6 +88,7 @@ class _Reader:
         self.loudness: dict[str, int | None] = {}
         self.symbols: dict[str, str | None] = {}
         self.notes = self.items = self.bars = 0
+        self.most = 3 * max(limits.notes, LEAST)
 
     def broken(self, what: str, hint: str = "mend that line") -> UnreadableError:
         return UnreadableError(f"line {self.line + self.before}: {what}", where=self.where, hint=hint)
@@ -204,9 +206,9 @@ class _Reader:
     def spend(self, items: int) -> None:
         """Count what is read, so that no file takes long."""
         self.items += items
-        if self.notes > self.limits.notes or self.items > 3 * self.limits.notes:
-            most = self.notes > self.limits.notes
-            count = f"{self.limits.notes:,} notes" if most else f"{3 * self.limits.notes:,} notes, rests and marks"
+        if self.notes > self.limits.notes or self.items > self.most:
+            notes = self.notes > self.limits.notes
+            count = f"{self.limits.notes:,} notes" if notes else f"{self.most:,} notes, rests and marks"
             what = f"has more than {count}, the limit"
             raise UnreadableError(what, where=self.where, hint="raise the limit with --max-notes")
 

@@ -18,7 +18,7 @@ from fractions import Fraction
 
 from musicgen.errors import UnreadableError
 from musicgen.io.scores.kern_sheet import BAR, MARK, NULL, ONSET, Row, Sheet, Voice
-from musicgen.io.scores.kern_tokens import Token, barline
+from musicgen.io.scores.kern_tokens import Barline, Token, barline
 from musicgen.io.scores.layout import FINE
 from musicgen.io.scores.order import Bar
 
@@ -204,30 +204,24 @@ class Bars:
 
 
 def bars_of(sheet: Sheet, clock: Clock, warnings: list[str]) -> Bars:
-    """Cut the piece at bar lines, section labels and changes of meter.
-
-    A line without a number is drawn within a bar where other lines have numbers, unless the bar is full there.
-    """
+    """Cut the piece at bar lines, section labels and changes of meter."""
     times, end = clock.times, clock.end
     lines = [(times[i], barline(row.content)) for i, row in enumerate(sheet.rows) if row.kind == BAR]
-    numbered = any(line.numbered for _, line in lines)
     meters = [(times[row], meter) for row, meter in sheet.highest_meters()]
-    changes = {time for i, (time, meter) in enumerate(meters) if i and meter != meters[i - 1][1]}
-    forced = {0} | changes | {times[row] for row, _ in sheet.labels}
-    forced |= {time for time, line in lines if line.numbered or line.ends or line.starts}
-    cuts = _full(lines, meters, sorted(forced), clock, numbered)
+    whole = _measures(lines, meters, clock.unit)
+    cuts = whole | {times[row] for row, _ in sheet.labels} | {time for time, line in lines if line.ends or line.starts}
     starts = sorted(time for time in cuts if time < end) or [0]
     index = {time: i for i, time in enumerate(starts)}
-    signs = [Bar() for _ in starts]
+    signs = [Bar(within=time not in whole) for time in starts]
+    labels = [(index.get(times[row], len(starts)), name) for row, name in sheet.labels]
+    if sheet.through:
+        return Bars(starts, signs, None)
     for time, line in lines:
         before = index.get(time, len(starts)) - 1
         if line.ends and before >= 0:
             signs[before].times = 2
         if line.starts and time in index:
             signs[index[time]].start = True
-    labels = [(index.get(times[row], len(starts)), name) for row, name in sheet.labels]
-    if sheet.through:
-        return Bars(starts, [Bar() for _ in starts], None)
     order = _listed(sheet.lists, labels, len(starts), warnings)
     if order is None:
         _endings(labels, signs)
@@ -242,22 +236,26 @@ def bars_of(sheet: Sheet, clock: Clock, warnings: list[str]) -> Bars:
     return Bars(starts, signs, order)
 
 
-def _full(
-    lines: list, meters: list[tuple[int, tuple[int, int]]], forced: list[int], clock: Clock, numbered: bool
-) -> set[int]:
-    """The cuts at `forced` times and at lines without a number, where those end a bar."""
-    cuts, length, at, force, begin = set(forced), 4 * clock.unit, 0, 0, 0
-    for time, _ in lines:
-        while at < len(meters) and meters[at][0] < max(time, 1):
-            length = 4 * clock.unit * meters[at][1][0] // meters[at][1][1]
-            at += 1
-        while force < len(forced) and forced[force] <= time:
-            begin = max(begin, forced[force])
-            force += 1
-        if not numbered or time - begin >= length:
-            cuts.add(time)
+def _measures(lines: list[tuple[int, Barline]], meters: list[tuple[int, tuple[int, int]]], unit: int) -> set[int]:
+    """Where measures begin: at lines with a number, and where the meter changes.
+
+    A line without a number is drawn within a measure, unless no line has one, or the measure is full there.
+    """
+    numbered = any(line.numbered for _, line in lines)
+    changes = [time for i, (time, meter) in enumerate(meters) if not i or meter != meters[i - 1][1]]
+    whole = {0, *changes} if not lines or numbered else {0, *changes, *(time for time, _ in lines)}
+    length, meter_at, change_at, begin = 4 * unit, 0, 0, 0
+    for time, line in lines if numbered else ():
+        while meter_at < len(meters) and meters[meter_at][0] < max(time, 1):
+            length = 4 * unit * meters[meter_at][1][0] // meters[meter_at][1][1]
+            meter_at += 1
+        while change_at < len(changes) and changes[change_at] <= time:
+            begin = max(begin, changes[change_at])
+            change_at += 1
+        if line.numbered or time - begin >= length:
+            whole.add(time)
             begin = time
-    return cuts
+    return whole
 
 
 def _listed(

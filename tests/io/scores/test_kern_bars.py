@@ -101,6 +101,13 @@ def test_a_line_without_number_within_a_bar_doesnt_part_it():
     assert bars_of(numbered.format("*>B")) == [2, 2, 4, 4]
 
 
+def test_what_signs_cut_a_bar_into_is_one_bar_of_the_meter():
+    cut = "**kern\n*M4/4\n=1\n4c\n=!|:\n2d\n=:|!\n4e\n=2\n2e\n*>B\n4f\n4g\n=3\n2a\n==\n*-\n"
+    assert bars_of(cut) == [1, 2, 1, 2, 2, 2]
+    assert line_of(cut) == [(0, 60), (1, 62), (3, 62), (5, 64), (6, 64), (8, 65), (9, 67), (10, 69)]
+    assert piece_of(cut.replace("!|:", "").replace(":|!", "")).meters.tolist() == [(0, 4, 4)]
+
+
 def test_lines_without_any_number():
     assert bars_of("**kern\n*M4/4\n4c\n=\n1d\n=\n2e\n=\n2f\n==\n*-\n") == [1, 4, 2, 2]
 
