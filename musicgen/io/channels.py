@@ -95,6 +95,10 @@ class Channels(Homes):
         found = self._in_force(self.places(self._programs), places)
         return np.where(found >= 0, np.append(self.rows["data1"][self._programs], 0)[found], 0)
 
+    def used(self) -> set[int]:
+        """The channels to which anything is sent."""
+        return set(np.unique(self.channel[self.kind < 0xF0]).tolist())
+
     def chosen(self) -> set[int]:
         """The channels for which a program was chosen."""
         return set(np.unique(self.channel[self._programs]).tolist())
@@ -115,17 +119,22 @@ class Channels(Homes):
     def _drum_banks(self) -> tuple[Places, np.ndarray]:
         """The program changes whose bank says whether the channel is drums, and what it says."""
         banks = self._controls[self._number == BANK]
-        values = self.rows["data2"][banks]
-        if not (values >= 120).any() and not (len(banks) and (self._modes == XG).any()):
+        if not (self.rows["data2"][banks] >= 120).any() and not (len(banks) and (self._modes == XG).any()):
             return self.places(banks[:0]), np.zeros(0, bool)
         places = self.places(self._programs)
-        found = self._in_force(self.places(banks), places)
-        bank = np.where(found >= 0, values[found], NO_BANK)
+        drums, melody = self.banks(places)
+        told = drums | melody
+        return places.of(told), drums[told]
+
+    def banks(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
+        """Whether a program change at each place would make drums of the channel, by its bank, and whether melody."""
+        at = self._controls[self._number == BANK]
+        found = self._in_force(self.places(at), places)
+        bank = np.where(found >= 0, np.append(self.rows["data2"][at], 0)[found], NO_BANK)
         era = self._era(places)
         mode = np.where(era >= 0, np.append(self._modes, 0)[era], 0)
         drums = (bank == 120) | ((bank == 127) & (mode != GS)) | ((bank == 126) & (mode == XG))
-        told = drums | (bank == 121) | ((bank < 120) & (mode == XG))
-        return places.of(told), drums[told]
+        return drums, (bank == 121) | ((bank < 120) & (mode == XG))
 
     def _in_force(self, events: Places, places: Places) -> np.ndarray:
         """For each place the number of the event in force there, or -1. `events` stand in file order.

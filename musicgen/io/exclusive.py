@@ -1,4 +1,4 @@
-"""System-exclusive messages that say what channels are: resets, and which parts are drums.
+"""System-exclusive messages that say what channels are: resets, which parts are drums, and the volume of all.
 
 Sources: General MIDI 1 and 2; Roland SC-88 and Yamaha XG 1.26 MIDI implementations. Checksums are not looked at: a
 wrong one is a slip of the program that wrote the file, and no other message looks like these.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["GM", "GM2", "GS", "XG", "Exclusive", "meaning"]
+__all__ = ["GM", "GM2", "GS", "XG", "Exclusive", "master_volume", "meaning"]
 
 GM, GM2, GS, XG = range(1, 5)
 _RHYTHM_PART, _PART_MODE = 0x15, 0x07  # the last byte of the address within a part
@@ -39,6 +39,17 @@ def meaning(payload: bytes) -> Exclusive:
     if body[:1] == b"\x43" and body[1:2] and body[1] & 0xF0 == 0x10 and body[2:3] == b"\x4c" and len(body) >= 7:
         return _yamaha(body[3], body[4], body[5], body[6:])
     return NOTHING
+
+
+def master_volume(payload: bytes) -> int | None:
+    """The value 0..127 of a universal message that sets the volume of a whole device.
+
+    >>> master_volume(bytes.fromhex("7f 7f 04 01 00 50 f7"))
+    80
+    """
+    body = payload[:-1] if payload[-1:] == b"\xf7" else payload
+    is_one = len(body) == 6 and body[:1] == b"\x7f" and body[2:4] == b"\x04\x01" and body[5] < 128
+    return body[5] if is_one else None
 
 
 def _roland(high: int, middle: int, low: int, data: bytes) -> Exclusive:

@@ -17,7 +17,7 @@ import numpy as np
 
 from musicgen.errors import MusicgenError
 from musicgen.io.channels import DRUM_CHANNEL
-from musicgen.io.controllers import BANK
+from musicgen.io.controllers import ALL_NOTES_OFF, ALL_SOUND_OFF, BANK
 from musicgen.io.homes import OWN_DATA, PORT, SAME_PART, TRACK_NAME
 from musicgen.io.smf import EVENT, META, Events, MidiFile, smf_bytes
 from musicgen.piece import Piece, Track
@@ -75,9 +75,8 @@ def _homes(tracks: Sequence[Track]) -> list[tuple[int, int]]:
     homes = []
     for number, track in enumerate(tracks):
         key: object = (track.is_drum, track.program, track.controls.tobytes(), track.bends.tobytes())
-        # A bank of drums would be taken for that of the other part's program; and without need no part shares.
-        banks = track.controls["value"][track.controls["number"] == BANK]
-        if (banks >= 120).any() or not (track.is_drum or crowded or len(track.controls) or len(track.bends)):
+        needed = track.is_drum or crowded or len(track.controls) or len(track.bends)
+        if not needed or _is_for_one(track.controls):
             key = number
         if key not in found:
             count = taken[track.is_drum]
@@ -88,6 +87,14 @@ def _homes(tracks: Sequence[Track]) -> list[tuple[int, int]]:
     if max(taken[0] // len(_MELODIC), taken[1]) > 128:
         raise MusicgenError("more parts that differ than a MIDI file has channels for: 1920 and 128 of drums")
     return homes
+
+
+def _is_for_one(controls: np.ndarray) -> bool:
+    """Whether controllers must not stand in another track than the notes: drum banks, which would count with the next
+    program there, and silence, which would come before the ends of notes on its tick."""
+    number = controls["number"]
+    banks = controls["value"][number == BANK]
+    return bool((banks >= 120).any() or ((number == ALL_SOUND_OFF) | (number >= ALL_NOTES_OFF)).any())
 
 
 def _track_events(track: Track, channel: int, port: int | None, *, settings: bool) -> list[Events]:
@@ -104,7 +111,8 @@ def _track_events(track: Track, channel: int, port: int | None, *, settings: boo
             if payload:
                 head.append((0, META, kind, 0, len(blobs)))
                 blobs.append(payload)
-        head.append((0, 0xC0 | channel, track.program, 0, -1))
+        if not number or not _is_for_one(track.controls):
+            head.append((0, 0xC0 | channel, track.program, 0, -1))
         parts = [np.array(head, EVENT), note_events(notes, channel)]
         if settings and not number:
             parts += [control_events(track.controls, channel), _bend_events(track.bends, channel)]

@@ -3,8 +3,9 @@
 Conventions
 -----------
 What is in force at the cut is told by `channels`, over all tracks. Pedals that are down are lifted, on any channel. On
-the channels of new notes the wheel is centred; a level that was faded to nothing comes back to where it mostly was; and
-the program of the part is said where another is in force. All this stands on the cut, before the new notes.
+the channels of new notes the wheel is centred; a level that was faded to nothing comes back to where it mostly was,
+also that of the whole device; and the program of the part is said where another is in force. All this stands on the
+cut, before the new notes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from musicgen.io.channels import DRUM_CHANNEL, Channels, Places
 from musicgen.io.controllers import BANK, EXPRESSION, PEDALS, VOLUME, changes, wheel
+from musicgen.io.exclusive import master_volume
 from musicgen.io.homes import DEVICE_NAME, PORT
 from musicgen.io.smf import META, SYSEX, MidiFile
 from musicgen.piece import CONTROL
@@ -57,9 +59,9 @@ class Seat:
 
 
 class Seam:
-    """The cut of a file at tick `cut`, of which `kept` is what stays."""
+    """The cut of a file at tick `cut`: `kept` is what stays of it, `used` are the channels of the whole."""
 
-    def __init__(self, kept: MidiFile, *, cut: int) -> None:
+    def __init__(self, kept: MidiFile, *, cut: int, used: set[int]) -> None:
         self.cut, self.file = cut, kept
         self.channels = Channels(kept)
         c = self.channels
@@ -69,14 +71,14 @@ class Seam:
         controls, bends = c.settings(playing)
         self.controls = dict(zip(playing.tolist(), controls, strict=True))
         self._bends = dict(zip(playing.tolist(), bends, strict=True))
-        self._used = set(np.unique(c.channel[c.kind < 0xF0]).tolist())
-        self._taken: set[int] = set()
+        self._taken = set(used)
 
     # ---- who sits where --------------------------------------------------------------------------
 
     def seats(self, parts: Sequence[NewPart]) -> list[Seat]:
         """A seat for each part. Where its channel has become another's, which plays on, it moves to a free one."""
         wanted = [self._own_seat(part) for part in parts]
+        self._taken |= {16 * seat.port + seat.channel for seat in wanted if seat is not None}
         sounds = [(part.program, part.is_drum) for part in parts]
         owners: dict[tuple[int, int], tuple[int, bool]] = {}
         for seat, mine in zip(wanted, sounds, strict=True):
@@ -92,7 +94,7 @@ class Seam:
             if now == mine:
                 seats.append(seat)
             elif owners.setdefault((seat.port, seat.channel), mine) == mine or not self._has_free(part, seat.port):
-                seats.append(replace(seat, before=self._instrument(part, seat.channel, now)))
+                seats.append(replace(seat, before=self._instrument(part, seat, now)))
             else:
                 seats.append(self._free_seat(part, seat.track, seat.port))
         return seats
@@ -136,8 +138,8 @@ class Seam:
 
     def _free(self, port: int) -> list[int]:
         """Channels 0..15 of a port that nothing uses, channel 10 left out, nor those that are drums."""
-        taken, drums = self._used | self._taken, self._drums_here(port)
-        return [c for c in range(16) if 16 * port + c not in taken and c != DRUM_CHANNEL and not drums[c]]
+        drums = self._drums_here(port)
+        return [c for c in range(16) if 16 * port + c not in self._taken and c != DRUM_CHANNEL and not drums[c]]
 
     def _has_free(self, part: NewPart, port: int) -> bool:
         return bool(self._free(port)) or (part.is_drum and any(self._drums_here(port)))
@@ -147,22 +149,23 @@ class Seam:
         drums, free = self._drums_here(port), self._free(port)
         if part.is_drum and any(drums):
             return Seat(track, DRUM_CHANNEL if drums[DRUM_CHANNEL] else drums.index(True), port)
-        channel = free[0] if free else 15
-        self._taken.add(16 * port + channel)
-        return Seat(track, channel, port, self._instrument(part, channel, (-1, drums[channel])))
+        seat = Seat(track, free[0] if free else 15, port)
+        self._taken.add(16 * port + seat.channel)
+        return replace(seat, before=self._instrument(part, seat, (-1, drums[seat.channel])))
 
-    @staticmethod
-    def _instrument(part: NewPart, channel: int, now: tuple[int, bool]) -> tuple[Row, ...]:
-        """What makes a channel the part's, on which `now` (program, whether drums) is in force."""
+    def _instrument(self, part: NewPart, seat: Seat, now: tuple[int, bool]) -> tuple[Row, ...]:
+        """What makes a seat's channel the part's, on which `now` (program, whether drums) is in force."""
         rows: list[Row] = []
-        if part.is_drum != now[1]:
-            # Roland's message, and the bank of General MIDI 2 for those that don't know it.
-            block = 0 if channel == DRUM_CHANNEL else channel + (channel < DRUM_CHANNEL)
+        would = self.channels.banks(self._at_cut(seat.track, [16 * seat.port + seat.channel]))
+        if part.is_drum != now[1] and self.channels.ports == 1:
+            # Roland's message, beside the bank of General MIDI 2, which others know. A track's port is not told yet.
+            block = 0 if seat.channel == DRUM_CHANNEL else seat.channel + (seat.channel < DRUM_CHANNEL)
             body = bytes([0x40, 0x10 | block, 0x15, int(part.is_drum)])
             rows.append((SYSEX, 0, 0, b"\x41\x10\x42\x12" + body + bytes([-sum(body) % 128, 0xF7])))
-            rows.append((0xB0 | channel, BANK, DRUM_BANK if part.is_drum else MELODIC_BANK, None))
+        if part.is_drum != now[1] or would[0 if not part.is_drum else 1].any():
+            rows.append((0xB0 | seat.channel, BANK, DRUM_BANK if part.is_drum else MELODIC_BANK, None))
         if part.program != now[0] or rows:
-            rows.append((0xC0 | channel, part.program, 0, None))
+            rows.append((0xC0 | seat.channel, part.program, 0, None))
         return tuple(rows)
 
     # ---- what is restored ------------------------------------------------------------------------
@@ -195,6 +198,19 @@ class Seam:
         if len(turned) and turned[-1]:
             rows.append((0xE0 | low, 0, 64, None))
         return rows
+
+    def master(self) -> list[Row]:
+        """What brings back the volume of a whole device that was faded to nothing."""
+        c = self.channels
+        rows = np.flatnonzero(c.rows["status"] == SYSEX)
+        rows = rows[np.argsort(c.tick[rows], kind="stable")]
+        messages = [c.midi.tracks[t].payload(c.rows[row]) for t, row in zip(c.track[rows].tolist(), rows, strict=True)]
+        values = [value for message in messages if (value := master_volume(message)) is not None]
+        heard = [value for value in values if value >= FAINT]
+        usual = int(np.median(heard)) if heard else 127
+        if not values or values[-1] >= NEARLY_SILENT * usual:
+            return []
+        return [(SYSEX, 0, 0, bytes([0x7F, 0x7F, 0x04, 0x01, 0x00, usual, 0xF7]))]
 
     def last_track(self, channel: int, *, on_the_cut: bool = False) -> int | None:
         """The track in which the channel's controllers and bends last moved, on the cut itself if that is asked."""

@@ -44,7 +44,8 @@ def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_e
     `at_end` says that no note of the source begins at the cut or later.
     """
     tracks = [Events(track.rows[_keep(track.rows, cut, at_end)], track.blobs) for track in midi.tracks]
-    seam = Seam(replace(midi, tracks=tuple(tracks)), cut=cut)
+    source = Channels(midi)
+    seam = Seam(replace(midi, tracks=tuple(tracks)), cut=cut, used=source.used())
     seats = seam.seats(parts)
     count = len(tracks)
     where: list[int] = []  # the track of each part, new ones behind the others
@@ -54,7 +55,7 @@ def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_e
             head = seam.port_metas() + ([(META, TRACK_NAME, 0, part.name.encode("utf-8"))] if part.name else [])
             tracks.append(_with_rows(Events(np.empty(0, EVENT)), head, 0))
     said, controls = _settings(seam, parts, seats, where)
-    endings = _endings(midi, cut)
+    endings = _endings(source, cut)
     out = []
     for number, track in enumerate(tracks):
         new = [controls[number]] if number in controls else []
@@ -84,9 +85,9 @@ def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
     return keep & ~(meta & (rows["data1"] == END_OF_TRACK))
 
 
-def _endings(midi: MidiFile, cut: int) -> list[np.ndarray]:
+def _endings(channels: Channels, cut: int) -> list[np.ndarray]:
     """By track, note-offs at the cut for the notes that sound on, and for those that nothing would end."""
-    channels = Channels(midi)
+    midi = channels.midi
     played = sounding(channels, ticks_per_quarter=resolution(midi.division)[0])
     switched = np.where(played.off >= 0, channels.tick[played.off], cut + 1)
     open_ = (channels.tick[played.on] < cut) & (played.hangs | ((played.end >= cut) & (switched > cut)))
@@ -103,6 +104,8 @@ def _settings(
     said: dict[int, list[Row]] = defaultdict(list)
     controls: dict[int, np.ndarray] = {}
     lifts = seam.lifts()
+    if where:
+        said[min(where)] += seam.master()
     by_channel: dict[int, list[int]] = defaultdict(list)
     for number, seat in enumerate(seats):
         by_channel[16 * seat.port + seat.channel].append(number)

@@ -117,6 +117,14 @@ def test_levels_come_back_to_what_was_usual(volumes, expressions, restored):
     assert {e[2]: e[3] for e in events(out, since=CUT)[0] if e[1] == 0xB0} == restored
 
 
+@pytest.mark.parametrize(("levels", "restored"), [([127, 64, 0], 95), ([0], 127), ([100, 50], None), ([], None)])
+def test_the_volume_of_a_whole_device_comes_back(levels, restored):
+    fade = track(*(sysex(100, bytes([0x7F, 0x7F, 4, 1, 0, level, 0xF7])) for level in levels))
+    out = joined([track(tune()), fade], new_part())
+    messages = [e[4][5] for e in events(out, since=CUT)[0] if e[1] == 0xF0]
+    assert messages == ([] if restored is None else [restored])
+
+
 def test_a_reset_of_controllers_counts_as_what_it_does():
     out = joined(
         [track(tune()), track(event(0, 0xE0, 0, 0), event(0, 0xB0, 64, 127), event(9, 0xB0, 121, 0))], new_part()
@@ -212,6 +220,19 @@ def test_where_a_drum_part_has_lost_its_channel_it_is_made_drums_again():
     tracks = [track(XG_DRUMS, tune(3), event(0, 0xB3, 0, 121), event(0, 0xC3, 40))]
     out = joined(tracks, new_part(0, channel=3, drums=True))
     assert [(t.program, t.is_drum, len(t.notes)) for t in piece_from_midi(out).tracks] == [(0, True, 2)]
+
+
+def test_a_bank_that_waits_for_a_program_does_not_make_drums_of_new_notes():
+    waiting = track(event(0, 0xC0, 40), tune(), event(0, 0xC0, 5), event(0, 0xB0, 0, 127))
+    out = joined([waiting], new_part(40))
+    assert [(t.program, t.is_drum, len(t.notes)) for t in piece_from_midi(out).tracks] == [(40, False, 2)]
+
+
+def test_new_tracks_keep_off_the_channels_of_parts_that_begin_at_the_cut():
+    late = [track(event(CUT, 0x90, 60, 80), off(480, 60))]
+    midi = parse_smf(file(*late, form=1))
+    out = splice(midi, [new_part(), new_track(73)], cut=CUT, end=END, at_end=False)
+    assert [(t.program, len(t.notes)) for t in piece_from_midi(out).tracks] == [(0, 1), (73, 1)]
 
 
 # ---- ports -------------------------------------------------------------------------------------------

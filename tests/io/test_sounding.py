@@ -14,6 +14,7 @@ from musicgen.io.midi import midi_bytes, piece_from_midi
 from musicgen.io.smf import MidiFile, events_from_rows, parse_smf
 from musicgen.io.sounding import sounding
 from musicgen.piece import Piece
+from musicgen.sampling.continuation import plain_cut
 
 HANGING = "hanging_notes: notes that are never switched off end where their pitch sounds again, or with the music"
 
@@ -43,6 +44,11 @@ def test_a_note_that_hangs_ends_with_the_rest_of_the_music():
     # In another track, and in one that begins late; never past its own track.
     check([track(on(480, 60), FAR), track(tune)], [(60, 480, 480), (64, 0, 480), (65, 480, 480)])
     check([track(on(0, 60), meta(700, 6)), track(tune)], [(60, 0, 700), (64, 0, 480), (65, 480, 480)])
+
+
+def test_a_note_that_hangs_does_not_put_the_cut_where_the_track_ends():
+    piece = read(track(on(0, 67), on(480, 72), off(480, 72), on(0, 74), off(480, 74), FAR))
+    assert plain_cut(piece) == 3 * 480
 
 
 def test_a_last_note_that_hangs_lasts_four_quarters_or_with_its_track():

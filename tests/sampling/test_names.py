@@ -85,3 +85,12 @@ def test_a_plan_numbers_the_parts_as_they_are_heard():
     plan = make_plan(piece, Parts(), request=Request(), context=512)
     assert [(voice.program, voice.tracks) for voice in plan.voices] == [(32, (2,)), (52, (1,)), (128, (0,))]
     assert (Parts().encode(piece, voices=plan.voices)[:, 0] > 128).sum() == 8  # struck as drums
+
+
+def test_a_program_of_another_port_is_no_program_of_this_one():
+    chunks = [
+        track(meta(0, 0x21, bytes([port])), meta(0, 3, name), *chosen, *([on(0, 40) + off(240, 40)] * 4))
+        for port, name, chosen in ((0, b"Flute", [event(0, 0xC0, 5)]), (1, b"Bass", []))
+    ]
+    midi = parse_smf(header(1, 2) + b"".join(chunks))
+    assert values(as_called(piece_from_midi(midi), midi)) == [5, 32]

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from midi_bricks import event, file, off, on, track
 from performance_pieces import PEDAL, PLAIN, both, piece_of, pieces, random_piece, slowly, spelled
 
 from musicgen.errors import UsageError
 from musicgen.io import read
+from musicgen.io.midi import piece_from_midi
+from musicgen.io.smf import parse_smf
 from musicgen.piece import CONTROL, Piece, Track, notes_array
 from musicgen.tokenizers import load_tokenizer
 
@@ -52,6 +55,17 @@ def test_the_pedal_stands_between_offs_and_ons():
     assert spelled(PEDAL, ids)[1:-1] == (
         ["velocity_20", "on_60", "shift_49", "off_60", "pedal_1", "on_62", "shift_49", "off_62", "shift_3", "pedal_0"]
     )
+
+
+def test_the_pedal_of_another_track_and_a_reset_are_the_channels():
+    pedal = track(event(0, 0xB0, 64, 127), event(480, 0xB0, 64, 0), event(0, 0xB0, 64, 90), event(240, 0xB0, 121, 0))
+    hands = [track(on(480, pitch) + off(480, pitch)) for pitch in (60, 72)]
+    apart, one = (piece_from_midi(parse_smf(file(*tracks))) for tracks in ((*hands, pedal), (hands[0], pedal)))
+    for piece in (apart, one):
+        moves = [name for name in spelled(PEDAL, PEDAL.encode(piece)) if name.startswith("pedal")]
+        assert moves == ["pedal_1", "pedal_0"]
+    ups = apart.tracks[0].controls
+    assert all(np.array_equal(t.controls, ups) for t in apart.tracks)
 
 
 def test_the_pedal_is_down_while_any_part_holds_it():
