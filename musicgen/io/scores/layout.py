@@ -35,7 +35,9 @@ class PartRows:
     is_drum: bool = False
     bars: list[Bar] = field(default_factory=list)  # the signs of its bars
     lengths: list[int] = field(default_factory=list)  # of its bars, as they are filled, not as the meter wants
-    notes: list[tuple[int, int, int, int, int]] = field(default_factory=list)  # bar, onset, duration, pitch, tie
+    notes: list[tuple[int, int, int, int, int]] = field(
+        default_factory=list
+    )  # bar, onset, duration, pitch, tie (see `joined`)
     levels: list[tuple[int, int, int]] = field(default_factory=list)  # bar, onset, velocity
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)  # bar -> the meter that begins there
     keys: list[tuple[int, int, int, bool]] = field(default_factory=list)  # bar, onset, fifths in concert pitch, minor
@@ -188,27 +190,31 @@ def joined(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
     """Notes by (start, pitch) with ties joined and unisons merged into the longest.
 
-    Gives start, duration, pitch, which of the given notes each was, and how many unisons were merged.
+    A tie is 0 none, 1 begins, 2 goes on, 3 ends, and four times the number of its voice, 0 where it doesn't matter: of
+    several notes that could go on, that of the same voice does. Gives start, duration, pitch, which of the given notes
+    each was, and how many unisons were merged.
     """
     order = np.lexsort((-duration, pitch, start))
     start, duration, pitch, tie = start[order], duration[order].copy(), pitch[order], tie[order]
     keep = np.ones(len(start), dtype=bool)
     waiting: dict[tuple[int, int], list[int]] = {}  # (pitch, end) of tied notes -> their rows
     reached: dict[tuple[int, int], int] = {}  # (pitch, start) of a note that was joined -> the row that it went to
+    voices: dict[int, int] = {}  # by row, of what was joined to it last
     doubled = 0
     for i in np.flatnonzero(tie).tolist():
-        begin, kind, p = int(start[i]), int(tie[i]), int(pitch[i])
+        begin, kind, voice, p = int(start[i]), int(tie[i]) & 3, int(tie[i]) >> 2, int(pitch[i])
         row = i
         if kind > 1:
             tied = waiting.get((p, begin))
             if tied:
-                row = tied.pop(0)
+                row = tied.pop(next((k for k, other in enumerate(tied) if voices[other] == voice), 0))
             elif (p, begin) in reached:  # a second voice comes to the same tied note
                 row, doubled = reached[p, begin], doubled + 1
             if row != i:
                 keep[i] = False
                 duration[row] = max(int(duration[row]), begin + int(duration[i]) - int(start[row]))
                 reached[p, begin] = row
+        voices[row] = voice
         if kind < 3:
             waiting.setdefault((p, int(start[row] + duration[row])), []).append(row)
     start, duration, pitch, order = start[keep], duration[keep], pitch[keep], order[keep]

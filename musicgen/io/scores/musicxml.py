@@ -36,7 +36,7 @@ MAX_BYTES = 1_000_000  # for a note or what stands between two of them
 # What is looked at in a note: texts, flags (their attributes), ties; dynamics as velocities.
 TEXT, FLAG, TIE = -1, -2, -3
 CHILDREN = {
-    **dict.fromkeys(("duration", "step", "alter", "octave", "notehead"), TEXT),
+    **dict.fromkeys(("duration", "step", "alter", "octave", "voice", "notehead"), TEXT),
     **dict.fromkeys(("chord", "rest", "grace", "cue", "unpitched", "instrument"), FLAG),
     **dict.fromkeys(("tie", "tied"), TIE),
     **MARKS,
@@ -162,7 +162,7 @@ class _Walker:
     def _handlers(self) -> Handlers:
         """Those for the inside of a measure, and with them those for the inside of a note, backup or forward.
 
-        Closures, not methods: this is where the time goes. Text comes whole, as the parser buffers it.
+        Closures, not methods: this is where the time goes.
         """
         parser, measure_ends = self.parser, self.measure_ends
         children, ends = self.children, self.ends
@@ -190,6 +190,7 @@ class _Walker:
                 return
             if kind == TEXT:
                 wanted = name
+                fields[name] = ""
                 parser.CharacterDataHandler = take
             elif kind == FLAG:
                 fields[name] = attributes
@@ -199,7 +200,7 @@ class _Walker:
                 fields["dynamics"] = kind
 
         def take(text: str) -> None:
-            fields[wanted] = text
+            fields[wanted] += text  # in pieces where a chunk ends
 
         def leave(name: str) -> None:
             if name not in ends:

@@ -78,6 +78,7 @@ class Part(Cursor):
         self.rows, self.drums = PartRows(info.name or info.instrument, info.instrument), PartRows(is_drum=True)
         self.lengths = self.rows.lengths
         self.used: Counter[int | None] = Counter()  # programs, by their notes
+        self.voices = {"": 0}  # numbers by name
         self.default = next(iter(info.instruments), "")
         self.has_instruments = len(info.instruments) > 1 or any(i.channel == DRUMS for i in info.instruments.values())
         self.is_plain = not self.has_instruments  # and all staves transposed alike
@@ -133,12 +134,16 @@ class Part(Cursor):
                 return
         if "dynamics" in attributes or "time-only" in attributes:
             self._mark(rows, attributes)
-        tie = TIE[fields["tie"]] if "tie" in fields else 0
+        tie = TIE[fields["tie"]] + 4 * self._voice(fields.get("voice", "")) if "tie" in fields else 0
         rows.notes.append((self.bar, onset, length, pitch, tie))
         if beside:
             rows.notes.append((self.bar, onset, length, pitch + beside, tie))
         if "dynamics" in fields:
             rows.levels.append((self.bar, onset, fields["dynamics"]))
+
+    def _voice(self, name: str) -> int:
+        """The number of a voice, from 1; 0 without a name."""
+        return self.voices.setdefault(name.strip(), len(self.voices))
 
     def _timeless(self, fields: dict[str, Any]) -> None:
         """Count a note that takes no time."""

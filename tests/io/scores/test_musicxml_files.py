@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from musicxml_bricks import attributes, heights, kinds, note, notes, opened, rows, score
+from musicxml_bricks import attributes, heights, kinds, listed, note, notes, opened, rows, score
 
 from musicgen.errors import UnreadableError
 from musicgen.io.scores import read_score
@@ -274,8 +274,10 @@ def test_an_error_names_the_line_of_the_file_also_behind_folded_notes(tmp_path):
 
 
 def test_a_chunk_may_end_anywhere(tmp_path, monkeypatch):
-    text = score([attributes("2/4") + note("C4") + note("D4", 1, "<tie type='start'/>")] * 3)
+    bar = attributes("2/4", divisions=1680) + note("C#4", 1680) + note("D4", 1680, "<tie type='start'/>")
+    text = score([bar + '<sound tempo="123.5"/>'] * 3, listing=listed("P1", "Violoncello"))
     whole = opened(tmp_path, text)
+    assert rows(whole)[:2] == [(0, 1, 61), (1, 1, 62)]
     for size in (1, 2, 7, 100):
         monkeypatch.setattr("musicgen.io.scores.archive.CHUNK", size)
         assert opened(tmp_path, text) == whole

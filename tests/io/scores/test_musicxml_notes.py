@@ -248,6 +248,13 @@ def test_ties_join_across_voices_and_only_like_pitches(tmp_path):
     assert one(tmp_path, attributes("2/4") + note("C4", 1, ringing) + note("C4")) == [(0, 1, 60), (1, 1, 60)]
 
 
+def test_of_two_voices_tied_on_one_pitch_each_keeps_its_length(tmp_path):
+    first = attributes("3/4") + note("E4") + note("C4", 2, TIED + "<voice>1</voice>")
+    first += backup(3) + note("C4", 3, TIED + "<voice>2</voice>")
+    second = note("C4", 3, TIE_END + "<voice>1</voice>") + backup(3) + note("C4", 1, TIE_END + "<voice>2</voice>")
+    assert one(tmp_path, first, second) == [(0, 4, 60), (0, 1, 64), (1, 5, 60)]
+
+
 def test_two_voices_in_unison_tied_together_are_one_note(tmp_path):
     first = attributes("2/4") + note("C4", 2, TIED) + backup(2) + note("C4", 2, TIED)
     second = note("C4", 2, TIE_END) + backup(2) + note("C4", 2, TIE_END)

@@ -171,6 +171,13 @@ def test_ties_of_two_voices_in_unison_are_one_note():
     assert joined_rows((0, 4, 60, 1), (4, 4, 60, 2), (8, 1, 60, 3), (9, 1, 60, 3)) == ([(0, 9, 60), (9, 1, 60)], 0)
 
 
+def test_of_two_tied_voices_on_one_pitch_each_goes_on_by_itself():
+    one, two = 4, 8
+    rows = [(0, 3, 60, 1 + two), (1, 2, 60, 1 + one), (3, 3, 60, 3 + one), (3, 2, 60, 3 + two)]
+    assert joined_rows(*rows) == ([(0, 5, 60), (1, 5, 60)], 0)
+    assert joined_rows((0, 2, 60, 1 + one), (2, 2, 60, 3 + two)) == ([(0, 4, 60)], 0)
+
+
 def test_notes_of_one_pass_and_notes_with_a_velocity_of_their_own():
     part = PartRows(bars=[Bar(times=2)], lengths=[FINE], meters={0: (1, 4)})
     part.notes = [(0, 0, FINE, 60, 0), (0, 0, FINE, 64, 0), (0, 0, FINE, 200, 0), (0, 0, FINE, 67, 0)]
