@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from musicgen.errors import UsageError
-from musicgen.piece import METER, Piece, Track, notes_array
+from musicgen.piece import KEY, METER, Piece, Track, notes_array
 from musicgen.tokenizers import Abc
 from musicgen.tokenizers.abc import tidy
 from musicgen.tokenizers.abc_grammar import LEAST_BARS, AbcGrammar
@@ -135,6 +135,27 @@ def test_a_line_of_notes_becomes_a_plain_tune_and_comes_back():
     assert back.tracks[0].notes["start"].tolist() == [r[0] for r in rows]
     assert ABC.encode(back).tolist() == ids.tolist()
     assert walk(ABC.text(ids))[0] >= len(ids) - 2, "a plain tune is inside the grammar, but for its shortness"
+
+
+@pytest.mark.parametrize("fifths", [0, 3, -4])
+def test_chromatic_lines_come_back_whatever_the_bar_has_altered(fifths):
+    rng = np.random.default_rng(fifths + 10)
+    starts = np.cumsum(rng.choice([60, 120, 240, 360, 720], 200))
+    rows = [(int(a), int(b - a), int(rng.integers(55, 85)), 72) for a, b in zip(starts, starts[1:], strict=False)]
+    key = np.array([(0, fifths, 0)], KEY)
+    piece = Piece(480, (Track("", 0, notes=notes_array(rows)),), meters=np.array([(0, 3, 4)], METER), keys=key)
+    back = ABC.on_grid(piece)
+    assert back.tracks[0].notes["pitch"].tolist() == [row[2] for row in rows]
+    assert back.tracks[0].notes["start"].tolist() == [row[0] for row in rows]
+    assert back.tracks[0].notes["duration"].tolist() == [row[1] for row in rows]
+    assert ABC.on_grid(back).tracks[0].notes.tolist() == back.tracks[0].notes.tolist()
+
+
+def test_without_a_unit_the_meter_gives_it():
+    walker = ABC.grammar()
+    for token in ABC.encode_text("X:1\nT:a\nM:2/4\nK:C\nA8")[:-2].tolist():
+        walker.advance(token)
+    assert walker.clock.time == walker.clock.bar, "eight sixteenths fill the bar"
 
 
 def test_accompaniment_is_left_out_and_said():

@@ -28,6 +28,7 @@ from musicgen.io.scores.layout import PartRows, Score
 __all__ = ["score_of"]
 
 SAID = {
+    "header": "lines between the fields of the header are no fields and were passed over",
     "graces": "grace notes were left out",
     "microtones": "microtones were moved to the nearest semitone",
     "characters": "characters that mean nothing in ABC music were passed over",
@@ -80,6 +81,7 @@ class _Tune:
         self.voices: dict[str, Voice] = {}
         self.current: Voice | None = None
         self.label: str | None = None
+        self.programs: dict[int, int] = {}  # of channels
         self.macros = Macros()
         self.warnings: list[str] = []
 
@@ -105,6 +107,8 @@ class _Tune:
             self.warnings.append("key: the tune has no K: field; C major is taken")
             self.begin_body()
             self.music(line.text)
+        else:
+            self.shared.counts["header"] += 1
 
     def music(self, text: str) -> None:
         self.shared.check()
@@ -150,6 +154,7 @@ class _Tune:
                 limit = self.shared.limits.tracks
                 raise self.shared.refuse(f"has more than {limit} voices", "raise the limit with --max-tracks")
             setup = replace(self.setup)
+            setup.program = self.programs.get(setup.channel or len(self.voices) + 1, setup.program)
             props, directives = self.announced.get(name, (Props(), []))
             self.voices[name] = self.current = Voice(self.shared, setup)
             _apply(props, setup)
@@ -316,8 +321,10 @@ class _Tune:
     def midi(self, name: str, words: list[str]) -> None:
         numbers = [int(w) for w in words if re.fullmatch(r"[+-]?\d{1,3}", w)]
         if name == "program" and numbers and 0 <= numbers[-1] <= 127:
-            if len(numbers) == 1 or numbers[0] != 10:
+            if len(numbers) == 1 or self.current is not None:
                 self.change(program=numbers[-1])
+            else:
+                self.programs[numbers[0]] = numbers[1]
         elif name == "channel" and numbers:
             self.change(channel=numbers[0])
         elif name in ("transpose", "rtranspose") and numbers and abs(numbers[0]) <= 60:

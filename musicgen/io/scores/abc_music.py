@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from musicgen.chords import transposed_symbol
 from musicgen.io.scores.abc_bars import GRID
 from musicgen.io.scores.abc_fields import ALTER, length_of
 from musicgen.io.scores.abc_tokens import CHORD_ITEM, DECORATIONS, MARKS, TOKEN, chord_symbol, says_jump
@@ -292,6 +293,8 @@ class Voice(VoiceState):
             self.shared.counts["jumps"] += says_jump(text)
             return
         symbol = chord_symbol(text)
+        if symbol is not None and not self.drum and self.shift % 12:
+            symbol = transposed_symbol(symbol, self.shift)
         if symbol is not None:
             self.chords.append((self.bar, self.time, symbol))
         else:

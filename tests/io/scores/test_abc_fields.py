@@ -190,6 +190,18 @@ def test_programs_and_transposition():
     )
     assert pitches("%%MIDI transpose 2\nC\n%%MIDI rtranspose -3\nC\n%%MIDI transpose 0\nC") == [62, 59, 60]
     assert pitches("C", "X:1\n%%MIDI transpose 12\nK:C\n") == [72]
+    head = "X:1\n%%MIDI program 1 40\n%%MIDI program 2 42\nK:C\n"  # by channels, which are those of the voices
+    assert [t.program for t in tune("V:1\nC|\nV:2\nD|", head).tracks] == [40, 42]
+
+
+def test_chord_symbols_sound_as_high_as_their_voice():
+    piece = tune('"Am"C4|', "X:1\nM:4/4\nL:1/4\nK:D transpose=-2\n")
+    assert [text for *_, text in piece.chords.tolist()] == ["Gm"]
+
+
+def test_text_in_the_header_is_told():
+    piece = read_tune("X:1\nT:A\nby somebody\nM:1/4\nL:1/4\nK:C\nC|\n")
+    assert piece.warnings == ("header: 1 lines between the fields of the header are no fields and were passed over",)
 
 
 def test_what_would_sound_besides_is_told():
