@@ -143,7 +143,7 @@ class Recipe:
             raise UsageError(f"{text!r} is not a setting", where="--set", hint="write it like model.width=256")
         try:
             parsed = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             parsed = value.strip()  # a word without quotes
         tables[table] = {**tables.get(table, {}), key: parsed}
         return Recipe.from_dict(tables, where="--set")

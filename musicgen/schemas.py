@@ -10,14 +10,14 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, TypeVar
 
 from musicgen.errors import MusicgenError, UnreadableError, UsageError, printable
 
-__all__ = ["Card", "CorpusTable", "Manifest", "State", "check", "filled", "in_range", "nearest_key", "typed"]
+__all__ = ["Card", "CorpusTable", "Manifest", "State", "check", "filled", "in_range", "nearest_key", "reader", "typed"]
 
 T = TypeVar("T")
 LONGEST_VALUE = 60  # characters of a wrong value that are shown
@@ -133,8 +133,10 @@ def check(
         for key in table:
             if key not in names:
                 raise error(f"{prefix}has no {_shown(key)}", where=where, hint=nearest_key(str(key), names))
+    hints = _hints(shape)
     try:
-        _model(shape).model_validate(dict(table))
+        # TOML and JSON have lists where a tuple is meant.
+        _model(shape).model_validate({key: _fitting(value, hints.get(key)) for key, value in table.items()})
     except ValidationError as caught:
         raise _told(caught.errors()[0], where, error, hint, prefix) from None
     return dict(table)
@@ -142,9 +144,9 @@ def check(
 
 def filled(shape: type[T], table: object, **how: Any) -> T:
     """An instance of `shape` with the values of `table`, checked as in `check`; no other key may stand there."""
-    values = check(shape, table, **{"closed": True, **how})
-    hints = typing.get_type_hints(shape)
-    # TOML and JSON write a whole number where a float is meant, and lists for tuples.
+    kind_of: Any = shape
+    values, hints = check(kind_of, table, **{"closed": True, **how}), _hints(kind_of)
+    # TOML and JSON write a whole number where a float is meant, too.
     fitting = {name: _fitting(value, hints[name]) for name, value in values.items()}
     try:
         return shape(**fitting)
@@ -160,8 +162,8 @@ def typed(settings: Any, *, where: object, error: type[MusicgenError] = UsageErr
     """
     from pydantic import ValidationError
 
-    hints = typing.get_type_hints(type(settings))
-    values = {}
+    shape: Any = type(settings)
+    hints, values = _hints(shape), {}
     for field in fields(settings):
         value = getattr(settings, field.name)
         plain = value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", 1) == 0 else value
@@ -170,10 +172,25 @@ def typed(settings: Any, *, where: object, error: type[MusicgenError] = UsageErr
             object.__setattr__(settings, field.name, plain)
         values[field.name] = plain
     try:
-        shape: Any = type(settings)
         _model(shape).model_validate(values)
     except ValidationError as caught:
         raise _told(caught.errors()[0], where, error, None, "") from None
+
+
+def reader(shape: type) -> Callable[[bytes], dict[str, Any] | None]:
+    """A function that reads JSON bytes of `shape`, for files of many lines: the values of all fields, or None where
+    something is wrong, which `check` can tell."""
+    from pydantic import ValidationError
+
+    read = _model(shape).model_validate_json
+
+    def values(data: bytes) -> dict[str, Any] | None:
+        try:
+            return dict(read(data).__dict__)
+        except ValidationError:
+            return None
+
+    return values
 
 
 def in_range(settings: Any, limits: Mapping[str, tuple[float, float]], *, where: object, prefix: str = "") -> None:
@@ -193,16 +210,23 @@ def nearest_key(name: str, names: Iterable[str]) -> str:
 
 
 @cache
+def _hints(shape: type) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
+    return typing.get_type_hints(shape)
+
+
+@cache
 def _model(shape: type) -> Any:
     """pydantic's model of a dataclass; what is no plain value is let through."""
     from pydantic import ConfigDict, create_model
 
-    hints = typing.get_type_hints(shape)
+    hints = _hints(shape)
     table: dict[str, Any] = {}
     for field in fields(shape):
-        required = field.default is MISSING and field.default_factory is MISSING
         kind = hints[field.name] if _is_plain(hints[field.name]) else Any
-        table[field.name] = (kind, ... if required else None)
+        default: Any = None if field.default is MISSING else field.default
+        required = field.default is MISSING and field.default_factory is MISSING
+        table[field.name] = (kind, ... if required else default)
     config = ConfigDict(strict=True, allow_inf_nan=False, protected_namespaces=(), extra="ignore")
     return create_model(shape.__name__, __config__=config, **table)
 

@@ -17,12 +17,12 @@ def counted(number: int, one: str, many: str | None = None) -> str:
 
 
 def is_number(text: str) -> bool:
-    """Whether these are the digits 0 to 9: others, such as a raised two, make no number.
+    """Whether these are digits 0 to 9, of a number that can be meant: others, such as a raised two, make none.
 
-    >>> is_number("12"), is_number("²"), is_number("-1")
-    (True, False, False)
+    >>> is_number("12"), is_number("²"), is_number("-1"), is_number("9" * 5000)
+    (True, False, False, False)
     """
-    return text.isascii() and text.isdigit()
+    return text.isascii() and text.isdigit() and len(text) <= 18
 
 
 def sentence(warning: str) -> str:

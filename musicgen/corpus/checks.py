@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import numpy as np
 from musicgen.corpus.split import SPLITS
 from musicgen.errors import UnreadableError
 from musicgen.io.bounded import MEGABYTE, parse_json, read_json
-from musicgen.schemas import CorpusTable, check
+from musicgen.schemas import CorpusTable, check, reader
 from musicgen.tokenizers.vocabulary import Field
 
 __all__ = ["FORMAT_VERSION", "HINT", "PieceRecord", "check_tokens", "open_tokens", "read_meta", "read_records"]
@@ -94,7 +94,7 @@ def open_tokens(path: Path, *, count: int) -> np.ndarray:
 def read_records(path: Path, *, count: int) -> tuple[PieceRecord, ...]:
     """The lines of pieces.jsonl. Raises UnreadableError at the first that isn't one, or doesn't go on where the piece
     before it ends, or doesn't end within the `count` tokens that there are."""
-    known = {f.name for f in fields(PieceRecord)}
+    read = reader(PieceRecord)
     records: list[PieceRecord] = []
     offset = 0
     try:
@@ -105,7 +105,7 @@ def read_records(path: Path, *, count: int) -> tuple[PieceRecord, ...]:
                 place = f"line {len(records) + 1}"
                 if len(line) > LONGEST_LINE:
                     raise UnreadableError(f"{place} is longer than {LONGEST_LINE:,} bytes", where=path, hint=HINT)
-                record = _record(line, place, path, known)
+                record = _record(line, read(line), place, path)
                 if record.offset != offset or not 1 <= record.length <= count - offset:
                     what = f"{record.source!r} doesn't begin where the piece before it ends, or reaches beyond the last"
                     raise UnreadableError(what, where=path, hint=HINT)
@@ -120,13 +120,15 @@ def read_records(path: Path, *, count: int) -> tuple[PieceRecord, ...]:
     return tuple(records)
 
 
-def _record(line: bytes, place: str, path: Path, known: set[str]) -> PieceRecord:
-    try:
-        table = parse_json(line, where=path, hint=HINT)
-    except UnreadableError as error:
-        raise UnreadableError(f"{place} is damaged ({error.what})", where=path, hint=HINT) from None
-    values = check(PieceRecord, table, where=path, hint=HINT, prefix=f"{place}: ")
-    record = PieceRecord(**{key: value for key, value in values.items() if key in known})
+def _record(line: bytes, values: dict[str, Any] | None, place: str, path: Path) -> PieceRecord:
+    if values is None:
+        try:
+            table = parse_json(line, where=path, hint=HINT)
+        except UnreadableError as error:
+            raise UnreadableError(f"{place} is damaged ({error.what})", where=path, hint=HINT) from None
+        check(PieceRecord, table, where=path, hint=HINT, prefix=f"{place}: ")
+        raise UnreadableError(f"{place} is damaged", where=path, hint=HINT)
+    record = PieceRecord(**values)
     if record.split not in SPLITS or record.notes < 0 or record.weight < 0:
         what = f"{place}: has a split, count or weight that can't be"
         raise UnreadableError(what, where=path, hint=HINT)

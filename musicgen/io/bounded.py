@@ -86,7 +86,7 @@ def read_toml(path: str | os.PathLike[str], *, most: int = 64 * KILOBYTE) -> dic
 
 def _check_depth(value: Any, where: object, hint: str) -> None:
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         inside: list[Any] = []
         for each in level:
             if isinstance(each, dict | list):

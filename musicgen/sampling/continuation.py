@@ -31,7 +31,6 @@ TOKENS_A_NOTE = 4
 MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
 FEWEST_NOTES_A_BAR = 24
 LONGEST_PROMPT = 2048  # steps
-LONGEST_PAST = 32_768  # steps that a memory is told of: more than an opera has
 FULLER = 1.25  # times the fullest of the last bars: so full may a new one be
 FEWEST_BARS = 4  # with notes, that say how full bars are
 
@@ -173,7 +172,6 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     past = ids[:0]
     if voices:
         past, prompt = tokenizer.past_and_prompt(ids, room) if cut else (past, ids[: 1 + len(voices)])
-        past = _not_too_long(past, tokenizer)
     else:
         prompt = tokenizer.tail(ids, room) if cut else ids[:1]
 
@@ -297,15 +295,6 @@ def stretches(
         tables, parts, drums = ([x[~m] for x, m in zip(each, open_bar, strict=True)] for each in (tables, parts, drums))
     old = [np.concatenate(each) for each in (tables, parts, drums)]
     return new, Stretch(old[0], old[1], old[2], first, count, anchor.bar_length, per_quarter)
-
-
-def _not_too_long(past: np.ndarray, tokenizer: Any) -> np.ndarray:
-    """How a long past begins, and its last bars, or steps where no bar is so short: to recall days takes minutes."""
-    if len(past) <= LONGEST_PAST:
-        return past
-    begin, bars = len(past) - LONGEST_PAST, tokenizer.bar_positions(past)
-    later = bars[bars >= begin]
-    return np.concatenate([past[: bars[0]], past[later[0] if len(later) else begin :]])
 
 
 # ---- small steps ---------------------------------------------------------------------------------------

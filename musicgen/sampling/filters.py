@@ -189,9 +189,10 @@ class SamplingSettings:
         _check_range("top_p", self.top_p, low=0.0, high=1.0)
         _check_range("min_p", self.min_p, low=0.0, high=1.0)
         _check_range("repetition_penalty", self.repetition_penalty, low=0.0, above=True)
+        for pair in self.field_temperatures:
+            if isinstance(pair, tuple) and len(pair) == 2:
+                _check_range(f"temperature of {pair[0]}", pair[1], low=0.0)
         typed(self, where=None)
-        for name, value in self.field_temperatures:
-            _check_range(f"temperature of {name}", value, low=0.0)
         return self
 
     def of_field(self, name: str, *, penalised: bool = True, fields: int = 1) -> SamplingSettings:

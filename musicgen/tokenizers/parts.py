@@ -49,6 +49,7 @@ __all__ = ["MOST_PARTS", "Parts", "Voice", "is_played", "voices_of"]
 
 PITCH, DURATION, VELOCITY, ONSET, PART, PROGRAM = range(6)
 MOST_PARTS = 64
+LONGEST_PAST = 32_768  # steps before a prompt that are recalled: more than an opera has
 GRID, PLAYED = 0, 1
 # Of scores 2 onsets in 100 lie between sixteenths and triplets, of what hands play more than half.
 PLAYED_SHARE = 0.25
@@ -273,13 +274,25 @@ class Parts(Notes):
         return drawn_task(ids, self, rng, length=length, infill=infill, accompany=accompany)
 
     def past_and_prompt(self, ids: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """`ids` in two: the last bars that fit into `room` steps, or steps where no bar does, and all before them."""
+        """`ids` in two: the last bars that fit into `room` steps, or steps where no bar does, and all before them.
+
+        Of more than LONGEST_PAST steps before them the first and the last bars stay: to recall days takes minutes.
+        """
         if len(ids) <= room:
             return ids[:0], ids
         bars = self.bar_positions(ids)
-        fitting = bars[bars >= len(ids) - room]
-        begin = int(fitting[0]) if len(fitting) else len(ids) - room
-        return ids[:begin], ids[begin:]
+        begin = self._first_bar_within(bars, len(ids), room)
+        past = ids[:begin]
+        if begin > LONGEST_PAST:
+            past = np.concatenate([past[: bars[0]], past[self._first_bar_within(bars, begin, LONGEST_PAST) :]])
+        return past, ids[begin:]
+
+    @staticmethod
+    def _first_bar_within(bars: np.ndarray, end: int, room: int) -> int:
+        """Where the first bar begins of which, and of those after it, no more than `room` steps lie before `end`; a
+        step where no bar does."""
+        fitting = bars[(bars >= end - room) & (bars < end)]
+        return int(fitting[0]) if len(fitting) else end - room
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PartsGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""

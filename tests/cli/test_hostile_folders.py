@@ -56,3 +56,53 @@ def test_what_is_harmed_is_refused_in_one_line(good, tmp_path, harm):
     assert line.startswith(f"musicgen: {folder}")
     assert harm.text in line
     assert len(line) < 400 + len(str(folder))
+
+
+@pytest.fixture(scope="module")
+def trained(good, tmp_path_factory) -> Path:
+    """A run that can be resumed."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    shape = ["--model", "lstm", "--set", "model.width=16", "--set", "train.length=32", "--set", "train.batch=2"]
+    done = CliRunner().invoke(
+        cli, ["train", str(good / "corpus"), "-o", str(folder), "--steps", "1", "--device", "cpu", *shape]
+    )
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("width = 16", "width = 1048576", "width is 1048576; give a whole number up to 65,536"),
+        ("width = 16", "width = 32", "the tensor 'embedding.weight' is"),
+        ("layers = 2", "layers = 400", "lacks the tensor"),
+        ("batch = 2", "batch = 1000000000", "[train] batch is 1000000000; give a whole number up to 65,536"),
+        ("carry = false", "carry = 1", "[train] carry is 1; give true or false"),
+        ("seed = 0", "seed = 4611686018427387904", "[train] seed is 4611686018427387904"),
+    ],
+)
+def test_a_run_is_resumed_with_the_recipe_that_it_was_begun_with(good, trained, tmp_path, old, new, text):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    recipe = (folder / "recipe.toml").read_text()
+    assert old in recipe
+    (folder / "recipe.toml").write_text(recipe.replace(old, new))
+    done = CliRunner().invoke(
+        cli, ["train", str(good / "corpus"), "-o", str(folder), "--resume", "--steps", "2", "--device", "cpu"]
+    )
+    assert done.exit_code == 3, done.output
+    (line,) = done.stderr.splitlines()
+    assert text in line
+
+
+def test_tokens_that_are_not_what_they_were_are_not_trained_on(good, tmp_path):
+    for harm in (harm for harm in harms.HARMS if harm.kind == harms.TOKENS):
+        shutil.rmtree(tmp_path / "corpus", ignore_errors=True)
+        shutil.copytree(good / "corpus", tmp_path / "corpus")
+        harm.do(tmp_path / "corpus")
+        done = CliRunner().invoke(
+            cli, ["train", str(tmp_path / "corpus"), "-o", str(tmp_path / "run"), "--device", "cpu"]
+        )
+        assert done.exit_code == 3, done.output
+        assert harm.text in done.stderr.splitlines()[-1]
+        assert not (tmp_path / "run" / "checkpoints").exists(), "nothing was begun"
