@@ -6,7 +6,7 @@ Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,10 @@ class Learner:
         device: torch.device,
         teachers: Sequence[SequenceModel] = (),
         workers: int = 0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         settings = recipe.train
+        self._check = check
         check_request(model, settings, device, taught=bool(teachers))
         self.model, self.settings, self.device = model, settings, device
         half = bfloat16_helps(device)
@@ -102,8 +104,12 @@ class Learner:
         self._carried = carried
 
     def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
-        """Learn from batch number `step` at this learning rate."""
+        """Learn from batch number `step` at this learning rate.
+
+        `check` is called where the step may still be given up: no weight has changed then.
+        """
         inputs_BT, targets_BT, pasts, state = self._batch(step)
+        self._check()
         targets_BT = scored_targets(targets_BT, self.following_VV, pad=self.pad)
         scored = targets_BT != self.pad  # with fields (B, T, F)
         n_values, n_steps = max(1, int(scored.sum())), max(1, count_steps(scored))
@@ -123,10 +129,12 @@ class Learner:
                 else:
                     nats, state = model.nats_ahead(inputs_BT, targets_BT, state, pad=pad, following_VV=following_VV)
             totals = [ahead.sum() for ahead in nats]
+        self._check()
         model.zero_grad(set_to_none=True)
         # By the values that were chosen, so that gradients are of one size with and without fields, and the mean
         # over the horizon, so that the rate means the same.
         (torch.stack(totals).mean() / n_values).backward()
+        self._check()
         layers = layer_norms(model) if by_layer else {}
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         for optimizer in self.optimizers:
