@@ -189,6 +189,7 @@ class _Job:
 
         from musicgen.cli.corpus import build_at
         from musicgen.cli.train_plan import check_corpus, plan_run
+        from musicgen.corpus.journal import part_of
         from musicgen.io.beside import Beside
         from musicgen.recipe import DataSettings
         from musicgen.training.loop import train
@@ -216,7 +217,8 @@ class _Job:
             if source is None:
                 warn(f"building a corpus from {corpus} at {folder / 'corpus'}")
                 self.building = True
-                source = build_at(home / "corpus", corpus, tokenizer=plan.tokenizer)
+                # Beside the run: a new run's hidden folder goes when this is killed.
+                source = build_at(home / "corpus", corpus, tokenizer=plan.tokenizer, part=part_of(f"{folder}.corpus"))
                 self.building = False
             if resume:
                 check_corpus(plan.recipe, source, corpus)
