@@ -103,9 +103,9 @@ def save_checkpoint(
         for path in new.iterdir():
             sync(path)
         sync(new)
-        if old.exists():
-            os.rename(old, gone)
         if folder.exists():
+            if old.exists():
+                os.rename(old, gone)
             os.rename(folder, old)
         os.rename(new, folder)
         sync(folder.parent)

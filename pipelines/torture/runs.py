@@ -130,7 +130,8 @@ class Bench:
         def case() -> str | None:
             run = self.new()
             after = rng.uniform(0.3, 0.9) * self.whole[kind].seconds
-            ended = self.nursery.run(*self.training(kind, run), within=self.folder, kill_after=after, number=number)
+            signalled = {"kill_after": after, "number": number, "save_every": 0}
+            ended = self.nursery.run(*self.training(kind, run), within=self.folder, **signalled)
             said = f"{kind}, {run}, signal {number} after {after:.2f} s"
             if ended.code == 0:  # it was faster
                 return self.differs(kind, run, said)
@@ -141,7 +142,7 @@ class Bench:
             saved = "interrupted: saved" in ended.err
             if saved != (self.folder / run / "checkpoints" / "last").is_dir():
                 return f"{said}: what it says isn't so: {ended.err}"
-            again = self.nursery.run(*self.going_on(kind, run), within=self.folder)
+            again = self.nursery.run(*self.going_on(kind, run), within=self.folder, save_every=0)
             return f"{said}: isn't resumed: {again.err}" if again.code else self.differs(kind, run, said)
 
         return case
@@ -163,7 +164,7 @@ class Bench:
             loaded = self.nursery.run("inspect", run, "--json", within=self.folder)
             if (loaded.code != 0) != (name in PARTS) or not one_line(loaded):
                 return f"{said}: loading ends with {loaded.code}: {loaded.err}"
-            resumed = self.nursery.run("train", "corpus", "-o", run, "--resume", within=self.folder)
+            resumed = self.nursery.run("train", "corpus", "-o", run, "--resume", within=self.folder, save_every=0)
             if resumed.code:
                 seen["refused, by name"] += 1
                 if resumed.code in (2, 3) and one_line(resumed):
