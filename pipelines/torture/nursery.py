@@ -66,10 +66,11 @@ class Nursery:
         kill_after: float | None = None,
         number: int = signal.SIGKILL,
         save_every: float | None = None,
+        group: bool = False,
     ) -> Ended:
         """Run `musicgen ARGUMENTS` in the folder `within`, and send it a signal at its n-th touch of that folder, or
-        after so many seconds. SIGKILL goes to all its processes, other signals to it alone. A training saves every so
-        many seconds, where that isn't to be the usual time."""
+        after so many seconds. SIGKILL goes to all its processes, other signals to it alone, if not to the `group`. A
+        training saves every so many seconds, where that isn't to be the usual time."""
         assert self._process.stdin
         assert self._process.stdout
         request = {
@@ -79,6 +80,7 @@ class Nursery:
             "kill_after": kill_after,
             "number": int(number),
             "save_every": save_every,
+            "group": group or number == signal.SIGKILL,
         }
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
@@ -121,7 +123,7 @@ def _answer(request: dict[str, Any], counter: mmap.mmap) -> dict[str, Any]:
         if code is None:
             late = request["kill_after"] is None
             number = signal.SIGKILL if late else request["number"]
-            (os.killpg if number == signal.SIGKILL else os.kill)(child, number)
+            (os.killpg if request["group"] else os.kill)(child, number)
             code = _ended(child, DEADLINE_S)
             if code is None:
                 os.killpg(child, signal.SIGKILL)
@@ -166,7 +168,7 @@ def _command(request: dict[str, Any], counter: mmap.mmap) -> None:
                 (count,) = struct.unpack("q", counter[:])
                 counter[:] = struct.pack("q", count + 1)
                 if count + 1 == kill_at:
-                    (os.killpg if number == signal.SIGKILL else os.kill)(mine, number)
+                    (os.killpg if request["group"] else os.kill)(mine, number)
 
     code = 70
     try:
