@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State
@@ -73,6 +74,7 @@ class Learner:
     ) -> None:
         settings = recipe.train
         self._check = check
+        self._hooks = _watched(model, check)
         check_request(model, settings, device, taught=bool(teachers))
         self.model, self.settings, self.device = model, settings, device
         half = bfloat16_helps(device)
@@ -147,8 +149,10 @@ class Learner:
         return Outcome(totals[0].detach() / n_steps, norm, inputs_BT.shape[0] * inputs_BT.shape[1], layers)
 
     def close(self) -> None:
-        """End the processes that make batches."""
+        """End the processes that make batches, and let the model be."""
         self._feed.close()
+        for hook in self._hooks:
+            hook.remove()
 
     def _made(self, step: int) -> tuple[Tensor, Tensor, list[np.ndarray] | None, State | None]:
         """Batch number `step` as far as it can be made without the model: inputs, targets, what lies before them for
@@ -181,6 +185,23 @@ class Learner:
         if self._state is None:
             return inputs_BT, targets_BT, None, None
         return inputs_BT, targets_BT, None, self._state.cleared(begins_B.to(self.device))
+
+
+def _watched(model: SequenceModel, check: Callable[[], None]) -> list[RemovableHandle]:
+    """Call `check` between one layer of a model and the next, forward and back: a step of a large model on a CPU takes
+    longer than a scheduler waits for a process to save."""
+
+    def before(layer: torch.nn.Module, given: Any) -> None:
+        check()
+
+    def behind(layer: torch.nn.Module, given: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, Tensor) and first.requires_grad:
+            first.register_hook(lambda gradient: check())
+
+    layers = [layer for name, layer in model.named_modules() if name and name.count(".") <= 1]
+    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    return hooks + [layer.register_forward_hook(behind) for layer in layers]
 
 
 def recalled(model: SequenceModel, pasts: Sequence[np.ndarray], device: torch.device) -> State | None:

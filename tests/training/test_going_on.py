@@ -19,6 +19,7 @@ from musicgen.checkpoint import load_run
 from musicgen.errors import ResourceError, UnreadableError, UsageError
 from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
+from musicgen.models.transformer import Block
 from musicgen.recipe import read_recipe
 from musicgen.runs import checkpoints
 from musicgen.runs.checkpoints import find_checkpoint
@@ -172,6 +173,34 @@ def test_a_signal_anywhere_leaves_no_half_step(whole, tmp_path, monkeypatch, pla
     assert caught.value.step == json.loads((folder / "checkpoints" / "last" / "state.json").read_text())["step"]
     load_run(folder)
     assert resumed(folder, {}) == whole["lstm"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])  # of two blocks, forward and back
+def test_a_stop_is_heard_within_a_step(whole, tmp_path, number):
+    """Between one layer and the next, for a step may be long; it is given up then."""
+    calls: list[str] = []
+
+    def note(what: str) -> None:
+        calls.append(what)
+        if len(calls) == 4 + number:  # in the second step
+            signal.raise_signal(signal.SIGTERM)
+
+    def block(self: Block, *arguments: Any, **options: Any) -> Any:
+        note("forward")
+        output = forward(self, *arguments, **options)
+        first = output[0] if isinstance(output, tuple) else output
+        if first.requires_grad:
+            first.register_hook(lambda gradient: note("back"))
+        return output
+
+    forward = Block.forward
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Block, "forward", block)
+        with pytest.raises(Interrupted) as caught:
+            go(tmp_path / "run", family="transformer")
+    assert calls == (2 * ["forward", "forward", "back", "back"])[: 4 + number]
+    assert caught.value.step == 1
+    assert resumed(tmp_path / "run", {"family": "transformer"}) == whole["transformer"]
 
 
 def test_an_evaluation_that_was_broken_off_is_made_up_for(whole, tmp_path, monkeypatch):
