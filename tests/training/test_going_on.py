@@ -210,7 +210,7 @@ def test_an_evaluation_that_was_broken_off_is_made_up_for(whole, tmp_path, monke
             go(tmp_path / "run", changes={"batch": 1})
     assert caught.value.step == 4
     state = json.loads((tmp_path / "run" / "checkpoints" / "last" / "state.json").read_text())
-    assert (len(state["recent"]), state["best"]) == (4, None)
+    assert (state["loss_count"], state["best"]) == (4, None)
     assert set(state["owed"]) == {"rate", "norm", "layers"}
     assert log(tmp_path / "run") == []
     resumed(tmp_path / "run", {"changes": {"batch": 1}})
@@ -340,7 +340,10 @@ def test_older_checkpoints_are_gone_on_with(whole, half):
         state = json.loads((folder / "state.json").read_text())
         if name == "last":
             state = {
-                **{key: state[key] for key in ("step", "seconds", "sharpness", "card", "optimizer", "recent")},
+                **{
+                    key: state[key]
+                    for key in ("step", "seconds", "sharpness", "card", "optimizer", "loss_sum", "loss_count")
+                },
                 "best": 1.0,
             }
             for text in ("log.csv", "gradients.csv"):
