@@ -1,10 +1,10 @@
 """The run folder: a trained model with all that is needed to use it, audit it, or go on training.
 
-    recipe.toml  tokenizer.json  model.safetensors  card.json  log.csv  manifest.json
-    checkpoints/last/  checkpoints/best/      model, optimiser and state, to resume from
+    recipe.toml  tokenizer.json  model.safetensors  card.json  log.csv  gradients.csv  manifest.json
+    checkpoints/last/  checkpoints/last.old/  checkpoints/best/      model, optimiser and state, to resume from
 
 Only safetensors, JSON, TOML and CSV: nothing in a run folder can run code. `manifest.json` holds the sha256 of
-the files a user of the model needs and is written after them. Checkpoints: `runs/checkpoints.py`.
+the files a user of the model needs (`runs/exports.py`). Checkpoints: `runs/checkpoints.py`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from typing import Any
 import torch
 
 from musicgen.errors import UnreadableError
-from musicgen.io.atomic import atomic_path, write_text
+from musicgen.io.atomic import json_bytes
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.registry import blank_model
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.resources import bundled_models
-from musicgen.runs.checked import FORMAT, PARTS, as_unreadable, checked_parts
-from musicgen.runs.files import json_text, make_folder, save_tensors, sha256
+from musicgen.runs.checked import FORMAT, as_unreadable, checked_parts
+from musicgen.runs.exports import replace_parts, stamp, whole_parts
+from musicgen.runs.files import save_tensors, sha256
 from musicgen.runs.weights import check_weights, fits_header, load_weights, read_header
 
 __all__ = ["FORMAT", "Run", "load_run", "model_for", "save_run"]
@@ -52,18 +53,17 @@ def save_run(
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
     """Write the four parts and their manifest into `folder`, replacing older ones; return the card as it stands there,
-    with the model's sharpness. ResourceError on a full disk."""
+    with the model's sharpness. The folder can be loaded at any time meanwhile. ResourceError on a full disk."""
     card = {"format": FORMAT, **card, "sharpness": list(model.sharpness)}
-    folder = Path(folder)
-    make_folder(folder)
-    state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
-    with atomic_path(folder / "model.safetensors", overwrite=True) as path:
-        save_tensors(state, path)
-    write_text(folder / "recipe.toml", recipe_toml(recipe), overwrite=True)
-    write_text(folder / "tokenizer.json", json_text(tokenizer.spec), overwrite=True)
-    write_text(folder / "card.json", json_text(card), overwrite=True)
-    digests = {part: sha256(folder / part) for part in PARTS}
-    write_text(folder / "manifest.json", json_text({"format": FORMAT, "sha256": digests}), overwrite=True)
+
+    def write(new: Path) -> None:
+        state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
+        save_tensors(state, new / "model.safetensors")
+        (new / "recipe.toml").write_bytes(recipe_toml(recipe).encode("utf-8"))
+        (new / "tokenizer.json").write_bytes(json_bytes(tokenizer.spec))
+        (new / "card.json").write_bytes(json_bytes(card))
+
+    replace_parts(folder, write)
     return card
 
 
@@ -79,8 +79,19 @@ def load_run(where: str | os.PathLike[str]) -> Run:
     if not path.is_dir():
         names = ", ".join(bundled) or "none"
         raise UnreadableError("no such run folder or model", where=where, hint=f"models that come along: {names}")
-    parts = checked_parts(path)
-    weights = path / "model.safetensors"
+    before = stamp(path)
+    try:
+        return _load(whole_parts(path), path)
+    except UnreadableError:
+        if stamp(path) == before:
+            raise
+        return _load(whole_parts(path), path)  # a training that is at it has replaced the parts meanwhile
+
+
+def _load(home: Path, path: Path) -> Run:
+    """The run in the folder `path`, whose parts lie in `home`."""
+    parts = checked_parts(home)
+    weights = home / "model.safetensors"
     header = read_header(weights)
     with as_unreadable(path):
         fits_header(parts.recipe.model, header, where=weights)

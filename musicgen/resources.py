@@ -7,9 +7,20 @@ beside the package.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-__all__ = ["RUN_FILES", "RUN_FOLDERS", "bundled_models", "bundled_pieces", "piece_path", "resource", "run_files"]
+__all__ = [
+    "RUN_FILES",
+    "RUN_FOLDERS",
+    "bundled_models",
+    "bundled_pieces",
+    "is_leftover",
+    "piece_path",
+    "resource",
+    "run_files",
+]
+
 
 PACKAGE = Path(__file__).resolve().parent
 # What training writes into a run folder; whatever else lies there is the user's.
@@ -22,7 +33,10 @@ RUN_FILES = (
     "log.csv",
     "gradients.csv",
 )
-RUN_FOLDERS = ("checkpoints", "corpus")
+RUN_FOLDERS = ("checkpoints", "corpus", ".export")
+# What a killed process may leave in a folder that it writes to: see `io/atomic.py`, `io/beside.py`, `io/locks.py` and
+# `corpus/progress.py`.
+LEFTOVER = re.compile(r"\..*\.(musicgen-[0-9a-f]{8}(\.[^.]*)?|(new|old)-[0-9a-f]{8}|lock|part)", re.DOTALL)
 
 
 def resource(*parts: str) -> Path:
@@ -48,6 +62,15 @@ def piece_path(piece: str | os.PathLike[str]) -> Path:
     """Where a piece lies: a path as it is, or by its name one that comes with the package and no file is called."""
     path = Path(piece)
     return path if os.path.lexists(path) else bundled_pieces().get(os.fspath(piece), path)
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder of this name is what a killed process of ours may have left.
+
+    >>> is_leftover(".corpus.part"), is_leftover(".corpus.lock"), is_leftover("corpus"), is_leftover(".git")
+    (True, True, False, False)
+    """
+    return LEFTOVER.fullmatch(name) is not None
 
 
 def run_files(where: str | Path) -> list[Path]:

@@ -17,7 +17,9 @@ from typing import Any, TypeVar
 
 from musicgen.errors import MusicgenError, UnreadableError, UsageError, printable
 
-__all__ = ["Card", "CorpusTable", "Manifest", "State", "check", "filled", "in_range", "nearest_key", "reader", "typed"]
+__all__ = [
+    "Card", "CorpusTable", "Manifest", "Owed", "State", "check", "filled", "in_range", "nearest_key", "reader", "typed",
+]  # fmt: skip
 
 T = TypeVar("T")
 LONGEST_VALUE = 60  # characters of a wrong value that are shown
@@ -84,11 +86,27 @@ class State:
     step: int
     seconds: float = 0.0
     best: float | None = None
+    best_state: dict[str, Any] | None = None
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    owed: dict[str, Any] | None = None
+    tuned: bool = False
+    recipe: dict[str, Any] | None = None
+    recipe_file: str | None = None
     valid_nats_per_token: float | None = None
     sharpness: list[float] | None = None
     fitted: list[float] | None = None
     card: dict[str, Any] | None = None
     optimizer: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Owed:
+    """What a state knows of a step whose evaluation was broken off."""
+
+    rate: float
+    norm: str
+    layers: dict[str, str]
 
 
 @dataclass(frozen=True)

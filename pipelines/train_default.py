@@ -34,6 +34,7 @@ from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.piece import Piece
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
+from musicgen.runs.checkpoints import has_checkpoint
 from musicgen.tokenizers import Parts
 from musicgen.training.loop import Progress, train
 
@@ -218,7 +219,7 @@ def main(arguments: list[str]) -> None:
         recipe=recipe,
         folder=run,
         card=card_for(corpus),
-        resume=(run / "checkpoints").exists(),
+        resume=has_checkpoint(run),
         max_seconds=duration(options.max_time),
         start=start,
         report=report,

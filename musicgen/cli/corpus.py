@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from musicgen.cli.options import (
     tokenizer_from,
     tokenizer_in_words,
     tokenizer_options,
+    warn,
 )
 from musicgen.errors import UsageError
 from musicgen.seeds import MOST_SEED
@@ -136,16 +139,21 @@ def build(
         limits=limits_from(options),
     )
     made = tokenizer_from(options)
-    with progress_bar() as bar:
-        task = bar.add_task("files", total=None)
-        build_corpus(
-            sources,
-            output,
-            tokenizer=made,
-            settings=settings,
-            jobs=jobs,
-            progress=lambda done, total, name: bar.update(task, completed=done, total=total),
-        )
+    try:
+        with progress_bar() as bar:
+            task = bar.add_task("files", total=None)
+            build_corpus(
+                sources,
+                output,
+                tokenizer=made,
+                settings=settings,
+                jobs=jobs,
+                progress=lambda done, total, name: bar.update(task, completed=done, total=total),
+                told=warn,
+            )
+    except KeyboardInterrupt as error:
+        warn("interrupted: the same command goes on where it was")
+        sys.exit(128 + getattr(error, "number", signal.SIGINT))
     show_corpus(Path(output), as_json=as_json)
 
 
@@ -212,8 +220,8 @@ def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bo
     return None
 
 
-def build_at(place: Path, corpus: str, *, tokenizer: Any) -> Any:
-    """A corpus built at `place` from music or a catalogue name."""
+def build_at(place: Path, corpus: str, *, tokenizer: Any, part: Path) -> Any:
+    """A corpus built at `place` from music or a catalogue name; its work lies at `part` until it is whole."""
     from musicgen.corpus.build import build_corpus
 
     with progress_bar() as bar:
@@ -223,4 +231,6 @@ def build_at(place: Path, corpus: str, *, tokenizer: Any) -> Any:
             place,
             tokenizer=tokenizer,
             progress=lambda done, total, name: bar.update(task, completed=done, total=total),
+            told=warn,
+            part=part,
         )

@@ -1,20 +1,23 @@
 """The command line: arguments in, lines out, exit codes.
 
 Exit codes: 0 done, 1 some of a batch failed, 2 usage, 3 unreadable input, 4 made but failed a check, 5 out of
-resources. A command's module is imported when it is called or listed; torch and music21 only when it runs.
+resources, 130 stopped by Ctrl-C, 143 by SIGTERM. A command's module is imported when it is called or listed; torch and
+music21 only when it runs.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 
 import click
 
 from musicgen import __version__
-from musicgen.cli.options import reported
+from musicgen.cli.options import reported, warn
 from musicgen.errors import UsageError
+from musicgen.stopping import raise_on_sigterm
 
 __all__ = ["cli", "main"]
 
@@ -62,7 +65,11 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         with reported():
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except KeyboardInterrupt as error:  # of commands that have nothing else to say of it
+                warn("interrupted")
+                raise click.exceptions.Exit(128 + getattr(error, "number", signal.SIGINT)) from None
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -78,6 +85,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the `musicgen` command."""
+    raise_on_sigterm()
     try:
         cli(prog_name="musicgen")
     except BrokenPipeError:  # `musicgen inspect ... | head`

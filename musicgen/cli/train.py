@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from musicgen.cli.options import (
     tokenizer_options,
     warn,
 )
+from musicgen.errors import printable
 from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
 
@@ -118,66 +122,35 @@ def command(
 ) -> None:
     """Train a next-note model on CORPUS: a built corpus folder, a folder of music, or a catalogue name.
 
-    Ctrl-C saves; `--resume` goes on. The best weights so far are always in RUN/model.safetensors. With --overwrite a
-    run that lies there is replaced once the new one has begun; what else lies in the folder stays.
+    Ctrl-C and SIGTERM save; `--resume` goes on. The best weights so far are always in RUN/model.safetensors. With
+    --overwrite a run that lies there is replaced once the new one has begun; what else lies in the folder stays.
 
     With --from the tokenizer, the model's shape and the augmentation are those of that run.
     """
-    from dataclasses import replace
-
-    from musicgen.cli.corpus import build_at
-    from musicgen.cli.train_plan import check_corpus, plan_run
-    from musicgen.io.beside import Beside
-    from musicgen.recipe import DataSettings
-    from musicgen.training.loop import train
+    from musicgen.io.locks import Hold
+    from musicgen.stopping import Interrupted
 
     seconds, folder = duration(max_time), Path(run)
-    plan = plan_run(
-        corpus, folder, options, device=device, resume=resume, overwrite=overwrite, timed=seconds is not None
-    )
-    moved = False
-    with contextlib.ExitStack() as stack:
-        beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
-
-        def begun(home: Path) -> Path:
-            nonlocal moved
-            home, moved = beside.swap() if beside else home, True
-            return home
-
-        home = beside.path if beside else folder
-        try:
-            source = plan.source
-            if source is None:
-                warn(f"building a corpus from {corpus} at {folder / 'corpus'}")
-                source = build_at(home / "corpus", corpus, tokenizer=plan.tokenizer)
-            if resume:
-                check_corpus(plan.recipe, source, corpus)
-            digests = " ".join(teacher.sha256 for teacher in plan.teachers)
-            begun_with = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
-            recipe = replace(plan.recipe, data=DataSettings(str(corpus), source.sha256, digests, begun_with))
-            if not as_json:
-                _announce(recipe, source, plan.device)
-            _warn_of(recipe, source)
-            with _Bar(recipe.train.steps) as bar:
-                card = train(
-                    source,
-                    plan.tokenizer,
-                    recipe=recipe,
-                    folder=home,
-                    card=_card(folder.name, source, corpus, plan.teachers, plan.start),
-                    resume=resume,
-                    max_seconds=seconds,
-                    device=device,
-                    workers=workers,
-                    teachers=[teacher.model for teacher in plan.teachers],
-                    start=plan.start.model if plan.start else None,
-                    report=bar.report,
-                    begun=begun,
-                )
-        except KeyboardInterrupt:
-            again = f"saved; go on with `musicgen train {corpus} -o {run} --resume`"
-            warn(f"interrupted: {again if moved else 'nothing was begun; what lay there is as it was'}")
-            sys.exit(130)
+    job: _Job | None = None
+    try:
+        with Hold(folder) as hold:
+            if hold.note:
+                warn(hold.note)
+            job = _Job(corpus, folder, options, hold, device, resume=resume, overwrite=overwrite, seconds=seconds)
+            card = job.run(workers=workers, quiet=as_json)
+    except KeyboardInterrupt as error:
+        number, step = getattr(error, "number", signal.SIGINT), getattr(error, "step", None)
+        # Nothing must be said to be saved that isn't: only where training ended in good order it is.
+        if isinstance(error, Interrupted) and step is not None:
+            said = f"saved; go on with `{_again(corpus, run, options)}`"
+        elif job is not None and job.moved:
+            said = f"not saved; go on from the last checkpoint with `{_again(corpus, run, options)}`"
+        elif job is not None and job.building:
+            said = "no step was taken; the same command goes on building the corpus"
+        else:
+            said = "nothing was begun; what lay there is as it was"
+        warn(f"interrupted: {said}")
+        sys.exit(128 + number)
     if as_json:
         print_json({"run": str(folder), **card})
         return
@@ -188,6 +161,105 @@ def command(
         before = "" if was is None else f"; {was:.4f} before"
         say(f"validation loss {valid:.4f} nats a token (best, at step {card['best_step']}{before})")
     say(f"use it: musicgen continue piece.mid -m {folder}")
+
+
+class _Job:
+    """One run of the command: plan, corpus, training. `moved` is set once a run that can be resumed lies in its folder,
+    `building` while the corpus is built."""
+
+    def __init__(
+        self,
+        corpus: str,
+        folder: Path,
+        options: dict[str, Any],
+        hold: Any,
+        device: str,
+        *,
+        resume: bool,
+        overwrite: bool,
+        seconds: float | None,
+    ) -> None:
+        self.corpus, self.folder, self.options, self.hold, self.device = corpus, folder, options, hold, device
+        self.resume, self.overwrite, self.seconds = resume, overwrite, seconds
+        self.moved, self.building = False, False
+
+    def run(self, *, workers: int | None, quiet: bool) -> dict[str, Any]:
+        """Do it; the card of the run."""
+        from dataclasses import replace
+
+        from musicgen.cli.corpus import build_at
+        from musicgen.cli.train_plan import check_corpus, plan_run
+        from musicgen.corpus.journal import part_of
+        from musicgen.io.beside import Beside
+        from musicgen.recipe import DataSettings
+        from musicgen.training.loop import train
+
+        corpus, folder, resume = self.corpus, self.folder, self.resume
+        plan = plan_run(
+            corpus,
+            folder,
+            self.options,
+            device=self.device,
+            resume=resume,
+            overwrite=self.overwrite,
+            timed=self.seconds is not None,
+        )
+        self.moved = resume
+        with contextlib.ExitStack() as stack:
+            beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
+
+            def begun(home: Path) -> Path:
+                home, self.moved = beside.swap() if beside else home, True
+                return home
+
+            home = beside.path if beside else folder
+            source = plan.source
+            if source is None:
+                warn(f"building a corpus from {corpus} at {folder / 'corpus'}")
+                self.building = True
+                # Beside the run: a new run's hidden folder goes when this is killed.
+                source = build_at(home / "corpus", corpus, tokenizer=plan.tokenizer, part=part_of(f"{folder}.corpus"))
+                self.building = False
+            if resume:
+                check_corpus(plan.recipe, source, corpus)
+            digests = " ".join(teacher.sha256 for teacher in plan.teachers)
+            begun_with = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
+            recipe = replace(plan.recipe, data=DataSettings(str(corpus), source.sha256, digests, begun_with))
+            if not quiet:
+                _announce(recipe, source, plan.device)
+            _warn_of(recipe, source)
+            with _Bar(recipe.train.steps) as bar:
+                return train(
+                    source,
+                    plan.tokenizer,
+                    recipe=recipe,
+                    folder=home,
+                    card=_card(folder.name, source, corpus, plan.teachers, plan.start),
+                    resume=resume,
+                    max_seconds=self.seconds,
+                    device=self.device,
+                    workers=workers,
+                    teachers=[teacher.model for teacher in plan.teachers],
+                    start=plan.start.model if plan.start else None,
+                    report=bar.report,
+                    begun=begun,
+                    told=_warn_at_once,
+                    hold=self.hold,
+                )
+
+
+def _warn_at_once(text: str) -> None:
+    """`warn` from within a signal's handler, which may have come in the middle of another line."""
+    try:
+        os.write(sys.stderr.fileno(), f"{printable(text)}\n".encode())
+    except (OSError, ValueError):  # no real stream
+        warn(text)
+
+
+def _again(corpus: str, run: str, options: dict[str, Any]) -> str:
+    """The command that goes on with the run."""
+    teachers = [word for name in options["teachers"] for word in ("--teacher", name)]
+    return shlex.join(["musicgen", "train", corpus, "-o", run, *teachers, "--resume"])
 
 
 def _announce(recipe: Any, source: Any, device: Any) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musicgen.errors import UnreadableError, UsageError
-from musicgen.resources import RUN_FILES, RUN_FOLDERS
+from musicgen.errors import UsageError
+from musicgen.resources import RUN_FILES, RUN_FOLDERS, is_leftover
 
 __all__ = ["Plan", "changed", "check_corpus", "plan_run"]
 
@@ -43,6 +43,7 @@ def plan_run(
     from musicgen.io.beside import refuse_here, settle
     from musicgen.models.hardware import check_memory
     from musicgen.runs.checked import as_unreadable
+    from musicgen.runs.checkpoints import check_checkpoint
     from musicgen.tokenizers import load_tokenizer
     from musicgen.training.loop import choose_device
     from musicgen.training.step import check_request
@@ -57,7 +58,7 @@ def plan_run(
         replaces, refusal = True, error
     start = None
     if resume:
-        recipe = _resumed(folder, options)
+        recipe, found = _resumed(folder, options)
     elif options["start"] is not None:
         start = start_of(options)
         recipe = tuned(start, options, timed=timed)
@@ -85,7 +86,8 @@ def plan_run(
         model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
     check_request(model, recipe.train, chosen, taught=bool(teachers))
     if resume:
-        _check_resumed(recipe, folder, teachers, model)
+        _check_resumed(recipe, folder, teachers)
+        check_checkpoint(found, model)
         if source is not None:
             check_corpus(recipe, source, corpus)
     check_memory(model.n_parameters, copies=COPIES if chosen.type == "cpu" else 1)
@@ -107,16 +109,11 @@ def check_corpus(recipe: Any, source: Any, corpus: str) -> None:
         raise UsageError("this corpus is not the one of the run", where=corpus, hint=hint)
 
 
-def _check_resumed(recipe: Any, folder: Path, teachers: list[Any], model: Any) -> None:
-    from musicgen.runs.checkpoints import check_checkpoint, has_checkpoint
-
+def _check_resumed(recipe: Any, folder: Path, teachers: list[Any]) -> None:
     if recipe.data.teachers_sha256 != " ".join(teacher.sha256 for teacher in teachers):
         count = len(recipe.data.teachers_sha256.split())
         hint = f"give the same {count} with --teacher" if count else "leave --teacher out"
         raise UsageError("these are not the teachers of the run", where=folder, hint=hint)
-    if not has_checkpoint(folder):
-        raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
-    check_checkpoint(folder, model)
 
 
 def _replaces(folder: Path, *, overwrite: bool) -> bool:
@@ -128,8 +125,8 @@ def _replaces(folder: Path, *, overwrite: bool) -> bool:
     if not folder.is_dir():
         raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
     goes_on = has_checkpoint(folder)
-    # Nothing yet, a corpus built for this run, or what a kill left of a first checkpoint.
-    if not goes_on and {path.name for path in folder.iterdir()} <= set(RUN_FOLDERS):
+    # Nothing yet, a corpus built for this run, or what a kill left of either or of a first checkpoint.
+    if not goes_on and all(path.name in RUN_FOLDERS or is_leftover(path.name) for path in folder.iterdir()):
         return False
     if not overwrite:
         resume = "--resume to go on, or " if goes_on else ""
@@ -194,10 +191,10 @@ def changed(recipe: Any, changes: tuple[str, ...]) -> Any:
     return recipe
 
 
-def _resumed(folder: Path, options: dict[str, Any]) -> Any:
-    """The run's own recipe; more steps may be asked for, nothing else may change."""
-    from musicgen.recipe import read_recipe
-    from musicgen.runs.checked import as_unreadable
+def _resumed(folder: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """The run's own recipe, in which more steps may be asked for and nothing else, and the checkpoint to go on from."""
+    from musicgen.runs.checkpoints import find_checkpoint
+    from musicgen.runs.recipes import resumed_recipe
 
     for name, flag in (
         ("family", "--model"),
@@ -210,6 +207,6 @@ def _resumed(folder: Path, options: dict[str, Any]) -> Any:
     ):
         if options[name] not in (None, ()):
             raise UsageError(f"{flag} can't change in a run that is resumed", where=folder, hint=f"leave {flag} out")
-    with as_unreadable(folder / "recipe.toml"):
-        recipe = read_recipe(folder / "recipe.toml")
-    return recipe.with_train(steps=options["steps"], precision=options["precision"])
+    found = find_checkpoint(folder / "checkpoints" / "last")
+    recipe = resumed_recipe(found, folder)
+    return recipe.with_train(steps=options["steps"], precision=options["precision"]), found

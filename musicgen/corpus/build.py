@@ -1,14 +1,15 @@
 """Music files to a corpus folder: read and encode in worker processes, drop duplicates, split by work.
 
 The result doesn't depend on the number of workers or on the order of the listing: pieces stand in the order of
-their names. A file that crashes its worker or takes too long is rejected; the rest goes on.
+their names. A file that crashes its worker or takes too long is rejected; the rest goes on. What is done lies on the
+disk, so a build that is killed goes on where it was, and holds no pieces in memory.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import numpy as np
 
 from musicgen.corpus import catalog
 from musicgen.corpus.frames import FRAME_SUFFIXES, check_reader
+from musicgen.corpus.journal import Journal, Kept, key_of, part_of
 from musicgen.corpus.pool import Rejected, Work, run_workers
 from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
 from musicgen.errors import UnreadableError, UsageError, printable
 from musicgen.io.foreign import PROJECTS
+from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
 from musicgen.schemas import in_range, typed
 from musicgen.seeds import MOST_SEED
@@ -60,49 +63,103 @@ def build_corpus(
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    told: Callable[[str], None] = lambda line: None,
+    part: str | Path | None = None,
 ) -> Corpus:
     """Build a corpus from folders, files and catalogue names, and open it.
 
     `licences` gives the licence of some folders or files where it isn't `settings.licence`;
     `tokenizer` is a tokenizer or its spec (default `notes`); `jobs` worker processes (default: one a core);
-    `progress(done, total, name)` is called after each file. Raises UsageError for a source or target that won't
-    do, UnreadableError when no file is usable. On any error and on Ctrl-C `out` is left as it was.
+    `progress(done, total, name)` is called after each file, `told` with a line where a build goes on; `part` is where
+    its work lies until then, by default beside `out` (`journal.py`).
+    Raises UsageError for a source or target that won't do or another process that builds there, UnreadableError when no
+    file is usable. On any error and on Ctrl-C `out` is left as it was; the same call goes on with the work.
     """
     settings = settings or BuildSettings()
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
     spec = _spec(tokenizer)
     outside: list[Path] = []
     files, entries = plan_sources(sources, spec, settings=settings, licences=licences, outside=outside)
-    check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request, before the work
-    _keep_sources(out, files)
-    jobs = max(1, min(jobs or _cores(), len(files)))
+    with Hold(out) as hold:
+        if hold.note:
+            told(hold.note)
+        check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request
+        _keep_sources(out, files)
+        key = key_of(spec=spec, limits=None if settings.limits is None else asdict(settings.limits))
+        with Journal(Path(part) if part else part_of(out), key) as journal:
+            _read_all(files, spec, journal, jobs=jobs, settings=settings, progress=progress, told=told)
+            _write(out, files, entries, spec, journal, settings, outside=len(outside))
+            journal.remove()
+    return Corpus.open(out)
 
-    works: list[Work] = []
+
+def _read_all(
+    files: list[Found],
+    spec: dict[str, Any],
+    journal: Journal,
+    *,
+    jobs: int | None,
+    settings: BuildSettings,
+    progress: Callable[[int, int, str], None] | None,
+    told: Callable[[str], None],
+) -> None:
+    """Encode what the journal doesn't hold yet."""
+    journal.take_up(files)
+    if journal.dropped:
+        told(f"{journal.folder}: is of a build with other options; begun anew")
+    done = len(journal)
+    if done:
+        told(f"going on with a build that was broken off: {done:,} of {len(files):,} files are done")
+    todo = [file for file in files if not journal.has(file)]
+    jobs = max(1, min(jobs or _cores(), len(todo)))
+
+    def report(count: int, total: int, name: str) -> None:
+        if progress is not None:
+            progress(done + count, len(files), name)
+
+    results = run_workers(todo, spec, jobs=jobs, timeout_s=settings.timeout_s, limits=settings.limits, progress=report)
+    for file, result in results if todo else ():
+        if isinstance(result, Work | Rejected):
+            journal.add(file, result)
+        else:
+            journal.done(file, result)
+
+
+def _write(
+    out: str | Path,
+    files: list[Found],
+    entries: list[catalog.CorpusEntry],
+    spec: dict[str, Any],
+    journal: Journal,
+    settings: BuildSettings,
+    *,
+    outside: int,
+) -> None:
+    """Choose pieces, split them by work, and write the corpus folder. UnreadableError where there is no piece."""
+    works: list[Kept] = []
     kept_licences: list[str] = []
     rejected: list[dict[str, str]] = []
     duplicates: list[dict[str, str]] = []
     seen: dict[str, str] = {}
-    results = run_workers(
-        files, spec, jobs=jobs, timeout_s=settings.timeout_s, limits=settings.limits, progress=progress
-    )
-    for file, result in results:  # in the order of `files`, so the first by name wins
+    for found, result in ((file, result) for file in files for result in journal.results(file)):
         if isinstance(result, Rejected):
             rejected.append({"source": result.source, "reason": result.reason})
         elif result.split is not None:  # published splits hold what they hold, short pieces and repetitions too
             works.append(result)
-            kept_licences.append(file.licence)
+            kept_licences.append(found.licence)
         elif result.notes < settings.min_notes:
             reason = f"too short: {counted(result.notes, 'note')}, at least {settings.min_notes} are needed"
             rejected.append({"source": result.source, "reason": reason})
         else:
             digest = result.content or result.sha256
-            if digest in seen:
+            if digest in seen:  # the first by name wins
                 duplicates.append({"source": result.source, "same_as": seen[digest]})
                 continue
             seen[digest] = result.source
             works.append(result)
-            kept_licences.append(file.licence)
+            kept_licences.append(found.licence)
     if not works:
+        journal.remove()
         example = rejected[0]
         what = (
             f"no usable piece in {counted(len(files), 'file')}; the first one, {example['source']}: {example['reason']}"
@@ -116,11 +173,10 @@ def build_corpus(
     ]
     about = {"tokenizer": spec, "rejected": rejected, "duplicates": duplicates, "origins": origins, "files": len(files)}
     if outside:
-        about["links_left_out"] = len(outside)
+        about["links_left_out"] = outside
     shape = (-1,) if fields == 1 else (-1, fields)
-    tokens = (np.frombuffer(w.ids, dtype="<u2").reshape(shape) for w in works)
+    tokens = (np.frombuffer(journal.ids(work), dtype="<u2").reshape(shape) for work in works)
     write_corpus(out, records, tokens=tokens, about=about, fields=fields, overwrite=settings.overwrite)
-    return Corpus.open(out)
 
 
 def plan_sources(
@@ -213,7 +269,7 @@ def _entry_files(entry: catalog.CorpusEntry, settings: BuildSettings) -> list[Fo
     return [file for file in files if source.holds(file.name.removeprefix(f"{entry.name}/"))]
 
 
-def _records(works: list[Work], licences: list[str], fields: int, settings: BuildSettings) -> list[PieceRecord]:
+def _records(works: list[Kept], licences: list[str], fields: int, settings: BuildSettings) -> list[PieceRecord]:
     mixed = [w for w in works if w.split is None]
     keys = [work_key(w.source, by_folder=settings.by_folder) for w in mixed]
     merged = merge_works(keys, [w.fingerprint for w in mixed])
@@ -222,7 +278,7 @@ def _records(works: list[Work], licences: list[str], fields: int, settings: Buil
     records, offset = [], 0
     for work, licence in zip(works, licences, strict=True):
         key = key_of.get(work.source, work.source)
-        length = len(work.ids) // (2 * fields)
+        length = work.size // (2 * fields)
         place = work.split or split[key]
         records.append(PieceRecord(offset, length, work.notes, work.source, work.sha256, key, place, licence))
         offset += length

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +30,11 @@ from musicgen.io.midi import Limits
 from musicgen.io.scores.files import read_texts
 from musicgen.piece import Piece
 
-__all__ = ["Rejected", "Work", "run_workers"]
+__all__ = ["Rejected", "Seen", "Work", "run_workers", "seen_now"]
 
+LARGEST = 1 << 30  # bytes of a file whose digest is taken; no music is larger
+NO_MEMORY = "needs more memory than there is"
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # which may reach the whole group
 START_S = 120.0  # for a worker to start: a cold disk may take its time over numpy
 
 
@@ -48,12 +54,34 @@ class Work:
         object.__setattr__(self, "sha256", hashlib.sha256(self.ids).hexdigest())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A file or tune that gave no piece, and why."""
 
     source: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a source file was when it was read: bytes, time of change, and the sha256 of its content, empty for what is
+    no ordinary file."""
+
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+NEVER = Seen(-1, -1, "")  # no file is ever so: it is read again next time
+
+
+def seen_now(path: str | Path) -> Seen:
+    """What a source file is now. Raises OSError."""
+    info = os.stat(path)
+    if not stat.S_ISREG(info.st_mode) or info.st_size > LARGEST:
+        return Seen(info.st_size, info.st_mtime_ns, "")
+    with open(path, "rb") as file:
+        return Seen(info.st_size, info.st_mtime_ns, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def run_workers(
@@ -64,25 +92,26 @@ def run_workers(
     timeout_s: float,
     limits: Limits | None = None,
     progress: Callable[[int, int, str], None] | None = None,
-) -> Iterator[tuple[Found, Work | Rejected]]:
-    """The pieces of `files` in their order, encoded by `jobs` processes. All processes end with the iterator."""
+) -> Iterator[tuple[Found, Work | Rejected | Seen | None]]:
+    """The pieces of `files`, encoded by `jobs` processes, as they come: of one file in order, of several mixed.
+
+    Behind the last of a file comes what the file was seen to be; None where its worker crashed or was too late, which
+    another time may go well. All processes end with the iterator.
+    """
     waiting = iter(range(len(files)))
-    results: dict[int, list[Work | Rejected]] = {}
-    done: set[int] = set()
-    following = 0
+    done = 0
     workers = [_Worker(spec, limits) for _ in range(jobs)]
     try:
         for worker in workers:
             worker.give(next(waiting, None), files, timeout_s)
-        while following < len(files):
+        while done < len(files):
             busy = [w for w in workers if w.index is not None]
             pause = max(0.0, min(w.deadline for w in busy) - time.monotonic())
             ready = connection.wait([w.pipe for w in busy], timeout=pause)
             for place, worker in enumerate(workers):
                 if worker.index is None:
                     continue
-                index, name = worker.index, files[worker.index].name
-                reason = None
+                file, reason, seen = files[worker.index], None, None
                 if worker.pipe in ready:
                     try:
                         message = worker.pipe.recv()
@@ -91,10 +120,11 @@ def run_workers(
                     else:
                         worker.deadline = time.monotonic() + timeout_s
                         worker.started = True
-                        if message is not None:
+                        if not isinstance(message, Seen):
                             if not isinstance(message, str):  # "ready" says only that it lives
-                                results.setdefault(index, []).append(message)
+                                yield file, message
                             continue
+                        seen = message
                 elif time.monotonic() > worker.deadline:
                     reason = f"took longer than {timeout_s:g} s"
                 else:
@@ -105,17 +135,14 @@ def run_workers(
                             f"a worker process didn't start ({reason})",
                             hint="in a script, call this under `if __name__ == '__main__':`",
                         )
-                    results.setdefault(index, []).append(Rejected(name, reason))
+                    yield file, Rejected(file.name, reason)
                     worker.stop()
                     workers[place] = worker = _Worker(spec, limits)
-                done.add(index)
+                yield file, seen
+                done += 1
                 if progress is not None:
-                    progress(len(done), len(files), name)
+                    progress(done, len(files), file.name)
                 worker.give(next(waiting, None), files, timeout_s)
-            while following in done:
-                for result in results.pop(following, []):
-                    yield files[following], result
-                following += 1
     finally:
         for worker in workers:
             worker.stop()
@@ -129,7 +156,8 @@ class _Worker:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, spec, limits), daemon=True)
-        self.process.start()
+        with _deaf():
+            self.process.start()
         theirs.close()
         self.index: int | None = None
         self.started = False
@@ -156,10 +184,23 @@ class _Worker:
         self.process.join()
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """A process that starts meanwhile hears no Ctrl-C before it can leave it to its parent, which hears it after."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
-    """The life of a worker: files in, pieces out, None after each file."""
-    # Ctrl-C reaches the whole group; the parent decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The life of a worker: files in, pieces out, after each file what it was."""
+    for number in LEFT_TO_PARENT:
+        signal.signal(number, signal.SIG_IGN)
     from musicgen.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(spec)
@@ -167,13 +208,23 @@ def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
         pipe.send("ready")
         while True:
             name, path = pipe.recv()
+            seen = _seen(path)
             for result in _encode(name, path, tokenizer, limits):
                 pipe.send(result)
-            pipe.send(None)
+                if isinstance(result, Rejected) and result.reason == NO_MEMORY:
+                    seen = NEVER
+            pipe.send(seen)
             if path.lower().endswith(SCORE_SUFFIXES):
                 gc.collect()  # music21's scores are circles of references
     except (EOFError, OSError):
         return
+
+
+def _seen(path: str) -> Seen:
+    try:
+        return seen_now(path)
+    except OSError:  # told by whoever reads it
+        return NEVER
 
 
 def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work | Rejected]:
@@ -192,7 +243,7 @@ def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iter
             else:
                 yield Rejected(source, printable(piece.what))
     except MemoryError:
-        yield Rejected(name, "needs more memory than there is")
+        yield Rejected(name, NO_MEMORY)
     except MusicgenError as error:
         yield Rejected(name, printable(error.what))
     except Exception as error:  # one file must not end the build; the reason is kept in corpus.json

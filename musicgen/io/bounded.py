@@ -60,7 +60,8 @@ def parse_json(data: bytes, *, where: object, hint: str = COPY) -> Any:
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_no_number)
         if b"\\u" in data:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could never be written again
+            # Half a surrogate pair is no text, unless it stands for a byte of a file's name that isn't UTF-8.
+            json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except RecursionError:
         raise _too_deep(where, hint) from None
     except ValueError as error:

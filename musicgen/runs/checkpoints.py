@@ -1,29 +1,63 @@
 """Checkpoints: all that training needs to go on as if it had never stopped, in a folder of its own.
 
-A checkpoint folder is written beside its place and renamed into it.
+    last/  model.safetensors  optimizer.safetensors  carried.safetensors  state.json  log.csv  gradients.csv
+           manifest.json      the sha256 of each of the others, written last
+    last.old/                 the one before it
+
+A checkpoint is written as `last.new` and reaches the disk, whole, before it takes its place and the oldest goes. So a
+kill or a power cut at any time leaves one that can be used, and so does damage to one of the two, which the digests
+tell.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from musicgen.errors import UnreadableError
-from musicgen.io.atomic import write_text
+from musicgen.errors import UnreadableError, explained
+from musicgen.io.atomic import json_bytes
 from musicgen.models import SequenceModel
-from musicgen.runs.files import json_text, make_folder, read_json, save_tensors
+from musicgen.runs.files import make_folder, read_json, save_tensors, sha256, sync
 from musicgen.runs.weights import check_optimizer, check_weights, load_tensors, load_weights, read_header
-from musicgen.schemas import State, check
+from musicgen.schemas import Owed, State, check
 
-__all__ = ["check_checkpoint", "has_checkpoint", "load_carried", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "adopt",
+    "check_checkpoint",
+    "clear",
+    "find_checkpoint",
+    "has_checkpoint",
+    "load_carried",
+    "load_checkpoint",
+    "save_checkpoint",
+]
 
-FORMAT = 1
-CARRIED = "carried.safetensors"
+FORMAT = 2
+BEFORE_DIGESTS = 1  # a format without a manifest
+CARRIED, MANIFEST = "carried.safetensors", "manifest.json"
+NEW, OLD, GONE = ".new", ".old", ".gone"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One that is whole, `folder`, with its state. `passed` says what is wrong with a newer one, if there is any."""
+
+    folder: Path
+    state: dict[str, Any]
+    passed: str | None = None
+
+    def text(self, name: str) -> str | None:
+        """A text that was saved with it; None where there was none."""
+        path = self.folder / name
+        return path.read_bytes().decode("utf-8") if path.is_file() else None
 
 
 def save_checkpoint(
@@ -33,45 +67,99 @@ def save_checkpoint(
     optimizers: Sequence[torch.optim.Optimizer] = (),
     state: dict[str, Any],
     carried: Mapping[str, torch.Tensor] | None = None,
+    texts: Mapping[str, str] | None = None,
+    keep: bool = True,
 ) -> None:
-    """Write one checkpoint folder whole, replacing the one that was there. `state` is JSON-able.
+    """Write one checkpoint folder whole; the one that was there becomes FOLDER.old if `keep` says so.
 
-    `carried` is what the rows of a batch remember from one step to the next.
+    `state` is JSON-able; `carried` is what the rows of a batch remember from one step to the next; `texts` are files to
+    keep with it, by name. Raises ResourceError on a full disk, with the older ones as they were.
     """
     folder = Path(folder)
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(new, ignore_errors=True)
-    make_folder(new)
-    save_tensors({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, new / "model.safetensors")
-    if optimizers:
-        tensors, plain = {}, {}
-        for which, optimizer in enumerate(optimizers):
-            for number, values in optimizer.state_dict()["state"].items():
-                for key, value in values.items():
-                    if isinstance(value, torch.Tensor):
-                        tensors[f"{which}.{number}.{key}"] = value.detach().cpu().contiguous()
-                    else:
-                        plain[f"{which}.{number}.{key}"] = value
-        save_tensors(tensors, new / "optimizer.safetensors")
-        state = {**state, "optimizer": plain}
-    if carried:
-        save_tensors({name: value.detach().cpu().contiguous() for name, value in carried.items()}, new / CARRIED)
-    write_text(new / "state.json", json_text({"format": FORMAT, **state}))
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(folder, old)
-    os.rename(new, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    new, old, gone = (_beside(folder, mark) for mark in (NEW, OLD, GONE))
+    clear(folder)
+    with _made(new):
+        save_tensors(
+            {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, new / "model.safetensors"
+        )
+        if optimizers:
+            tensors, plain = {}, {}
+            for which, optimizer in enumerate(optimizers):
+                for number, values in optimizer.state_dict()["state"].items():
+                    for key, value in values.items():
+                        if isinstance(value, torch.Tensor):
+                            tensors[f"{which}.{number}.{key}"] = value.detach().cpu().contiguous()
+                        else:
+                            plain[f"{which}.{number}.{key}"] = value
+            save_tensors(tensors, new / "optimizer.safetensors")
+            state = {**state, "optimizer": plain}
+        if carried:
+            save_tensors({name: value.detach().cpu().contiguous() for name, value in carried.items()}, new / CARRIED)
+        for name, text in (texts or {}).items():
+            (new / name).write_bytes(text.encode("utf-8"))
+        (new / "state.json").write_bytes(json_bytes({"format": FORMAT, **state}))
+        digests = {path.name: sha256(path) for path in sorted(new.iterdir())}
+        (new / MANIFEST).write_bytes(json_bytes({"format": FORMAT, "sha256": digests}))
+        for path in new.iterdir():
+            sync(path)
+        sync(new)
+        if folder.exists():
+            if old.exists():
+                os.rename(old, gone)
+            os.rename(folder, old)
+        os.rename(new, folder)
+        sync(folder.parent)
+    if old.exists() and not keep:
+        shutil.rmtree(gone, ignore_errors=True)
+        os.rename(old, gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def find_checkpoint(folder: str | Path) -> Checkpoint:
+    """The newest checkpoint that is whole: that of `folder`, or the one before it.
+
+    Raises UnreadableError where there is none, and where none is whole.
+    """
+    folder = Path(folder)
+    there = [path for path in (folder, _beside(folder, OLD)) if path.is_dir()]
+    if not there:
+        raise UnreadableError("no checkpoint to resume from", where=folder.parent.parent, hint="start without --resume")
+    wrong = []
+    for path in there:
+        try:
+            state = _verified(path)
+        except UnreadableError as error:
+            wrong.append(f"{path.name}: {error.what}")
+        else:
+            where = path / "state.json"
+            check(State, state, where=where)
+            if state.get("owed") is not None:
+                check(Owed, state["owed"], where=where, prefix="owed.")
+            if state.get("best_state") is not None:
+                check(State, state["best_state"], where=where, prefix="best_state.")
+            return Checkpoint(path, state, wrong[0] if wrong else None)
+    what = f"no checkpoint is whole ({'; '.join(wrong)})"
+    raise UnreadableError(what, where=folder.parent, hint="copy the run again, or replace it with --overwrite")
+
+
+def adopt(found: Checkpoint) -> Checkpoint:
+    """Put one that was found in the place of the damaged one before it, so that the next one doesn't drive it out."""
+    if not found.folder.name.endswith(OLD):
+        return found
+    place = found.folder.with_name(found.folder.name.removesuffix(OLD))
+    clear(place)
+    if place.exists():
+        os.rename(place, _beside(place, GONE))
+    os.rename(found.folder, place)
+    clear(place)
+    return Checkpoint(place, found.state, found.passed)
 
 
 def load_checkpoint(
-    folder: str | Path, *, model: SequenceModel, optimizers: Sequence[torch.optim.Optimizer] = ()
+    found: Checkpoint, *, model: SequenceModel, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> dict[str, Any]:
-    """Fill `model` and `optimizers` from a checkpoint and return its state. UnreadableError when there is none."""
-    folder = _whole(folder)
-    if not (folder / "state.json").is_file():
-        raise UnreadableError("no checkpoint to resume from", where=folder, hint="start without --resume")
-    state = check(State, read_json(folder / "state.json"), where=folder / "state.json")
+    """Fill `model` and `optimizers` from a checkpoint and return its state. UnreadableError where they don't fit."""
+    folder, state = found.folder, found.state
     model.load_state_dict(load_weights(folder / "model.safetensors", model))
     if optimizers:
         restored: list[dict[int, dict[str, Any]]] = [{} for _ in optimizers]
@@ -85,26 +173,71 @@ def load_checkpoint(
     return state
 
 
-def check_checkpoint(folder: str | Path, model: SequenceModel) -> None:
-    """Raise UnreadableError unless the last checkpoint's weights are of the model's shape; it may be blank."""
-    weights = _whole(Path(folder) / "checkpoints" / "last") / "model.safetensors"
+def check_checkpoint(found: Checkpoint, model: SequenceModel) -> None:
+    """Raise UnreadableError unless a checkpoint's weights are of the model's shape; it may be blank."""
+    weights = found.folder / "model.safetensors"
     check_weights(read_header(weights), model, where=weights)
 
 
-def has_checkpoint(folder: str | Path) -> bool:
+def has_checkpoint(run: str | Path) -> bool:
     """Whether a run lies in the folder that training could go on with."""
-    names = ("last", "last.old", "best", "best.old")
-    return any((Path(folder) / "checkpoints" / name / "state.json").is_file() for name in names)
+    return any((Path(run) / "checkpoints" / name / "state.json").is_file() for name in ("last", f"last{OLD}"))
 
 
-def load_carried(folder: str | Path) -> dict[str, torch.Tensor]:
+def load_carried(found: Checkpoint) -> dict[str, torch.Tensor]:
     """What a checkpoint's rows remember; empty for a run whose rows begin anew at each step."""
-    path = _whole(folder) / CARRIED
+    path = found.folder / CARRIED
     return load_tensors(path) if path.is_file() else {}
 
 
-def _whole(folder: str | Path) -> Path:
-    """The checkpoint folder, or its predecessor after a kill between two renames."""
-    folder = Path(folder)
-    old = folder.with_name(folder.name + ".old")
-    return old if not folder.is_dir() and old.is_dir() else folder
+def clear(folder: str | Path) -> None:
+    """Remove what a kill left beside a checkpoint folder: one that was being written, or being removed."""
+    for mark in (NEW, GONE):
+        shutil.rmtree(_beside(Path(folder), mark), ignore_errors=True)
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    """The state of a checkpoint folder, all of whose files are those of its manifest. Raises UnreadableError."""
+
+    def damaged(name: str, what: str = "is damaged") -> UnreadableError:
+        return UnreadableError(f"{name} {what}", where=folder)
+
+    if not (folder / MANIFEST).exists():
+        with suppress(UnreadableError):
+            if (state := read_json(folder / "state.json")).get("format") == BEFORE_DIGESTS:
+                return state
+        raise damaged(MANIFEST, "is missing")
+    name = MANIFEST
+    try:
+        manifest, data = read_json(folder / MANIFEST), (folder / MANIFEST).read_bytes()
+        digests = manifest.get("sha256")
+        if manifest.get("format") != FORMAT or not isinstance(digests, dict) or data != json_bytes(manifest):
+            raise damaged(MANIFEST)
+        for name in sorted({"model.safetensors", "state.json", *digests}):
+            if not (folder / name).is_file():
+                raise damaged(name, "is missing")
+            if sha256(folder / name) != digests.get(name):
+                raise damaged(name)
+    except OSError as error:
+        raise damaged(name, f"can't be read ({error.strerror})") from None
+    except UnreadableError as error:
+        raise error if error.where == folder else damaged(name) from None
+    return read_json(folder / "state.json")
+
+
+def _beside(folder: Path, mark: str) -> Path:
+    return folder.with_name(folder.name + mark)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """A new folder, which goes on any error."""
+    make_folder(folder)
+    try:
+        yield
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise explained(error, folder.with_suffix(""), ours=True) from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from musicgen.errors import ResourceError, UsageError
 from musicgen.io.bounded import MEGABYTE
 from musicgen.io.bounded import read_json as bounded_json
 
-__all__ = ["json_text", "make_folder", "read_json", "save_tensors", "sha256"]
+__all__ = ["make_folder", "read_json", "save_tensors", "sha256", "sync"]
 
 
 def sha256(path: str | Path) -> str:
@@ -50,6 +50,11 @@ def read_json(path: Path) -> dict[str, Any]:
     return bounded_json(path, most=16 * MEGABYTE)
 
 
-def json_text(value: dict[str, Any]) -> str:
-    """A JSON object as the text of a file."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+def sync(path: Path) -> None:
+    """Wait until a file or folder has reached the disk, where the system can tell."""
+    with suppress(PermissionError):  # Windows opens no folders
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import FrameType
 from typing import Any
 
 import torch
@@ -42,12 +44,15 @@ class Feed:
     def __init__(self, make: Callable[[int], Any], *, workers: int, pin: bool) -> None:
         self._make, self._workers, self._pin = make, workers, pin
         self._batches: Iterator[Any] = iter(())
+        self._over: Any = None  # a number that the processes see: whether this is the end of them
         self._next = -1
 
     def __call__(self, step: int) -> Any:
         if not self._workers:
             return self._make(step)
         if step != self._next:
+            self.close()
+            self._over = multiprocessing.RawValue("b", 0)
             self._batches = iter(
                 DataLoader(
                     _Steps(self._make),
@@ -57,7 +62,7 @@ class Feed:
                     prefetch_factor=AHEAD,
                     pin_memory=self._pin,
                     multiprocessing_context="fork",
-                    worker_init_fn=_alone,
+                    worker_init_fn=partial(_alone, over=self._over),
                 )
             )
         self._next = step + 1
@@ -65,6 +70,8 @@ class Feed:
 
     def close(self) -> None:
         """End the processes."""
+        if self._over is not None:
+            self._over.value = 1
         self._batches, self._next = iter(()), -1
 
 
@@ -89,7 +96,14 @@ class _Counting(torch.utils.data.Sampler):
             step += 1
 
 
-def _alone(number: int) -> None:
-    """A worker works on one core, and leaves Ctrl-C to the process that it works for."""
+def _alone(worker: int, *, over: Any) -> None:
+    """A worker works on one core. Signals that reach the whole group are for the process that it works for, which may
+    still need its batches to save; SIGTERM ends it when that has closed the feed."""
+
+    def ended(number: int, frame: FrameType | None) -> None:
+        if over.value:
+            os._exit(0)
+
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, ended)

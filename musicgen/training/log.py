@@ -6,16 +6,24 @@ Where gradients vanish or explode on their way down, the norms of the lower laye
 from __future__ import annotations
 
 import csv
+import io
 import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["GRADIENT_COLUMNS", "LOG_COLUMNS", "Log", "layer_norms", "layer_of"]
+from musicgen.errors import explained
+from musicgen.io.atomic import write_text
+
+__all__ = ["GRADIENT_COLUMNS", "LOG_COLUMNS", "Log", "Owed", "layer_norms", "layer_of"]
 
 LOG_COLUMNS = ("step", "seconds", "train_nats_per_token", "valid_nats_per_token", "learning_rate", "gradient_norm")
 GRADIENT_COLUMNS = ("step", "layer", "norm")
+LOG, GRADIENTS = "log.csv", "gradients.csv"
+COLUMNS: dict[str, tuple[str, ...]] = {LOG: LOG_COLUMNS, GRADIENTS: GRADIENT_COLUMNS}
 
 
 def layer_of(parameter: str) -> str:
@@ -47,36 +55,63 @@ def layer_norms(model: torch.nn.Module) -> dict[str, float]:
     return dict(zip(squares, values, strict=True))
 
 
+@dataclass(frozen=True)
+class Owed:
+    """What a row needs to know of a step when its evaluation is finished: the rate, and its gradient's norm before
+    clipping, in all and by layer. Norms are texts: JSON has none for one that is infinite."""
+
+    rate: float
+    norm: str
+    layers: dict[str, str]
+
+    @classmethod
+    def of(cls, rate: float, norm: float, layers: Mapping[str, float]) -> Owed:
+        """The norms as they are written down."""
+        return cls(rate, f"{norm:.3f}", {layer: f"{value:.4e}" for layer, value in layers.items()})
+
+
 class Log:
-    """log.csv, a row an evaluation, and gradients.csv, a row a layer; rows past the step resumed at are dropped."""
+    """log.csv, a row an evaluation, and gradients.csv, a row a layer.
 
-    def __init__(self, folder: Path, *, resume_at: int | None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.gradients = folder / "log.csv", folder / "gradients.csv"
-        for path, columns in ((self.path, LOG_COLUMNS), (self.gradients, GRADIENT_COLUMNS)):
-            rows: list[list[str]] = []
-            if resume_at is not None and path.is_file():
-                with open(path, newline="", encoding="utf-8") as file:
-                    rows = [row for row in csv.reader(file) if row and row[0].isdigit() and int(row[0]) <= resume_at]
-            with open(path, "w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([columns, *rows])
+    `texts` are both as a checkpoint keeps them: what was written after it goes. For older checkpoints, which keep none,
+    rows past the step resumed at are dropped from the files.
+    """
 
-    def write(
-        self,
-        step: int,
-        seconds: float,
-        loss: float,
-        valid: float | None,
-        rate: float,
-        norm: float,
-        layers: dict[str, float],
-    ) -> None:
-        """A row for the evaluation after `step`; `layers` are the norms of that step's gradient before clipping."""
+    def __init__(self, folder: Path, *, texts: Mapping[str, str] | None = None, resume_at: int | None = None) -> None:
+        self.folder = folder
+        self.texts: dict[str, str] = {}
+        for name, columns in COLUMNS.items():
+            text = None if texts is None else texts.get(name)
+            if text is None:
+                text = _rows([columns, *(_until(folder / name, resume_at) if resume_at is not None else ())])
+            self.texts[name] = text
+            write_text(folder / name, text, overwrite=True)
+
+    def write(self, step: int, seconds: float, loss: float, valid: float | None, owed: Owed) -> None:
+        """A row for the evaluation after `step`, with what was owed of it."""
         told = "" if valid is None else f"{valid:.5f}"
-        self._append(self.path, [[step, f"{seconds:.1f}", f"{loss:.5f}", told, f"{rate:.3e}", f"{norm:.3f}"]])
-        self._append(self.gradients, [[step, layer, f"{value:.4e}"] for layer, value in layers.items()])
+        self._append(LOG, _rows([[step, f"{seconds:.1f}", f"{loss:.5f}", told, f"{owed.rate:.3e}", owed.norm]]))
+        self._append(GRADIENTS, _rows([[step, layer, norm] for layer, norm in owed.layers.items()]))
 
-    @staticmethod
-    def _append(path: Path, rows: list[list[Any]]) -> None:
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+    def _append(self, name: str, text: str) -> None:
+        self.texts[name] += text
+        path = self.folder / name
+        try:
+            with open(path, "ab") as file:
+                file.write(text.encode("utf-8"))
+        except OSError as error:
+            raise explained(error, path, ours=True) from error
+
+
+def _rows(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def _until(path: Path, step: int) -> list[list[str]]:
+    """The rows of a log up to a step. A last line that a kill cut short is none: 12000 would be taken for 12."""
+    if not path.is_file():
+        return []
+    whole = path.read_bytes().decode("utf-8", "replace").rpartition("\n")[0]
+    return [row for row in csv.reader(whole.splitlines()) if row and row[0].isdigit() and int(row[0]) <= step]

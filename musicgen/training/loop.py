@@ -1,12 +1,15 @@
 """The one training loop: next-step prediction, for every model and tokenizer. A token is a step.
 
-Step s is a function of (recipe, corpus, s), so a resumed run equals one that was never interrupted, as long as no
-time limit shapes the learning rate. What a step does stands in `step.py`.
+Step s is a function of (recipe, corpus, s), so a resumed run equals one that was never interrupted, its log and card
+too, as long as no time limit shapes the learning rate. It stops between steps only. What a step does stands in
+`step.py`, what is saved in `keeping.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,20 +18,24 @@ from typing import Any
 
 import torch
 
-from musicgen.checkpoint import model_for, save_run
+from musicgen.checkpoint import model_for
 from musicgen.corpus.store import Corpus
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
+from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
-from musicgen.models.following import scored_targets
 from musicgen.recipe import Recipe, recipe_toml
-from musicgen.runs.checkpoints import has_checkpoint, load_carried, load_checkpoint, save_checkpoint
-from musicgen.training.batches import TokenSource, validation_windows
+from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
+from musicgen.runs.recipes import check_resumed
+from musicgen.stopping import Interrupted, Stop, Stopping
+from musicgen.training.batches import TokenSource
 from musicgen.training.calibration import around, fitted
 from musicgen.training.feed import workers_for
-from musicgen.training.log import Log
+from musicgen.training.keeping import Keeper
+from musicgen.training.log import Log, Owed
 from musicgen.training.schedule import learning_rate
-from musicgen.training.step import Learner, count_steps, recalled
+from musicgen.training.step import Learner, Outcome
+from musicgen.training.validation import Validation
 
 __all__ = ["Progress", "choose_device", "train"]
 
@@ -79,6 +86,8 @@ def train(
     workers: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     begun: Callable[[Path], Path] = lambda folder: folder,
+    told: Callable[[str], None] = lambda line: None,
+    hold: Hold | None = None,
     checkpoint_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
@@ -92,179 +101,202 @@ def train(
     `workers` processes make batches, by default none for a CPU and one a core for a GPU; the run is the same.
     `begun` is called with the folder once a run lies in it that can be resumed, before the first step, and says where
     the run goes on: it may have moved (`io/beside.py`).
-    On KeyboardInterrupt the last checkpoint is saved and the interrupt goes on to the caller.
+    `told` hears, a line each, of damage that was got round, and of signals; the latter within their handlers.
+    `hold` is the caller's hold on the folder, where it has one.
+    Ctrl-C, SIGTERM and a KeyboardInterrupt of `report` end the step in hand and save; then Interrupted is raised, and
+    says at which step. A second Ctrl-C ends it at once.
     A run that is resumed keeps the card it was begun with.
-    Raises UsageError when the folder holds a run and `resume` is False, or when `start` doesn't fit the recipe;
-    UnreadableError where the tokens of a corpus folder aren't what its digests say; CheckError when the loss is not a
-    number.
+    Raises UsageError when the folder holds a run and `resume` is False, when another process trains there, when the
+    recipe is another than that of the run that is resumed, or when `start` doesn't fit it; UnreadableError where the
+    tokens of a corpus folder aren't what its digests say; CheckError when the loss is not a number.
     """
-    home, settings = Path(folder), recipe.train
-    if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
-        raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
+    home = Path(folder)
     if max_seconds is not None and not 0 < max_seconds < math.inf:
         raise UsageError(f"max_seconds is {max_seconds!r}", hint="give seconds above 0, or None for no limit")
-    target = choose_device(device)
-    if isinstance(source, Corpus):
-        source.check()
-    model = model_for(recipe, tokenizer)
-    if start is not None and not resume:
-        _begin_with(model, start)
-    model.to(target)
-    workers = workers_for(target, workers)
-    learn = Learner(model, source, tokenizer, recipe=recipe, device=target, teachers=teachers, workers=workers)
-    begin, before, best = 0, 0.0, None
-
-    def checkpoint(name: str) -> Path:
-        return home / "checkpoints" / name  # `home` moves once
-
-    if resume:
-        state = load_checkpoint(checkpoint("last"), model=model, optimizers=learn.optimizers)
-        learn.restore(load_carried(checkpoint("last")))
-        begin, before, best = state["step"], state["seconds"], state["best"]
-        card = {**(card or {}), **state.get("card", {})}
-        model.sharpen(state.get("sharpness", model.sharpness))
-    pad = learn.pad
-    tell = model.foretelling()
-    windows = [
-        (
-            inputs,
-            scored_targets(targets, learn.following_VV, pad=pad),
-            pasts,
-            tell(inputs, targets, pasts) if tell else None,
-        )
-        for inputs, targets, pasts in validation_windows(
+    with contextlib.ExitStack() as stack:
+        if hold is None:
+            hold = stack.enter_context(Hold(home))
+            if hold.note:
+                told(hold.note)
+        stop = stack.enter_context(Stop(told))
+        if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
+            raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
+        found = find_checkpoint(home / "checkpoints" / "last") if resume else None
+        if found is not None:
+            check_resumed(found, recipe, where=home)
+        target = choose_device(device)
+        if isinstance(source, Corpus):
+            source.check()
+        model = model_for(recipe, tokenizer)
+        if start is not None and not resume:
+            _begin_with(model, start)
+        model.to(target)
+        learn = Learner(
+            model,
             source,
-            split="valid",
-            length=settings.length,
-            batch=settings.batch,
-            max_tokens=settings.evaluate_tokens,
-            pad=pad,
-            period=getattr(tokenizer, "period", 1),
+            tokenizer,
+            recipe=recipe,
+            device=target,
+            teachers=teachers,
+            workers=workers_for(target, workers),
+            check=stop.check,
         )
-    ]
-    budget = None if max_seconds is None else before + max_seconds
-    recent: list[float] = []
-    waiting: list[torch.Tensor] = []  # losses that have not been asked for
-    value = math.nan
-    step, seconds, speed = begin, before, 0.0
+        stack.callback(learn.close)
+        keeper = Keeper(home, learn, tokenizer, recipe, dict(card or {}))
+        if found is not None:
+            keeper.resume(found, told)
+        elif stop.number:
+            raise Interrupted(stop.number)
+        else:
+            # From before the first step, so that even a run that is killed can be resumed.
+            keeper.standing.tuned = start is not None
+            home.mkdir(parents=True, exist_ok=True)
+            keeper.keep_last()
+        if not (home / "recipe.toml").exists():
+            write_text(home / "recipe.toml", recipe_toml(recipe))
+        keeper.home = home = begun(home)
+        keeper.log = keeper.log or Log(home)
+        loop = _Loop(keeper, stop, report, clock, max_seconds, checkpoint_seconds)
+        try:
+            validation = Validation(source, tokenizer, learn, check=stop.check)
+            keeper.valid_tokens = validation.tokens
+            loop.run(validation)
+            return keeper.finish(validation)
+        except Stopping:
+            loop.flush()
+            if keeper.valid_tokens is not None:
+                keeper.finish(None)
+            raise Interrupted(stop.number, step=keeper.standing.step) from None
 
-    def measure(sharpness: list[tuple[float, ...]]) -> torch.Tensor | None:
-        return _validate(model, windows, target, learn.autocast, pad, learn.following_VV, sharpness)
 
-    def keep_last() -> None:
-        state = {"step": step, "seconds": seconds, "best": best, "sharpness": model.sharpness, "card": card or {}}
-        optimizers, carried = learn.optimizers, learn.carried
-        save_checkpoint(checkpoint("last"), model=model, optimizers=optimizers, state=state, carried=carried)
+class _Loop:
+    """Steps and evaluations, one after the other; between any two of them Stopping may be raised."""
 
-    def keep_best(surer: tuple[float, ...]) -> None:
-        """`surer` is the sharpness that validation has found for these weights, to be measured in the end."""
-        state = {"step": step, "valid_nats_per_token": best, "sharpness": model.sharpness, "fitted": surer}
-        save_checkpoint(checkpoint("best"), model=model, state=state)
-        export(best_step=step, valid=best)
+    def __init__(
+        self,
+        keeper: Keeper,
+        stop: Stop,
+        report: Callable[[Progress], None],
+        clock: Callable[[], float],
+        max_seconds: float | None,
+        checkpoint_seconds: float,
+    ) -> None:
+        self.keeper, self.stop, self._report, self.clock = keeper, stop, report, clock
+        self.learn, self.settings, self.standing = keeper.learn, keeper.recipe.train, keeper.standing
+        self.begin, self.before = self.standing.step, self.standing.seconds
+        self.budget = None if max_seconds is None else self.before + max_seconds
+        self.checkpoint_seconds = checkpoint_seconds
+        self.waiting: list[torch.Tensor] = []  # losses that have not been asked for
+        self.value, self.speed = math.nan, 0.0
+        self.started = self.window_start = clock()
+        self.window_tokens = 0
 
-    def export(*, best_step: int, valid: float | None) -> dict[str, Any]:
-        """Put the model as it stands, and what is known of it, where users of the run look."""
-        full = {
-            **(card or {}),
-            "family": model.settings.family,
-            "parameters": model.n_parameters,
-            "steps": step,
-            "best_step": best_step,
-            "seconds": round(seconds, 1),
-            "tokens_seen": step * settings.batch * settings.length,
-            "valid_nats_per_token": valid,
-            "valid_tokens": sum(count_steps(targets != pad) for _, targets, *_ in windows),
-        }
-        return save_run(home, model=model, tokenizer=tokenizer, recipe=recipe, card=full)
-
-    def finish() -> dict[str, Any]:
-        """Save what resuming needs, then leave the best weights for use, as sure of themselves as validation says."""
-        keep_last()
-        if not checkpoint("best").exists():  # no validation yet, or none to be had
-            keep_best(model.sharpness)
-        state = load_checkpoint(checkpoint("best"), model=model)
-        valid, own = state["valid_nats_per_token"], state.get("sharpness", model.sharpness)
-        model.sharpen(own)
-        found = measure([state["fitted"]]) if state.get("fitted", own) != own else None
-        if found is not None and found.sum() < valid:
-            valid = found.sum().item()
-            model.sharpen(state["fitted"])
-        return export(best_step=state["step"], valid=valid)
-
-    # From before the first step, so that even a run that is killed can be resumed.
-    home.mkdir(parents=True, exist_ok=True)
-    if not resume:
-        keep_last()
-    write_text(home / "recipe.toml", recipe_toml(recipe), overwrite=True)
-    home = begun(home)
-    log = Log(home, resume_at=begin if resume else None)
-    if start is not None and not resume and (found := measure([model.sharpness])) is not None:
-        best = found.sum().item()
-        card = {**(card or {}), "valid_nats_per_token_before": best}
-        keep_best(model.sharpness)
-        keep_last()
-    started = saved = window_start = clock()
-    window_tokens = 0
-    try:
-        while step < settings.steps:
-            share = step / settings.steps
-            if budget is not None:
-                share = max(share, (before + clock() - started) / budget)
+    def run(self, validation: Validation) -> None:
+        """Train to the end, by steps or by time."""
+        keeper, standing, settings, learn = self.keeper, self.standing, self.settings, self.learn
+        if standing.tuned and standing.step == 0 and "valid_nats_per_token_before" not in standing.card:
+            sharpness = learn.model.sharpness
+            if (measured := validation([sharpness])) is not None and math.isfinite(valid := measured.sum().item()):
+                standing.card["valid_nats_per_token_before"] = valid
+                keeper.keep_best(valid, sharpness)
+                keeper.keep_last()
+        self.started = self.window_start = saved = self.clock()
+        if standing.owed is not None:
+            self.evaluate(validation)
+        while standing.step < settings.steps:
+            self.stop.check()
+            share = standing.step / settings.steps
+            if self.budget is not None:
+                share = max(share, (self.before + self.clock() - self.started) / self.budget)
             rate = learning_rate(share, peak=settings.learning_rate, warmup=settings.warmup)
-            rate = min(rate, settings.learning_rate * (step + 1) / LEAST_WARMUP)
-            evaluates = step + 1 == settings.steps or (step + 1) % settings.evaluate_every == 0
-            outcome = learn(step, rate=rate, by_layer=evaluates)
-            step += 1
-            # A GPU works ahead of this loop; asking it for a number each step would make it wait.
-            waiting.append(outcome.loss)
-            now = clock()
-            seconds = before + now - started
-            over = budget is not None and seconds >= budget
-            last_one = over or evaluates
-            if target.type == "cpu" or len(waiting) == STEPS_AHEAD or last_one:
-                values = torch.stack(waiting).tolist()
-                waiting, value = [], next((v for v in values if not math.isfinite(v)), values[-1])
-                if not math.isfinite(value):
-                    raise CheckError(
-                        f"the loss is {value} at step {step}",
-                        where=home,
-                        hint="lower learning_rate in the recipe",
-                    )
-                recent += values
-            window_tokens += outcome.ids
-            speed = window_tokens / max(now - window_start, 1e-9)
-            valid = None
-            if last_one:
-                found = measure(around(model.sharpness) if settings.calibrate else [model.sharpness])
-                surer = model.sharpness
-                if found is not None:
-                    valid = found[len(found) // 2].sum().item()
-                    surer = fitted(surer, found) if settings.calibrate else surer
-                loss = sum(recent) / max(1, len(recent))
-                log.write(step, seconds, loss, valid, rate, outcome.norm.item(), outcome.layers)
-                recent = []
-                if valid is not None and (best is None or valid < best):
-                    best = valid
-                    keep_best(surer)
-                model.sharpen(surer)
-                window_tokens, window_start = 0, clock()  # validation is not training speed
-            left = (settings.steps - step) * (seconds - before) / (step - begin)
-            if budget is not None:
-                left = min(left, budget - seconds)
-            report(Progress(step, settings.steps, value, valid, best, speed, seconds, max(0.0, left)))
+            rate = min(rate, settings.learning_rate * (standing.step + 1) / LEAST_WARMUP)
+            evaluates = standing.step + 1 == settings.steps or (standing.step + 1) % settings.evaluate_every == 0
+            outcome = learn(standing.step, rate=rate, by_layer=evaluates)
+            now = self.stepped(outcome)
+            over = self.budget is not None and standing.seconds >= self.budget
+            if over or evaluates:
+                standing.owed = Owed.of(rate, outcome.norm.item(), outcome.layers)
+                self.evaluate(validation)
+            else:
+                self.report(None)
             if over:
                 break
-            if now - saved > checkpoint_seconds:
-                keep_last()
-                saved = clock()
-    except KeyboardInterrupt:
-        # A second Ctrl-C while saving is the user's right; the checkpoint before it is still whole.
-        learn.close()
-        finish()
-        raise
-    finally:
-        learn.close()
-    return finish()
+            if now - saved > self.checkpoint_seconds:
+                self.flush()
+                keeper.keep_last()
+                saved = self.clock()
+
+    def stepped(self, outcome: Outcome) -> float:
+        """Note what a step gave; the time."""
+        standing = self.standing
+        standing.step += 1
+        self.keeper.stepped()
+        # A GPU works ahead of this loop; asking it for a number each step would make it wait.
+        self.waiting.append(outcome.loss)
+        now = self.clock()
+        standing.seconds = self.before + now - self.started
+        if self.learn.device.type == "cpu" or len(self.waiting) == STEPS_AHEAD:
+            self.flush()
+        self.window_tokens += outcome.ids
+        self.speed = self.window_tokens / max(now - self.window_start, 1e-9)
+        return now
+
+    def flush(self) -> None:
+        """Ask for the losses that were not asked for. Raises CheckError where one is no number."""
+        if not self.waiting:
+            return
+        values = torch.stack(self.waiting).tolist()
+        self.waiting, self.value = [], next((v for v in values if not math.isfinite(v)), values[-1])
+        if not math.isfinite(self.value):
+            what, hint = f"the loss is {self.value} at step {self.standing.step}", "lower learning_rate in the recipe"
+            raise CheckError(what, where=self.keeper.home, hint=hint)
+        for value in values:  # one by one, as it would be without a stop between them
+            self.standing.loss_sum += value
+        self.standing.loss_count += len(values)
+
+    def evaluate(self, validation: Validation) -> None:
+        """Measure, write a row of the log, keep the weights if they are the best. What is owed until it is done."""
+        self.flush()
+        keeper, standing, owed = self.keeper, self.standing, self.standing.owed
+        assert owed is not None
+        assert keeper.log is not None
+        model, calibrate = self.learn.model, self.settings.calibrate
+        found = validation(around(model.sharpness) if calibrate else [model.sharpness])
+        surer, valid = model.sharpness, None
+        if found is not None:
+            valid = found[len(found) // 2].sum().item()
+            surer = fitted(surer, found) if calibrate else surer
+        loss = standing.loss_sum / max(1, standing.loss_count)
+        keeper.log.write(standing.step, standing.seconds, loss, valid, owed)
+        standing.loss_sum, standing.loss_count, standing.owed = 0.0, 0, None
+        keeper.stepped()
+        if valid is not None and math.isfinite(valid) and (standing.best is None or valid < standing.best):
+            keeper.keep_best(valid, surer)
+        model.sharpen(surer)
+        self.window_tokens, self.window_start = 0, self.clock()  # validation is not training speed
+        self.report(valid)
+
+    def report(self, valid: float | None) -> None:
+        """Tell where the run stands."""
+        standing, steps = self.standing, self.settings.steps
+        left = (steps - standing.step) * (standing.seconds - self.before) / max(1, standing.step - self.begin)
+        if self.budget is not None:
+            left = min(left, self.budget - standing.seconds)
+        try:
+            self._report(
+                Progress(
+                    standing.step,
+                    steps,
+                    self.value,
+                    valid,
+                    standing.best,
+                    self.speed,
+                    standing.seconds,
+                    max(0.0, left),
+                )
+            )
+        except KeyboardInterrupt as error:
+            self.stop.ask(getattr(error, "number", 0) or signal.SIGINT)
 
 
 def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
@@ -275,32 +307,3 @@ def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
     except (RuntimeError, ValueError):
         what = "the weights to start from don't fit the recipe"
         raise UsageError(what, hint="take [model] and the tokenizer of the run that they come from") from None
-
-
-@torch.no_grad()
-def _validate(
-    model: SequenceModel,
-    windows: list,
-    device: torch.device,
-    autocast: Callable[[], Any],
-    pad: int,
-    following_VV: torch.Tensor | None,
-    sharpness: list[tuple[float, ...]],
-) -> torch.Tensor | None:
-    """Mean nats a token over the validation windows at each sharpness, nats_SF by field; None without any windows."""
-    model.eval()
-    total_SF, count = torch.zeros(len(sharpness), len(model.sharpness), dtype=torch.float64), 0
-    for inputs_BT, targets_BT, pasts, told in windows:
-        with autocast():
-            state = recalled(model, pasts, device) if told is None else told.to(device)
-            nats = model.nats_at(
-                inputs_BT.to(device),
-                targets_BT.to(device),
-                state,
-                pad=pad,
-                following_VV=following_VV,
-                sharpness=sharpness,
-            )
-        total_SF += torch.stack([part.flatten(0, 1).view(-1, total_SF.shape[1]).sum(0) for part in nats]).cpu()
-        count += count_steps(targets_BT != pad)
-    return total_SF / count if count else None

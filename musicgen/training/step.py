@@ -6,13 +6,14 @@ Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State
@@ -69,8 +70,11 @@ class Learner:
         device: torch.device,
         teachers: Sequence[SequenceModel] = (),
         workers: int = 0,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         settings = recipe.train
+        self._check = check
+        self._hooks = _watched(model, check)
         check_request(model, settings, device, taught=bool(teachers))
         self.model, self.settings, self.device = model, settings, device
         half = bfloat16_helps(device)
@@ -102,8 +106,12 @@ class Learner:
         self._carried = carried
 
     def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
-        """Learn from batch number `step` at this learning rate."""
+        """Learn from batch number `step` at this learning rate.
+
+        `check` is called where the step may still be given up: no weight has changed then.
+        """
         inputs_BT, targets_BT, pasts, state = self._batch(step)
+        self._check()
         targets_BT = scored_targets(targets_BT, self.following_VV, pad=self.pad)
         scored = targets_BT != self.pad  # with fields (B, T, F)
         n_values, n_steps = max(1, int(scored.sum())), max(1, count_steps(scored))
@@ -123,10 +131,12 @@ class Learner:
                 else:
                     nats, state = model.nats_ahead(inputs_BT, targets_BT, state, pad=pad, following_VV=following_VV)
             totals = [ahead.sum() for ahead in nats]
+        self._check()
         model.zero_grad(set_to_none=True)
         # By the values that were chosen, so that gradients are of one size with and without fields, and the mean
         # over the horizon, so that the rate means the same.
         (torch.stack(totals).mean() / n_values).backward()
+        self._check()
         layers = layer_norms(model) if by_layer else {}
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         for optimizer in self.optimizers:
@@ -139,8 +149,10 @@ class Learner:
         return Outcome(totals[0].detach() / n_steps, norm, inputs_BT.shape[0] * inputs_BT.shape[1], layers)
 
     def close(self) -> None:
-        """End the processes that make batches."""
+        """End the processes that make batches, and let the model be."""
         self._feed.close()
+        for hook in self._hooks:
+            hook.remove()
 
     def _made(self, step: int) -> tuple[Tensor, Tensor, list[np.ndarray] | None, State | None]:
         """Batch number `step` as far as it can be made without the model: inputs, targets, what lies before them for
@@ -173,6 +185,23 @@ class Learner:
         if self._state is None:
             return inputs_BT, targets_BT, None, None
         return inputs_BT, targets_BT, None, self._state.cleared(begins_B.to(self.device))
+
+
+def _watched(model: SequenceModel, check: Callable[[], None]) -> list[RemovableHandle]:
+    """Call `check` between one layer of a model and the next, forward and back: a step of a large model on a CPU takes
+    longer than a scheduler waits for a process to save."""
+
+    def before(layer: torch.nn.Module, given: Any) -> None:
+        check()
+
+    def behind(layer: torch.nn.Module, given: Any, output: Any) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        if isinstance(first, Tensor) and first.requires_grad:
+            first.register_hook(lambda gradient: check())
+
+    layers = [layer for name, layer in model.named_modules() if name and name.count(".") <= 1]
+    hooks = [layer.register_forward_pre_hook(before) for layer in layers]
+    return hooks + [layer.register_forward_hook(behind) for layer in layers]
 
 
 def recalled(model: SequenceModel, pasts: Sequence[np.ndarray], device: torch.device) -> State | None:

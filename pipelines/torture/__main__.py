@@ -17,7 +17,7 @@ from pathlib import Path
 
 from table import Plan, Row, print_table
 
-MODULES = ("oracles", "scores", "folders")
+MODULES = ("runs", "builds", "folders", "oracles", "scores")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:

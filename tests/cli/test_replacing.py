@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from musicgen.corpus.store import Corpus
 from musicgen.io import write
 from musicgen.models import hardware
 from musicgen.piece import Piece, Track, notes_array
-from musicgen.training import loop
+from musicgen.training import keeping, loop
 
 SMALL = ["--model", "lstm", "--set", "model.width=16", "--set", "model.layers=1", "--set", "train.length=32"]
 QUICK = ["--steps", 2, "--device", "cpu"]
@@ -211,7 +212,7 @@ def test_until_the_first_checkpoint_the_old_run_is_as_it_was(here, monkeypatch, 
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(loop, "save_checkpoint", fail)
+    monkeypatch.setattr(keeping, "save_checkpoint", fail)
     before = content(here)
     result = run("train", corpus, "-o", "run", *SMALL, *QUICK, "--overwrite")
     assert result.exit_code == (130 if error is KeyboardInterrupt else 5)
@@ -221,14 +222,18 @@ def test_until_the_first_checkpoint_the_old_run_is_as_it_was(here, monkeypatch, 
     assert sorted(os.listdir(here)) == ["run", "tunes"]
 
 
-def test_from_the_first_checkpoint_on_the_new_run_is_there_to_go_on_with(here, monkeypatch):
-    def stop(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_from_the_first_checkpoint_on_the_new_run_is_there_to_go_on_with(here, monkeypatch, number):
+    learn = loop.Learner.__call__
+
+    def stop(learner: loop.Learner, step: int, **options: object) -> loop.Outcome:
+        signal.raise_signal(number)
+        return learn(learner, step, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop.Learner, "__call__", stop)
         result = run("train", "tunes", "-o", "run", *SMALL, *QUICK, "--seed", 1, "--overwrite")
-    assert result.exit_code == 130
+    assert result.exit_code == 128 + number
     assert result.stderr.splitlines()[-1] == ("interrupted: saved; go on with `musicgen train tunes -o run --resume`")
     works("train", "tunes", "-o", "run", "--resume", "--device", "cpu")
     works("train", "tunes", "-o", "whole", *SMALL, *QUICK, "--seed", 1)

@@ -1,0 +1,96 @@
+"""The parts of a run that its users need, replaced all at once as far as anybody can see.
+
+New parts are written to `.export` in the run's folder, with a manifest of their digests, before the first of the old
+ones is touched. A reader that finds the parts at odds with their manifest, because a process was killed between two of
+them or is at it just now, takes the ones in `.export`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from musicgen.errors import UnreadableError, explained
+from musicgen.io.atomic import json_bytes
+from musicgen.runs.checked import FORMAT, PARTS
+from musicgen.runs.files import make_folder, read_json, sha256, sync
+
+__all__ = ["replace_parts", "settle_parts", "stamp", "whole_parts"]
+
+MANIFEST = "manifest.json"
+NEW = ".export"
+
+
+def replace_parts(run: str | Path, write: Callable[[Path], None]) -> None:
+    """Replace the parts of a run folder by those that `write` puts into the folder it is given.
+
+    Raises ResourceError on a full disk, with the old ones as they were.
+    """
+    folder = Path(run)
+    make_folder(folder)
+    settle_parts(folder)
+    new = folder / NEW
+    try:
+        make_folder(new)
+        write(new)
+        digests = {part: sha256(new / part) for part in PARTS}
+        (new / MANIFEST).write_bytes(json_bytes({"format": FORMAT, "sha256": digests}))
+        for part in (*PARTS, MANIFEST):
+            sync(new / part)
+        sync(new)
+        _move_in(folder)
+    except OSError as error:
+        raise explained(error, folder, ours=True) from error
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def settle_parts(run: str | Path) -> None:
+    """Finish what a kill left undone: new parts come in where the old ones are at odds, else they go."""
+    folder = Path(run)
+    if (folder / NEW).is_dir():
+        if whole_parts(folder) != folder:
+            _move_in(folder)
+        shutil.rmtree(folder / NEW, ignore_errors=True)
+
+
+def whole_parts(run: str | Path) -> Path:
+    """The folder in which to look for the parts of a run: its own, or the new ones in it where those are whole and the
+    run's own are at odds. Whether they are what they should be is for whoever reads them (`checked.py`)."""
+    folder = Path(run)
+    new = folder / NEW
+    return new if new.is_dir() and not _is_whole(folder) and _is_whole(new) else folder
+
+
+def stamp(run: str | Path) -> tuple[int, ...]:
+    """What is another when the parts of a run have been replaced meanwhile."""
+    folder = Path(run)
+    with suppress(OSError):
+        info = os.stat(folder / MANIFEST)
+        return info.st_ino, info.st_mtime_ns, (folder / NEW).is_dir()
+    return ()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the parts in a folder are those that their manifest names."""
+    try:
+        digests = read_json(folder / MANIFEST).get("sha256")
+        return isinstance(digests, dict) and all(sha256(folder / part) == digests.get(part) for part in PARTS)
+    except (OSError, UnreadableError):
+        return False
+
+
+def _move_in(folder: Path) -> None:
+    """Put the new parts in the place of the old ones, one by one, the manifest last; the new folder stays whole."""
+    for part in (*PARTS, MANIFEST):
+        between = folder / NEW / f"{part}.moving"
+        between.unlink(missing_ok=True)
+        try:
+            os.link(folder / NEW / part, between)
+        except OSError:  # a file system without links
+            shutil.copyfile(folder / NEW / part, between)
+        os.replace(between, folder / part)
+    sync(folder)

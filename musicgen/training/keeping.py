@@ -1,0 +1,190 @@
+"""What a training run leaves in its folder, and takes up again: the last checkpoint, the best, and the parts to use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from musicgen.checkpoint import load_run, save_run
+from musicgen.errors import UnreadableError
+from musicgen.recipe import Recipe, recipe_toml
+from musicgen.runs.checkpoints import (
+    Checkpoint,
+    adopt,
+    clear,
+    find_checkpoint,
+    load_carried,
+    load_checkpoint,
+    save_checkpoint,
+)
+from musicgen.runs.exports import settle_parts
+from musicgen.runs.files import sha256
+from musicgen.runs.recipes import text_digest
+from musicgen.training.log import Log, Owed
+from musicgen.training.step import Learner
+
+__all__ = ["Keeper", "Standing"]
+
+
+@dataclass
+class Standing:
+    """Where a run stands between two steps. With the weights, and what optimisers and rows hold, it is all there is.
+
+    `best` are the nats a token of the best weights so far, `best_state` that checkpoint's state: with its step, its
+    sharpness and the one found for it. The losses since the last row of the log are told by their sum. `owed` is the
+    evaluation of this step where it isn't finished. `tuned` tells a run that started from other weights.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_state: dict[str, Any] | None = None
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    owed: Owed | None = None
+    tuned: bool = False
+    card: dict[str, Any] = field(default_factory=dict)
+
+
+class Keeper:
+    """Saves a run and takes it up again; `home` may move."""
+
+    def __init__(self, home: Path, learn: Learner, tokenizer: Any, recipe: Recipe, card: dict[str, Any]) -> None:
+        self.home, self.learn, self.tokenizer, self.recipe = home, learn, tokenizer, recipe
+        self.standing = Standing(card=card)
+        self.log: Log | None = None
+        self.valid_tokens: int | None = None  # None as long as there is nothing to tell of a model
+        self.recipe_file: str | None = None  # the digest of recipe.toml as it lies there
+        self._kept = False
+
+    def place(self, name: str) -> Path:
+        """The folder of a checkpoint."""
+        return self.home / "checkpoints" / name
+
+    def resume(self, found: Checkpoint, told: Callable[[str], None]) -> None:
+        """Take up a run where a checkpoint left it. Raises UnreadableError where its best weights are damaged."""
+        found = adopt(found)
+        for name in ("last", "best"):
+            clear(self.place(name))
+        settle_parts(self.home)
+        learn, state = self.learn, found.state
+        load_checkpoint(found, model=learn.model, optimizers=learn.optimizers)
+        learn.restore(load_carried(found))
+        learn.model.sharpen(state.get("sharpness", learn.model.sharpness))
+        known = {f.name: state[f.name] for f in fields(Standing) if f.name in state}
+        card = {**self.standing.card, **known.pop("card", {})}
+        owed = known.pop("owed", None)
+        self.standing = Standing(**known, card=card, owed=Owed(**owed) if owed else None)
+        if found.passed is not None:
+            told(f"{self.place('last')}: {found.passed}; going on from the one before it, step {self.standing.step}")
+        self._check_best(told)
+        if (recipe := self.home / "recipe.toml").is_file():
+            self.recipe_file = sha256(recipe)
+        self._kept = True
+        texts = {name: found.text(name) or "" for name in ("log.csv", "gradients.csv") if found.text(name)}
+        older = "recipe" not in state
+        self.log = Log(self.home, texts=None if older else texts, resume_at=self.standing.step if older else None)
+
+    def stepped(self) -> None:
+        """The run has moved on from what was kept."""
+        self._kept = False
+
+    def keep_last(self) -> None:
+        """Save where the run stands, unless that was done."""
+        if self._kept:
+            return
+        learn = self.learn
+        state = {**asdict(self.standing), "sharpness": learn.model.sharpness, "recipe": self.recipe.to_dict()}
+        state["recipe_file"] = self.recipe_file
+        save_checkpoint(
+            self.place("last"),
+            model=learn.model,
+            optimizers=learn.optimizers,
+            state=state,
+            carried=learn.carried,
+            texts=self.log.texts if self.log else {},
+        )
+        self._kept = True
+
+    def keep_best(self, valid: float, surer: tuple[float, ...]) -> None:
+        """Save the weights as the best ones; `surer` is the sharpness that was found for them, to be measured in the
+        end."""
+        model, step = self.learn.model, self.standing.step
+        best = {"step": step, "valid_nats_per_token": valid, "sharpness": model.sharpness, "fitted": surer}
+        save_checkpoint(self.place("best"), model=model, state=best, keep=False)
+        self.standing.best, self.standing.best_state, self._kept = valid, best, False
+        self.export(best_step=step, valid=valid)
+
+    def finish(self, measure: Callable[[list[tuple[float, ...]]], Any] | None) -> dict[str, Any]:
+        """Save what resuming needs, then leave the best weights for use; the card.
+
+        They are as sure of themselves as validation found, where `measure` says that this is better.
+        """
+        self.keep_last()
+        if self.standing.best is None:  # no validation yet, or none to be had
+            return self.export(best_step=self.standing.step, valid=None)
+        model = self.learn.model
+        best = load_checkpoint(find_checkpoint(self.place("best")), model=model)
+        valid, own = best["valid_nats_per_token"], best.get("sharpness", model.sharpness)
+        model.sharpen(own)
+        differs = list(best.get("fitted", own)) != list(own)
+        if measure and differs and (found := measure([tuple(best["fitted"])])) is not None and found.sum() < valid:
+            valid = found.sum().item()
+            model.sharpen(best["fitted"])
+        return self.export(best_step=best["step"], valid=valid)
+
+    def export(self, *, best_step: int, valid: float | None) -> dict[str, Any]:
+        """Put the model as it is now, and what is known of it, where users of the run look."""
+        model, standing, settings = self.learn.model, self.standing, self.recipe.train
+        full = {
+            **standing.card,
+            "family": model.settings.family,
+            "parameters": model.n_parameters,
+            "steps": standing.step,
+            "best_step": best_step,
+            "seconds": round(standing.seconds, 1),
+            "tokens_seen": standing.step * settings.batch * settings.length,
+            "valid_nats_per_token": valid,
+            "valid_tokens": self.valid_tokens or 0,
+        }
+        self.recipe_file = text_digest(recipe_toml(self.recipe))
+        return save_run(self.home, model=model, tokenizer=self.tokenizer, recipe=self.recipe, card=full)
+
+    def _check_best(self, told: Callable[[str], None]) -> None:
+        """See to it that the best weights are there: they lie in the run's folder, too."""
+        standing, place = self.standing, self.place("best")
+        if standing.best is None:
+            return
+        try:
+            found = find_checkpoint(place)
+        except UnreadableError as error:
+            damage = error
+        else:
+            if standing.best_state is None:  # an older checkpoint has only the number
+                standing.best_state = found.state
+                standing.best = found.state.get("valid_nats_per_token")
+            return
+        try:
+            run = load_run(self.home)
+        except UnreadableError:
+            run = None
+        if run is not None and run.card.get("valid_nats_per_token") is not None:
+            best = standing.best_state
+            if best is None or best["step"] != run.card.get("best_step"):  # they are of a step that is yet to come
+                sure = run.model.sharpness
+                best = {"step": run.card.get("best_step", 0), "valid_nats_per_token": run.card["valid_nats_per_token"]}
+                best |= {"sharpness": sure, "fitted": sure}
+            save_checkpoint(place, model=run.model, state=best, keep=False)
+            standing.best, standing.best_state = best["valid_nats_per_token"], best
+            told(f"{place}: {damage.what}; made anew from {self.home / 'model.safetensors'}")
+            return
+        if place.exists():
+            raise UnreadableError(
+                f"the best weights are lost ({damage.what})",
+                where=place,
+                hint="copy the run folder again, or delete this folder to take the best of what comes",
+            )
+        standing.best = standing.best_state = None
+        told(f"{place}: is gone; the best weights are those of the validations to come")
