@@ -73,9 +73,9 @@ def trained(good, tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("old", "new", "text"),
     [
-        ("width = 16", "width = 1048576", "width is 1048576; give a whole number up to 65,536"),
-        ("width = 16", "width = 32", "the tensor 'embedding.weight' is"),
-        ("layers = 2", "layers = 400", "lacks the tensor"),
+        ("width = 16", "width = 1048576", "[model] width was 16 when the run was saved, and is 1048576 now"),
+        ("width = 16", "width = 32", "[model] width was 16 when the run was saved, and is 32 now"),
+        ("layers = 2", "layers = 400", "[model] layers was 2 when the run was saved, and is 400 now"),
         ("batch = 2", "batch = 1000000000", "[train] batch is 1000000000; give a whole number up to 65,536"),
         ("carry = false", "carry = 1", "[train] carry is 1; give true or false"),
         ("seed = 0", "seed = 4611686018427387904", "[train] seed is 4611686018427387904"),
@@ -90,7 +90,7 @@ def test_a_run_is_resumed_with_the_recipe_that_it_was_begun_with(good, trained, 
     done = CliRunner().invoke(
         cli, ["train", str(good / "corpus"), "-o", str(folder), "--resume", "--steps", "2", "--device", "cpu"]
     )
-    assert done.exit_code == 3, done.output
+    assert done.exit_code == (2 if "when the run" in text else 3), done.output
     (line,) = done.stderr.splitlines()
     assert text in line
 
