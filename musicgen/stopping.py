@@ -61,7 +61,7 @@ class Stop:
 
     def __exit__(self, *exc: object) -> None:
         for number, before in self._before.items():
-            signal.signal(number, before)
+            signal.signal(number, signal.SIG_DFL if before is None else before)  # None: one that Python doesn't know
 
     def ask(self, number: int = signal.SIGINT) -> None:
         """Ask for a stop, as a signal does."""

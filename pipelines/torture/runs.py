@@ -44,6 +44,7 @@ def rows(plan: Plan) -> Iterator[Row]:
         yield count("training killed inside a save", inside)
         anywhen = [bench.killed(rng, inside=False) for _ in range(plan.of(25))]
         yield count("training killed at any time", anywhen)
+        yield count("training that replaces a run, killed", [bench.replaced(rng) for _ in range(plan.of(10))])
         yield count("training stopped by signals", [bench.stopped(rng) for _ in range(plan.of(10))])
         for name, usual, damage in (("bits flipped in a run", 200, flip), ("files of a run cut short", 50, cut)):
             seen: Counter[str] = Counter()
@@ -147,6 +148,40 @@ class Bench:
 
         return case
 
+    def replaced(self, rng: random.Random) -> Callable[[], str | None]:
+        """A run that is begun with --overwrite in the place of another and killed: the old one or the new one."""
+        kind, at = rng.choice(list(KINDS)), rng.uniform(0.02, 1.0)
+
+        def case() -> str | None:
+            run = self.new()
+            shutil.copytree(self.folder / f"half-{kind}", self.folder / run)
+            (self.folder / run / "notes.txt").write_text("mine", encoding="utf-8")
+            old = contents(self.folder / run)
+            begin = (*self.training(kind, run), "--overwrite")
+            kill_at = int(self.whole[kind].touched * at)
+            said = f"{kind}, {run}, killed at {kill_at}"
+            ended = self.nursery.run(*begin, within=self.folder, save_every=0, kill_at=kill_at)
+            if ended.code not in (0, -signal.SIGKILL):
+                return f"{said}: ended with {ended.code}: {ended.err}"
+            # Whatever command is next clears up: one that does nothing else is refused for what it is asked.
+            self.nursery.run("train", "corpus", "-o", run, within=self.folder)
+            if contents(self.folder / run) == old:
+                ended = self.nursery.run(*begin, within=self.folder, save_every=0)
+            elif (self.folder / run / "manifest.json").exists() or (self.folder / run / "recipe.toml").exists():
+                ended = self.nursery.run("train", "corpus", "-o", run, "--resume", within=self.folder, save_every=0)
+            else:
+                return f"{said}: neither the old run nor the new one: {sorted(contents(self.folder / run))}"
+            if ended.code:
+                return f"{said}: doesn't go on: {ended.err}"
+            if left := [path.name for path in self.folder.iterdir() if run in path.name and path.name != run]:
+                return f"{said}: left over: {left}"
+            if (self.folder / run / "notes.txt").read_text(encoding="utf-8") != "mine":
+                return f"{said}: the owner's notes are gone"
+            (self.folder / run / "notes.txt").unlink()
+            return self.differs(kind, run, said)
+
+        return case
+
     # ---- damage --------------------------------------------------------------------------------------
 
     def damaged(
@@ -212,6 +247,11 @@ def timeless_log(run: Path) -> list[dict[str, str]]:
     """Every column of the log but seconds."""
     rows = list(csv.DictReader(io.StringIO((run / "log.csv").read_text(encoding="utf-8"))))
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """All files of a run's folder."""
+    return {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def listing(run: Path) -> set[str]:

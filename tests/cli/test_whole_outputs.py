@@ -55,8 +55,7 @@ def test_a_name_that_is_not_utf8_is_continued_and_told(here):
     assert read(os.fsdecode(b"caf\xe9.continued.mid")).n_notes > read(EXAMPLE).n_notes
 
 
-@pytest.mark.parametrize("size", [100, 1000])  # the sidecar has 2,500 bytes, the music 460
-@pytest.mark.parametrize("formats", ["mid", "mid,wav", "ogg"])
+@pytest.mark.parametrize(("size", "formats"), [(100, "mid"), (3000, "mid,wav"), (3000, "ogg")])  # 2,500 bytes of facts
 def test_a_limit_on_the_size_of_files_leaves_neither_music_nor_facts(here, size, formats):
     done = limited(size, "continue", EXAMPLE, "-f", formats, *QUICK)
     assert done.returncode == 5
