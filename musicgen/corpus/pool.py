@@ -30,11 +30,17 @@ from musicgen.io.midi import Limits
 from musicgen.io.scores.files import read_texts
 from musicgen.piece import Piece
 
-__all__ = ["Rejected", "Seen", "Work", "run_workers", "seen_now"]
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+__all__ = ["Rejected", "Seen", "Work", "bound_memory", "run_workers", "seen_now"]
 
 LARGEST = 1 << 30  # bytes of a file whose digest is taken; no music is larger
 NO_MEMORY = "needs more memory than there is"
 LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # which may reach the whole group
+MOST_MEMORY = 4 << 30  # bytes of addresses that a worker may have: no file's affair is to fill the machine
 START_S = 120.0  # for a worker to start: a cold disk may take its time over numpy
 
 
@@ -201,6 +207,7 @@ def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
     """The life of a worker: files in, pieces out, after each file what it was."""
     for number in LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
+    bound_memory()
     from musicgen.tokenizers import load_tokenizer
 
     tokenizer = load_tokenizer(spec)
@@ -218,6 +225,14 @@ def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
                 gc.collect()  # music21's scores are circles of references
     except (EOFError, OSError):
         return
+
+
+def bound_memory() -> None:
+    """Let no more than MOST_MEMORY be taken by this process from now on: what asks for more gets a MemoryError."""
+    if resource is not None:
+        with suppress(OSError, ValueError):  # where the system knows no such limit, or one that is lower
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, most))
 
 
 def _seen(path: str) -> Seen:

@@ -119,10 +119,11 @@ class Frames(FromSettings):
         """The piece as ids, (T,) uint16, from BOS to EOS; frames go on to the line nearest to tick `until`."""
         parts = _parts(piece, self.voices)
         notes = np.concatenate(parts) if parts else np.empty(0, NOTE)
+        last = max(float((notes["start"] + notes["duration"]).max(initial=0)), float(until or 0))
+        check_length(last * self.settings.frames_per_quarter / piece.ticks_per_quarter * max(1, self.voices), "ids")
         start, stop, until_frame = self._lines(piece, notes["start"], notes["start"] + notes["duration"], until or 0)
         stop = np.maximum(stop, start + 1)
         count = max(int(stop.max(initial=0)), int(until_frame))
-        check_length(count * max(1, self.voices), "frames" if not self.voices else "ids")
         pitch = notes["pitch"].astype(np.int64)
         if self.voices and len(parts) == self.voices:
             voice = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

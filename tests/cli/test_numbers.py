@@ -55,3 +55,22 @@ def test_digits_of_other_scripts_and_raised_ones_are_no_numbers(tmp_path):
     assert "no instrument" in fails("continue", EXAMPLE, "-o", out, "--tracks", "²")
     assert "no instrument" in fails("generate", "-o", out, "--tracks", "٣")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["continue", EXAMPLE, "--from", "9" * 5000], "is neither 'end' nor a bar"),
+        (["continue", EXAMPLE, "--tracks", "9" * 5000], "no part and no instrument"),
+        (["continue", EXAMPLE, "--pitch-range", f"{'9' * 5000}-60"], "is not a pitch range"),
+        (["continue", EXAMPLE, "--bars", "9" * 5000], "is not a whole number"),
+        (["continue", EXAMPLE, "--field-temperature", "pitch=nan"], "temperature of pitch is nan; give a number"),
+        (["train", "corpus", "-o", "run", "--max-time", "9" * 5000], "the duration has no end; write it like 90s"),
+        (["train", "corpus", "-o", "run", "--max-time", "nan"], "'nan' is not a duration"),
+        (["train", "corpus", "-o", "run", "--set", "train.steps=" + "[" * 5000], "[train] steps is '[["),
+        (["train", "corpus", "-o", "run", "--set", "train.clip=inf"], "[train] clip is inf; give a finite number"),
+    ],
+)
+def test_what_is_written_as_no_number_is_refused_in_one_line(arguments, text):
+    (line,) = fails(*arguments).splitlines()
+    assert text in line

@@ -7,6 +7,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -135,6 +137,12 @@ def serve(*arguments):
     serve_really(*arguments)
 serve_really = pool._serve
 """
+
+
+def test_a_worker_takes_no_more_memory_than_it_may():
+    code = "from musicgen.corpus import pool\npool.bound_memory()\nlen(bytearray(1 << 20))\nbytearray(pool.MOST_MEMORY)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "MemoryError"
 
 
 def test_a_crash_or_a_hang_costs_one_file(folder, tmp_path, monkeypatch):
