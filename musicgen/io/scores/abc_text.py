@@ -17,7 +17,8 @@ __all__ = ["Line", "Macros", "lines_of", "split_tunes"]
 MAX_TUNES = 100_000
 SHARED = "ILMQRUm"  # fields of a file's head that matter to all its tunes (Q: by custom)
 MAX_SHARED = 20_000_000  # characters of the head, once for each tune
-FIELD = re.compile(r"([A-Zmrsw+])[ \t]*:(?![|:])[ \t]*(.*)", re.DOTALL)
+HEADER_FIELD = re.compile(r"([A-Zmrsw+])[ \t]*:[ \t]*(.*)", re.DOTALL)
+FIELD = re.compile(r"([A-Zmrsw+])[ \t]*:(?![|:])[ \t]*(.*)", re.DOTALL)  # `A:|` is a note before a repeat sign
 BLANK = re.compile(r"\n[ \t]*\n")
 # Text for the eye stands between these two; nothing in it is music.
 BLOCKS = re.compile(r"^%%begin(\w+)[^\n]*\n.*?(?:^%%end\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
@@ -77,6 +78,7 @@ def _whole(text: str) -> str:
 def lines_of(text: str) -> Iterator[Line]:
     """The lines of a tune without comments, `+:` joined to the field that it goes on with."""
     waiting: Line | None = None
+    pattern = HEADER_FIELD
     for raw in text.split("\n"):
         if raw.startswith("%%"):
             line = Line("%", raw[2:].strip())
@@ -84,7 +86,7 @@ def lines_of(text: str) -> Iterator[Line]:
             raw = (COMMENT.sub("", raw) if "%" in raw else raw).strip()
             if not raw:
                 continue
-            found = FIELD.match(raw)
+            found = pattern.match(raw)
             if found is None:
                 line = Line("", raw)
             elif found[1] == "+":
@@ -93,6 +95,7 @@ def lines_of(text: str) -> Iterator[Line]:
                 continue
             else:
                 line = Line(found[1], found[2][:LONGEST_FIELD])
+                pattern = FIELD if line.kind == "K" else pattern
         if waiting is not None:
             yield waiting
             waiting = None

@@ -254,6 +254,7 @@ def test_lines_and_comments():
     assert heard("CD", "X:1\nT:a % b\nM:4/4 % c\nL:1/4%\nK:G % d\n") == [(0, 60, 1), (1, 62, 1)]
     assert letters("A:|B:|", HEAD) == "AABB", "a note before a repeat sign is no field"
     assert letters("CD|\nA:|\nE::F|", HEAD) == "CDACDAEEF"
+    assert warnings("CDEF|", "X:1\nT:|: and so on\nC::\nM:4/4\nL:1/4\nK:C\n") == [], "but in a header it is one"
 
 
 def test_a_tune_without_a_key_is_told():
