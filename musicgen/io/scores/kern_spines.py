@@ -297,49 +297,47 @@ class _Reader:
         for a, b in zip(swaps[::2], swaps[1::2], strict=False):
             columns[a], columns[b] = columns[b], columns[a]
         new: list[Voice] = []
-        column = 0
-        while column < len(columns):
-            voice, text = columns[column], fields[column]
-            column += 1
-            if text == "*v":
-                begin = column - 1
-                while column < len(columns) and fields[column] == "*v":
-                    column += 1
-                new += self.join(columns[begin:column], len(new) + len(columns) - column)
-                continue
+        for run in self.runs(fields):
+            voice, text = columns[run[0]], fields[run[0]]
             if text == "*-":
                 changes.append(("end", voice))
                 continue
             new.append(voice)
-            if text == "*^":
+            if text == "*v":
+                self.sheet.count("joins", len(run) == 1)
+                changes += [("join", voice, columns[column]) for column in run[1:]]
+            elif text == "*^":
                 new.append(Voice(voice.channel))
                 changes.append(("split", voice, new[-1]))
             elif text == "*+":
-                new.append(Voice(Channel(Spine("", column))))
+                new.append(Voice(Channel(Spine("", run[0] + 1))))
         if len(new) > len(columns):
             self.bounded(len(new))
         self.columns = new
         self.relist()
 
-    def join(self, run: list[Voice], others: int) -> list[Voice]:
-        """Voices under `*v` side by side become one; of two spines one each, unless the next line has room for one.
+    def runs(self, fields: list[str]) -> list[range]:
+        """The columns of a line, those together that are to be joined.
 
-        `others` is how many columns there are beside them, as long as nothing else moves.
+        What stands under `*v` side by side is one where it is of one spine. Of two spines it is two, unless the next
+        line has room for one only, or nothing is there to be joined else.
         """
-        groups: list[list[Voice]] = []
-        for voice in run:
-            if groups and groups[-1][0].channel.spine is voice.channel.spine:
-                groups[-1].append(voice)
+        spines = [voice.channel.spine for voice in self.columns]
+        apart: list[range] = []
+        whole: list[range] = []
+        for column, text in enumerate(fields):
+            joins = text == "*v" and column > 0 and fields[column - 1] == "*v"
+            if joins:
+                whole[-1] = range(whole[-1].start, column + 1)
             else:
-                groups.append([voice])
-        if len(groups) > 1:
-            wanted = self.following().count("\t") + 1
-            lone = any(len(group) == 1 for group in groups)
-            if wanted == others + 1 or (lone and wanted != others + len(groups)):
-                groups = [run]
-        changes = self.sheet.rows[-1].content
-        for group in groups:
-            if len(group) == 1:
-                self.sheet.count("joins")
-            changes += [("join", group[0], voice) for voice in group[1:]]
-        return [group[0] for group in groups]
+                whole.append(range(column, column + 1))
+            if joins and spines[column] is spines[column - 1]:
+                apart[-1] = range(apart[-1].start, column + 1)
+            else:
+                apart.append(range(column, column + 1))
+        if len(whole) == len(apart):
+            return apart
+        beside = sum({"*^": 1, "*+": 1, "*-": -1}.get(text, 0) for text in fields)
+        wanted = self.following().count("\t") + 1 - beside
+        lone = any(fields[run[0]] == "*v" and len(run) == 1 for run in apart)
+        return whole if wanted == len(whole) or (lone and wanted != len(apart)) else apart
