@@ -16,6 +16,7 @@ demo: $(VENV)/installed
 	@$(BIN)/musicgen continue $(EXAMPLE) --seed 3 -f mid,wav -o demo/ --overwrite
 	@echo "MIDI: $(CURDIR)/demo/schubert-unfinished.continued.mid"
 	@echo "WAV:  $(CURDIR)/demo/schubert-unfinished.continued.wav"
+	@echo "Next: . $(BIN)/activate; musicgen continue yours.mid"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
@@ -48,6 +49,7 @@ torture: $(VENV)/installed-dev
 
 # constraints.txt pins what was tested; pyproject.toml alone gives lower bounds.
 $(VENV)/installed: pyproject.toml constraints.txt
+	@echo "Setting up in $(VENV), once: some minutes, 1.2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable .
 	@touch $@

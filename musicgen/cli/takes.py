@@ -131,7 +131,8 @@ def run_takes(
             broken += bool(take.faults)
             printed.append(facts)
             for line in facts["warnings"]:
-                if line not in told:
+                # What was drawn besides is for the sidecar: a good take needs no excuse.
+                if line not in told and not line.startswith("refused: "):
                     tell(warn, f"{source.name}: {sentence(line)}")
                     told.add(line)
             if not options["as_json"]:

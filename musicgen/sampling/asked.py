@@ -1,7 +1,8 @@
 """Which parts of a piece a request means by a number, a name or an instrument.
 
 In this order: a part's number, counted from 1; its whole name; an instrument, in several languages, for every part that
-plays it ("guitar" is any guitar); a word of one part's name, or its beginning; an instrument that no part plays yet.
+plays it ("guitar" is any guitar); a word of one part's name or instrument, or the beginning of one; an instrument that
+no part plays yet.
 Upper and lower case are the same.
 """
 
@@ -40,7 +41,7 @@ def find_parts(name: str, tracks: Sequence[Track]) -> tuple[int, ...]:
         family = frozenset({program})
     if family is not None and (playing := _playing(family, tracks)):
         return playing
-    if alike := tuple(n for n, track in enumerate(tracks) if _is_in(text, track.name)):
+    if alike := tuple(n for n, track in enumerate(tracks) if _is_in(text, track.name)) or _sounding(text, tracks):
         if len(alike) > 1:
             numbers = ",".join(str(n + 1) for n in alike)
             what = f"{name!r} could be one of several parts"
@@ -93,6 +94,12 @@ def _several(numbers: Iterable[int], tracks: Sequence[Track]) -> str:
 
 def _playing(family: frozenset[int], tracks: Sequence[Track]) -> tuple[int, ...]:
     return tuple(n for n, track in enumerate(tracks) if value_of(track) in family)
+
+
+def _sounding(text: str, tracks: Sequence[Track]) -> tuple[int, ...]:
+    """The parts whose instrument has these words in its name: a "lead" is any of its kind."""
+    names = [program_name(track.program, is_drum=track.is_drum) for track in tracks]
+    return tuple(n for n, name in enumerate(names) if _is_in(text, name))
 
 
 def _is_in(text: str, name: str) -> bool:

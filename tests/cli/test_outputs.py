@@ -279,3 +279,13 @@ def test_warnings_are_sentences_and_keep_their_names_for_programs(here):
         assert "x.mid: the header claims 9 tracks" in run(*command).stderr
     facts = json.loads(run("inspect", "x.mid", "--json").stdout)
     assert [line for line in facts["warnings"] if line.startswith("track_count: ")]
+
+
+def test_what_was_drawn_besides_is_for_the_sidecar_alone(here):
+    """Of ten takes at a high temperature some candidate is refused."""
+    result = run(
+        "continue", "schubert-unfinished", "-n", 10, "--bars", 4, "-t", 1.6, "--study", 0, "--seed", 1, "--json"
+    )
+    lines = [line for facts in json.loads(result.stdout) for line in facts["warnings"]]
+    assert [line for line in lines if line.startswith("refused: seed ")]
+    assert "was left out" not in result.stderr

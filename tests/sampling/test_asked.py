@@ -52,6 +52,8 @@ def tracks(*parts: tuple[str, int]) -> list[Track]:
         ("choir", STAVES, (0, 1, 2, 3)),
         ("left hand", HANDS, (1,)),
         ("left", HANDS, (1,)),
+        ("distortion", BAND, (0,)),
+        ("acoustic bass", UNNAMED, (2,)),
         ("flute", QUARTET, ()),  # none plays it yet
         ("electric piano", QUARTET, ()),
     ],

@@ -94,7 +94,7 @@ def test_from_nothing():
 
 
 def test_what_is_not_there_is_said():
-    with pytest.raises(UsageError, match="there is no part 9; parts are 1 violin, 2 "):
+    with pytest.raises(UsageError, match="there is no part 9; parts are 1 “First” "):
         opened("9")
     with pytest.raises(UsageError, match="no instrument 'kazo'"):
         opened("kazo")
