@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -273,7 +273,7 @@ class Part(Cursor):
                 level = level_of(child)
                 if level is None:  # an accent of a moment
                     sound = sound if sound is None else _without(sound, "dynamics")
-            elif child.tag == "metronome":
+            elif child.tag == "metronome" and (sound is None or "tempo" not in sound.attrib):
                 self._tempo(drawn, 0, metronome_of(child))
             elif child.tag in ("segno", "coda"):
                 words.append(f"<{child.tag}>")
@@ -348,6 +348,24 @@ class Part(Cursor):
                 self.signs.append(Sign(self.bar, onset, kind, label=numbers, source=ALONE))
         if place == "middle":
             self.signs.append(Sign(self.bar, onset, "line", source=ALONE))
+
+    # ---- when all is read --------------------------------------------------------------------------------
+
+    def stretch(self, factors: dict[int, Fraction]) -> None:
+        """Make measures longer or shorter by a factor, with all that stands in them."""
+
+        def at(bar: int, onset: int) -> int:
+            return round(onset * factors[bar]) if bar in factors and onset > 0 else onset
+
+        for rows in (self.rows, self.drums):
+            rows.notes = [(b, at(b, o), at(b, o + d) - at(b, o), pitch, tie) for b, o, d, pitch, tie in rows.notes]
+            for name in ("levels", "keys", "chords"):
+                setattr(rows, name, [(b, at(b, o), *rest) for b, o, *rest in getattr(rows, name)])
+        self.tempos = [replace(tempo, onset=at(tempo.bar, tempo.onset)) for tempo in self.tempos]
+        self.signs = [replace(sign, onset=at(sign.bar, sign.onset)) for sign in self.signs]
+        for bar in factors:
+            self.lengths[bar] = at(bar, self.lengths[bar])
+            self.rows.meters.pop(bar, None)
 
 
 def _without(sound: Element, attribute: str) -> Element:

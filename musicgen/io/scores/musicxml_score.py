@@ -34,6 +34,7 @@ SAID = {
     "instruments": "instruments: {} changes of instrument within a part were left out",
     "rootless": "chord_symbols: {} without a root were left out",
     "after_jump": "repeats: {} that hold after a jump, too, aren't taken then",
+    "stretched": "meters: {} measures of parts whose meter isn't that of the first part were stretched to its length",
     "repeated": "measure_repeats: {} measures written as repeat signs sound as what they repeat",
 }
 
@@ -49,6 +50,7 @@ def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where
             what = f"has more than {limits.notes:,} notes"
             raise UnreadableError(what, where=where, hint="raise the limit with --max-notes")
         counts["instruments"] += len([p for p in part.used if p is not None]) > 1
+    counts["stretched"] += _stretch_meters(parts)
     lengths = _lengths(parts, n)
     for part in parts:
         own = part.rows.lengths
@@ -71,6 +73,27 @@ def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where
         rows[0].bars = bars_of(cuts, signs)
     warnings += [SAID[name].format(counts[name]) for name in SAID if counts[name]]
     return Score(rows, warnings)
+
+
+def _stretch_meters(parts: Sequence[Part]) -> int:
+    """Let parts with meters of different lengths at once, such as 2/4 and 6/8, begin and end their measures together.
+
+    Each must fill its own meter; the first part that does so sets the length. Gives how many measures were stretched.
+    """
+    told = [part for part in parts if part.rows.meters]
+    if len({tuple(sorted(part.rows.meters.items())) for part in told}) < 2:
+        return 0
+    factors: list[dict[int, Fraction]] = [{} for _ in told]
+    full = [[4 * FINE * n // d for n, d in nominal_meters([part.rows], len(part.lengths))] for part in told]
+    for bar in range(max(len(part.lengths) for part in told)):
+        exact = [k for k, part in enumerate(told) if bar < len(part.lengths) and part.lengths[bar] == full[k][bar]]
+        for k in exact[1:]:
+            if full[k][bar] != full[exact[0]][bar]:
+                factors[k][bar] = Fraction(full[exact[0]][bar], full[k][bar])
+    for part, by_bar in zip(told, factors, strict=True):
+        if by_bar:
+            part.stretch(by_bar)
+    return sum(map(len, factors))
 
 
 def _lengths(parts: Sequence[Part], n: int) -> list[int]:

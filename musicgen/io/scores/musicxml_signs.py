@@ -187,7 +187,7 @@ def _endings(
     """(first piece, last one, passes) of a part's endings.
 
     One that isn't closed ends at the next repeat sign, before the next ending or the next begin of a repeat, or with
-    its first piece where none comes.
+    its first piece where none comes. One that is closed before its repeat sign goes on to it.
     """
     opened = sorted((cuts.piece(s.bar, s.onset), s.label) for s in signs.get("ending", ()))
     closed = sorted(cuts.piece(s.bar, s.onset, ends=True) for s in signs.get("ended", ()))
@@ -200,5 +200,10 @@ def _endings(
         if last is None:
             limit = min([following, *(k for k in started if k > first)])
             last = limit - 1 if limit < cuts.n else first
+        # A bracket that is drawn over its begin alone goes on to the repeat sign.
+        sign = next((k for k in repeated if k >= last), None)
+        is_first = 1 in passes or (i + 1 < len(opened) and sign is not None and following == sign + 1)
+        if sign is not None and is_first and not any(last < k <= sign for k in (*started, following)):
+            last = sign
         if passes:
             yield first, last, passes

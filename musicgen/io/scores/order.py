@@ -4,8 +4,9 @@ The readers find the signs, one walk serves them all. Conventions (Gould 2011, "
 without a start goes back to the end of the one before it, or of its endings, or to where its movement begins; endings
 name the passes that they are meant for, a pass that none names takes the one before it, and a lone first ending is
 left out the last time; after a jump repeats aren't taken again and only the ending of the last pass sounds, up to a
-fine, or to a coda, from where everything counts again. Every jump is taken once, and what stands behind it, past a
-fine or not, follows: a file may hold several movements. What contradicts itself is left as written, with a warning.
+fine, or to a coda or past the jump, from where everything counts again. Every jump is taken once, and what stands
+behind it, past a fine or not, follows: a file may hold several movements. What contradicts itself is left as written,
+with a warning.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[li
     order: list[int] = []
     nths: list[int] = []
     last = [1] * len(bars)  # the pass in which each bar sounded last, jumps aside
-    at, section, nth, in_ending, returning = 0, 0, 1, False, ""
+    at, section, nth, in_ending, returning, past = 0, 0, 1, False, "", 0
     while at < len(bars):
         bar = bars[at]
         if len(order) > MOST * len(bars):  # can't happen with sane signs
@@ -75,14 +76,17 @@ def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[li
         if ((bar.start or "Begin" in bar.marks) and at != section) or (in_ending and not bar.passes):
             section, nth = at, 1
         in_ending = bool(bar.passes)
-        if bar.passes and (totals[at] if returning else nth) not in bar.passes:
+        again = bool(returning) and at < past
+        if returning and at == past:
+            section, nth, past = at, 1, -1
+        if bar.passes and (totals[at] if again else nth) not in bar.passes:
             at += 1
             continue
-        if not returning:
+        if not again:
             last[at] = nth
         order.append(at)
         nths.append(last[at])
-        if not returning and bar.times:
+        if not again and bar.times:
             if nth < max(bar.times if not bar.passes else 0, totals[at]):
                 at, nth, in_ending = section, nth + 1, False
                 continue
@@ -98,6 +102,8 @@ def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[li
             continue
         jump = jumps.take(at)
         if jump is not None:
+            # What was heard before ends with the jump, or with the other endings of the one that it stands in.
+            past = next((i for i in range(at + 1, len(bars)) if not (bars[at].passes and bars[i].passes)), len(bars))
             returning, at = jump
             section, nth, in_ending = -1, 1, False
             continue
@@ -142,7 +148,9 @@ def _with_sound_endings(bars: Sequence[Bar], warnings: list[str]) -> list[Bar]:
     bars = list(bars)
     for begin, end in _groups(bars):
         if not any(bar.times or set(bar.marks) & set(JUMPS) for bar in bars[begin:end]):
-            warnings.append("repeats: endings without a repeat sign; left as written")
+            # The bracket of the last pass alone, behind the sign: its music sounds once as it is.
+            if not (begin and bars[begin - 1].times):
+                warnings.append("repeats: endings without a repeat sign; left as written")
             bars[begin:end] = [replace(bar, passes=frozenset()) for bar in bars[begin:end]]
             continue
         named = {nth for bar in bars[begin:end] for nth in bar.passes}
@@ -196,8 +204,13 @@ class _Jumps:
         if name.endswith("Coda") and not any(
             self._coda(i, at) is not None for i in self.places["ToCoda"] if target <= i <= at
         ):
-            self.warnings.append("repeats: 'al coda' needs the place to leave and a coda behind it; left as written")
-            return None
+            if not any(i > at for i in self.places["Coda"]):
+                self.warnings.append("repeats: 'al coda' needs a coda behind it; left as written")
+                return None
+            self.warnings.append(
+                "repeats: 'al coda' without a sign to leave from; it goes on to the coda behind the jump"
+            )
+            name = name.removesuffix("AlCoda")
         if name.endswith("Fine") and not any(i >= target for i in self.places["Fine"]):
             self.warnings.append("repeats: 'al fine' has no fine; left as written")
             return None

@@ -203,6 +203,21 @@ def test_a_meter_behind_the_last_note_announces_the_next_measure(tmp_path):
     assert piece.meters.tolist() == [(0, 2, 4), (960, 3, 4)]
 
 
+def test_meters_of_different_lengths_at_once_begin_and_end_together(tmp_path):
+    """Two quarters against six eighths: the first part's measure is the length of both."""
+    two = [attributes("2/4") + notes("C5 D5"), note("E5", 2)]
+    six = [attributes("6/8", divisions=2) + notes("C3 D3 E3 F3 G3 A3"), note("B3", 6)]
+    piece = opened(tmp_path, score(two, six))
+    assert rows(piece, 0) == [(0, 1, 72), (1, 1, 74), (2, 2, 76)]
+    third = pytest.approx(1 / 3)
+    assert rows(piece, 1)[:6] == [(pytest.approx(k / 3), third, p) for k, p in enumerate((48, 50, 52, 53, 55, 57))]
+    assert rows(piece, 1)[6] == (2, 2, 59)
+    assert piece.meters.tolist() == [(0, 2, 4)]
+    assert piece.warnings == (
+        "meters: 2 measures of parts whose meter isn't that of the first part were stretched to its length",
+    )
+
+
 def test_keys_and_meters_of_the_first_staff_hold(tmp_path):
     def key(fifths, number):
         return f'<key number="{number}"><fifths>{fifths}</fifths></key>'

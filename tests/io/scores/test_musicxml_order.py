@@ -86,6 +86,10 @@ def sound(**said):
         (["", (ending("1"), repeat()), (ending("2"), "")], "CDCE"),
         (["", (ending("1"), ""), repeat(), (ending("2"), ""), ""], "CDECFG"),
         (["", (ending("1"), repeat(times=3)), (ending("3"), "")], "CDCDCE"),
+        # A bracket over the begin of its ending alone, and one behind a sign for all passes.
+        (["", (ending("1"), ending("1", "discontinue")), repeat(), (ending("2"), ending("2", "stop"))], "CDECF"),
+        (["", (ending("1, 2"), ending("1, 2", "discontinue")), repeat(times=3), ""], "CDECDECF"),
+        (["", repeat(times=3), (ending("3"), ending("3", "discontinue"))], "CDCDCDE"),
         (["", (ending("1"), ending("1", "stop", also='<repeat direction="backward" times="3"/>')), ""], "CDCDCE"),
     ],
 )  # fmt: skip
@@ -313,13 +317,22 @@ def test_movements_in_one_file_have_da_capos_of_their_own(tmp_path):
         (["", words("D.C. al Fine")], "repeats: 'al fine' has no fine; left as written"),
         (
             ["", words("D.C. al Coda")],
-            "repeats: 'al coda' needs the place to leave and a coda behind it; left as written",
+            "repeats: 'al coda' needs a coda behind it; left as written",
         ),
     ],
 )
 def test_jumps_to_nowhere_are_told(tmp_path, measures, warning):
     letters, read = played(tmp_path, *measures)
     assert (letters, read.warnings) == ("CD", (warning,))
+
+
+def test_al_coda_without_a_sign_to_leave_from_goes_on_to_the_coda(tmp_path):
+    letters, read = played(tmp_path, "", words("D.C. al Coda"), (direction(CODA), ""), repeat())
+    assert (letters, kinds(read)) == ("CDCDEFEF", ["repeats"])
+
+
+def test_repeats_behind_a_jump_are_taken(tmp_path):
+    assert order(tmp_path, repeat(), words("D.C."), (repeat("forward"), repeat())) == "CCDCDEE"
 
 
 # ---- measures written as repeats ---------------------------------------------------------------------------

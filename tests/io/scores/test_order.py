@@ -118,7 +118,7 @@ def test_endings_that_nothing_leads_back_from_are_left_as_written():
     [
         (("DalSegno",), "repeats: a dal segno has no segno before it; left as written"),
         (("DaCapoAlFine",), "repeats: 'al fine' has no fine; left as written"),
-        (("DaCapoAlCoda",), "repeats: 'al coda' needs the place to leave and a coda behind it; left as written"),
+        (("DaCapoAlCoda",), "repeats: 'al coda' needs a coda behind it; left as written"),
     ],
 )
 def test_jumps_to_nowhere_are_said(marks, warning):
