@@ -73,13 +73,14 @@ class _Parts:
 
     def score(self) -> Score:
         self.notes()
-        self.marks()
-        counts = self.sheet.counts
-        said = [f"{name}: {text.format(counts[name])}" for name, text in SAID.items() if counts.get(name)]
         # A percussionist's staff without pitches is its drums; one of notes that rests throughout is still a part.
         replaced = {id(self.of[spine]) for spine in self.drums}
-        parts = [part for part in self.parts if part.notes or id(part) not in replaced]
-        return Score(parts, self.warnings + said, self.bars.order)
+        self.parts = [part for part in self.parts if part.notes or id(part) not in replaced]
+        if self.parts:
+            self.marks()
+        counts = self.sheet.counts
+        said = [f"{name}: {text.format(counts[name])}" for name, text in SAID.items() if counts.get(name)]
+        return Score(self.parts, self.warnings + said, self.bars.order)
 
     def part(self, group: list[Spine]) -> PartRows:
         codes = [spine.code for spine in group if spine.code] or [self.sheet.only]
@@ -153,7 +154,8 @@ class _Parts:
             part = self.drums[spine] = PartRows(pitched.name, is_drum=True)
             part.bars, part.lengths = pitched.bars, pitched.lengths
             if spine.drum is not None:
-                self.parts.insert(self.parts.index(pitched) + 1, part)
+                place = next(i for i, other in enumerate(self.parts) if other is pitched)
+                self.parts.insert(place + 1, part)
         return None if spine.drum is None else part.notes
 
     # ---- marks -----------------------------------------------------------------------------------------
@@ -174,13 +176,18 @@ class _Parts:
         top.chords = [(*self.place(row), symbol) for row, symbol in sheet.chords]
 
     def keys(self) -> list[tuple[int, int, int, bool]]:
-        """The signatures of the highest part that shows concert pitch, minor where a key stands beside one."""
-        times = self.clock.times
-        named = [spine for _, spine, _ in self.sheet.keys]
+        """The signatures of the highest part that shows concert pitch, minor where a key stands beside one.
+
+        Where no part has a signature the names of keys say what they are.
+        """
+        times, sheet = self.clock.times, self.sheet
+        named = [key[1] for key in sheet.keys or sheet.modes]
         first = max(named, key=lambda spine: (not spine.transposing, spine.column), default=None)
-        modes = {times[row]: minor for row, spine, minor in self.sheet.modes if spine is first}
+        if not sheet.keys:
+            return [(*self.place(row), fifths, minor) for row, spine, fifths, minor in sheet.modes if spine is first]
+        modes = {times[row]: minor for row, spine, _, minor in sheet.modes if spine is first}
         keys, minor = [], False
-        for row, spine, fifths in self.sheet.keys:
+        for row, spine, fifths in sheet.keys:
             if spine is first:
                 minor = modes.get(times[row], minor)
                 keys.append((*self.place(row), fifths, minor))

@@ -30,7 +30,8 @@ JUMPS = tuple((re.compile(words, re.IGNORECASE), mark) for words, mark in (
 ))  # fmt: skip
 TEMPO = re.compile(r"\*MM(\d{1,6}(?:\.\d{1,6})?)(?!\d)")
 TRANSPOSED = re.compile(r"\*Trd-?\d{1,3}c(-?\d{1,3})$")
-KEY = re.compile(r"\*([A-Ga-g])[#-]?:")
+KEY = re.compile(r"\*([A-Ga-g])([#-]?):")
+FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}  # of major keys
 
 
 def comment(sheet: Sheet, line: int, text: str, following: Callable[[], str]) -> None:
@@ -103,8 +104,11 @@ def tandem(sheet: Sheet, line: int, text: str, voice: Voice) -> None:
         voice.channel = channel._replace(silent=f"{text[1:]}s")
     elif text in ("*Xcue", "*Xossia"):
         voice.channel = channel._replace(silent="")
-    elif KEY.match(text):
-        sheet.modes.append((sheet.mark(line), spine, text[1].islower()))
+    elif key := KEY.match(text):
+        minor = key[1].islower()
+        fifths = FIFTHS[key[1].upper()] + {"#": 7, "-": -7}.get(key[2], 0) - 3 * minor
+        if -7 <= fifths <= 7:
+            sheet.modes.append((sheet.mark(line), spine, fifths, minor))
 
 
 def _section(sheet: Sheet, line: int, text: str) -> None:

@@ -65,7 +65,7 @@ class Sheet:
     meters: list[tuple[int, Spine, tuple[int, int]]] = field(default_factory=list)
     signs: list[tuple[int, Spine, tuple[int, int]]] = field(default_factory=list)  # meters as `*met` draws them
     keys: list[tuple[int, Spine, int]] = field(default_factory=list)  # row, spine, fifths
-    modes: list[tuple[int, Spine, bool]] = field(default_factory=list)  # row, spine, minor
+    modes: list[tuple[int, Spine, int, bool]] = field(default_factory=list)  # keys by name: row, spine, fifths, minor
     tempos: list[tuple[int, float]] = field(default_factory=list)  # row, quarters a minute
     labels: list[tuple[int, str]] = field(default_factory=list)  # sections begin
     lists: dict[str, list[str]] = field(default_factory=dict)  # expansion lists by name, "" for the one without

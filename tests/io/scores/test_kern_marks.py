@@ -104,6 +104,25 @@ def test_a_percussionist_may_turn_to_pitches():
     assert [(t.is_drum, t.notes["pitch"].tolist()) for t in piece.tracks] == [(False, [67]), (True, [38])]
 
 
+@pytest.mark.parametrize("name", ["Snare Drum", "Anvil"])
+def test_percussion_at_the_top_takes_no_marks_with_it(name):
+    piece = piece_of(f"""
+        **kern  **kern
+        *  *I"{name}
+        *  *clefX
+        *k[f#]  *
+        *M3/4  *M3/4
+        *MM60  *MM60
+        4c  4x
+        2d  2x
+        *-  *-
+    """)
+    assert piece.meters.tolist() == [(0, 3, 4)]
+    assert piece.tempos.tolist() == [(0, 1_000_000)]
+    assert piece.keys.tolist() == [(0, 1, False)]
+    assert [track.is_drum for track in piece.tracks] == [True, False][name == "Anvil" :]
+
+
 # ---- keys, meters, tempi -----------------------------------------------------------------------------------
 
 
@@ -121,6 +140,11 @@ def test_key_signatures(signature, fifths):
 def test_keys_are_minor_where_a_minor_key_stands_beside_them():
     piece = piece_of("**kern\n*k[b-]\n*d:\n4d\n=\n*A-:\n4d\n=\n*f#:\n*k[f#c#g#]\n4f#\n=\n*k[]\n*C:\n4c\n*-\n")
     assert piece.keys.tolist() == [(0, -1, True), (960, 3, True), (1440, 0, False)]
+
+
+def test_keys_are_read_by_name_where_there_is_no_signature():
+    piece = piece_of("**kern\n*E-:\n4e-\n*f#:\n4f#\n*C#:\n4c#\n*g#:\n4g#\n*-\n")
+    assert piece.keys.tolist() == [(0, -3, False), (480, 3, True), (960, 7, False), (1440, 5, True)]
 
 
 def test_keys_are_those_of_a_part_at_concert_pitch():
