@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicgen.io.controllers import ALL_NOTES_OFF, ALL_SOUND_OFF, BANK, RESET
+from musicgen.io.controllers import ALL_NOTES_OFF, ALL_SOUND_OFF, BANK, RESET, RPN, RPN_FINE
 from musicgen.io.exclusive import GS, XG, meaning
 from musicgen.io.homes import Homes
 from musicgen.io.pairing import count_of, last_of, narrow
@@ -32,9 +32,10 @@ DRUM_CHANNEL = 9
 NEVER = int(np.iinfo(np.int64).max)
 MOST_PORTS = 16  # that a message for all of them reaches
 NO_BANK = 255
-# What system resets bring back, as controllers: 121, volume, pan, the range of bends, both tunings, no parameter.
-_DEFAULTS = ((121, 0), (7, 100), (10, 64), (101, 0), (100, 0), (6, 2), (100, 1), (6, 64), (100, 2), (6, 64),
-             (101, 127), (100, 127))  # fmt: skip
+# What system resets bring back, as controllers: 121, volume and pan; the range of bends, both tunings, no parameter.
+_DEFAULTS = ((121, 0), (7, 100), (10, 64))
+_PARAMETERS = ((101, 0), (100, 0), (6, 2), (100, 1), (6, 64), (100, 2), (6, 64), (101, 127), (100, 127))
+_NONE = np.zeros(0, np.int64)
 _NO_CONTROLS, _NO_BENDS = np.zeros(0, CONTROL), np.zeros(0, BEND)
 
 
@@ -61,32 +62,46 @@ class Channels(Homes):
         self._controls = np.flatnonzero(self.kind == 0xB0)
         self._number = self.rows["data1"][self._controls]
         self._programs = np.flatnonzero(self.kind == 0xC0)
-        self._find_exclusives(np.flatnonzero(self.rows["status"] == SYSEX))
+        self._reset_port = self._reset_tick = self._modes = _NONE
+        self._parts, self._parts_drum = Places(_NONE, _NONE, _NONE, _NONE), _NONE > 0
+        at = np.flatnonzero(self.rows["status"] == SYSEX)
+        if len(at):
+            self._find_exclusives(at)
 
     def places(self, rows: np.ndarray) -> Places:
         """Where rows stand."""
         return Places(self.home[rows], self.channel[rows], self.tick[rows], rows)
 
     def _find_exclusives(self, at: np.ndarray) -> None:
-        """Set `_resets` (by port and tick) with their `_modes`, and `_parts` with `_parts_drum`."""
-        resets: list[tuple[int, int, int]] = []  # port, tick, mode
-        parts: list[tuple[int, int, int, int, bool]] = []  # home, channel, tick, row, drums
-        everywhere = list(range(min(self.ports, MOST_PORTS)))
-        for row in at.tolist():
-            track = self.midi.tracks[int(self.track[row])]
-            mode, channel, drums = meaning(track.payload(self.rows[row]))
-            if not mode and channel is None:
-                continue
-            tick, lane = int(self.tick[row]), int(self.lane[row])
-            ports = everywhere if int(self.track[row]) in self.silent else [int(self.lane_port[lane])]
-            if channel is None:
-                resets += [(port, tick, mode) for port in ports]
-            else:
-                parts += [(16 * lane + channel, 16 * port + channel, tick, row, drums) for port in ports]
-        table = np.array(sorted(resets), np.int64).reshape(-1, 3)  # stable: of one tick the last holds
-        self._reset_port, self._reset_tick, self._modes = table.T
-        columns = np.array(parts, np.int64).reshape(-1, 5).T
-        self._parts, self._parts_drum = Places(*columns[:4]), columns[4] > 0
+        """Set `_reset_port`, `_reset_tick` and `_modes` of system resets, by port and tick, and `_parts` (Places) with
+        `_parts_drum`."""
+        known: dict[bytes, tuple[int, int, bool]] = {}  # a file says the same message many times
+        said: list[tuple[int, int, bool]] = []
+        for track, blob in zip(self.track[at].tolist(), self.rows["blob"][at].tolist(), strict=True):
+            payload = self.midi.tracks[track].blobs[blob]
+            if payload not in known:
+                found = meaning(payload)
+                known[payload] = found.mode, -1 if found.channel is None else found.channel, found.drums
+            said.append(known[payload])
+        mode, channel, drums = np.array(said, np.int64).reshape(-1, 3).T
+        port = self.lane_port[self.lane[at]]
+        if self.ports > 1:
+            for_all = np.isin(self.track[at], list(self.silent))
+            count = np.where(for_all, min(self.ports, MOST_PORTS), 1)
+            repeated = np.repeat(np.arange(len(at)), count)
+            number = np.arange(len(repeated)) - np.repeat(np.cumsum(count) - count, count)
+            port = np.where(for_all[repeated], number, port[repeated])
+            at, mode, channel, drums = (column[repeated] for column in (at, mode, channel, drums))
+        resets = np.flatnonzero(mode)
+        resets = resets[np.lexsort((self.tick[at[resets]], port[resets]))]  # stable: of one tick the last holds
+        self._reset_port, self._reset_tick, self._modes = port[resets], self.tick[at[resets]], mode[resets]
+        parts = np.flatnonzero(channel >= 0)
+        rows, channel = at[parts], channel[parts]
+        home = 16 * self.lane[rows] + channel
+        self._parts, self._parts_drum = (
+            Places(home, 16 * port[parts] + channel, self.tick[rows], rows),
+            drums[parts] > 0,
+        )
 
     # ---- what is in force ------------------------------------------------------------------------
 
@@ -229,10 +244,11 @@ class Channels(Homes):
         tick = np.concatenate([controls["tick"], bends["tick"]])
         _, until = _passed(self._reset_port, self._reset_tick, channel >> 4, tick)
         asked = np.unique(np.stack([channel, until])[:, until < NEVER], axis=1)
-        more = np.zeros((asked.shape[1], len(_DEFAULTS)), CONTROL)
+        defaults = _DEFAULTS + (_PARAMETERS if np.isin(controls["number"], (RPN, RPN_FINE)).any() else ())
+        more = np.zeros((asked.shape[1], len(defaults)), CONTROL)
         more["tick"] = asked[1][:, None]
-        more["number"], more["value"] = np.array(_DEFAULTS).T
-        of_all = np.concatenate([np.repeat(asked[0], len(_DEFAULTS)), of_controls])
+        more["number"], more["value"] = np.array(defaults).T
+        of_all = np.concatenate([np.repeat(asked[0], len(defaults)), of_controls])
         both = np.concatenate([more.ravel(), controls])
         order = np.lexsort((both["tick"], of_all))
         return both[order], of_all[order]

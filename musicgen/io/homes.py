@@ -12,27 +12,14 @@ Sources: Standard MIDI Files 1.0; RP-019 (device names); the unofficial port num
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from musicgen.io.smf import META, MidiFile
 
-__all__ = ["SAME_PART", "TRACK_NAME", "Homes", "Meta"]
+__all__ = ["SAME_PART", "TRACK_NAME", "Homes"]
 
 TRACK_NAME, INSTRUMENT_NAME, DEVICE_NAME, CHANNEL_PREFIX, PORT, OWN_DATA = 0x03, 0x04, 0x09, 0x20, 0x21, 0x7F
 SAME_PART = b"\x7dmusicgen: more of the part before"  # own data at the head of a track that we wrote
-_FIRST_PORT = (b"", b"\0")
-
-
-class Meta(NamedTuple):
-    """A meta event: its row, its track, its tick, its type and its payload."""
-
-    row: int
-    track: int
-    tick: int
-    kind: int
-    payload: bytes
 
 
 class Homes:
@@ -47,12 +34,9 @@ class Homes:
         status = self.rows["status"]
         self.tick, self.kind = self.rows["tick"], status & 0xF0
         self._metas_at = np.flatnonzero(status == META)
-        self._naming = [
-            Meta(*meta) for meta in self.metas(TRACK_NAME, INSTRUMENT_NAME, DEVICE_NAME, CHANNEL_PREFIX, PORT)
-        ]
-        self.ports, self.lane = 1, self.track
+        self.ports, self.lane, self.silent = 1, self.track, frozenset(range(count))
         self.lane_port, self.lane_track = np.zeros(count, np.int64), np.arange(count)
-        self._find_ports()
+        self._find_ports(self.metas(DEVICE_NAME, PORT))
         low = status & 15
         self.home = 16 * self.lane + low
         self.channel = low if self.ports == 1 else 16 * self.lane_port[self.lane] + low
@@ -70,41 +54,39 @@ class Homes:
             )
         ]
 
-    def _sent(self) -> np.ndarray:
-        """How much has been sent to channels before each row."""
-        return np.concatenate([[0], np.cumsum(self.kind < 0xF0)])
+    def _sent(self, rows: np.ndarray) -> np.ndarray:
+        """How much has been sent to channels before each of some rows."""
+        return np.concatenate([[0], np.cumsum(self.kind < 0xF0)])[rows]
 
     # ---- ports -----------------------------------------------------------------------------------
 
-    def _find_ports(self) -> None:
+    def _find_ports(self, said: list[tuple[int, int, int, int, bytes]]) -> None:
         """Set `ports`, their number, `lane` of each row, `lane_port` and `lane_track`, and `silent`, the tracks that
-        name no port."""
-        count = len(self.midi.tracks)
-        said: dict[int, list[tuple[int, tuple[bytes, bytes]]]] = {}  # by track: (row, device and number from there on)
-        for meta in self._naming:
-            if meta.kind == DEVICE_NAME or (meta.kind == PORT and meta.payload):
-                past = said.setdefault(meta.track, [])
-                device, number = past[-1][1] if past else _FIRST_PORT
-                new = (meta.payload, number) if meta.kind == DEVICE_NAME else (device, meta.payload[:1])
-                past.append((meta.row, new))
-        self.silent = frozenset(range(count)) - set(said)
-        if all(key == _FIRST_PORT for past in said.values() for _, key in past):
+        name no port, from all that is said of devices and port numbers."""
+        said = [meta for meta in said if meta[3] == DEVICE_NAME or meta[4]]
+        self.silent -= {meta[1] for meta in said}
+        if all((kind == PORT and payload[:1] == b"\0") or not payload for _, _, _, kind, payload in said):
             return
-        ports: dict[tuple[bytes, bytes], int] = {_FIRST_PORT: 0}
-        lanes: dict[tuple[int, int], int] = {}
-        begin, sent = np.searchsorted(self.track, np.arange(count + 1)).tolist(), self._sent()
-        self.lane = np.zeros(len(self.rows), np.int64)
-        for track in range(count):
-            past = said.get(track, [(begin[track], _FIRST_PORT)])
-            # Up to the first event that is sent, a device, its number and what corrects them are one statement.
-            head = sum(bool(sent[row] == sent[begin[track]]) for row, _ in past)
-            past = past[max(0, head - 1) :]
-            bounds = [begin[track], *(row for row, _ in past[1:]), begin[track + 1]]
-            for (_, key), first, last in zip(past, bounds, bounds[1:], strict=False):
-                port = ports.setdefault(key, len(ports))
-                self.lane[first:last] = lanes.setdefault((track, port), len(lanes))
-        self.ports = len(ports)
-        self.lane_track, self.lane_port = (np.array(column) for column in zip(*lanes, strict=True))
+        row, track = (np.array([meta[k] for meta in said]) for k in (0, 1))
+        is_device = np.array([meta[3] == DEVICE_NAME for meta in said])
+        numbers: dict[bytes, int] = {b"": 0}
+        value = np.array([numbers.setdefault(p, len(numbers)) if k == DEVICE_NAME else p[0] for *_, k, p in said])
+        device, number = (_carried(np.where(mine, value, -1), track) for mine in (is_device, ~is_device))
+        keys, port = np.unique(np.append(0, 128 * device + number), return_inverse=True)
+        # Up to the first event that is sent, all that a track says is one statement; the first holds all along.
+        begin = np.searchsorted(self.track, np.arange(len(self.midi.tracks) + 1))
+        at_head = self._sent(row) == self._sent(begin[track])
+        last = ~(at_head & np.append((track[1:] == track[:-1]) & at_head[1:], False))
+        row, track, port = row[last], track[last], port[1:][last]
+        first = np.append(True, track[1:] != track[:-1])
+        silent = np.array(sorted(self.silent), np.int64)
+        row = np.concatenate([np.where(first, begin[track], row), begin[silent]])
+        track, port = np.append(track, silent), np.append(port, np.zeros(len(silent), np.int64))
+        order = np.lexsort((row, track))
+        row, track, port = row[order], track[order], port[order]
+        lanes, lane = np.unique(len(keys) * track + port, return_inverse=True)
+        self.ports, self.lane_track, self.lane_port = len(keys), lanes // len(keys), lanes % len(keys)
+        self.lane = np.repeat(lane, np.diff(np.append(row, len(self.rows))))
 
     def port_of(self, track: int) -> int:
         """The port that holds at the end of a track."""
@@ -131,37 +113,52 @@ class Homes:
     def names(self, playing: list[int]) -> dict[int, str]:
         """The name of each home in `playing`: what a channel prefix in its track says, else the track's name, else
         what a prefix elsewhere says of its channel. The first of several holds, a track name before an instrument."""
-        lane_track = self.lane_track.tolist()
+        of_home: dict[int, bytes] = {}
+        of_track: dict[int, bytes] = {}
+        of_channel: dict[int, bytes] = {}
+        prefixes: dict[int, tuple[int, bytes]] = {}  # by track
+        metas = self.metas(TRACK_NAME, INSTRUMENT_NAME, CHANNEL_PREFIX)
+        sent = [0] * len(metas)
+        if any(kind == CHANNEL_PREFIX for _, _, _, kind, _ in metas):
+            sent = self._sent(np.array([meta[0] for meta in metas])).tolist()
+        instruments: list[tuple[int, bytes]] = []
         plays = set(playing)
-        of_home: dict[int, str] = {}
-        of_track: dict[int, str] = {}
-        of_channel: dict[int, str] = {}
-        prefixes: dict[int, Meta] = {}  # by track
-        sent = self._sent() if any(meta.kind == CHANNEL_PREFIX for meta in self._naming) else np.zeros(0)
-        for kind in (TRACK_NAME, INSTRUMENT_NAME):
-            prefixes.clear()
-            for meta in self._naming:
-                if meta.kind == CHANNEL_PREFIX:
-                    prefixes[meta.track] = meta
-                if meta.kind != kind:
+        for (row, track, _, kind, payload), count in zip(metas, sent, strict=True):
+            if kind == CHANNEL_PREFIX:
+                prefixes[track] = count, payload
+                continue
+            before, said = prefixes.get(track, (-1, b""))
+            if said and before == count:
+                home = (int(self.home[row]) & ~15) + (said[0] & 15)
+                if kind == INSTRUMENT_NAME:
+                    instruments.append((home, payload))
                     continue
-                prefix = prefixes.get(meta.track)
-                if prefix is not None and prefix.payload and sent[prefix.row] == sent[meta.row]:
-                    home = (int(self.home[meta.row]) & ~15) + (prefix.payload[0] & 15)
-                    of_home.setdefault(home, text(meta.payload))
-                    of_channel.setdefault(self.channel_of(home), text(meta.payload))
-                    if home in plays:
-                        continue
-                if kind == TRACK_NAME:
-                    of_track.setdefault(meta.track, text(meta.payload))
+                of_home.setdefault(home, payload)
+                if home in plays:
+                    continue
+            if kind == TRACK_NAME:
+                of_track.setdefault(track, payload)
+        for home, payload in instruments:
+            of_home.setdefault(home, payload)
+        for home, payload in of_home.items():
+            of_channel.setdefault(self.channel_of(home), payload)
+        lane_track = self.lane_track.tolist()
         return {
-            home: of_home.get(home) or of_track.get(lane_track[home >> 4]) or of_channel.get(self.channel_of(home), "")
+            home: text(of_home.get(home, b""))
+            or text(of_track.get(lane_track[home >> 4], b""))
+            or text(of_channel.get(self.channel_of(home), b""))
             for home in playing
         }
 
     def channel_of(self, home: int) -> int:
         """The channel of a home."""
         return 16 * int(self.lane_port[home >> 4]) + (home & 15)
+
+
+def _carried(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Each value, or where it is -1 the last one before it in its group, else 0; groups stand together."""
+    at = np.maximum.accumulate(np.where(values >= 0, np.arange(len(values)), -1))
+    return np.where((at >= 0) & (group[at] == group), values[at], 0)
 
 
 def text(raw: bytes) -> str:

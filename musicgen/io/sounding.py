@@ -109,12 +109,14 @@ class _Hanging:
         pair, end, struck = pair.copy(), np.where(pair >= 0, self.tick[pair], NEVER), False
         free = ~self.is_on
         free[pair[pair >= 0]] = False
-        keys = np.unique(self.key[self.notes[pair < 0]])
         number = np.cumsum(self.is_on) - 1  # of a note-on among the notes
-        own = _groups(self.key, np.flatnonzero(np.isin(self.key, keys)))
         shared = self._shared()
-        left = _groups(shared, np.flatnonzero(free)) if free.any() else {}
-        for key, places in own.items():
+        left = _groups(shared, np.flatnonzero(free))
+        events = np.flatnonzero(np.isin(self.key, self.key[self.notes[pair < 0]]))
+        _, which, count = np.unique(self.key[events], return_inverse=True, return_counts=True)
+        # A note-on that stands alone is ended by nothing here.
+        events = events[(count[which] > 1) | np.isin(shared[events], list(left))]
+        for key, places in _groups(self.key, events).items():
             others = left.get(int(shared[places[0]]), places[:0])
             others = others[self.key[others] != key]
             if len(others):
@@ -138,6 +140,8 @@ class _Hanging:
 
 def _groups(key: np.ndarray, places: np.ndarray) -> dict[int, np.ndarray]:
     """The places of each key, in their order."""
+    if not len(places):
+        return {}
     places = places[np.argsort(key[places], kind="stable")]
     keys, first = np.unique(key[places], return_index=True)
     return dict(zip(keys.tolist(), np.split(places, first[1:]), strict=True))

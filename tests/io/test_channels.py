@@ -9,6 +9,7 @@ import pytest
 from midi_bricks import END, chunk, event, file, meta, off, on, sysex, track
 
 from musicgen.io.channels import Channels
+from musicgen.io.controllers import transposition
 from musicgen.io.midi import Limits, midi_bytes, part_homes, piece_from_midi
 from musicgen.io.smf import MidiFile, events_from_rows, parse_smf
 from musicgen.piece import Piece
@@ -235,9 +236,11 @@ def test_a_system_reset_brings_controllers_back_where_any_was_moved():
     moved = track(event(0, 0xB0, 7, 5), event(0, 0xE0, 0, 0), note(0), note(0))
     (part,) = read(moved, track(sysex(480, GM_ON), sysex(1, GM_ON), sysex(1, GM_ON))).tracks
     ticks, numbers = part.controls["tick"].tolist(), part.controls["number"].tolist()
-    assert ticks == [0] + [480] * 12
-    assert numbers[:4] == [7, 121, 7, 10]
+    assert (ticks, numbers) == ([0, 480, 480, 480], [7, 121, 7, 10])
     assert part.controls["value"][2] == 100
+    tuned = event(0, 0xB0, 101, 0) + event(0, 0xB0, 100, 2) + event(0, 0xB0, 6, 76)
+    (part,) = read(track(tuned, note(0), note(0)), track(sysex(480, GM_ON))).tracks
+    assert transposition(part.controls, part.bends)[1].tolist() == [0, 12, 0]
     assert len(read(track(sysex(0, GM_ON)), moved).tracks[0].controls) == 1
 
 
