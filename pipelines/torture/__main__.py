@@ -17,7 +17,7 @@ from pathlib import Path
 
 from table import Plan, Row, print_table
 
-MODULES = ("runs", "builds", "folders", "oracles", "scores")
+MODULES = ("runs", "builds", "folders", "oracles", "midi_files", "scores")
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
