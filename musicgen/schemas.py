@@ -122,6 +122,9 @@ class CorpusTable:
     licences: dict[str, int]
     tokenizer: dict[str, Any]
     duplicates: list[dict[str, str]] = ()  # type: ignore[assignment]
+    all_rejected: int = 0  # where more than are listed
+    all_duplicates: int = 0
+    links_left_out: int = 0
 
 
 # ---- checking ------------------------------------------------------------------------------------------

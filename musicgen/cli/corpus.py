@@ -184,9 +184,9 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     if facts.get("links_left_out"):
         say(f"  {counted(facts['links_left_out'], 'link')} not followed: out of the folder")
     if facts.get("duplicates"):
-        say(f"  {counted(len(facts['duplicates']), 'duplicate')} left out")
+        say(f"  {counted(facts.get('all_duplicates', len(facts['duplicates'])), 'duplicate')} left out")
     if facts["rejected"]:
-        say(f"  {counted(len(facts['rejected']), 'file')} rejected:")
+        say(f"  {counted(facts.get('all_rejected', len(facts['rejected'])), 'file')} rejected:")
         reasons: dict[str, list[str]] = {}
         for row in facts["rejected"]:
             reasons.setdefault(row["reason"], []).append(row["source"])

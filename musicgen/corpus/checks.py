@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +121,13 @@ def read_records(path: Path, *, count: int) -> tuple[PieceRecord, ...]:
 
 
 def _record(line: bytes, values: dict[str, Any] | None, place: str, path: Path) -> PieceRecord:
-    if values is None:
+    if values is None:  # wrong, or the name of a file that isn't UTF-8
         try:
             table = parse_json(line, where=path, hint=HINT)
         except UnreadableError as error:
             raise UnreadableError(f"{place} is damaged ({error.what})", where=path, hint=HINT) from None
-        check(PieceRecord, table, where=path, hint=HINT, prefix=f"{place}: ")
-        raise UnreadableError(f"{place} is damaged", where=path, hint=HINT)
+        table = check(PieceRecord, table, where=path, hint=HINT, prefix=f"{place}: ")
+        values = {field.name: table[field.name] for field in fields(PieceRecord) if field.name in table}
     record = PieceRecord(**values)
     if record.split not in SPLITS or record.notes < 0 or record.weight < 0:
         what = f"{place}: has a split, count or weight that can't be"

@@ -37,6 +37,7 @@ from musicgen.tokenizers import load_tokenizer
 __all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "own_corpus", "write_corpus"]
 
 FORMAT = "musicgen corpus"
+MOST_ROWS = 100_000  # of files that were rejected, and of duplicates: about 20 MB
 FILES = ("tokens.npy", "pieces.jsonl", "corpus.json")
 
 
@@ -84,7 +85,7 @@ def write_corpus(
             _write_tokens(new.path / "tokens.npy", tokens, (total,) if fields == 1 else (total, fields))
             with open(new.path / "pieces.jsonl", "w", encoding="utf-8", newline="\n") as file:
                 file.writelines(json.dumps(asdict(p)) + "\n" for p in pieces)
-            table = {"format": FORMAT, "format_version": FORMAT_VERSION, **_counts(pieces), **about}
+            table = {"format": FORMAT, "format_version": FORMAT_VERSION, **_counts(pieces), **_bounded(about)}
             text = json.dumps(table, indent=1, sort_keys=True) + "\n"
             (new.path / "corpus.json").write_text(text, encoding="utf-8", newline="\n")
             for name in FILES:
@@ -96,6 +97,12 @@ def write_corpus(
         if error.errno in FULL:
             raise ResourceError("no space left on device", where=folder, hint="free some space") from None
         raise UsageError(f"can't be written ({error.strerror})", where=folder, hint="choose another folder") from None
+
+
+def _bounded(about: dict[str, Any]) -> dict[str, Any]:
+    """`about`, with no more rows than a reader takes; how many there were stands beside them."""
+    long = {key: len(about[key]) for key in ("rejected", "duplicates") if len(about.get(key, ())) > MOST_ROWS}
+    return {**about, **{key: about[key][:MOST_ROWS] for key in long}, **{f"all_{key}": n for key, n in long.items()}}
 
 
 def check_target(folder: str | Path, *, overwrite: bool) -> None:

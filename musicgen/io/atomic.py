@@ -109,12 +109,15 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    r"""`value` as a JSON file, indented. What is no text, the name of a file in another encoding, is escaped.
+    r"""`value` as a JSON file, indented. What is no text, the name of a file in another encoding, is escaped, and so is
+    what a terminal would obey.
 
     >>> json_bytes({"source": "caf\udce9.mid"})
     b'{\n  "source": "caf\\udce9.mid"\n}\n'
     """
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    safe = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return safe.encode("utf-8")
 
 
 def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str] | None]) -> None:

@@ -214,6 +214,8 @@ def _verified(folder: Path) -> dict[str, Any]:
         if manifest.get("format") != FORMAT or not isinstance(digests, dict) or data != json_bytes(manifest):
             raise damaged(MANIFEST)
         for name in sorted({"model.safetensors", "state.json", *digests}):
+            if Path(name).name != name:  # no other folder's file
+                raise damaged(MANIFEST)
             if not (folder / name).is_file():
                 raise damaged(name, "is missing")
             if sha256(folder / name) != digests.get(name):

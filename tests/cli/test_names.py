@@ -119,3 +119,13 @@ def test_json_says_the_name_as_it_is(folder, what):
     done = run(*COMMANDS[what](ODD), "--json")
     assert all(line.isprintable() for line in done.stdout.split("\n"))
     assert ODD in texts(json.loads(done.stdout))
+
+
+def test_nor_does_the_file_beside_a_take(folder):
+    here = folder(ODD)
+    assert run(*COMMANDS["continue"](ODD)).exit_code == 0
+    (sidecar,) = here.glob("*.json")
+    text = sidecar.read_bytes().decode("utf-8")
+    assert all(line.isprintable() for line in text.split("\n"))
+    facts = json.loads(text)
+    assert (facts["source"], facts["licence"]) == (f"{ODD}.mid", ODD)

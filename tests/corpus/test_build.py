@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pytest
 
-from musicgen.corpus import build, pool
+from musicgen.corpus import build, pool, store
 from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.scan import Found
 from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
@@ -272,6 +272,18 @@ def test_a_piece_may_be_drawn_more_often_than_others(tmp_path):
     lines = tmp_path / "c" / "pieces.jsonl"
     lines.write_text(lines.read_text().replace(', "weight": 2.5', ""))
     assert Corpus.open(tmp_path / "c").weights("train").tolist() == [1.0, 1.0], "older folders weigh all alike"
+
+
+def test_what_was_left_out_is_listed_as_far_as_a_reader_takes_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "MOST_ROWS", 3)
+    record = PieceRecord(0, 3, 1, "x", "0", "x", "train", "CC0")
+    rows = [{"source": str(n), "reason": "broken"} for n in range(5)]
+    about = {"tokenizer": SPEC, "rejected": rows, "duplicates": rows[:3]}
+    write_corpus(tmp_path / "c", [record], tokens=[np.zeros(3, np.uint16)], about=about)
+    info = Corpus.open(tmp_path / "c").info()
+    assert (info["rejected"], info["all_rejected"]) == (rows[:3], 5)
+    assert info["duplicates"] == rows[:3]
+    assert "all_duplicates" not in info
 
 
 def test_a_failed_write_leaves_the_old_corpus(copy):
