@@ -13,7 +13,7 @@ from musicgen.piece import Piece
 
 def kern(text: str) -> str:
     """The table with tabs; a spine that is still open at the end is ended there."""
-    lines = [re.sub(r" {2,}", "\t", line.strip()) for line in textwrap.dedent(text).strip().split("\n")]
+    lines = [re.sub(r" {2,}", "\t", line.strip(" ")) for line in textwrap.dedent(text).strip().split("\n")]
     return "\n".join(lines) + "\n"
 
 

@@ -36,7 +36,7 @@ GRID = 240  # parts of a quarter: finer than any note here is short, coarser tha
 SECONDS = 300
 # What is taken out before verovio sees it, and why that changes nothing of what the file says.
 EDITS = (
-    ("tremolo", "repetitions that are written out are drawn and played as one note", r"(?<=\*)X?tremolo(?=\t|$)", ""),
+    ("abbreviations", "what is written out is drawn and played as a sign", r"(?<=\*)X?(?:tremolo|repy?)(?=\t|$)", ""),
     ("transposed", "of parts that change their transposition the written pitch is told", r"(?<=\*)ITrd[^\t\n]*", ""),
     ("grace rests", "grace rests and hits are given time", r"(?<![^\t])[^\t\nA-Ga-g]*q[^\t\nA-Ga-g]*(?=\t|$)", "."),
     ("empty rows", "lines of nothing but null tokens are given time", r"^\.(?:\t\.)*\n", ""),

@@ -62,7 +62,7 @@ def test_what_is_taken_out_is_named_and_changes_nothing_that_we_read(check):
         *-  *-
     """)
     without, names = check.edited(text)
-    assert names == ["tremolo", "transposed", "grace rests", "empty rows"]
+    assert names == ["abbreviations", "transposed", "grace rests", "empty rows"]
     assert check.edited(without) == (without, [])
     before, after = (check.ours(score_of(t, "t.krn", Limits()), played=False)[0] for t in (text, without))
     assert before == after

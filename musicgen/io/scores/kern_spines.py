@@ -112,10 +112,9 @@ class _Reader:
                 self.spend(1)
                 self.sheet.rows.append(Row(NULL, self.line))
                 continue
-            if first == "\t":
-                line = line.strip("\t")
-                first = line[:1]
             fields = line.split("\t")
+            if first == "\t":
+                first = line.strip("\t")[:1]  # an empty field is a null token
             if not self.columns:
                 if not line.startswith("**"):
                     raise self.broken("no spine is open here", "spines begin with **kern and end with *-")

@@ -202,6 +202,12 @@ def test_tabs_may_be_doubled_and_ends_missing():
     assert warned(piece, "ending") == "ending: the file breaks off before its spines end"
 
 
+def test_an_empty_field_is_a_null_token():
+    assert notes_of("**kern\n*^\n2c\t4e\n\t4f\n*v\t*v\n4d\n*-\n") == [
+        (0, 1, 64), (0, 2, 60), (1, 1, 65), (2, 1, 62),
+    ]  # fmt: skip
+
+
 def test_other_spines_are_passed_over():
     piece = piece_of("""
         **silbe  **kern  **harm  **text  **fing
