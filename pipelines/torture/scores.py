@@ -21,6 +21,7 @@ from typing import Any
 
 from abc_sources import ABC_TUNES
 from kern_sources import KERN_PIECES
+from musicxml_sources import MUSICXML_SCORES, unpacked
 from table import Plan, Row, count
 
 from musicgen.errors import MusicgenError, UnreadableError
@@ -34,6 +35,9 @@ PLACES = {
     "words": re.compile(rb"\S+"),
     "numbers": re.compile(rb"\d+"),
 }
+# Of XML mostly whole elements, or hardly a mutant would get past its first look.
+ELEMENT = re.compile(rb"<([a-z-]+)\b[^<>]*(?:/>|>(?:(?!<\1\b).)*?</\1>)\s*", re.DOTALL)
+XML_PLACES = ("elements",) * 60 + (*PLACES, "bytes")
 ABSURD = (
     b"0", b"-1", b"1", b"-7", b"64", b"65", b"128", b"999999999", b"2147483648", b"-99999999999999999999", b"9" * 5000,
     b"0.5", b"1e9", b"nan", b"inf", b"", b" ", b"x", b"\xff\xfe", "²".encode(), b"%", b"\\", b"\t", b"\0",
@@ -55,15 +59,20 @@ class Format:
 def mutant(data: bytes, rng: random.Random) -> bytes:
     """`data` after one to four changes."""
     for _ in range(rng.randint(1, 4)):
-        data = rng.choice(CHANGES)(data, rng)
+        data = rng.choice(XML_CHANGES if is_xml(data) else CHANGES)(data, rng)
     return data
+
+
+def is_xml(data: bytes) -> bool:
+    return data[:40].lstrip(b"\xef\xbb\xbf \r\n").startswith(b"<")
 
 
 def _place(data: bytes, rng: random.Random, kind: str | None = None) -> tuple[int, int]:
     """(begin, end) of a piece of the file: a tag with its text, a line, a word, a number, or some bytes."""
     # Of a window, not of the whole: a file has many thousands.
     begin = rng.randrange(len(data) + 1)
-    pattern = PLACES.get(kind or rng.choice((*PLACES, "bytes")))
+    kind = kind or rng.choice(XML_PLACES if is_xml(data) else (*PLACES, "bytes"))
+    pattern = ELEMENT if kind == "elements" else PLACES.get(kind)
     found = None if pattern is None else pattern.search(data, begin)
     if found is None:
         return begin, min(len(data), begin + rng.choice((1, 2, 7, 60, 900)))
@@ -91,7 +100,7 @@ def _double(data: bytes, rng: random.Random) -> bytes:
 def _move(data: bytes, rng: random.Random) -> bytes:
     begin, end = _place(data, rng)
     piece, rest = data[begin:end], data[:begin] + data[end:]
-    at = _place(rest, rng)[0]
+    at = _place(rest, rng, "elements" if is_xml(data) else None)[0]
     return rest[:at] + piece + rest[at:]
 
 
@@ -101,7 +110,9 @@ def _swap(data: bytes, rng: random.Random) -> bytes:
 
 
 def _exchange(data: bytes, rng: random.Random) -> bytes:
-    kind = rng.choice(("numbers", "numbers", "words", "tags"))
+    kind = rng.choice(
+        ("numbers", "numbers", "elements", "elements") if is_xml(data) else ("numbers", "numbers", "words", "tags")
+    )
     begin, end = _place(data, rng, kind)
     other = _place(data, rng, kind)
     new = data[slice(*other)] if rng.random() < 0.5 else rng.choice(ABSURD)
@@ -113,11 +124,17 @@ def _nest(data: bytes, rng: random.Random) -> bytes:
     return data[:end] + data[begin : min(end, begin + 40)] * rng.choice((100, 5000)) + data[end:]
 
 
+def _many(data: bytes, rng: random.Random) -> bytes:
+    begin, end = _place(data, rng, "elements")
+    return data[:end] + data[begin:end][:4000] * rng.choice((20, 500)) + data[end:]
+
+
 def _end(data: bytes, rng: random.Random) -> bytes:
     return data[: rng.randrange(len(data) + 1)]
 
 
 CHANGES = (_flip, _flip, _cut_out, _cut_out, _double, _move, _swap, _exchange, _exchange, _exchange, _nest, _end)
+XML_CHANGES = (*CHANGES, *(_cut_out, _double, _move, _swap, _exchange, _exchange, _many) * 8)
 
 
 def fault(path: Path) -> str | None:
@@ -174,6 +191,8 @@ def rows(plan: Plan) -> Iterator[Row]:
 
 
 FORMATS: tuple[Format, ...] = (
+    Format("MusicXML", ".musicxml", "openewld_pd/*.mxl", MUSICXML_SCORES, unpack=unpacked),
+    Format(".mxl archives", ".mxl", "openewld_pd/*.mxl", (), tries=1000),
     Format("ABC", ".abc", "nottingham/*/*.abc", ABC_TUNES, unpack=lambda data: data[:4000]),
     Format("kern", ".krn", "", KERN_PIECES),
 )
