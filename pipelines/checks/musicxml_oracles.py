@@ -1,0 +1,263 @@
+"""MusicXML files as musicgen reads them beside two other readers: every note, every tie, the order of measures.
+
+    python pipelines/checks/musicxml_oracles.py FILES_OR_FOLDERS...
+
+partitura (https://github.com/CPJKU/partitura, `pip install partitura`) is asked for notes as written, for the length of
+tied ones, and for the order of measures; verovio (https://www.verovio.org, `pip install verovio`) for notes as they
+sound, transposed, on the time of the whole score. Neither is part of the project; one that isn't installed is passed
+over. Where a reader differs, both are given the file once more without what that reader is known to take otherwise
+(EDITS, with reasons from MusicXML 4.0); what differs then is printed, and the exit code is 1. The other readers run in
+processes of their own: some files end them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import TimeoutError as LateError
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from musicxml_edits import ALWAYS, EDITS, edited
+
+from musicgen.errors import UnreadableError
+from musicgen.io.midi import Limits
+from musicgen.io.scores import musicxml
+from musicgen.io.scores.archive import score_chunks
+from musicgen.io.scores.layout import FINE, Layout, joined
+
+Note = tuple[int, int, int]  # onset in GRID parts of a quarter, pitch, length
+LIMITS = Limits(megabytes=100, notes=2_000_000, tracks=1000, hours=100)
+GRID = 120  # parts of a quarter: finer than any note here is short, coarser than rounding to verovio's ticks
+SECONDS = 600
+
+
+# ---- ours ------------------------------------------------------------------------------------------------
+
+
+def ours(data: bytes, what: str) -> Any:
+    """What is to be compared, as musicgen reads it."""
+    score = musicxml.score_of(data, "score", LIMITS)
+    if what == "order":
+        pieces = [index for index, bar in enumerate(score.parts[0].bars) if not bar.within]
+        measure = {piece: number for number, piece in enumerate(pieces)}
+        return [measure.get(bar, bar) for bar in Layout(score.parts, []).order.tolist() if bar in measure or not pieces]
+    layout = Layout(score.parts, [], repeats=False)
+    notes: Counter[Note] = Counter()
+    for part in score.parts:
+        rows = np.array(part.notes, dtype=np.int64).reshape(-1, 5)
+        if part.is_drum or not len(rows):
+            continue
+        place, index = layout.expand(rows[:, 0])
+        start, duration, pitch = layout.start[place] + rows[index, 1], rows[index, 2], rows[index, 3]
+        if what == "ties":
+            start, duration, pitch, _, _ = joined(start, duration, pitch, rows[index, 4])
+        found = zip(start.tolist(), pitch.tolist(), duration.tolist(), strict=True)
+        notes.update((_grid(begin / FINE), height, _grid(length / FINE)) for begin, height, length in found)
+    return notes
+
+
+# ---- theirs, in other processes --------------------------------------------------------------------------
+
+
+def by_partitura(data: bytes, what: str) -> Any:
+    import tempfile
+
+    import partitura
+    from partitura.score import GraceNote, UnpitchedNote, unfold_part_maximal
+
+    warnings.simplefilter("ignore")
+    sys.setrecursionlimit(20_000)
+    with tempfile.NamedTemporaryFile(suffix=".musicxml") as file:
+        file.write(data)
+        file.flush()
+        score = partitura.load_musicxml(file.name)
+    if what == "order":
+        written = {id(m): i for i, m in enumerate(score.parts[0].measures)}
+        numbers = [m.number for m in score.parts[0].measures]
+        if len(set(numbers)) != len(written):
+            return None  # its numbers don't tell its measures apart
+        unfolded = unfold_part_maximal(score.parts[0], ignore_leaps=False)
+        return [numbers.index(m.number) for m in unfolded.measures]
+    notes = []
+    for part in score.parts:
+        first = float(part.quarter_map(min((m.start.t for m in part.measures), default=0)))
+        for note in part.notes_tied if what == "ties" else part.notes:
+            if isinstance(note, (GraceNote, UnpitchedNote)):
+                continue
+            length = note.duration_tied if what == "ties" else note.duration
+            begin, end = (float(part.quarter_map(t)) - first for t in (note.start.t, note.start.t + length))
+            notes.append((_grid(begin), note.midi_pitch, _grid(end - begin)))
+    return notes
+
+
+def by_verovio(data: bytes, what: str) -> Any:
+    import verovio
+
+    verovio.enableLog(verovio.LOG_OFF)
+    toolkit = verovio.toolkit()
+    toolkit.setOptions({"breaks": "none"})
+    if not toolkit.loadData(data.decode("ascii")):
+        return None
+    events: Any = toolkit.renderToTimemap({"includeRests": False})
+    events = json.loads(events) if isinstance(events, str) else events
+    begun: dict[str, float] = {}
+    notes = []
+    for event in events:
+        for note in event.get("off", ()):
+            values: Any = toolkit.getMIDIValuesForElement(note)
+            values = json.loads(values) if isinstance(values, str) else values
+            begin = begun.pop(note, None)
+            if begin is not None and values.get("pitch", 0) > 0:
+                notes.append((_grid(begin), values["pitch"], _grid(event["qstamp"] - begin)))
+        begun |= dict.fromkeys(event.get("on", ()), event["qstamp"])
+    return notes
+
+
+class Other:
+    """A reader in a process of its own, which is started anew where a file ends it."""
+
+    def __init__(self, read: Callable[[bytes, str], Any]) -> None:
+        self.read, self.pool, self.done = read, ProcessPoolExecutor(1), 0
+
+    def __call__(self, data: bytes, what: str) -> Any:
+        """What it reads; None where it fails, or takes too long."""
+        self.done += 1
+        try:
+            return self.pool.submit(self.read, data, what).result(SECONDS)
+        except (BrokenProcessPool, LateError):
+            for process in list(self.pool._processes.values()):
+                process.kill()
+            self.pool = ProcessPoolExecutor(1)
+        except Exception:  # whatever it raises, it doesn't read the file
+            return None
+        return None
+
+
+# ---- files -----------------------------------------------------------------------------------------------
+
+
+def differs(mine: Any, other: Any, what: str) -> str:
+    """How two results differ, in words; empty where they don't."""
+    if what == "order":
+        return "" if mine == other else f"measures {_shortly(mine)}, the other reader {_shortly(other)}"
+    if what == "ties":  # unisons are merged by one reader alone
+        mine, other = _longest(mine), _longest(Counter(map(tuple, other)))
+    else:
+        other = Counter(map(tuple, other))
+    extra, missing = mine - other, other - mine
+    for note in list(extra.elements()):  # off by rounding
+        onset, pitch, length = note
+        near = ((onset + a, pitch, length + b) for a in (-1, 0, 1) for b in (-2, -1, 0, 1, 2))
+        found = next((n for n in near if missing[n] > 0), None)
+        if found is not None:
+            extra[note] -= 1
+            missing[found] -= 1
+    extra, missing = +extra, +missing
+    if not extra and not missing:
+        return ""
+    first = [f"{p} at {o / GRID:g} for {n / GRID:g}" for o, p, n in sorted(extra)[:2]]
+    second = [f"{p} at {o / GRID:g} for {n / GRID:g}" for o, p, n in sorted(missing)[:2]]
+    mine, other = f"{extra.total()} notes are musicgen's alone", f"{missing.total()} the other reader's"
+    return f"{mine} ({'; '.join(first)}), {other} ({'; '.join(second)})"
+
+
+def compare(path: Path, others: dict[str, Other], wanted: list[str], tally: Counter[str]) -> None:
+    """Compare one file in up to four ways, and count what came of it."""
+    try:
+        chunks, _ = score_chunks(path.read_bytes(), path)
+        root = ElementTree.fromstring(b"".join(chunks()))
+        if root.tag != "score-partwise":
+            return
+        ours(edited(root, ()), "notes")
+    except (UnreadableError, ElementTree.ParseError) as error:
+        tally["refused"] += 1
+        print(error)
+        return
+    for what in wanted:
+        name = "verovio" if what == "sounding" else "partitura"
+        if name not in others:
+            continue
+        told: list[str] = []
+        edits = ALWAYS[name]
+        wrong = ""
+        for edit in (None, *EDITS[what]):
+            if edit is not None:
+                edits = (*edits, edit)
+                told.append(edit.__name__.replace("_", " "))
+            data = edited(root, edits)
+            theirs = others[name](data, what)
+            if theirs is None:
+                wrong = "gives up"
+                break
+            mine = ours(data, what)
+            wrong = differs(mine, theirs, what)
+            if not wrong:
+                break
+        if wrong == "gives up":
+            tally[f"{what}: {name} gives up"] += 1
+        elif wrong:
+            tally[f"{what}: different"] += 1
+            print(f"{path}, {what}: {wrong}", flush=True)
+        else:
+            tally[f"{what}: equal{', ' + ', '.join(told) if told else ''}"] += 1
+        if what in ("notes", "sounding") and wrong != "gives up":
+            tally[f"{what}: notes"] += mine.total()
+
+
+def _longest(notes: Counter[Note]) -> Counter[Note]:
+    best: dict[tuple[int, int], int] = {}
+    for onset, pitch, length in notes:
+        best[onset, pitch] = max(length, best.get((onset, pitch), 0))
+    return Counter((onset, pitch, length) for (onset, pitch), length in best.items())
+
+
+def _shortly(order: list[int]) -> str:
+    """Measures in runs, counted from 1: 1-8 1-7 9."""
+    runs: list[list[int]] = []
+    for bar in order:
+        if runs and bar == runs[-1][1] + 1:
+            runs[-1][1] = bar
+        else:
+            runs.append([bar, bar])
+    return " ".join(f"{a + 1}-{b + 1}" if a < b else f"{a + 1}" for a, b in runs[:12])
+
+
+def _grid(quarters: float) -> int:
+    return round(quarters * GRID)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", type=Path)
+    parser.add_argument("--only", nargs="+", choices=EDITS, default=list(EDITS), help="what is compared")
+    parser.add_argument("--every", type=int, default=1, help="of the files every so many")
+    options = parser.parse_args()
+    readers = {"partitura": by_partitura, "verovio": by_verovio}
+    others = {name: Other(read) for name, read in readers.items() if importlib.util.find_spec(name) is not None}
+    if not others:
+        print("neither partitura nor verovio is installed: nothing was compared")
+        return
+    files: list[Path] = []
+    for path in options.paths:
+        kinds = ("*.mxl", "*.musicxml", "*.xml")
+        files += sorted(f for kind in kinds for f in path.rglob(kind)) if path.is_dir() else [path]
+    tally: Counter[str] = Counter()
+    for file in files[:: options.every]:
+        compare(file, others, options.only, tally)
+    for name, number in sorted(tally.items()):
+        print(f"{number:9,}  {name}")
+    sys.exit(any(name.endswith("different") for name in tally))
+
+
+if __name__ == "__main__":
+    main()
