@@ -143,6 +143,8 @@ class Hold:
 
 
 def _oneself() -> str:
-    command = shlex.join([os.path.basename(sys.argv[0]), *sys.argv[1:]]) if sys.argv else "python"
+    program = Path(sys.argv[0] if sys.argv else "python")
+    name = program.parent.name if program.name == "__main__.py" else program.name
+    command = shlex.join([name, *sys.argv[1:]])
     when = time.strftime("%Y-%m-%d %H:%M")
     return f"process {os.getpid()} on {socket.gethostname()} since {when}: {command}"
