@@ -119,6 +119,21 @@ class Piece:
 
         return to_pretty_midi(self)
 
+    # ---- music21 streams, in and out --------------------------------------------------------------
+
+    @classmethod
+    def from_music21(cls, stream: Any) -> Piece:
+        """A `music21.stream.Score`, or another stream of music21, as a Piece: a track a part, repeats written out."""
+        from musicgen.io.interop_music21 import from_music21
+
+        return from_music21(stream)
+
+    def to_music21(self) -> Any:
+        """This piece as a `music21.stream.Score`: a part a track, with notes, meters, keys and tempi."""
+        from musicgen.io.interop_music21 import to_music21
+
+        return to_music21(self)
+
     # ---- sizes ---------------------------------------------------------------------------------
 
     @property

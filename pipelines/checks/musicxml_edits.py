@@ -99,7 +99,7 @@ def without_jumps(root: Element) -> None:
 Edit = Callable[[Element], None]
 ALWAYS: dict[str, tuple[Edit, ...]] = {
     "partitura": (without_transposition,),
-    "verovio": (without_ties, without_ornaments, without_graces),
+    "verovio": (without_ties, without_ornaments, without_graces, without_jumps),
 }
 EDITS: dict[str, tuple[Edit, ...]] = {
     "notes": (without_cues, with_one_meter, with_full_measures),

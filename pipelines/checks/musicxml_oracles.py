@@ -4,10 +4,10 @@
 
 partitura (https://github.com/CPJKU/partitura, `pip install partitura`) is asked for notes as written, for the length of
 tied ones, and for the order of measures; verovio (https://www.verovio.org, `pip install verovio`) for notes as they
-sound, transposed, on the time of the whole score. Neither is part of the project; one that isn't installed is passed
-over. Where a reader differs, both are given the file once more without what that reader is known to take otherwise
-(EDITS, with reasons from MusicXML 4.0); what differs then is printed, and the exit code is 1. The other readers run in
-processes of their own: some files end them.
+sound, transposed, within their measures: these it often makes as long as the meter wants. Neither is part of the
+project; one that isn't installed is passed over. Where a reader differs, both are given the file once more without what
+that reader is known to take otherwise (EDITS, with reasons from MusicXML 4.0); what differs then is printed, and the
+exit code is 1. The other readers run in processes of their own: some files end them.
 """
 
 from __future__ import annotations
@@ -52,10 +52,15 @@ def ours(data: bytes, what: str) -> Any:
         measure = {piece: number for number, piece in enumerate(pieces)}
         return [measure.get(bar, bar) for bar in Layout(score.parts, []).order.tolist() if bar in measure or not pieces]
     layout = Layout(score.parts, [], repeats=False)
-    notes: Counter[Note] = Counter()
+    notes: Counter[Any] = Counter()
     for part in score.parts:
         rows = np.array(part.notes, dtype=np.int64).reshape(-1, 5)
         if part.is_drum or not len(rows):
+            continue
+        if what == "sounding":
+            notes.update(
+                (bar, _grid(begin / FINE), pitch, _grid(n / FINE)) for bar, begin, n, pitch, _ in rows.tolist()
+            )
             continue
         place, index = layout.expand(rows[:, 0])
         start, duration, pitch = layout.start[place] + rows[index, 1], rows[index, 2], rows[index, 3]
@@ -108,18 +113,21 @@ def by_verovio(data: bytes, what: str) -> Any:
     toolkit.setOptions({"breaks": "none"})
     if not toolkit.loadData(data.decode("ascii")):
         return None
-    events: Any = toolkit.renderToTimemap({"includeRests": False})
+    events: Any = toolkit.renderToTimemap({"includeMeasures": True})
     events = json.loads(events) if isinstance(events, str) else events
-    begun: dict[str, float] = {}
+    begun: dict[str, tuple[int, float, float]] = {}
     notes = []
+    measure, start = -1, 0.0
     for event in events:
         for note in event.get("off", ()):
             values: Any = toolkit.getMIDIValuesForElement(note)
             values = json.loads(values) if isinstance(values, str) else values
             begin = begun.pop(note, None)
             if begin is not None and values.get("pitch", 0) > 0:
-                notes.append((_grid(begin), values["pitch"], _grid(event["qstamp"] - begin)))
-        begun |= dict.fromkeys(event.get("on", ()), event["qstamp"])
+                notes.append((begin[0], _grid(begin[1]), values["pitch"], _grid(event["qstamp"] - begin[2])))
+        if "measureOn" in event:
+            measure, start = measure + 1, event["qstamp"]
+        begun |= dict.fromkeys(event.get("on", ()), (measure, event["qstamp"] - start, event["qstamp"]))
     return notes
 
 
@@ -127,11 +135,13 @@ class Other:
     """A reader in a process of its own, which is started anew where a file ends it."""
 
     def __init__(self, read: Callable[[bytes, str], Any]) -> None:
-        self.read, self.pool, self.done = read, ProcessPoolExecutor(1), 0
+        self.read, self.pool = read, ProcessPoolExecutor(1)
+
+    def close(self) -> None:
+        self.pool.shutdown()
 
     def __call__(self, data: bytes, what: str) -> Any:
         """What it reads; None where it fails, or takes too long."""
-        self.done += 1
         try:
             return self.pool.submit(self.read, data, what).result(SECONDS)
         except (BrokenProcessPool, LateError):
@@ -156,8 +166,8 @@ def differs(mine: Any, other: Any, what: str) -> str:
         other = Counter(map(tuple, other))
     extra, missing = mine - other, other - mine
     for note in list(extra.elements()):  # off by rounding
-        onset, pitch, length = note
-        near = ((onset + a, pitch, length + b) for a in (-1, 0, 1) for b in (-2, -1, 0, 1, 2))
+        *measure, onset, pitch, length = note
+        near = ((*measure, onset + a, pitch, length + b) for a in (-1, 0, 1) for b in (-2, -1, 0, 1, 2))
         found = next((n for n in near if missing[n] > 0), None)
         if found is not None:
             extra[note] -= 1
@@ -165,8 +175,7 @@ def differs(mine: Any, other: Any, what: str) -> str:
     extra, missing = +extra, +missing
     if not extra and not missing:
         return ""
-    first = [f"{p} at {o / GRID:g} for {n / GRID:g}" for o, p, n in sorted(extra)[:2]]
-    second = [f"{p} at {o / GRID:g} for {n / GRID:g}" for o, p, n in sorted(missing)[:2]]
+    first, second = ([_told(note) for note in sorted(notes)[:2]] for notes in (extra, missing))
     mine, other = f"{extra.total()} notes are musicgen's alone", f"{missing.total()} the other reader's"
     return f"{mine} ({'; '.join(first)}), {other} ({'; '.join(second)})"
 
@@ -214,6 +223,11 @@ def compare(path: Path, others: dict[str, Other], wanted: list[str], tally: Coun
             tally[f"{what}: notes"] += mine.total()
 
 
+def _told(note: tuple[int, ...]) -> str:
+    *measure, onset, pitch, length = note
+    return "".join(f"measure {m + 1}: " for m in measure) + f"{pitch} at {onset / GRID:g} for {length / GRID:g}"
+
+
 def _longest(notes: Counter[Note]) -> Counter[Note]:
     best: dict[tuple[int, int], int] = {}
     for onset, pitch, length in notes:
@@ -254,6 +268,8 @@ def main() -> None:
     tally: Counter[str] = Counter()
     for file in files[:: options.every]:
         compare(file, others, options.only, tally)
+    for other in others.values():
+        other.close()
     for name, number in sorted(tally.items()):
         print(f"{number:9,}  {name}")
     sys.exit(any(name.endswith("different") for name in tally))

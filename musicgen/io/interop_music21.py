@@ -1,4 +1,8 @@
-"""Scores through music21: its streams as parts, bar by bar."""
+"""music21 streams in and out.
+
+music21 counts in floats or fractions of a quarter; a piece counts in ticks. Repeats, ties and transpositions of a score
+are written out, as for files of scores (see `musicgen.io.scores`). Nothing else of this project needs music21.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +12,23 @@ import io
 import warnings as python_warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.errors import MusicgenError, UnreadableError, UsageError
 from musicgen.io.midi import Limits
-from musicgen.io.scores.files import ScoreText
-from musicgen.io.scores.layout import FINE, VELOCITIES, PartRows, Score, nominal_meters
+from musicgen.io.scores.assembly import assemble
+from musicgen.io.scores.layout import FINE, VELOCITIES, PartRows, Score
 from musicgen.io.scores.order import Bar
-from musicgen.piece import MAX_MICROSECONDS, MIN_MICROSECONDS
+from musicgen.piece import MAX_MICROSECONDS, MIN_MICROSECONDS, Piece
 
-__all__ = ["score_of"]
+__all__ = ["from_music21", "to_music21"]
 
-# ---- through music21 -----------------------------------------------------------------------------------
+DRUM_CHANNEL = 9
+HINT = "give it a Score, a Part or a Measure of music21"
+UNLIMITED = Limits(notes=10**9, tracks=10**6, hours=1e6)
 
 
 @contextlib.contextmanager
@@ -42,34 +48,37 @@ def _quiet() -> Iterator[None]:
         gc.set_threshold(*thresholds)
 
 
-def score_of(source: ScoreText, path: Path, limits: Limits) -> Score:
-    """What music21 reads in a text. Raises UnreadableError, which names the file `path`."""
-    hint = "open it in a notation program and export it as MusicXML or MIDI"
+# ---- in --------------------------------------------------------------------------------------------------
+
+
+def from_music21(stream: Any) -> Piece:
+    """A `music21.stream.Score`, or another stream with notes, as a Piece; a track a part. Raises UsageError.
+
+    Time is 480 ticks a quarter where that holds everything exactly, else 10080. Velocities are those of the notes,
+    else of the last dynamic mark. What can't be kept is told by name in the piece's warnings.
+    """
     try:
         with _quiet():
-            from music21 import converter
+            from music21.stream import Stream
 
-            # From text: neither a pickle of music21's nor a second look at the file can come between.
-            score: Any = converter.parseData(source.text, format=source.format)
-            scores = list(score.scores) if "Opus" in score.classes else [score]
-            if not scores:
-                raise UnreadableError("has no score", where=path, hint=hint)
-            return _Reader(source, path, limits).score(scores[0])
-    except (MusicgenError, MemoryError):
+            if not isinstance(stream, Stream):
+                raise UsageError(f"is a {type(stream).__name__}, not a stream of music21", hint=HINT)
+            score = _Reader().score(stream)
+    except (MusicgenError, MemoryError, ImportError):
         raise
-    except RecursionError:
-        raise UnreadableError("is nested too deeply", where=path, hint=hint) from None
     except Exception as error:  # music21 raises whatever the line at hand happens to raise
         reason = next(iter(str(error).splitlines()), "")[:160]
-        what = f"can't be read as {source.format} ({type(error).__name__}{': ' if reason else ''}{reason})"
-        raise UnreadableError(what, where=path, hint=hint) from None
+        raise UsageError(f"music21's stream can't be read ({type(error).__name__}: {reason})", hint=HINT) from None
+    try:
+        return assemble(score, where="music21's stream", limits=UNLIMITED)
+    except UnreadableError as error:
+        raise UsageError(f"music21's stream {error.what}", hint=HINT) from None
 
 
 @dataclass
 class _Rows(PartRows):
     """A part as music21 places it: bars by onset, written pitches."""
 
-    part_id: str = ""
     sounding: bool = True
     starts: list[int] = field(default_factory=list)
     end: int = 0
@@ -79,34 +88,48 @@ class _Rows(PartRows):
 class _Reader:
     """One walk through a music21 score."""
 
-    def __init__(self, source: ScoreText, path: Path, limits: Limits) -> None:
-        from music21 import chord, dynamics, harmony, instrument, key, meter, note, repeat, stream, tempo
+    def __init__(self) -> None:
+        from music21 import chord, dynamics, harmony, instrument, key, layout, meter, note, repeat, stream, tempo
 
-        self.source, self.path, self.limits = source, path, limits
-        self.chord, self.harmony, self.stream = chord.ChordBase, harmony.Harmony, stream
+        self.chord, self.harmony, self.stream, self.layout = chord.ChordBase, harmony.Harmony, stream, layout
         self.note: Any = note
         self.marks = (dynamics.Dynamic, key.KeySignature, meter.TimeSignature, tempo.MetronomeMark)
         self.instrument, self.jump = instrument.Instrument, repeat.RepeatExpression
         self.warnings: list[str] = []
-        self.skipped = {"graces": 0, "unpitched": 0, "pitches": 0}
+        self.skipped = {"graces": 0, "unpitched": 0}
 
     def score(self, score: Any) -> Score:
-        parts = [self.part(p) for p in (list(score.parts) or [score])]
+        streams = list(getattr(score, "parts", ())) or [score]
+        parts = [self.part(stream) for stream in streams]
         said = {
             "graces": "grace notes were left out",
             "unpitched": "notes without a General MIDI drum were left out",
-            "pitches": "notes outside MIDI's pitches were left out",
         }
         self.warnings += [f"{k}: {n} {said[k]}" for k, n in self.skipped.items() if n]
-        if self.source.format == "humdrum" and any(p.starts for p in parts):
-            _rebar(parts)
         for part in parts:
             part.lengths = np.diff([*part.starts, part.end]).tolist()
             self.sound_pitches(part)
-        return Score(list(parts), self.warnings)
+        return Score(list(self.joined_staves(score, streams, parts)), self.warnings)
+
+    def joined_staves(self, score: Any, streams: list[Any], parts: list[_Rows]) -> list[_Rows]:
+        """The parts, the staves of one instrument as one part."""
+        places = {id(stream): i for i, stream in enumerate(streams)}
+        gone: set[int] = set()
+        for group in score.getElementsByClass(self.layout.StaffGroup):
+            members = group.getSpannedElements()
+            if len(members) > 1 and all(isinstance(m, self.stream.PartStaff) and id(m) in places for m in members):
+                first, *others = (parts[places[id(m)]] for m in members)
+                for other in others:
+                    if other.lengths == first.lengths and other.is_drum == first.is_drum:
+                        for row, velocity in other.velocities.items():
+                            first.velocities[len(first.notes) + row] = velocity
+                        first.notes += other.notes
+                        first.levels += other.levels
+                        gone.add(id(other))
+        return [part for part in parts if id(part) not in gone]
 
     def sound_pitches(self, part: _Rows) -> None:
-        if part.transpositions and not part.sounding and not part.is_drum:
+        if part.transpositions and not part.sounding and not part.is_drum and part.notes:
             at, semitones = np.array(sorted(part.transpositions, key=lambda t: t[0]), dtype=np.int64).T
             rows = np.array(part.notes, dtype=np.int64).reshape(-1, 5)
             when = np.array(part.starts, dtype=np.int64)[rows[:, 0]] + rows[:, 1]
@@ -118,26 +141,23 @@ class _Reader:
     # ---- a part ----------------------------------------------------------------------------------------
 
     def part(self, stream: Any) -> _Rows:
-        part = _Rows(name=str(stream.partName or "").strip())
+        part = _Rows(name=str(getattr(stream, "partName", "") or "").strip())
         part.sounding = stream.atSoundingPitch is not False
-        measures = list(stream.getElementsByClass(self.stream.Measure))
+        is_made = not stream.getElementsByClass(self.stream.Measure) and not isinstance(stream, self.stream.Measure)
+        is_made = is_made and bool(stream.notesAndRests)
+        source = stream.makeMeasures() if is_made else stream
+        measures = list(source.getElementsByClass(self.stream.Measure)) or [source]
         for element in stream:
             if isinstance(element, self.instrument):
                 self.instrument_of(part, element, _fine(element.offset))
-        if not measures:  # ABC without bar lines: one long bar
-            part.starts.append(0)
-            part.bars.append(Bar())
-            self.walk(part, stream, 0, 0)
-            part.end = _fine(stream.highestTime)
-            return part
         numbers = {id(m): i for i, m in enumerate(measures)}
         for i, measure in enumerate(measures):
-            offset = _fine(measure.offset)
-            part.starts.append(offset)
+            part.starts.append(_fine(measure.offset) if measure is not source else 0)
             part.bars.append(Bar(**_repeat_signs(measure)))
             self.walk(part, measure, i, 0)
-        part.end = part.starts[-1] + _fine(measures[-1].highestTime)
-        for bracket in stream.getElementsByClass("RepeatBracket"):
+        last = measures[-1]
+        part.end = part.starts[-1] + _fine(last.barDuration.quarterLength if is_made else last.highestTime)
+        for bracket in source.getElementsByClass("RepeatBracket"):
             inside = [numbers[id(m)] for m in bracket.getSpannedElements() if id(m) in numbers]
             for i in range(min(inside, default=0), max(inside, default=-1) + 1):
                 part.bars[i].passes = frozenset(bracket.numberRange)
@@ -179,6 +199,10 @@ class _Reader:
             # Each note of a chord has its own tie; where a format ties the whole chord, that one holds.
             tie = note.tie or element.tie
             kind = {"start": 1, "continue": 2, "stop": 3}.get(tie.type, 0) if tie is not None else 0
+            for loud in (note, element):
+                if loud.hasVolumeInformation() and loud.volume.velocity:
+                    part.velocities[len(part.notes)] = int(loud.volume.velocity)
+                    break
             part.notes.append((bar, onset, duration, round(note.pitch.ps), kind))
 
     def mark(self, part: _Rows, element: Any, bar: int, onset: int) -> None:
@@ -206,9 +230,9 @@ class _Reader:
     def instrument_of(self, part: _Rows, element: Any, onset: int) -> None:
         if part.program is None and element.midiProgram is not None and 0 <= element.midiProgram <= 127:
             part.program = element.midiProgram
+        part.is_drum = part.is_drum or element.midiChannel == DRUM_CHANNEL
         part.name = part.name or str(element.partName or element.instrumentName or "").strip()
         part.instrument = part.instrument or str(element.instrumentName or "")
-        part.part_id = part.part_id or str(element.partId or "")
         transposition = element.transposition
         part.transpositions.append((onset, int(transposition.chromatic.semitones) if transposition else 0))
 
@@ -220,7 +244,8 @@ def _fine(quarters: Any) -> int:
 
 def _repeat_signs(measure: Any) -> dict[str, Any]:
     signs: dict[str, Any] = {}
-    for barline in (measure.leftBarline, measure.rightBarline):
+    barlines: list[Any] = [getattr(measure, side, None) for side in ("leftBarline", "rightBarline")]
+    for barline in barlines:
         if getattr(barline, "direction", None) == "start":
             signs["start"] = True
         elif getattr(barline, "direction", None) == "end":
@@ -228,36 +253,42 @@ def _repeat_signs(measure: Any) -> dict[str, Any]:
     return signs
 
 
-def _rebar(parts: list[_Rows]) -> None:
-    """Give all parts the same bar lines, in place; for formats where a note may cross them.
+# ---- out -------------------------------------------------------------------------------------------------
 
-    In kern a note or rest of four bars stands in the first of them, and music21 lets the next bar of that part
-    begin at its end. Onsets in the part are right all the same, so each bar begins where the earliest part says.
+
+def to_music21(piece: Piece) -> Any:
+    """A Piece as a `music21.stream.Score`: a Part a track, with instrument, notes, chords, meters, keys and tempi.
+
+    Parts are flat: `score.makeNotation()` puts bars, ties and voices in. Controllers and bends have no place there.
     """
-    n = max(len(p.starts) for p in parts)
-    starts = np.min([p.starts for p in parts if len(p.starts) == n], axis=0)
-    starts = np.maximum.accumulate(np.append(starts, max(p.end for p in parts)))
-    nominal = nominal_meters(parts, n)
-    # A line that every part crosses seems to come late; put it back where the bars around it say.
-    for i in range(n):
-        bar = 4 * FINE * nominal[i][0] // nominal[i][1]
-        for k in range(2, 17):
-            if starts[i + 1] - starts[i] <= bar or i + k > n or nominal[i + k - 1] != nominal[i]:
-                break
-            if starts[i + k] - starts[i] == bar * k:
-                starts[i : i + k] = starts[i] + bar * np.arange(k)
+    with _quiet():
+        from music21 import chord, instrument, key, meter, note, stream, tempo
 
-    for part in parts:
-        own = np.array(part.starts, dtype=np.int64)
-
-        def moved(rows: list, own: np.ndarray = own) -> list:
-            onsets = np.array([(r[0], r[1]) for r in rows], dtype=np.int64).reshape(-1, 2)
-            onsets = own[onsets[:, 0]] + onsets[:, 1]
-            bars = np.clip(np.searchsorted(starts[:-1], onsets, side="right") - 1, 0, n - 1)
-            places = zip(bars.tolist(), (onsets - starts[bars]).tolist(), rows, strict=True)
-            return [(bar, onset, *row[2:]) for bar, onset, row in places]
-
-        part.notes, part.levels = moved(part.notes), moved(part.levels)
-        part.keys, part.tempos = moved(part.keys), moved(part.tempos)
-        part.starts, part.end = starts[:-1].tolist(), int(starts[-1])
-        part.bars += [Bar() for _ in range(n - len(part.bars))]
+        score: Any = stream.Score()
+        per = piece.ticks_per_quarter
+        for number, track in enumerate(piece.tracks):
+            part: Any = stream.Part(id=f"track {number + 1}")
+            part.partName = track.name
+            player: Any = instrument.Percussion() if track.is_drum else instrument.Instrument()
+            player.partName, player.midiProgram = track.name, track.program
+            player.midiChannel = DRUM_CHANNEL if track.is_drum else None
+            part.insert(0, player)
+            for tick, numerator, denominator in piece.meters.tolist():
+                part.insert(Fraction(tick, per), meter.TimeSignature(f"{numerator}/{denominator}"))
+            for tick, fifths, minor in piece.keys.tolist():
+                signature = key.KeySignature(fifths)
+                part.insert(Fraction(tick, per), signature.asKey("minor" if minor else "major"))
+            if not number:
+                for tick, microseconds in piece.tempos.tolist():
+                    part.insert(Fraction(tick, per), tempo.MetronomeMark(number=60e6 / microseconds))
+            together: dict[tuple[int, int], list[Any]] = {}
+            for start, duration, pitch, velocity in track.notes.tolist():
+                made: Any = note.Note(pitch)
+                made.volume.velocity = velocity
+                together.setdefault((start, duration), []).append(made)
+            for (start, duration), notes in together.items():
+                element = notes[0] if len(notes) == 1 else chord.Chord(notes)
+                element.quarterLength = Fraction(duration, per)
+                part.insert(Fraction(start, per), element)
+            score.insert(0, part)
+        return score
