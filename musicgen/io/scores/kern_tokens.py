@@ -23,7 +23,7 @@ __all__ = ["Barline", "Token", "barline", "fifths_of", "level_of", "meter_of", "
 
 MAX_TOKEN = 2_000  # characters
 LONGEST = 4096  # quarters that one note may last
-PITCH = re.compile(r"([A-Ga-g])\1*")
+PITCH = re.compile(r"([A-Ga-g])")
 RECIP = re.compile(r"(\d+)(?:%(\d+))?")
 CLASSES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 START, CONTINUE, STOP = 1, 2, 3  # kinds of ties
@@ -83,17 +83,17 @@ def token_of(text: str) -> Token:
             continue
         kind = CONTINUE if "_" in part or ("[" in part and "]" in part) else 0
         kind = kind or (START if "[" in part else STOP if "]" in part else 0)
-        notes.append((None if found is None else _pitch(found[0], part), own if own is not None else length, kind))
+        notes.append((None if found is None else _pitch(found[1], part), own if own is not None else length, kind))
         strange = strange and found is None and "R" not in part
     if strange and length is None:
         length = Fraction(0)  # a stray sign takes no time
     return Token(length, tuple(notes), 0, "R" in text, strange)
 
 
-def _pitch(letters: str, part: str) -> int:
-    octave = 4 + len(letters) if letters.islower() else 5 - len(letters)
-    # Accidentals belong behind the letters; in real files a tie's bracket or a beam may come between.
-    return 12 * octave + CLASSES[letters[0].lower()] + part.count("#") - part.count("-")
+def _pitch(letter: str, part: str) -> int:
+    # Letters and accidentals belong side by side; in real files a tie's bracket or a mark may come between.
+    octave = 4 + part.count(letter) if letter.islower() else 5 - part.count(letter)
+    return 12 * octave + CLASSES[letter.lower()] + part.count("#") - part.count("-")
 
 
 def _duration(part: str) -> Fraction | None:

@@ -15,7 +15,7 @@ from musicgen.io.scores.kern_tokens import token_of
     [
         ("4c", 60), ("4cc", 72), ("4ccc", 84), ("4C", 48), ("4CC", 36), ("4B", 59), ("4BB", 47), ("4b", 71),
         ("4c#", 61), ("4B-", 58), ("4e--", 62), ("4f##", 67), ("4en", 64), ("4c-", 59), ("4b#", 72),
-        ("(<4.ee-X\\L[", 75), ("4b]-", 70), ("{&(16ff#'/^TwM;LLx", 78), ("4dyy", 62), ("8B-y", 58), ("4c@16@", 60),
+        ("(<4.ee-X\\L[", 75), ("4b]-", 70), ("8dyyd", 74), ("{&(16ff#'/^TwM;LLx", 78), ("4dyy", 62), ("8B-y", 58), ("4c@16@", 60),
     ],
 )  # fmt: skip
 def test_pitches_are_spelled_out(token, pitch):
