@@ -6,7 +6,6 @@ each worker has a pipe and a deadline: a worker that dies or is late is replaced
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
 import signal
@@ -25,7 +24,6 @@ from musicgen.corpus.frames import FRAME_SUFFIXES, frame_pieces
 from musicgen.corpus.scan import Found, iter_pieces
 from musicgen.corpus.split import fingerprint
 from musicgen.errors import MusicgenError, ResourceError, printable
-from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.midi import Limits
 from musicgen.io.scores.files import read_texts
 from musicgen.piece import Piece
@@ -221,8 +219,6 @@ def _serve(pipe: Any, spec: dict[str, Any], limits: Limits | None) -> None:
                 if isinstance(result, Rejected) and result.reason == NO_MEMORY:
                     seen = NEVER
             pipe.send(seen)
-            if path.lower().endswith(SCORE_SUFFIXES):
-                gc.collect()  # music21's scores are circles of references
     except (EOFError, OSError):
         return
 

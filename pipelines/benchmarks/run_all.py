@@ -18,12 +18,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # In this order, as far as they exist.
 SCRIPTS = (
-    "starting", "tokenizing", "abc_reader", "building", "rendering", "models", "representations", "growth", "chorales",
+    "starting", "tokenizing", "abc_reader", "musicxml_reading", "building", "rendering", "models", "representations",
+    "growth", "chorales",
 )  # fmt: skip
 # Training, and sizes up to ten million notes, which smaller numbers would make another experiment: not among the quick.
 SLOW = ("representations", "growth", "chorales")
 # Measured on one core. The variable has to be there before numpy and torch are imported.
-ONE_CORE = ("tokenizing", "abc_reader", "rendering", "models", "representations")
+ONE_CORE = ("tokenizing", "abc_reader", "musicxml_reading", "rendering", "models", "representations")
 
 
 def main() -> int:

@@ -6,19 +6,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 __all__ = ["ALWAYS", "EDITS", "edited"]
 
+LEFT_OUT = "left-out"
+TYPES = ("breve", "whole", "half", "quarter", "eighth", "16th", "32nd", "64th", "128th", "256th")
+SHORTER = dict(pairwise(TYPES))
 DRAWN = ("tuplet",)  # the notations that no reader plays
 
 
 def without_cues(root: Element) -> None:
     """Cue notes are played: they are for orientation and aren't heard."""
-    for note in root.iter("note"):
-        if note.find("cue") is not None:
-            _to_rest(note)
+    for measure in root.iter("measure"):
+        notes = measure.findall("note")
+        for note, following in zip(notes, [*notes[1:], None], strict=True):
+            if note.find("cue") is None:
+                continue
+            in_chord = None if following is None else following.find("chord")
+            if following is not None and in_chord is not None and note.find("chord") is None:
+                following.remove(in_chord)  # the next note of its chord holds the time
+                note.tag = LEFT_OUT
+            else:
+                _to_rest(note)
 
 
 def without_graces(root: Element) -> None:
@@ -43,8 +55,14 @@ def without_grace_ties(root: Element) -> None:
 
 
 def without_ornaments(root: Element) -> None:
-    """Ornaments, tremolos and arpeggios are written out: they are read as written here."""
+    """Ornaments, tremolos and arpeggios are written out: they are read as written here.
+
+    The two notes of a tremolo are drawn as long as both together; they are given the type that they last.
+    """
     for note in root.iter("note"):
+        drawn = note.find("type")
+        if drawn is not None and any(t.get("type") in ("start", "stop") for t in note.iter("tremolo")):
+            drawn.text = SHORTER.get(drawn.text or "", drawn.text)
         for notations in note.findall("notations"):
             notations[:] = [child for child in notations if child.tag in DRAWN]
 
@@ -116,7 +134,7 @@ def _to_rest(note: Element) -> None:
     if note.find("chord") is None and note.find("grace") is None and note.find("rest") is None:
         note.insert(0, Element("rest"))
     elif note.find("rest") is None:
-        note.tag = "left-out"
+        note.tag = LEFT_OUT
 
 
 def _untie(note: Element, kind: str = "") -> None:
@@ -155,6 +173,6 @@ def edited(root: Element, edits: tuple[Edit, ...]) -> bytes:
         for name in ("divisions now", "cursor"):
             element.attrib.pop(name, None)
     for measure in root.iter("measure"):
-        for child in measure.findall("left-out"):
+        for child in measure.findall(LEFT_OUT):
             measure.remove(child)
     return ElementTree.tostring(root)

@@ -60,8 +60,10 @@ def score_of(data: bytes, where: str | Path, limits: Limits) -> Score:
         return walkers[0].chunk_ends
 
     warnings += parse(chunks, where, connect, folded)
-    walker = walkers[0]
-    return finished(walker.parts, walker.counts, [*warnings, *walker.warnings], where, limits)
+    walker = walkers.pop()
+    parts, counts, warnings = walker.parts, walker.counts, [*warnings, *walker.warnings]
+    vars(walker).clear()  # its handlers know each other, and would keep all of it until somebody collects circles
+    return finished(parts, counts, warnings, where, limits)
 
 
 class _Walker:

@@ -65,6 +65,8 @@ def parse(
                 raise NotWellFormed(what, where=where, hint=HINT) from None
         else:
             return [] if encoding is None else [f"encoding: its letters were read as {encoding.upper()}"]
+        finally:  # a parser and what its handlers hold would keep each other alive
+            parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
     raise NotWellFormed("is not well-formed XML (its encoding)", where=where, hint=HINT)
 
 
