@@ -54,6 +54,18 @@ def without_grace_ties(root: Element) -> None:
                 _untie(note, "stop")
 
 
+def without_unisons(root: Element) -> None:
+    """Of two voices that are tied on one pitch only one goes on."""
+    for part in root.findall("part"):
+        for measure in part.findall("measure"):
+            heard = set()
+            for note, onset in _timed(measure, part):
+                if note.find("pitch") is not None and note.find("grace") is None:
+                    if (onset, _pitch(note)) in heard:
+                        _to_rest(note)
+                    heard.add((onset, _pitch(note)))
+
+
 def without_ornaments(root: Element) -> None:
     """Ornaments, tremolos and arpeggios are written out: they are read as written here.
 
@@ -92,7 +104,9 @@ def with_full_measures(root: Element) -> None:
     """A part whose measure is shorter than the others' goes on at once, and is early from there on."""
     parts = root.findall("part")
     for measures in zip(*(part.findall("measure") for part in parts), strict=False):
-        lengths = [_filled(measure, part) for measure, part in zip(measures, parts, strict=True)]
+        for measure, part in zip(measures, parts, strict=True):
+            _timed(measure, part)
+        lengths = [float(measure.get("filled", "0")) for measure in measures]
         for measure, part, length in zip(measures, parts, lengths, strict=True):
             if length < max(lengths):
                 divisions = part.get("divisions now", "1")
@@ -100,6 +114,12 @@ def with_full_measures(root: Element) -> None:
                 missing = round((max(lengths) - cursor) * float(divisions))
                 forward = ElementTree.SubElement(measure, "forward")
                 ElementTree.SubElement(forward, "duration").text = str(missing)
+
+
+def repeated_once(root: Element) -> None:
+    """How often a repeat sign repeats isn't looked at: once, whatever it says."""
+    for sign in root.iter("repeat"):
+        sign.attrib.pop("times", None)
 
 
 def without_jumps(root: Element) -> None:
@@ -121,8 +141,8 @@ ALWAYS: dict[str, tuple[Edit, ...]] = {
 }
 EDITS: dict[str, tuple[Edit, ...]] = {
     "notes": (without_cues, with_one_meter, with_full_measures),
-    "ties": (without_cues, without_grace_ties, with_one_meter, with_full_measures),
-    "order": (without_jumps,),
+    "ties": (without_cues, without_grace_ties, without_unisons, with_one_meter, with_full_measures),
+    "order": (repeated_once, without_jumps),
     "sounding": (without_cues, with_one_meter),
 }
 
@@ -148,20 +168,30 @@ def _pitch(note: Element) -> str:
     return " ".join(note.findtext(f"pitch/{name}") or "0" for name in ("step", "alter", "octave"))
 
 
-def _filled(measure: Element, part: Element) -> float:
-    """Quarters that a measure is filled with; where its cursor ends is kept in it, the divisions in the part."""
-    cursor = filled = 0.0
+def _timed(measure: Element, part: Element) -> list[tuple[Element, float]]:
+    """The notes of a measure and their onsets in quarters.
+
+    Where its cursor ends, and how far it is filled, is kept in it, the divisions in the part.
+    """
+    cursor = filled = last = 0.0
+    notes = []
     for child in measure:
         if child.tag == "attributes" and child.findtext("divisions"):
             part.set("divisions now", child.findtext("divisions") or "1")
         length = float(child.findtext("duration") or 0) / float(part.get("divisions now", "1"))
         if child.tag == "backup":
             cursor = max(0.0, cursor - length)
-        elif child.tag == "forward" or (child.tag == "note" and child.find("chord") is None):
+        elif child.tag == "forward":
             cursor += length
+        elif child.tag == "note":
+            last = last if child.find("chord") is not None else cursor
+            notes.append((child, last))
+            if child.find("chord") is None:
+                cursor += length
         filled = max(filled, cursor)
     measure.set("cursor", str(cursor))
-    return filled
+    measure.set("filled", str(filled))
+    return notes
 
 
 def edited(root: Element, edits: tuple[Edit, ...]) -> bytes:
@@ -170,7 +200,7 @@ def edited(root: Element, edits: tuple[Edit, ...]) -> bytes:
     for edit in edits:
         edit(root)
     for element in root.iter():
-        for name in ("divisions now", "cursor"):
+        for name in ("divisions now", "cursor", "filled"):
             element.attrib.pop(name, None)
     for measure in root.iter("measure"):
         for child in measure.findall(LEFT_OUT):

@@ -35,6 +35,7 @@ from musicgen.io.scores import musicxml
 from musicgen.io.scores.archive import score_chunks
 from musicgen.io.scores.layout import FINE, Layout, joined
 
+READER = {"notes": "partitura", "ties": "partitura", "order": "partitura", "sounding": "verovio"}
 Note = tuple[int, int, int]  # onset in GRID parts of a quarter, pitch, length
 LIMITS = Limits(megabytes=100, notes=2_000_000, tracks=1000, hours=100)
 GRID = 120  # parts of a quarter: finer than any note here is short, coarser than rounding to verovio's ticks
@@ -74,7 +75,7 @@ def ours(data: bytes, what: str) -> Any:
 # ---- theirs, in other processes --------------------------------------------------------------------------
 
 
-def by_partitura(data: bytes, what: str) -> Any:
+def by_partitura(data: bytes, wanted: list[str]) -> dict[str, Any]:
     import tempfile
 
     import partitura
@@ -86,33 +87,36 @@ def by_partitura(data: bytes, what: str) -> Any:
         file.write(data)
         file.flush()
         score = partitura.load_musicxml(file.name)
-    if what == "order":
-        written = {id(m): i for i, m in enumerate(score.parts[0].measures)}
+    read: dict[str, Any] = {}
+    for what in set(wanted) - {"order"}:
+        read[what] = notes = []
+        for part in score.parts:
+            first = float(part.quarter_map(min((m.start.t for m in part.measures), default=0)))
+            for note in part.notes_tied if what == "ties" else part.notes:
+                if isinstance(note, (GraceNote, UnpitchedNote)):
+                    continue
+                length = note.duration_tied if what == "ties" else note.duration
+                begin, end = (float(part.quarter_map(t)) - first for t in (note.start.t, note.start.t + length))
+                notes.append((_grid(begin), note.midi_pitch, _grid(end - begin)))
+    if "order" in wanted:
         numbers = [m.number for m in score.parts[0].measures]
-        if len(set(numbers)) != len(written):
-            return None  # its numbers don't tell its measures apart
-        unfolded = unfold_part_maximal(score.parts[0], ignore_leaps=False)
-        return [numbers.index(m.number) for m in unfolded.measures]
-    notes = []
-    for part in score.parts:
-        first = float(part.quarter_map(min((m.start.t for m in part.measures), default=0)))
-        for note in part.notes_tied if what == "ties" else part.notes:
-            if isinstance(note, (GraceNote, UnpitchedNote)):
-                continue
-            length = note.duration_tied if what == "ties" else note.duration
-            begin, end = (float(part.quarter_map(t)) - first for t in (note.start.t, note.start.t + length))
-            notes.append((_grid(begin), note.midi_pitch, _grid(end - begin)))
-    return notes
+        try:
+            unfolded = unfold_part_maximal(score.parts[0], ignore_leaps=False)
+        except Exception:  # whatever it raises, it doesn't know the order
+            return read
+        if len(set(numbers)) == len(numbers):  # else they don't tell its measures apart
+            read["order"] = [numbers.index(m.number) for m in unfolded.measures]
+    return read
 
 
-def by_verovio(data: bytes, what: str) -> Any:
+def by_verovio(data: bytes, wanted: list[str]) -> dict[str, Any]:
     import verovio
 
     verovio.enableLog(verovio.LOG_OFF)
     toolkit = verovio.toolkit()
     toolkit.setOptions({"breaks": "none"})
     if not toolkit.loadData(data.decode("ascii")):
-        return None
+        return {}
     events: Any = toolkit.renderToTimemap({"includeMeasures": True})
     events = json.loads(events) if isinstance(events, str) else events
     begun: dict[str, tuple[int, float, float]] = {}
@@ -128,36 +132,38 @@ def by_verovio(data: bytes, what: str) -> Any:
         if "measureOn" in event:
             measure, start = measure + 1, event["qstamp"]
         begun |= dict.fromkeys(event.get("on", ()), (measure, event["qstamp"] - start, event["qstamp"]))
-    return notes
+    return dict.fromkeys(wanted, notes)
 
 
 class Other:
     """A reader in a process of its own, which is started anew where a file ends it."""
 
-    def __init__(self, read: Callable[[bytes, str], Any]) -> None:
+    def __init__(self, read: Callable[[bytes, list[str]], dict[str, Any]]) -> None:
         self.read, self.pool = read, ProcessPoolExecutor(1)
 
     def close(self) -> None:
         self.pool.shutdown()
 
-    def __call__(self, data: bytes, what: str) -> Any:
-        """What it reads; None where it fails, or takes too long."""
+    def __call__(self, data: bytes, wanted: list[str]) -> dict[str, Any]:
+        """What it reads; nothing where it fails, or takes too long."""
         try:
-            return self.pool.submit(self.read, data, what).result(SECONDS)
+            return self.pool.submit(self.read, data, wanted).result(SECONDS)
         except (BrokenProcessPool, LateError):
             for process in list(self.pool._processes.values()):
                 process.kill()
             self.pool = ProcessPoolExecutor(1)
         except Exception:  # whatever it raises, it doesn't read the file
-            return None
-        return None
+            return {}
+        return {}
 
 
 # ---- files -----------------------------------------------------------------------------------------------
 
 
 def differs(mine: Any, other: Any, what: str) -> str:
-    """How two results differ, in words; empty where they don't."""
+    """How two results differ, in words; empty where they don't, or where there is no other."""
+    if other is None:
+        return ""
     if what == "order":
         return "" if mine == other else f"measures {_shortly(mine)}, the other reader {_shortly(other)}"
     if what == "ties":  # unisons are merged by one reader alone
@@ -192,35 +198,30 @@ def compare(path: Path, others: dict[str, Other], wanted: list[str], tally: Coun
         tally["refused"] += 1
         print(error)
         return
-    for what in wanted:
-        name = "verovio" if what == "sounding" else "partitura"
-        if name not in others:
-            continue
-        told: list[str] = []
-        edits = ALWAYS[name]
-        wrong = ""
-        for edit in (None, *EDITS[what]):
-            if edit is not None:
-                edits = (*edits, edit)
-                told.append(edit.__name__.replace("_", " "))
-            data = edited(root, edits)
-            theirs = others[name](data, what)
-            if theirs is None:
-                wrong = "gives up"
-                break
-            mine = ours(data, what)
+    for name, other in others.items():
+        mine_of = [what for what in wanted if READER[what] == name]
+        data = edited(root, ALWAYS[name])
+        first = other(data, mine_of) if mine_of else {}
+        for what in mine_of:
+            theirs, mine, told = first.get(what), ours(data, what), ""
             wrong = differs(mine, theirs, what)
-            if not wrong:
-                break
-        if wrong == "gives up":
-            tally[f"{what}: {name} gives up"] += 1
-        elif wrong:
-            tally[f"{what}: different"] += 1
-            print(f"{path}, {what}: {wrong}", flush=True)
-        else:
-            tally[f"{what}: equal{', ' + ', '.join(told) if told else ''}"] += 1
-        if what in ("notes", "sounding") and wrong != "gives up":
-            tally[f"{what}: notes"] += mine.total()
+            edits = ALWAYS[name]
+            for edit in EDITS[what]:
+                if theirs is None or not wrong:
+                    break
+                edits = (*edits, edit)
+                told += f", {edit.__name__.replace('_', ' ')}"
+                again = edited(root, edits)
+                theirs, mine = other(again, [what]).get(what), ours(again, what)
+                wrong = differs(mine, theirs, what)
+            if theirs is None:
+                tally[f"{what}: {name} gives up"] += 1
+                continue
+            tally[f"{what}: {'different' if wrong else f'equal{told}'}"] += 1
+            if wrong:
+                print(f"{path}, {what}: {wrong}", flush=True)
+            if what != "order":
+                tally[f"{what}: notes"] += mine.total()
 
 
 def _told(note: tuple[int, ...]) -> str:
