@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -54,9 +55,7 @@ class Nursery:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        assert self._process.stdin
-        self._process.stdin.close()
-        self._process.wait(60)
+        self._process.communicate()
 
     def run(
         self,
@@ -82,11 +81,15 @@ class Nursery:
             "save_every": save_every,
             "group": group or number == signal.SIGKILL,
         }
-        self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        line = b""
+        with suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError("the nursery ended")
+            code = self._process.wait(60)
+            self.__enter__()  # for those that come after
+            raise RuntimeError(f"the nursery ended with {code}")
         return Ended(**json.loads(line))
 
 
@@ -110,14 +113,19 @@ def serve() -> None:
 def _answer(request: dict[str, Any], counter: mmap.mmap) -> dict[str, Any]:
     counter[:] = struct.pack("q", 0)
     begun = time.monotonic()
+    ready, told = os.pipe()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
-            os.setsid()
+            os.setsid()  # a group of its own, which may be killed as a whole
+            os.write(told, b"!")
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
             _command(request, counter)
+        os.read(ready, 1)
+        os.close(ready)
+        os.close(told)
         wait = request["kill_after"] if request["kill_after"] is not None else DEADLINE_S
         code = _ended(child, wait)
         if code is None:
