@@ -22,7 +22,7 @@ def without_cues(root: Element) -> None:
     """Cue notes are played: they are for orientation and aren't heard."""
     for measure in root.iter("measure"):
         notes = measure.findall("note")
-        for note, following in zip(notes, [*notes[1:], None], strict=True):
+        for note, following in zip(notes, [*notes[1:], None], strict=False):
             if note.find("cue") is None:
                 continue
             in_chord = None if following is None else following.find("chord")
@@ -122,6 +122,14 @@ def repeated_once(root: Element) -> None:
         sign.attrib.pop("times", None)
 
 
+def numbered(root: Element) -> None:
+    """Measures come in another order where brackets stand: they are numbered anew, to be told apart."""
+    for part in root.findall("part"):
+        for number, measure in enumerate(part.findall("measure")):
+            measure.set("number", str(number))
+            measure.attrib.pop("implicit", None)
+
+
 def without_jumps(root: Element) -> None:
     """Da capo and dal segno aren't followed where they stand in words or beside repeats alone."""
     for parent in root.iter():
@@ -137,7 +145,7 @@ def without_jumps(root: Element) -> None:
 Edit = Callable[[Element], None]
 ALWAYS: dict[str, tuple[Edit, ...]] = {
     "partitura": (without_transposition,),
-    "verovio": (without_ties, without_ornaments, without_graces, without_jumps),
+    "verovio": (without_ties, without_ornaments, without_graces, without_jumps, numbered),
 }
 EDITS: dict[str, tuple[Edit, ...]] = {
     "notes": (without_cues, with_one_meter, with_full_measures),

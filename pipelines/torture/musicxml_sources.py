@@ -41,9 +41,9 @@ SONG = """<?xml version="1.0" encoding="UTF-8"?>
     <duration>2</duration><voice>1</voice><type>eighth</type><time-modification><actual-notes>3</actual-notes>
     <normal-notes>2</normal-notes></time-modification><staff>1</staff><beam number="1">begin</beam></note>
    <note><grace/><pitch><step>D</step><octave>5</octave></pitch><voice>1</voice></note>
-   <note><chord/><pitch><step>E</step><octave>5</octave></pitch><duration>2</duration></note>
+   <note><chord/><pitch><step>E</step><alter>0.5</alter><octave>5</octave></pitch><duration>2</duration></note>
    <note><cue/><pitch><step>E</step><octave>5</octave></pitch><duration>1</duration></note>
-   <note><pitch><step>E</step><alter>0.5</alter><octave>5</octave></pitch><duration>12</duration>
+   <note><pitch><step>E</step><octave>5</octave></pitch><duration>12</duration>
     <tie type="start"/><voice>1</voice><notations><tied type="start"/><dynamics><p/></dynamics></notations></note>
    <backup><duration>15</duration></backup>
    <note><rest measure="yes"/><duration>15</duration><voice>2</voice></note>

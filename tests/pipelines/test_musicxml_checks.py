@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import importlib
 import random
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -56,3 +60,35 @@ def test_the_torture_uses_scores_that_are_read_whole(module, tmp_path):
         "parts",
         "repeats",
     }
+
+
+def test_edits_take_out_what_they_say_and_nothing_else(module):
+    """Cues become rests, ties go: what musicgen reads of the notes stays as it was."""
+    check, edits = module("checks", "musicxml_oracles"), module("checks", "musicxml_edits")
+    data = module("torture", "musicxml_sources").MUSICXML_SCORES[0]
+    root = ElementTree.fromstring(data)
+    whole = check.ours(edits.edited(root, ()), "notes")
+    assert whole
+    for edit in (edits.without_cues, edits.without_graces, edits.without_ornaments, edits.numbered):
+        assert check.ours(edits.edited(root, (edit,)), "notes") == whole
+    assert check.ours(edits.edited(root, (edits.without_ties,)), "ties") != check.ours(data, "ties")
+    written = check.ours(edits.edited(root, (edits.without_transposition,)), "notes")
+    assert {pitch for _, pitch, _ in whole} != {pitch for _, pitch, _ in written}
+
+
+def test_differences_are_told_and_rounding_is_none(module):
+    check = module("checks", "musicxml_oracles")
+    one, near, far = (Counter([(0, 60, 120), (at, 62, 120)]) for at in (240, 241, 250))
+    assert check.differs(one, list(near.elements()), "notes") == ""
+    assert check.differs(one, None, "notes") == ""
+    assert check.differs(one, list(far.elements()), "notes") == (
+        "1 notes are musicgen's alone (62 at 2 for 1), 1 the other reader's (62 at 2.08333 for 1)"
+    )
+    assert check.differs([0, 1, 0, 2], [0, 1, 2], "order") == "measures 1-2 1 3, the other reader 1-3"
+
+
+def test_without_files_nothing_is_compared_and_nothing_fails():
+    script = PIPELINES / "checks" / "musicxml_oracles.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout in ("", "neither partitura nor verovio is installed: nothing was compared\n")

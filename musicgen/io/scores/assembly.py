@@ -15,6 +15,10 @@ from musicgen.piece import NOTE, Piece, Track
 __all__ = ["assemble"]
 
 PLAIN = 480  # ticks a quarter of pieces which that holds exactly
+SAID = {
+    "pitches": "pitches: {} notes outside MIDI's pitches were left out",
+    "unisons": "unisons: {} notes that another voice plays too were merged",
+}
 VELOCITY = 72  # before the first dynamic mark
 
 
@@ -36,7 +40,9 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
         warnings.append("repeats: with them the score would pass the limit of notes; left as written")
         layout = Layout(parts, warnings, repeats=False)
     bass_sings = any(is_high_voice(p.name) for p in parts)
-    tracks = [_track(p, layout, warnings, bass_sings=bass_sings) for p in parts]
+    counts = {"pitches": 0, "unisons": 0}
+    tracks = [_track(p, layout, counts, bass_sings=bass_sings) for p in parts]
+    warnings += [SAID[name].format(number) for name, number in counts.items() if number]
     tempos, meters, keys = layout.maps(parts)
     chords = layout.chords(parts)
     written = sum(len(p.chords) for p in parts)
@@ -60,13 +66,12 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
     return piece
 
 
-def _track(part: PartRows, layout: Layout, warnings: list[str], *, bass_sings: bool) -> Track:
+def _track(part: PartRows, layout: Layout, counts: dict[str, int], *, bass_sings: bool) -> Track:
     names = (part.name, part.instrument)
     program = 0 if part.is_drum else program_for(names, part.program, bass_sings=bass_sings)
     rows = np.array(part.notes, dtype=np.int64).reshape(-1, 5)
     good = (rows[:, 3] >= 0) & (rows[:, 3] <= 127)
-    if not good.all():
-        warnings.append(f"pitches: {int((~good).sum())} notes outside MIDI's pitches were left out")
+    counts["pitches"] += int((~good).sum())
     places = np.flatnonzero(good)
     bar, onset, duration, pitch, tie = rows[good].T
     instance, index = layout.expand(bar)
@@ -78,8 +83,7 @@ def _track(part: PartRows, layout: Layout, warnings: list[str], *, bass_sings: b
         layout.start[instance] + onset[index], duration[index], pitch[index], tie[index]
     )
     sources = places[index[kept]].tolist()
-    if doubled:
-        warnings.append(f"unisons: {doubled} notes that another voice plays too were merged")
+    counts["unisons"] += doubled
     notes = np.zeros(len(start), NOTE)
     notes["start"], notes["duration"], notes["pitch"], notes["velocity"] = start, duration, pitch, VELOCITY
     if part.levels:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from musicgen.io.scores.names import drum_for
+
 __all__ = ["CODES", "KEYBOARDS", "Spine", "drum_of", "grouped"]
 
 # Codes that stand behind `*I`, with what they are called and the program that comes nearest.
@@ -53,19 +55,6 @@ CODES: dict[str, tuple[str, int]] = {
 KEYBOARDS = {"piano", "forte", "klav", "cemba", "clavi", "clest", "rhode", "synth", "organ", "reedo", "physh", "arpa",
              "hammd", "accor", "caril", "marim", "vibra"}  # fmt: skip
 
-# General MIDI drums by name or code; the first that fits. A set with many sounds on one staff is none of them.
-DRUMS = tuple((re.compile(pattern, re.IGNORECASE), number) for pattern, number in (
-    (r"\bbass dr|\bb\. ?d(r|\b)|^bdrum|gro?s(se|\.)? c|\bgran cassa|^g\.? cassa|\bgr\. ?c\.|gro(ss|ß)e trommel", 36),
-    (r"\bsnare|\bs\. ?d(r|\b)|^sn\. dr|^sdrum|\bside drum|kleine trommel|caisse cl|\btamb(our|\.) mil", 38),
-    (r"\btenor dr|^tdrum", 47), (r"finger cym|^fingc", 80), (r"\bchin(a|ese) cym|^chcym", 52),
-    (r"\bsplash|^spshc", 55), (r"\bride\b|^ridec", 51), (r"\bhi-?hat", 42),
-    (r"cymb?\b|cymbals?|\bpiatt|\bbecken|^crshc", 49), (r"triang|^trngl|\btrgl|^tri\.$", 81),
-    (r"tambourin|tambn|\btamburin|\bbasque", 54), (r"\bmarac", 70), (r"wood ?bl|^wblok", 76),
-    (r"temple bl|^tblok", 77), (r"\bcongas?$", 63), (r"\bbongo", 60), (r"\btimbale|^paila", 65), (r"\bclaves?$", 75),
-    (r"\bcow ?bell", 56), (r"\bg[uü]iro", 73), (r"\bagogo", 67), (r"\bwhistle", 71), (r"\bhand clap|^clap$", 39),
-    (r"\bvibraslap", 58), (r"\btom(-tom)?s?\b", 47),
-))  # fmt: skip
-
 
 @dataclass(eq=False)
 class Spine:
@@ -86,11 +75,7 @@ class Spine:
 
 def drum_of(spine: Spine) -> int | None:
     """The General MIDI drum that an unpitched instrument is; None where its name doesn't tell."""
-    for name in (spine.name, spine.code, spine.short):
-        for pattern, number in DRUMS:
-            if pattern.search(name):
-                return number
-    return None
+    return drum_for((spine.name, spine.code, spine.short))
 
 
 def grouped(spines: Sequence[Spine], decoration: str, keyboard: str) -> list[list[Spine]]:

@@ -23,6 +23,7 @@ from musicgen.io.scores.musicxml_fold import FOLDED, folded, unfolded
 from musicgen.io.scores.musicxml_marks import MARKS, number_of, text_of
 from musicgen.io.scores.musicxml_part import Instrument, Part, PartInfo
 from musicgen.io.scores.musicxml_score import finished
+from musicgen.io.scores.names import drum_for
 from musicgen.io.scores.xml_stream import parse
 
 __all__ = ["score_of"]
@@ -293,17 +294,24 @@ def _info(element: Element) -> PartInfo:
     info = PartInfo(
         " ".join(text_of(element, "part-name").split()), text_of(element, "score-instrument/instrument-name")
     )
-    for child in element:
-        if child.tag == "score-instrument":
-            info.instruments.setdefault(child.get("id", ""), Instrument())
-        elif child.tag == "midi-instrument":
-            numbers = []
-            for name, most in (("midi-channel", 16), ("midi-program", 128), ("midi-unpitched", 128)):
-                value = number_of(child.findtext(name))
-                is_good = value is not None and value.denominator == 1 and 1 <= value <= most
-                numbers.append(int(value) if is_good and value is not None else None)
-            channel, program, drum = numbers
-            info.instruments[child.get("id", "")] = Instrument(
-                channel, None if program is None else program - 1, None if drum is None else drum - 1
-            )
+    players = element.findall("score-instrument")
+    drums: dict[str, int | None] = {}  # what unpitched notes mean where no number says it
+    for child in players:
+        sound = text_of(child, "instrument-sound").replace(".", " ")
+        names = [text_of(child, "instrument-name"), sound, sound.replace("-", " ")]
+        drums[child.get("id", "")] = drum_for([*names, info.name] if len(players) == 1 else names)
+        info.instruments.setdefault(child.get("id", ""), Instrument(drum=drums[child.get("id", "")]))
+    for child in element.findall("midi-instrument"):
+        numbers = []
+        for name, most in (("midi-channel", 16), ("midi-program", 128), ("midi-unpitched", 128)):
+            value = number_of(child.findtext(name))
+            is_good = value is not None and value.denominator == 1 and 1 <= value <= most
+            numbers.append(int(value) if is_good and value is not None else None)
+        channel, program, drum = numbers
+        ident = child.get("id", "")
+        info.instruments[ident] = Instrument(
+            channel, None if program is None else program - 1, drums.get(ident) if drum is None else drum - 1
+        )
+    if not info.instruments:
+        info.instruments[""] = Instrument(drum=drum_for([info.name]))
     return info

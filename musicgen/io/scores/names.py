@@ -1,13 +1,14 @@
-"""General MIDI programs for the parts of a score, from what the file says and what the parts are called.
+"""General MIDI programs and drums for the parts of a score, from what the file says and what the parts are called.
 
-Source: General MIDI 1 sound set, programs counted from 0.
+Source: General MIDI 1 sound set and percussion map, programs counted from 0.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["is_high_voice", "program_for"]
+__all__ = ["drum_for", "is_high_voice", "program_for"]
 
 # Names that say what plays, for parts whose program is missing or a stand-in. Singers come first: editions
 # often give them an oboe or a piano.
@@ -28,6 +29,31 @@ NAMES = (
     (r"french horn|\bhorn\b|\bcor\b", 60), (r"trumpet|trompete|tromba", 56), (r"tuba", 58), (r"accordion", 21),
     (r"bagpipe", 109),
 )  # fmt: skip
+# General MIDI drums by name or code; the first that fits. A set with many sounds on one staff is none of them.
+DRUMS = tuple((re.compile(pattern, re.IGNORECASE), number) for pattern, number in (
+    (r"\bbass dr|\bb\. ?d(r|\b)|^bdrum|gro?s(se|\.)? c|\bgran cassa|^g\.? cassa|\bgr\. ?c\.|gro(ss|ß)e trommel", 36),
+    (r"\bsnare|\bs\. ?d(r|\b)|^sn\. dr|^sdrum|\bside drum|kleine trommel|caisse cl|\btamb(our|\.) mil", 38),
+    (r"\btenor dr|^tdrum", 47), (r"finger cym|^fingc", 80), (r"\bchin(a|ese) cym|^chcym", 52),
+    (r"\bsplash|^spshc", 55), (r"\bride\b|^ridec", 51), (r"\bhi-?hat", 42),
+    (r"cymb?\b|cymbals?|\bpiatt|\bbecken|^crshc", 49), (r"triang|^trngl|\btrgl|^tri\.$", 81),
+    (r"tambourin|tambn|\btamburin|\bbasque", 54), (r"\bmarac", 70), (r"wood ?bl|^wblok", 76),
+    (r"temple bl|^tblok", 77), (r"\bcongas?$", 63), (r"\bbongo", 60), (r"\btimbale|^paila", 65), (r"\bclaves?$", 75),
+    (r"\bcow ?bell", 56), (r"\bg[uü]iro", 73), (r"\bagogo", 67), (r"\bwhistle", 71), (r"\bhand clap|^clap$", 39),
+    (r"\bvibraslap", 58), (r"\btom(-tom)?s?\b", 47),
+))  # fmt: skip
+
+
+def drum_for(names: Iterable[str]) -> int | None:
+    """The General MIDI drum that an unpitched instrument is; None where none of its names tells.
+
+    >>> drum_for(["Percussion", "Kleine Trommel"])
+    38
+    """
+    for name in names:
+        for pattern, number in DRUMS:
+            if pattern.search(name):
+                return number
+    return None
 
 
 def is_high_voice(name: str) -> bool:

@@ -11,7 +11,6 @@ from musicgen.io.scores import SCORE_SUFFIXES, read_score
 
 CASES = Path(__file__).parents[4] / "shared" / "cases"
 FILES = [path for path in sorted(CASES.glob("*/t.*")) if path.suffix in SCORE_SUFFIXES]
-LATER = {".krn": "its own reader is to come"}
 # What `is_drum` is, and whatever else is told in words.
 IN_WORDS = {"is_drum true": lambda piece: all(track.is_drum for track in piece.tracks if len(track.notes))}
 
@@ -23,14 +22,7 @@ def quarters(piece) -> list[tuple[int, float, float]]:
 
 
 @pytest.mark.skipif(not FILES, reason="needs ../shared/cases")
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=pytest.mark.xfail(reason=LATER[path.suffix])) if path.suffix in LATER else path
-        for path in FILES
-    ],
-    ids=lambda path: path.parent.name,
-)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
 def test_a_case_is_read_as_it_should_be(path):
     expected = json.loads((path.parent / "expected.json").read_text(encoding="utf-8"))
     notes = expected.get("expected_notes_pitch_onset_length_in_quarters")

@@ -387,6 +387,22 @@ def test_unpitched_notes_are_the_drums_of_their_instruments(tmp_path):
     assert read.warnings == ("unpitched: 1 notes without a General MIDI drum were left out",)
 
 
+@pytest.mark.parametrize(
+    ("listing", "number"),
+    [
+        (listed("P1", "Kit", kit(instrument("D", name="Snare Drum"))), 38),
+        (listed("P1", "Kit", kit(instrument("D", name="Snare Drum", unpitched=37))), 36),
+        (listed("P1", "Große Trommel", kit(instrument("D"))), 36),
+        (listed("P1", "Triangle"), 81),
+        (listed("P1", "", '<score-instrument id="D"><instrument-sound>metal.hi-hat</instrument-sound></score-instrument>'), 42),
+        (listed("P1", "", '<score-instrument id="D"><instrument-sound>drum.bass-drum</instrument-sound></score-instrument>'), 36),
+    ],
+)  # fmt: skip
+def test_unpitched_notes_without_a_number_are_what_their_instrument_is_called(tmp_path, listing, number):
+    read = opened(tmp_path, score([attributes("1/4") + hit()], listing=listing))
+    assert (heights(read), read.tracks[0].is_drum, read.warnings) == ([number], True, ())
+
+
 def test_pitches_on_channel_10_are_drums_as_written(tmp_path):
     listing = listed("P1", "Drumset", kit(instrument("D", channel=10, program=1)))
     shifted = transpose("<octave-change>-1</octave-change>")
