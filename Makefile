@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BOUNDS := .venv-bounds
-SMOKE := tests/test_bounds.py tests/io/test_interop.py tests/io/test_score.py tests/io/test_audio.py \
-	tests/corpus/test_frames.py tests/training/test_loop.py tests/render/test_synth.py \
+SMOKE := tests/test_bounds.py tests/io/test_interop.py tests/io/test_interop_music21.py tests/io/test_audio.py \
+	tests/io/scores/test_scores.py tests/test_schemas.py tests/runs tests/corpus/test_frames.py tests/training/test_loop.py tests/render/test_synth.py \
 	tests/cli/test_commands.py tests/cli/test_pictures.py
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 EXAMPLE := corpora/examples/schubert-unfinished.mid

@@ -33,6 +33,13 @@ def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def test_the_tests_that_run_with_the_oldest_versions_are_there():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    named = re.search(r"^SMOKE := (.*)$", text, re.MULTILINE)
+    assert named and len(named[1].split()) > 5
+    assert [path for path in named[1].split() if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("requirement", NEEDED, ids=lambda r: r.name)
 def test_what_is_needed_imports(requirement):
     """Nothing is skipped here: an old pretty_midi is installed, but can't be imported without pkg_resources."""
