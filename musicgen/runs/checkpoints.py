@@ -48,11 +48,13 @@ NEW, OLD, GONE = ".new", ".old", ".gone"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One that is whole, `folder`, with its state. `passed` says what is wrong with a newer one, if there is any."""
+    """One that is whole, `folder`, with its state. `passed` says what is wrong with a newer one, if there is any, and
+    `spare` what is wrong with the one that is kept for the case that this one is damaged."""
 
     folder: Path
     state: dict[str, Any]
     passed: str | None = None
+    spare: str | None = None
 
     def text(self, name: str) -> str | None:
         """A text that was saved with it; None where there was none."""
@@ -124,8 +126,8 @@ def find_checkpoint(folder: str | Path) -> Checkpoint:
     there = [path for path in (folder, _beside(folder, OLD)) if path.is_dir()]
     if not there:
         raise UnreadableError("no checkpoint to resume from", where=folder.parent.parent, hint="start without --resume")
-    wrong = []
-    for path in there:
+    wrong: list[str] = []
+    for place, path in enumerate(there):
         try:
             state = _verified(path)
         except UnreadableError as error:
@@ -137,7 +139,8 @@ def find_checkpoint(folder: str | Path) -> Checkpoint:
                 check(Owed, state["owed"], where=where, prefix="owed.")
             if state.get("best_state") is not None:
                 check(State, state["best_state"], where=where, prefix="best_state.")
-            return Checkpoint(path, state, wrong[0] if wrong else None)
+            spare = [damage for other in there[place + 1 :] if (damage := _damage(other))]
+            return Checkpoint(path, state, wrong[0] if wrong else None, spare[0] if spare else None)
     what = f"no checkpoint is whole ({'; '.join(wrong)})"
     raise UnreadableError(what, where=folder.parent, hint="copy the run again, or replace it with --overwrite")
 
@@ -225,6 +228,15 @@ def _verified(folder: Path) -> dict[str, Any]:
     except UnreadableError as error:
         raise error if error.where == folder else damaged(name) from None
     return read_json(folder / "state.json")
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint folder; None where it is whole."""
+    try:
+        _verified(folder)
+    except UnreadableError as error:
+        return error.what
+    return None
 
 
 def _beside(folder: Path, mark: str) -> Path:

@@ -18,7 +18,7 @@ from musicgen.io.atomic import json_bytes
 from musicgen.runs.checked import FORMAT, PARTS
 from musicgen.runs.files import make_folder, read_json, sha256, sync
 
-__all__ = ["replace_parts", "settle_parts", "stamp", "whole_parts"]
+__all__ = ["damaged_parts", "replace_parts", "settle_parts", "stamp", "whole_parts"]
 
 MANIFEST = "manifest.json"
 NEW = ".export"
@@ -63,6 +63,22 @@ def whole_parts(run: str | Path) -> Path:
     folder = Path(run)
     new = folder / NEW
     return new if new.is_dir() and not _is_whole(folder) and _is_whole(new) else folder
+
+
+def damaged_parts(run: str | Path) -> list[str]:
+    """The parts of a run that are not those that its manifest names, or the manifest itself; none where a run has not
+    come as far as to have any."""
+    folder = Path(run)
+    if not (folder / MANIFEST).exists():
+        return [MANIFEST] if (folder / "model.safetensors").exists() else []
+    try:
+        manifest, data = read_json(folder / MANIFEST), (folder / MANIFEST).read_bytes()
+    except (OSError, UnreadableError):
+        return [MANIFEST]
+    digests = manifest.get("sha256")
+    if data != json_bytes(manifest) or not isinstance(digests, dict) or manifest.get("format") != FORMAT:
+        return [MANIFEST]
+    return [part for part in PARTS if not (folder / part).is_file() or sha256(folder / part) != digests.get(part)]
 
 
 def stamp(run: str | Path) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from musicgen.runs.checkpoints import (
     load_checkpoint,
     save_checkpoint,
 )
-from musicgen.runs.exports import settle_parts
+from musicgen.runs.exports import damaged_parts, settle_parts
 from musicgen.runs.files import sha256
 from musicgen.runs.recipes import text_digest
 from musicgen.training.log import Log, Owed
@@ -79,6 +79,10 @@ class Keeper:
         self.standing = Standing(**known, card=card, owed=Owed(**owed) if owed else None)
         if found.passed is not None:
             told(f"{self.place('last')}: {found.passed}; going on from the one before it, step {self.standing.step}")
+        if found.spare is not None:
+            told(f"{self.place('last')}.old: {found.spare}; the next save puts another in its place")
+        for part in damaged_parts(self.home):
+            told(f"{self.home / part}: is damaged; it is written anew when training ends")
         self._check_best(told)
         if (recipe := self.home / "recipe.toml").is_file():
             self.recipe_file = sha256(recipe)
@@ -86,6 +90,8 @@ class Keeper:
         texts = {name: found.text(name) or "" for name in ("log.csv", "gradients.csv") if found.text(name)}
         older = "recipe" not in state
         self.log = Log(self.home, texts=None if older else texts, resume_at=self.standing.step if older else None)
+        for name in self.log.mended:
+            told(f"{self.home / name}: isn't as it was written; it is made anew from {found.folder / name}")
 
     def stepped(self) -> None:
         """The run has moved on from what was kept."""

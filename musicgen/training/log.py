@@ -74,16 +74,20 @@ class Log:
     """log.csv, a row an evaluation, and gradients.csv, a row a layer.
 
     `texts` are both as a checkpoint keeps them: what was written after it goes. For older checkpoints, which keep none,
-    rows past the step resumed at are dropped from the files.
+    rows past the step resumed at are dropped from the files. `mended` names those files that did not begin with what
+    the checkpoint keeps: they were damaged or altered.
     """
 
     def __init__(self, folder: Path, *, texts: Mapping[str, str] | None = None, resume_at: int | None = None) -> None:
         self.folder = folder
         self.texts: dict[str, str] = {}
+        self.mended: list[str] = []
         for name, columns in COLUMNS.items():
             text = None if texts is None else texts.get(name)
             if text is None:
                 text = _rows([columns, *(_until(folder / name, resume_at) if resume_at is not None else ())])
+            elif not _begins_with(folder / name, text):
+                self.mended.append(name)
             self.texts[name] = text
             write_text(folder / name, text, overwrite=True)
 
@@ -101,6 +105,16 @@ class Log:
                 file.write(text.encode("utf-8"))
         except OSError as error:
             raise explained(error, path, ours=True) from error
+
+
+def _begins_with(path: Path, text: str) -> bool:
+    """Whether a file's first bytes are `text`; what a run wrote after it was saved may follow."""
+    data = text.encode("utf-8")
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(data)) == data
+    except OSError:
+        return False
 
 
 def _rows(rows: Iterable[Sequence[Any]]) -> str:

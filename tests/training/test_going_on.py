@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_tunes import MODELS, REMI, Tunes, log, recipe
+from training_runs import go, listing, outcome, resumed, stopped_half
+from training_tunes import MODELS, Tunes, log
 
 from musicgen.checkpoint import load_run
-from musicgen.errors import ResourceError, UnreadableError, UsageError
+from musicgen.errors import ResourceError, UsageError
 from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
 from musicgen.models.transformer import Block
@@ -26,7 +27,6 @@ from musicgen.runs.checkpoints import find_checkpoint
 from musicgen.runs.recipes import resumed_recipe
 from musicgen.stopping import Interrupted
 from musicgen.training import keeping
-from musicgen.training.loop import train
 
 
 class Untested(Tunes):
@@ -34,32 +34,6 @@ class Untested(Tunes):
 
     def spans(self, split: str) -> np.ndarray:
         return super().spans(split) if split == "train" else np.zeros((0, 2), np.int64)
-
-
-def go(folder: Path, *, source: Tunes | None = None, family: str = "lstm", **options: Any) -> dict[str, Any]:
-    changes = options.pop("changes", {})
-    return train(
-        source or Tunes(),
-        REMI,
-        recipe=recipe(family, **changes),
-        folder=folder,
-        device="cpu",
-        checkpoint_seconds=0.0,
-        **options,
-    )
-
-
-def outcome(folder: Path) -> dict[str, Any]:
-    """All that a run comes to, but for seconds."""
-    rows = [{key: value for key, value in row.items() if key != "seconds"} for row in log(folder)]
-    card = json.loads((folder / "card.json").read_text())
-    card.pop("seconds")
-    names = ("model.safetensors", "gradients.csv", "recipe.toml", "tokenizer.json")
-    return {"log": rows, "card": card, **{name: (folder / name).read_bytes() for name in names}}
-
-
-def listing(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +61,6 @@ def kinds(start: SequenceModel) -> dict[str, dict[str, Any]]:
         "untested": {"source": Untested()},
         "adamw": {"changes": {"optimizer": "adamw", "calibrate": False}},
     }
-
-
-def resumed(folder: Path, options: dict[str, Any], **more: Any) -> dict[str, Any]:
-    go(folder, resume=True, **{key: value for key, value in options.items() if key != "start"}, **more)
-    return outcome(folder)
 
 
 KINDS = ("lstm", "transformer", "carry", "tuned", "untested", "adamw")
@@ -268,90 +237,9 @@ def test_what_cannot_be_saved_is_not_said_to_be(tmp_path, monkeypatch):
         go(tmp_path / "run", report=stop)
 
 
-# ---- damage ----------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def half(tmp_path) -> Path:
-    """A run that was stopped at step 6; the best weights are those of step 4."""
-
-    def stop(progress: Any) -> None:
-        if progress.step == 6:
-            raise KeyboardInterrupt
-
-    with pytest.raises(Interrupted):
-        go(tmp_path / "half", report=stop)
-    return tmp_path / "half"
-
-
-def damage(path: Path) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3] ^= 16
-    path.write_bytes(data)
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "state.json", "log.csv"])
-def test_a_damaged_checkpoint_is_told_and_got_round(whole, half, name):
-    damage(half / "checkpoints" / "last" / name)
-    told: list[str] = []
-    assert resumed(half, {}, told=told.append) == whole["lstm"]
-    place = half / "checkpoints" / "last"
-    assert told == [f"{place}: last: {name} is damaged; going on from the one before it, step 5"]
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "state.json", "manifest.json"])
-def test_damaged_best_weights_are_made_anew(whole, half, name):
-    damage(half / "checkpoints" / "best" / name)
-    told: list[str] = []
-    assert resumed(half, {}, told=told.append) == whole["lstm"]
-    (line,) = told
-    assert line.startswith(f"{half / 'checkpoints' / 'best'}: no checkpoint is whole (best: ")
-    assert line.endswith(f"; made anew from {half / 'model.safetensors'}")
-
-
-def test_best_weights_that_are_lost_stop_the_run(half):
-    for name in ("checkpoints/best/model.safetensors", "model.safetensors"):
-        damage(half / name)
-    with pytest.raises(UnreadableError) as caught:
-        resumed(half, {})
-    assert str(caught.value).startswith(
-        f"{half}/checkpoints/best: the best weights are lost (no checkpoint is whole (best: "
-    )
-    assert str(caught.value).endswith(
-        "; copy the run folder again, or delete this folder to take the best of what comes"
-    )
-    shutil.rmtree(half / "checkpoints" / "best")
-    told: list[str] = []
-    assert resumed(half, {}, told=told.append)["card"]["best_step"] == 8
-    assert told == [f"{half}/checkpoints/best: is gone; the best weights are those of the validations to come"]
-
-
-def test_the_log_is_the_checkpoints(whole, half):
-    (half / "log.csv").write_text("step\n1\n2\n99999")
-    (half / "gradients.csv").unlink()
-    assert resumed(half, {}) == whole["lstm"]
-
-
-def test_older_checkpoints_are_gone_on_with(whole, half):
-    """Without digests, recipe, best state and log: their rows are those of log.csv up to their step."""
-    for name in ("last", "best"):
-        folder = half / "checkpoints" / name
-        (folder / "manifest.json").unlink()
-        state = json.loads((folder / "state.json").read_text())
-        if name == "last":
-            state = {
-                **{
-                    key: state[key]
-                    for key in ("step", "seconds", "sharpness", "card", "optimizer", "loss_sum", "loss_count")
-                },
-                "best": 1.0,
-            }
-            for text in ("log.csv", "gradients.csv"):
-                (folder / text).unlink()
-        (folder / "state.json").write_text(json.dumps({**state, "format": 1}))
-    with open(half / "log.csv", "a", newline="") as file:
-        file.write("8,1.0,9,9,9,9\r\n4000")  # and a kill
-    assert resumed(half, {}) == whole["lstm"]
+    return stopped_half(tmp_path / "half")
 
 
 # ---- who, and with what ------------------------------------------------------------------------------------
