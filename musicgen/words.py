@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["counted", "is_number", "sentence", "was"]
+__all__ = ["agreed", "counted", "is_number", "sentence", "was"]
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -14,6 +14,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     ('1 bar', '8 bars', '0 notes', '1,200 copies')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def agreed(text: str, number: int) -> str:
+    """A sentence with its number, each [one|many] as that number asks for.
+
+    >>> agreed("{} [note was|notes were] left out", 1), agreed("{} [note was|notes were] left out", 2000)
+    ('1 note was left out', '2,000 notes were left out')
+    """
+    chosen = re.sub(r"\[([^|\]]*)\|([^|\]]*)\]", lambda match: match[1 if number == 1 else 2], text)
+    return chosen.replace("{}", f"{number:,}")
 
 
 def is_number(text: str) -> bool:

@@ -24,28 +24,29 @@ from musicgen.io.scores.abc_text import Line, Macros, lines_of
 from musicgen.io.scores.abc_tokens import INLINE, TOKEN
 from musicgen.io.scores.abc_voice import PLACES, Setup, Shared
 from musicgen.io.scores.layout import PartRows, Score
+from musicgen.words import agreed
 
 __all__ = ["score_of"]
 
 SAID = {
-    "header": "lines between the fields of the header are no fields and were passed over",
-    "graces": "grace notes were left out",
-    "microtones": "microtones were moved to the nearest semitone",
-    "characters": "characters that mean nothing in ABC music were passed over",
-    "decorations": "decorations that aren't known were passed over",
-    "ties": "ties lead to no note of their pitch",
-    "lengths": "lengths that can't be read count as one unit",
-    "broken": "signs of broken rhythm stand where there is no note before them",
-    "tuplets": "tuplets that can't be read were passed over",
-    "endings": "numbers of endings that can't be read were passed over",
-    "quotes": "quoted texts are not closed",
-    "jumps": "texts such as 'D.C. al Fine' are not followed; ABC's own sign is !D.C.alfine!",
-    "texts": "quoted texts are no chord symbols",
-    "programs": "changes of instrument within a part were left out",
-    "symbol_lines": "lines of symbols under the music (s:) were left out",
-    "macros": "macros that transpose were left out",
-    "includes": "other files that the tune includes were not opened",
-    "accompaniment": "drum patterns and drones were left out",
+    "header": "{} [line|lines] between the header's fields [is no field and was|are no fields and were] passed over",
+    "graces": "{} [grace note was|grace notes were] left out",
+    "microtones": "{} [microtone was|microtones were] moved to the nearest semitone",
+    "characters": "{} [character that means|characters that mean] nothing in ABC music [was|were] passed over",
+    "decorations": "{} [decoration that isn't|decorations that aren't] known [was|were] passed over",
+    "ties": "{} [tie leads|ties lead] to no note of [its|their] pitch",
+    "lengths": "{} [length that can't be read counts|lengths that can't be read count] as one unit",
+    "broken": "{} [sign of broken rhythm stands|signs of broken rhythm stand] where there is no note before [it|them]",
+    "tuplets": "{} [tuplet|tuplets] that can't be read [was|were] passed over",
+    "endings": "{} [number of an ending|numbers of endings] that can't be read [was|were] passed over",
+    "quotes": "{} quoted [text is|texts are] not closed",
+    "jumps": "{} [text|texts] such as 'D.C. al Fine' [is|are] not followed; ABC's own sign is !D.C.alfine!",
+    "texts": "{} quoted [text is no chord symbol|texts are no chord symbols]",
+    "programs": "{} [change|changes] of instrument within a part [was|were] left out",
+    "symbol_lines": "{} [line|lines] of symbols under the music (s:) [was|were] left out",
+    "macros": "{} [macro that transposes was|macros that transpose were] left out",
+    "includes": "{} other [file that the tune includes was|files that the tune includes were] not opened",
+    "accompaniment": "{} drum [pattern or drone was|patterns and drones were] left out",
 }
 MAX_LINES = 200_000
 MOST_COMPLAINTS = 8  # about single fields
@@ -355,7 +356,7 @@ class _Tune:
         parts = parts_of_voices(voices, self.order, self.warnings, most_notes=most) if voices else [PartRows()]
         counts = self.shared.counts
         counts["macros"] += self.macros.transposing
-        said = [f"{name}: {counts[name]} {text}" for name, text in SAID.items() if counts[name]]
+        said = [f"{name}: {agreed(text, counts[name])}" for name, text in SAID.items() if counts[name]]
         return Score(parts, [*self.warnings, *said])
 
 

@@ -11,13 +11,15 @@ from musicgen.io.midi import Limits
 from musicgen.io.scores.layout import FINE, Layout, PartRows, Score, joined
 from musicgen.io.scores.names import is_high_voice, program_for
 from musicgen.piece import NOTE, Piece, Track
+from musicgen.words import agreed
 
 __all__ = ["assemble"]
 
 PLAIN = 480  # ticks a quarter of pieces which that holds exactly
 SAID = {
-    "pitches": "pitches: {} notes outside MIDI's pitches were left out",
-    "unisons": "unisons: {} notes that another voice plays too were merged",
+    "pitches": "pitches: {} [note|notes] outside MIDI's pitches [was|were] left out",
+    "chords": "chord_symbols: {} chord [symbol is|symbols are] kept with the piece, not played",
+    "unisons": "unisons: {} [note|notes] that another voice plays too [was|were] merged",
 }
 VELOCITY = 72  # before the first dynamic mark
 
@@ -42,12 +44,12 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
     bass_sings = any(is_high_voice(p.name) for p in parts)
     counts = {"pitches": 0, "unisons": 0}
     tracks = [_track(p, layout, counts, bass_sings=bass_sings) for p in parts]
-    warnings += [SAID[name].format(number) for name, number in counts.items() if number]
+    warnings += [agreed(SAID[name], number) for name, number in counts.items() if number]
     tempos, meters, keys = layout.maps(parts)
     chords = layout.chords(parts)
     written = sum(len(p.chords) for p in parts)
     if written:
-        warnings.append(f"chord_symbols: {written} chord symbols are kept with the piece, not played")
+        warnings.append(agreed(SAID["chords"], written))
     tables, maps = [t.notes for t in tracks], (tempos, meters, keys, chords)
     times = [table[k] for table in tables for k in ("start", "duration")] + [meters["tick"]]
     resolution = FINE

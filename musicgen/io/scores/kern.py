@@ -24,22 +24,24 @@ from musicgen.io.scores.kern_spines import read_sheet
 from musicgen.io.scores.kern_time import Bars, Clock, bars_of, clock_of
 from musicgen.io.scores.layout import PartRows, Score
 from musicgen.piece import MAX_MICROSECONDS, MIN_MICROSECONDS
+from musicgen.words import agreed
 
 __all__ = ["score_of"]
 
 SAID = {
-    "graces": "{} grace notes were left out",
-    "cues": "{} cue notes were left out",
-    "ossias": "{} notes of ossias were left out",
-    "strophes": "{} notes of other versions of a passage were left out",
-    "unpitched": "{} notes without a General MIDI drum were left out",
-    "strange": "{} tokens are neither notes nor rests",
-    "bare": "{} notes don't say how long they last; read as quarters, or as the timebase says",
+    "graces": "{} [grace note was|grace notes were] left out",
+    "cues": "{} [cue note was|cue notes were] left out",
+    "ossias": "{} [note of an ossia was|notes of ossias were] left out",
+    "strophes": "{} [note|notes] of other versions of a passage [was|were] left out",
+    "unpitched": "{} [note|notes] without a General MIDI drum [was|were] left out",
+    "strange": "{} [token is no note and no rest|tokens are neither notes nor rests]",
+    "bare": "{} [note doesn't say how long it lasts|notes don't say how long they last]; "
+    "read as quarters, or as the timebase says",
     "rounded": "durations are finer than can be told; they are rounded",
-    "rhythm": "the spines disagree on the time of {} lines; most of them hold",
-    "meters": "{} meters that no bar can have were left out",
-    "joins": "{} spines were to be joined with none",
-    "chords": "{} chord symbols that can't be read were left out",
+    "rhythm": "the spines disagree on the time of {} [line|lines]; most of them hold",
+    "meters": "{} [meter|meters] that no bar can have [was|were] left out",
+    "joins": "{} [spine was|spines were] to be joined with none",
+    "chords": "{} chord [symbol|symbols] that can't be read [was|were] left out",
     "ending": "the file breaks off before its spines end",
 }
 
@@ -79,7 +81,7 @@ class _Parts:
         if self.parts:
             self.marks()
         counts = self.sheet.counts
-        said = [f"{name}: {text.format(counts[name])}" for name, text in SAID.items() if counts.get(name)]
+        said = [f"{name}: {agreed(text, counts[name])}" for name, text in SAID.items() if counts.get(name)]
         return Score(self.parts, self.warnings + said, self.bars.order)
 
     def part(self, group: list[Spine]) -> PartRows:

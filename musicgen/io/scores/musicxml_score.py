@@ -14,28 +14,32 @@ from musicgen.io.scores.musicxml_cursor import HINT
 from musicgen.io.scores.musicxml_part import Part
 from musicgen.io.scores.musicxml_signs import Cuts, bars_of, movements, settled
 from musicgen.piece import DEFAULT_TEMPO, MAX_MICROSECONDS, MIN_MICROSECONDS
+from musicgen.words import agreed
 
 __all__ = ["finished"]
 
 SAID = {
-    "graces": "graces: {} grace notes were left out",
-    "cues": "cues: {} cue notes were left out",
-    "unpitched": "unpitched: {} notes without a General MIDI drum were left out",
-    "slashes": "slashes: {} notes with slashes for heads, which have no pitch, were left out",
-    "no_duration": "no_duration: {} notes without a duration were left out",
-    "bad_pitches": "bad_pitches: {} notes whose pitch can't be read were left out",
-    "microtones": "microtones: {} pitches between two half steps were rounded",
-    "divisions": "divisions: {} parts don't say what a duration is of; a quarter was taken",
-    "backups": "backups: {} steps back lead to before their measure; its begin was taken",
-    "meters": "bad_meter: {} time signatures that no bar can have were left out",
-    "tempos": "bad_tempo: {} tempo marks that can't be read were left out",
-    "clamped": "bad_tempo: {} tempi outside 4..1000 quarters a minute were clamped",
-    "swing": "swing: {} signs to swing were left out; the rhythm is as written",
-    "instruments": "instruments: {} changes of instrument within a part were left out",
-    "rootless": "chord_symbols: {} without a root were left out",
-    "after_jump": "repeats: {} that hold after a jump, too, aren't taken then",
-    "stretched": "meters: {} measures of parts whose meter isn't that of the first part were stretched to its length",
-    "repeated": "measure_repeats: {} measures written as repeat signs sound as what they repeat",
+    "graces": "graces: {} [grace note was|grace notes were] left out",
+    "cues": "cues: {} [cue note was|cue notes were] left out",
+    "unpitched": "unpitched: {} [note|notes] without a General MIDI drum [was|were] left out",
+    "slashes": "slashes: {} [note with a slash for a head, which has no pitch, was|"
+    "notes with slashes for heads, which have no pitch, were] left out",
+    "no_duration": "no_duration: {} [note|notes] without a duration [was|were] left out",
+    "bad_pitches": "bad_pitches: {} [note|notes] whose pitch can't be read [was|were] left out",
+    "microtones": "microtones: {} [pitch|pitches] between two half steps [was|were] rounded",
+    "divisions": "divisions: {} [part doesn't|parts don't] say what a duration is of; a quarter was taken",
+    "backups": "backups: {} [step back leads|steps back lead] to before [its|their] measure; its begin was taken",
+    "meters": "bad_meter: {} time [signature|signatures] that no bar can have [was|were] left out",
+    "tempos": "bad_tempo: {} tempo [mark|marks] that can't be read [was|were] left out",
+    "clamped": "bad_tempo: {} [tempo|tempi] outside 4..1000 quarters a minute [was|were] clamped",
+    "swing": "swing: {} [sign|signs] to swing [was|were] left out; the rhythm is as written",
+    "instruments": "instruments: {} [change|changes] of instrument within a part [was|were] left out",
+    "rootless": "chord_symbols: {} without a root [was|were] left out",
+    "after_jump": "repeats: {} that [holds|hold] after a jump, too, [isn't|aren't] taken then",
+    "stretched": "meters: {} [measure|"
+    "measures] of parts whose meter isn't that of the first part [was|were] stretched to its length",
+    "repeated": "measure_repeats: {} [measure written as a repeat sign sounds as what it repeats|"
+    "measures written as repeat signs sound as what they repeat]",
 }
 
 
@@ -71,7 +75,7 @@ def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where
         cuts.cut(part_rows)
     if any(kinds for by_kind in signs for kinds in by_kind.values()):
         rows[0].bars = bars_of(cuts, signs)
-    warnings += [SAID[name].format(counts[name]) for name in SAID if counts[name]]
+    warnings += [agreed(SAID[name], counts[name]) for name in SAID if counts[name]]
     return Score(rows, warnings)
 
 

@@ -186,7 +186,7 @@ def test_programs_and_transposition():
     head = "X:1\nL:1/4\nV:1\n%%MIDI program 40\nV:2\n%%MIDI program 42\nK:C\n"
     assert [t.program for t in tune("V:1\nC|\nV:2\nD|", head).tracks] == [40, 42]
     assert warnings("%%MIDI program 1\nC|\n%%MIDI program 2\nC|")[0] == (
-        "programs: 1 changes of instrument within a part were left out"
+        "programs: 1 change of instrument within a part was left out"
     )
     assert pitches("%%MIDI transpose 2\nC\n%%MIDI rtranspose -3\nC\n%%MIDI transpose 0\nC") == [62, 59, 60]
     assert pitches("C", "X:1\n%%MIDI transpose 12\nK:C\n") == [72]
@@ -201,17 +201,17 @@ def test_chord_symbols_sound_as_high_as_their_voice():
 
 def test_text_in_the_header_is_told():
     piece = read_tune("X:1\nT:A\nby somebody\nM:1/4\nL:1/4\nK:C\nC|\n")
-    assert piece.warnings == ("header: 1 lines between the fields of the header are no fields and were passed over",)
+    assert piece.warnings == ("header: 1 line between the header's fields is no field and was passed over",)
 
 
 def test_what_would_sound_besides_is_told():
     assert warnings("%%MIDI drum dzd 35 38\n%%MIDI drumon\nCDEF|") == [
-        "accompaniment: 1 drum patterns and drones were left out"
+        "accompaniment: 1 drum pattern or drone was left out"
     ]
     assert warnings("%%abc-include other.abc\nCDEF|") == [
-        "includes: 1 other files that the tune includes were not opened"
+        "includes: 1 other file that the tune includes was not opened"
     ]
-    assert warnings('CDEF|\ns:"C" * !fine!') == ["symbol_lines: 1 lines of symbols under the music (s:) were left out"]
+    assert warnings('CDEF|\ns:"C" * !fine!') == ["symbol_lines: 1 line of symbols under the music (s:) was left out"]
 
 
 # ---- files -----------------------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_unknown_signs_are_counted():
     assert letters(body) == "CDEFG"
     assert warnings(body) == [
         "characters: 5 characters that mean nothing in ABC music were passed over",
-        "decorations: 1 decorations that aren't known were passed over",
+        "decorations: 1 decoration that isn't known was passed over",
     ]
 
 
@@ -242,7 +242,7 @@ def test_chord_symbols_are_kept_and_texts_are_not():
         (0, "Am7"), (2, "G/B"), (4, "N.C."), (8, "F#m"), (10, "Bb"),
     ]  # fmt: skip
     assert piece.warnings == (
-        "texts: 1 quoted texts are no chord symbols",
+        "texts: 1 quoted text is no chord symbol",
         "chord_symbols: 5 chord symbols are kept with the piece, not played",
     )
 
@@ -264,16 +264,16 @@ def test_symbols_and_macros_can_be_defined():
     assert letters("C~g2|Q", "X:1\nL:1/4\nm:~g2=g{a}g{f}g\nm:Q=cd\nK:C\n") == "Cgggcd"
     transposing = "X:1\nL:1/4\nm:~n2=n{o}n\nK:C\n"
     assert heard("C~D2", transposing) == [(0, 60, 1), (1, 62, 2)]
-    assert warnings("C~D2", transposing) == ["macros: 1 macros that transpose were left out"]
+    assert warnings("C~D2", transposing) == ["macros: 1 macro that transposes was left out"]
 
 
 def test_a_bracket_or_quote_that_is_never_closed_is_told():
     assert warnings('CD"Am E|\nF') == [
-        "quotes: 1 quoted texts are not closed",
-        "texts: 1 quoted texts are no chord symbols",
+        "quotes: 1 quoted text is not closed",
+        "texts: 1 quoted text is no chord symbol",
     ]
-    assert warnings("[CE D|F") == ["characters: 1 characters that mean nothing in ABC music were passed over"]
-    assert warnings("C{gD|F") == ["characters: 1 characters that mean nothing in ABC music were passed over"]
+    assert warnings("[CE D|F") == ["characters: 1 character that means nothing in ABC music was passed over"]
+    assert warnings("C{gD|F") == ["characters: 1 character that means nothing in ABC music was passed over"]
 
 
 def test_drums_play_what_their_map_says():

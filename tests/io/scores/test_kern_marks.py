@@ -167,7 +167,7 @@ def test_meters(token, meter):
 def test_meters_that_no_bar_can_have_are_left_out(meter):
     piece = piece_of(f"**kern\n*M{meter}\n=1\n1c\n=2\n1d\n*-\n")
     assert piece.meters.tolist() == [(0, 4, 4)]
-    assert warned(piece, "meters") == "meters: 1 meters that no bar can have were left out"
+    assert warned(piece, "meters") == "meters: 1 meter that no bar can have was left out"
 
 
 def test_a_sign_says_the_meter_only_where_no_number_does():
@@ -256,4 +256,4 @@ def test_chord_symbols_are_kept_and_roman_numerals_are_none():
 
 def test_chord_symbols_that_cant_be_read_are_counted():
     piece = piece_of("**kern  **mxhm\n4c  ??\n4d  C major\n*-  *-\n")
-    assert warned(piece, "chords") == "chords: 1 chord symbols that can't be read were left out"
+    assert warned(piece, "chords") == "chords: 1 chord symbol that can't be read was left out"

@@ -122,7 +122,7 @@ def test_a_timebase_changes_nothing_where_notes_have_durations():
 def test_stray_signs_take_no_time():
     piece = piece_of("**kern  **kern\n4C  4c\n)  .\n4D  4d\n*-  *-\n")
     assert line_of(piece) == [(0, 48), (0, 60), (1, 50), (1, 62)]
-    assert warned(piece, "strange") == "strange: 1 tokens are neither notes nor rests"
+    assert warned(piece, "strange") == "strange: 1 token is no note and no rest"
 
 
 @pytest.mark.parametrize("wrong", ["1a", "16a"])
@@ -134,7 +134,7 @@ def test_where_spines_disagree_most_of_them_hold_and_it_is_said(wrong):
         *-  *-  *-
     """)
     assert line_of(piece)[3:] == [(1, 50), (1, 62), (1, 64)]
-    assert warned(piece, "rhythm") == "rhythm: the spines disagree on the time of 1 lines; most of them hold"
+    assert warned(piece, "rhythm") == "rhythm: the spines disagree on the time of 1 line; most of them hold"
 
 
 def test_moved_data_sound_where_they_belong():
@@ -158,7 +158,7 @@ def test_small_notes_of_one_among_many_are_cues_and_a_soloists_own_are_played():
     assert line_of(alone) == [(0, 60), (1, 62), (2, 64)]
     among = piece_of(cue.format(first="**kern  **kern", rest="  4C", star="  *", end="  *-"))
     assert line_of(among, 1) == [(0, 60), (2, 64)]
-    assert warned(among, "cues") == "cues: 1 cue notes were left out"
+    assert warned(among, "cues") == "cues: 1 cue note was left out"
 
 
 def test_ossias_are_left_out_and_keep_their_time():
@@ -172,7 +172,7 @@ def test_ossias_are_left_out_and_keep_their_time():
         *-  *-
     """)
     assert line_of(piece, 0) == [(0, 72), (2, 76)]
-    assert warned(piece, "ossias") == "ossias: 1 notes of ossias were left out"
+    assert warned(piece, "ossias") == "ossias: 1 note of an ossia was left out"
 
 
 def test_written_out_and_abbreviated_tremolos():

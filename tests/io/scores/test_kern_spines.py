@@ -247,4 +247,4 @@ def test_versions_side_by_side_are_read_once():
         *-
     """)
     assert notes_of(piece) == [(0, 1, 60), (1, 1, 62), (2, 1, 64)]
-    assert warned(piece, "strophes") == "strophes: 1 notes of other versions of a passage were left out"
+    assert warned(piece, "strophes") == "strophes: 1 note of other versions of a passage was left out"

@@ -369,7 +369,7 @@ def test_chord_symbols_of_transposing_parts_sound_in_concert_pitch(tmp_path):
 def test_chords_by_function_have_no_root_and_are_told(tmp_path):
     function = "<harmony><function>V</function><kind>dominant</kind></harmony>"
     piece = read(tmp_path, attributes("4/4") + function + note("C4", 4))
-    assert piece.warnings == ("chord_symbols: 1 without a root were left out",)
+    assert piece.warnings == ("chord_symbols: 1 without a root was left out",)
 
 
 def test_figured_bass_takes_no_time(tmp_path):

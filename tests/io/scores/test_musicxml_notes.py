@@ -107,7 +107,7 @@ def test_a_step_back_and_forth_moves_nothing(tmp_path):
 def test_a_step_back_to_before_the_bar_ends_at_its_begin_and_is_told(tmp_path):
     read = opened(tmp_path, score([attributes("2/4") + note("C4", 2) + backup(3) + note("E4", 2), note("G4", 2)]))
     assert rows(read) == [(0, 2, 60), (0, 2, 64), (2, 2, 67)]
-    assert read.warnings == ("backups: 1 steps back lead to before their measure; its begin was taken",)
+    assert read.warnings == ("backups: 1 step back leads to before its measure; its begin was taken",)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_notes_without_a_duration_or_without_a_length_are_told(tmp_path):
     read = opened(tmp_path, score([attributes("2/4") + timeless + note("D4", 0) + note("E4", 2)]))
     assert rows(read) == [(0, 2, 64)]
     assert read.warnings == (
-        "graces: 1 grace notes were left out",
-        "no_duration: 1 notes without a duration were left out",
+        "graces: 1 grace note was left out",
+        "no_duration: 1 note without a duration was left out",
     )
 
 
@@ -384,7 +384,7 @@ def test_unpitched_notes_are_the_drums_of_their_instruments(tmp_path):
     )
     assert read.tracks[0].is_drum
     assert rows(read) == [(0, 1, 36), (1, 1, 38), (2, 1, 36)]  # without a name the first one
-    assert read.warnings == ("unpitched: 1 notes without a General MIDI drum were left out",)
+    assert read.warnings == ("unpitched: 1 note without a General MIDI drum was left out",)
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_of_several_programs_in_a_part_the_one_with_most_notes_holds(tmp_path):
     text = attributes("3/4") + note("C5") + "".join(note("C6", 1, '<instrument id="P"/>') for _ in range(2))
     read = opened(tmp_path, score([text], listing=listed("P1", "", doubling)))
     assert read.tracks[0].program == 72
-    assert read.warnings == ("instruments: 1 changes of instrument within a part were left out",)
+    assert read.warnings == ("instruments: 1 change of instrument within a part was left out",)
 
 
 def test_midi_numbers_that_are_none_are_no_programs(tmp_path):

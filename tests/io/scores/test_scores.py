@@ -138,7 +138,7 @@ def test_grace_and_cue_notes_are_left_out_and_said(tmp_path):
     cue = "<note><cue/><pitch><step>B</step><octave>4</octave></pitch><duration>8</duration></note>"
     piece = read(tmp_path, document([attributes() + grace + note("C", 4, 8) + cue, WHOLE]))
     assert rows(piece) == [(0, 2, 60), (4, 4, 60)]
-    assert piece.warnings == ("graces: 1 grace notes were left out", "cues: 1 cue notes were left out")
+    assert piece.warnings == ("graces: 1 grace note was left out", "cues: 1 cue note was left out")
 
 
 def test_transposing_instruments_sound_in_concert_pitch(tmp_path):
@@ -207,7 +207,7 @@ def test_abc_gives_a_piece_a_tune(tmp_path):
     assert first.tempos["microseconds"].tolist() == [400_000]  # 150 quarters a minute
     assert first.n_notes == 2 * 6  # the repeat goes back to the pickup
     assert [p for _, _, p in rows(second)] == [69, 71, 72, 74]
-    assert second.warnings == ("chord_symbols: 1 chord symbols are kept with the piece, not played",)
+    assert second.warnings == ("chord_symbols: 1 chord symbol is kept with the piece, not played",)
 
 
 def test_abc_without_meter_counts_in_eighths(tmp_path):
@@ -247,7 +247,7 @@ def test_kern_notes_may_cross_bar_lines(tmp_path):
     violin = next(i for i, t in enumerate(piece.tracks) if t.program == 40)
     assert rows(piece, violin) == [(0, 1, 60), (1, 1, 62), (2, 3, 65), (5, 2, 67), (7, 3, 60)]
     assert piece.keys["fifths"].tolist() == [1]
-    assert "graces: 1 grace notes were left out" in piece.warnings
+    assert "graces: 1 grace note was left out" in piece.warnings
 
 
 # ---- what must not get through -----------------------------------------------------------------------------
