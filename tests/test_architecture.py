@@ -87,6 +87,13 @@ def test_help_imports_nothing_heavy(arguments):
     assert done.returncode == 0, done.stderr
 
 
+def test_loading_a_model_does_not_import_the_compiler():
+    """Which would take longer than everything else together."""
+    code = "import sys, musicgen.checkpoint; musicgen.checkpoint.load_run('default')"
+    code += "; sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 def test_public_names_are_there_and_import_alone_is_cheap():
     for name in musicgen.__all__:
         assert callable(getattr(musicgen, name)), name

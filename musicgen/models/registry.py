@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch.overrides import TorchFunctionMode
 
 from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, nearest
@@ -45,8 +48,22 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
 
 def blank_model(settings: ModelSettings) -> SequenceModel:
     """Such a model without the memory to hold its weights, to ask what it is. Raises UsageError as `build_model`."""
-    with torch.device("meta"):
+    with torch.device("meta"), _Unfilled():
         return _new(settings)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Weights get no first values: those without memory have none, and filling them on the meta device would make
+    PyTorch import its compiler, which takes as long as all the rest of it."""
+
+    FILLS = frozenset({"normal_", "uniform_", "trunc_normal_"})
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call `func`, unless it fills a tensor: then return that."""
+        kwargs = kwargs or {}
+        if func.__name__ in self.FILLS or getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 def count_parameters(settings: ModelSettings) -> int:

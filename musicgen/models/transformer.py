@@ -32,16 +32,17 @@ _AT_HAND = 4096  # positions whose turns are worked out at once, however long th
 
 
 def rotary_table(start: int, length: int, width: int) -> tuple[Tensor, Tensor]:
-    """cos_TD and sin_TD of positions start..start+length-1 for heads of the (even) width D.
+    """cos_TD and sin_TD of positions start..start+length-1 for heads of the (even) width D, on the CPU.
 
     Pair i turns by position * base^(-2i/D) (Su et al. 2021, section 3.2.2). The pair's two numbers lie D/2
     apart, so `rotate` needs one roll; the sign of its second half is folded into the sine.
     """
-    # In float64: at position 100,000 a float32 angle is off by 0.004.
-    frequencies = _ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
-    angles = torch.arange(start, start + length, dtype=torch.float64)[:, None] * frequencies  # (T, D/2)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.cat([cos, cos], dim=1).float(), torch.cat([-sin, sin], dim=1).float()
+    with torch.device("cpu"):
+        # In float64: at position 100,000 a float32 angle is off by 0.004.
+        frequencies = _ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
+        angles = torch.arange(start, start + length, dtype=torch.float64)[:, None] * frequencies  # (T, D/2)
+        cos, sin = angles.cos(), angles.sin()
+        return torch.cat([cos, cos], dim=1).float(), torch.cat([-sin, sin], dim=1).float()
 
 
 class Rotary(nn.Module):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -104,7 +105,7 @@ class MemoryModel(SequenceModel):
         self.layout = settings.steps
         sizes = column_sizes(self.layout)
         self.told = nn.Embedding(sum(sizes), C)
-        self.register_buffer("begins", torch.tensor([0, *sizes[:-1]]).cumsum(0), persistent=False)
+        self.register_buffer("begins", torch.tensor([0, *itertools.accumulate(sizes[:-1])]), persistent=False)
         self.begins: Tensor
         self.trunk = family(dataclasses.replace(
             settings, vocabulary_size=C, fields=((0, C),), steps=None, horizon=1
