@@ -16,7 +16,7 @@ from musicgen.resources import piece_path
 __all__ = ["MIDI_SUFFIXES", "SCORE_SUFFIXES", "read", "read_score", "write"]
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".smf")
-SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".abc")
+SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".hum", ".abc")
 
 
 def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:

@@ -98,7 +98,7 @@ _MAGIC = (
 )
 PROJECTS = tuple(_by_suffix(_PROJECTS))
 FOREIGN_SUFFIXES = tuple(_KINDS)
-KNOWN = (".mid", ".midi", ".kar", ".smf", ".mxl", ".musicxml", ".xml", ".krn", ".abc", *FOREIGN_SUFFIXES)
+KNOWN = (".mid", ".midi", ".kar", ".smf", ".mxl", ".musicxml", ".xml", ".krn", ".hum", ".abc", *FOREIGN_SUFFIXES)
 BUNDLES = (".logicx", ".logic", ".band")  # folders that programs show as one file
 
 

@@ -12,7 +12,11 @@ from musicgen.io.scores.kern_spines import pieces_in
 
 __all__ = ["SCORE_SUFFIXES", "ScoreText", "abc_tunes", "read_texts"]
 
-FORMATS = {".mxl": "musicxml", ".musicxml": "musicxml", ".xml": "musicxml", ".krn": "humdrum", ".abc": "abc"}
+FORMATS = {
+    **dict.fromkeys((".mxl", ".musicxml", ".xml"), "musicxml"),
+    **dict.fromkeys((".krn", ".hum"), "humdrum"),
+    ".abc": "abc",
+}
 SCORE_SUFFIXES = tuple(FORMATS)
 
 

@@ -59,7 +59,7 @@ def pieces_in(text: str, stem: str, where: object) -> list[tuple[str, str, int]]
         part = text[begin:end]
         if "**kern" in part:
             titled = TITLE.search(part)
-            name = titled[1].strip().removesuffix(".krn")[:120] if titled else stem
+            name = titled[1].strip().removesuffix(".krn").removesuffix(".hum")[:120] if titled else stem
             pieces.append((f"{len(pieces) + 1} {name}", part, lines))
         lines += part.count("\n")
     return [(stem, *pieces[0][1:])] if len(pieces) == 1 else pieces

@@ -243,6 +243,7 @@ KERN = """**kern\t**kern
 
 def test_kern_notes_may_cross_bar_lines(tmp_path):
     piece = read(tmp_path, KERN, "piece.krn")
+    assert np.array_equal(read(tmp_path, KERN, "piece.hum").tracks[0].notes, piece.tracks[0].notes)
     assert piece.meters.tolist() == [(0, 1, 4), (480, 3, 4)]
     violin = next(i for i, t in enumerate(piece.tracks) if t.program == 40)
     assert rows(piece, violin) == [(0, 1, 60), (1, 1, 62), (2, 3, 65), (5, 2, 67), (7, 3, 60)]
