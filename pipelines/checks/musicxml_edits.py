@@ -66,6 +66,30 @@ def without_unisons(root: Element) -> None:
                     heard.add((onset, _pitch(note)))
 
 
+def without_shared_ties(root: Element) -> None:
+    """Where two voices are tied over one moment on one pitch, the ties go on in the wrong voice."""
+    for part in root.findall("part"):
+        begun: dict[tuple[float, str], list[Element]] = {}
+        ended: dict[tuple[float, str], list[Element]] = {}
+        at = 0.0
+        for measure in part.findall("measure"):
+            for note, onset in _timed(measure, part):
+                if note.find("grace") is not None:
+                    continue
+                length = float(note.findtext("duration") or 0) / float(part.get("divisions now", "1"))
+                kinds = {tie.get("type") for tie in note.findall("tie")}
+                for there, kind, where in ((ended, "stop", at + onset), (begun, "start", at + onset + length)):
+                    if kind in kinds:
+                        there.setdefault((round(where, 4), _pitch(note)), []).append(note)
+            at += float(measure.get("filled", "0"))
+        for moment, notes in begun.items():
+            if len(notes) > 1:
+                for note in notes:
+                    _untie(note, "start")
+                for note in ended.get(moment, ()):
+                    _untie(note, "stop")
+
+
 def without_ornaments(root: Element) -> None:
     """Ornaments, tremolos and arpeggios are written out: they are read as written here.
 
@@ -149,7 +173,14 @@ ALWAYS: dict[str, tuple[Edit, ...]] = {
 }
 EDITS: dict[str, tuple[Edit, ...]] = {
     "notes": (without_cues, with_one_meter, with_full_measures),
-    "ties": (without_cues, without_grace_ties, without_unisons, with_one_meter, with_full_measures),
+    "ties": (
+        without_cues,
+        without_grace_ties,
+        without_shared_ties,
+        without_unisons,
+        with_one_meter,
+        with_full_measures,
+    ),
     "order": (repeated_once, without_jumps),
     "sounding": (without_cues, with_one_meter),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from musicxml_bricks import attributes, backup, note, rest, score
 
 from musicgen.errors import UnreadableError
 from musicgen.io.scores import read_score, read_scores
@@ -74,6 +75,18 @@ def test_edits_take_out_what_they_say_and_nothing_else(module):
     assert check.ours(edits.edited(root, (edits.without_ties,)), "ties") != check.ours(data, "ties")
     written = check.ours(edits.edited(root, (edits.without_transposition,)), "notes")
     assert {pitch for _, pitch, _ in whole} != {pitch for _, pitch, _ in written}
+
+
+def test_ties_of_one_voice_stay_where_those_of_two_that_end_at_once_go(module):
+    check, edits = module("checks", "musicxml_oracles"), module("checks", "musicxml_edits")
+    begin, end = (f'<tie type="{kind}"/>' for kind in ("start", "stop"))
+    first = attributes("3/4") + rest() + note("C4", 2, begin) + backup(3) + note("C4", 3, begin)
+    second = note("C4", 1, end) + backup(1) + note("C4", 1, end) + note("E4", 2, begin)
+    data = score([first, second, note("E4", 3, end)]).encode()
+    whole = check.ours(data, "ties")
+    assert whole == Counter({(0, 60, 480): 1, (120, 60, 360): 1, (480, 64, 600): 1})
+    without = check.ours(edits.edited(ElementTree.fromstring(data), (edits.without_shared_ties,)), "ties")
+    assert without == Counter({(0, 60, 360): 1, (120, 60, 240): 1, (360, 60, 120): 1, (480, 64, 600): 1})
 
 
 def test_differences_are_told_and_rounding_is_none(module):
