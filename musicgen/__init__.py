@@ -11,39 +11,50 @@ __version__ = "0.1.0"
 __all__ = [
     "Composer",
     "Corpus",
+    "Evaluation",
+    "Listener",
     "MusicgenError",
     "Piece",
     "Request",
     "Studying",
     "Track",
+    "Trained",
     "build_corpus",
+    "evaluate",
     "read",
     "render_file",
+    "train",
     "write",
 ]
 
 _HOMES = {
     "Composer": "musicgen.composer",
     "Corpus": "musicgen.corpus.store",
+    "Evaluation": "musicgen.api",
+    "Listener": "musicgen.progress",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
     "Request": "musicgen.sampling.continuation",
     "Studying": "musicgen.training.study",
     "Track": "musicgen.piece",
-    "build_corpus": "musicgen.corpus.build",
+    "Trained": "musicgen.api",
+    "build_corpus": "musicgen.api",
+    "evaluate": "musicgen.api",
     "read": "musicgen.io",
     "render_file": "musicgen.render",
+    "train": "musicgen.api",
     "write": "musicgen.io",
 }
 
 # A type checker sees the imports. Were it shown `__getattr__`, too, it would let every misspelt name pass.
 if TYPE_CHECKING:
+    from musicgen.api import Evaluation, Trained, build_corpus, evaluate, train
     from musicgen.composer import Composer
-    from musicgen.corpus.build import build_corpus
     from musicgen.corpus.store import Corpus
     from musicgen.errors import MusicgenError
     from musicgen.io import read, write
     from musicgen.piece import Piece, Track
+    from musicgen.progress import Listener
     from musicgen.render import render_file
     from musicgen.sampling.continuation import Request
     from musicgen.training.study import Studying

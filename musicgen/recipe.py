@@ -17,8 +17,9 @@ from musicgen.io.bounded import read_toml
 from musicgen.schemas import filled, in_range, nearest_key, typed
 from musicgen.seeds import MOST_SEED
 
-__all__ = ["AugmentSettings", "DataSettings", "Recipe", "TrainSettings", "read_recipe", "recipe_toml"]
+__all__ = ["AugmentSettings", "DataSettings", "Recipe", "TrainSettings", "change_from", "read_recipe", "recipe_toml"]
 
+HOW_TO_SET = "write it like model.width=256"
 MOST_IN_A_BATCH = 2**26  # tokens: half a gigabyte of ids
 
 
@@ -136,20 +137,34 @@ class Recipe:
 
     def with_change(self, text: str) -> Recipe:
         """The recipe with one setting changed, as in "model.horizon=4". Raises UsageError for what is no setting."""
-        name, equals, value = text.partition("=")
-        table, dot, key = name.strip().partition(".")
+        return self.with_changes(dict([change_from(text)]))
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Recipe:
+        """The recipe with some settings changed, as in {"model.horizon": 4}. Raises UsageError for what is none."""
         tables = self.to_dict()
-        if not (equals and dot and key):
-            raise UsageError(f"{text!r} is not a setting", where="--set", hint="write it like model.width=256")
-        try:
-            parsed = tomllib.loads(f"value = {value}")["value"]
-        except (ValueError, RecursionError):
-            parsed = value.strip()  # a word without quotes
-        tables[table] = {**tables.get(table, {}), key: parsed}
+        for name, value in changes.items():
+            table, dot, key = name.partition(".")
+            if not (dot and key):
+                raise UsageError(f"{name!r} is not a setting", where="--set", hint=HOW_TO_SET)
+            tables[table] = {**tables.get(table, {}), key: value}
         return Recipe.from_dict(tables, where="--set")
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return asdict(self)
+
+
+def change_from(text: str) -> tuple[str, Any]:
+    """The name of a setting and its new value, from a text such as "model.horizon=4": a value as in TOML, or a word
+    without quotes. Raises UsageError for a text that is not of this form."""
+    name, equals, value = text.partition("=")
+    table, dot, key = name.strip().partition(".")
+    if not (equals and dot and key):
+        raise UsageError(f"{text!r} is not a setting", where="--set", hint=HOW_TO_SET)
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except (ValueError, RecursionError):
+        parsed = value.strip()
+    return f"{table}.{key}", parsed
 
 
 def read_recipe(path: str | Path) -> Recipe:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["agreed", "counted", "is_number", "sentence", "was"]
+__all__ = ["agreed", "counted", "is_number", "sentence", "spec_in_words", "was"]
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -47,3 +49,13 @@ def sentence(warning: str) -> str:
 def was(number: int) -> str:
     """The verb behind `counted`: was, or were."""
     return "was" if number == 1 else "were"
+
+
+def spec_in_words(spec: Mapping[str, Any]) -> str:
+    """A tokenizer's name and settings.
+
+    >>> spec_in_words({"name": "frames", "frames_per_quarter": 4})
+    'frames (frames per quarter 4)'
+    """
+    settings = [f"{key.replace('_', ' ')} {str(value).lower()}" for key, value in spec.items() if key != "name"]
+    return f"{spec['name']} ({', '.join(settings) or 'no settings'})"

@@ -33,10 +33,11 @@ from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.piece import Piece
+from musicgen.progress import Progress
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
 from musicgen.runs.checkpoints import has_checkpoint
 from musicgen.tokenizers import Parts
-from musicgen.training.loop import Progress, train
+from musicgen.training.loop import train
 
 MODEL = {"family": "transformer", "width": 256, "layers": 8, "heads": 4, "context": 512, "dropout": 0.1}
 # For a GPU; a CPU takes --set train.batch=4 --set train.length=512.
@@ -169,10 +170,11 @@ def card_for(corpus: Corpus) -> dict[str, Any]:
 def ship(run: Run, corpus: Corpus, out: str) -> None:
     """Write the best weights in float16, with figures on whole pieces of the splits that training never saw."""
     figures = {split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=60_000) for split in UNSEEN}
-    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus) | {"figures": figures}
+    tables = {split: figure.to_dict() for split, figure in figures.items()}
+    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus) | {"figures": tables}
     save_run(out, model=run.model, tokenizer=run.tokenizer, recipe=run.recipe, card=card, dtype=torch.float16)
     for name, figure in figures.items():
-        print(f"{name}: {figure['nats_per_token']:.4f} nats a token, {figure['nats_per_note']:.4f} nats a note")
+        print(f"{name}: {figure.nats_per_token:.4f} nats a token, {figure.nats_per_note:.4f} nats a note")
 
 
 def report(p: Progress) -> None:

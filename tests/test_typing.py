@@ -14,8 +14,8 @@ PROGRAM = """
 from pathlib import Path
 
 import musicgen
-from musicgen import Composer, Corpus, MusicgenError, Piece, Request, Studying, Track
-from musicgen import build_corpus, read, render_file, write
+from musicgen import Composer, Corpus, Evaluation, Listener, MusicgenError, Piece, Request, Studying, Track, Trained
+from musicgen import build_corpus, evaluate, read, render_file, train, write
 
 piece: Piece = read("piece.mid")
 notes: int = piece.n_notes
@@ -26,12 +26,17 @@ take.save("more.mid", overwrite=True)
 write(whole, "whole.mid")
 seconds: float = render_file(whole, "whole.wav", rate=48000)
 corpus: Corpus = build_corpus(["songs"], "corpus", jobs=2)
+trained: Trained = train("corpus", output="run", model="lstm", changes={"train.carry": True}, listener=Listener())
+nats: float | None = trained.valid_nats_per_token
+measured: Evaluation = evaluate(trained.folder, split="test", baseline=True)
+perplexity: float = measured.figures.perplexity
 problem: MusicgenError
 version: str = musicgen.__version__
 """
 MISTAKES = [
     ("words: str = piece.n_notes", 'expression has type "int", variable has type "str"'),
     ("read(7)", 'Argument 1 to "read" has incompatible type "int"'),
+    ('musicgen.train("songs", "run")', 'Too many positional arguments for "train"'),
     ("musicgen.raed", 'Module has no attribute "raed"'),
     ("take.safe", '"Take" has no attribute "safe"'),
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from musicgen.cli.completion import catalogue_names, names_and_files, several_of
 from musicgen.cli.help import Command
+from musicgen.cli.listening import Shown
 from musicgen.cli.options import (
     Number,
     Whole,
@@ -19,18 +20,15 @@ from musicgen.cli.options import (
     limits_from,
     overwrite_option,
     print_json,
-    progress_bar,
     say,
     tokenizer_from,
-    tokenizer_in_words,
     tokenizer_options,
     warn,
 )
-from musicgen.errors import UsageError
 from musicgen.seeds import MOST_SEED
-from musicgen.words import counted
+from musicgen.words import counted, spec_in_words
 
-__all__ = ["build_at", "command", "find_corpus", "show_corpus"]
+__all__ = ["command", "show_corpus"]
 
 MOST_REASONS = 20  # rows of the table of rejected files; all are in corpus.json
 
@@ -114,7 +112,7 @@ def build(
     jobs: int | None,
     valid: float,
     test: float,
-    works_by: str,
+    works_by: Literal["file", "folder"],
     licence: str,
     seed: int,
     as_json: bool,
@@ -127,29 +125,24 @@ def build(
     matrices) or a .json file (train, valid, test: pieces, frames, pitches by voice) is best built with --tokenizer
     frames; it keeps its own splits.
     """
-    from musicgen.corpus.build import BuildSettings, build_corpus
+    from musicgen.api import build_corpus
 
-    settings = BuildSettings(
-        valid=valid,
-        test=test,
-        by_folder=works_by == "folder",
-        licence=licence,
-        seed=seed,
-        overwrite=overwrite,
-        limits=limits_from(options),
-    )
-    made = tokenizer_from(options)
+    made, limits = tokenizer_from(options), limits_from(options)
     try:
-        with progress_bar() as bar:
-            task = bar.add_task("files", total=None)
+        with Shown() as shown:
             build_corpus(
                 sources,
                 output,
                 tokenizer=made,
-                settings=settings,
+                valid=valid,
+                test=test,
+                works_by=works_by,
+                licence=licence,
+                seed=seed,
+                limits=limits,
                 jobs=jobs,
-                progress=lambda done, total, name: bar.update(task, completed=done, total=total),
-                told=warn,
+                overwrite=overwrite,
+                listener=shown,
             )
     except KeyboardInterrupt as error:
         warn("interrupted: the same command goes on where it was")
@@ -179,7 +172,7 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
     for name in ("train", "valid", "test"):
         counts = facts["splits"][name]
         say(f"  {name:<6}{counts['pieces']:>9,}{counts['notes']:>14,}{counts['tokens']:>14,}")
-    say(f"  tokenizer {tokenizer_in_words(facts['tokenizer'])}")
+    say(f"  tokenizer {spec_in_words(facts['tokenizer'])}")
     say(f"  licences: {', '.join(f'{name} ({n})' for name, n in facts['licences'].items())}")
     if facts.get("links_left_out"):
         say(f"  {counted(facts['links_left_out'], 'link')} not followed: out of the folder")
@@ -195,42 +188,3 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
             say(f"    {sources[0]}{more}: {reason}")
         if len(reasons) > MOST_REASONS:
             say(f"    and others, all in {folder / 'corpus.json'}")
-
-
-def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bool) -> Any:
-    """The corpus that is built already, CORPUS itself or the one at `place`; None where it has to be built first.
-
-    `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for a
-    CORPUS that nothing can be built from.
-    """
-    from musicgen.corpus.build import plan_sources
-    from musicgen.corpus.store import Corpus
-
-    for folder in (Path(corpus), place):
-        if folder is not None and (folder / "corpus.json").is_file():
-            built = Corpus.open(folder)
-            if demanded and tokenizer.spec != built.spec:
-                raise UsageError(
-                    f"is built with the tokenizer {built.spec['name']} already",
-                    where=folder,
-                    hint="leave the tokenizer's options out, or build the corpus again with them",
-                )
-            return built
-    plan_sources([corpus], tokenizer.spec)
-    return None
-
-
-def build_at(place: Path, corpus: str, *, tokenizer: Any, part: Path) -> Any:
-    """A corpus built at `place` from music or a catalogue name; its work lies at `part` until it is whole."""
-    from musicgen.corpus.build import build_corpus
-
-    with progress_bar() as bar:
-        task = bar.add_task("files", total=None)
-        return build_corpus(
-            [corpus],
-            place,
-            tokenizer=tokenizer,
-            progress=lambda done, total, name: bar.update(task, completed=done, total=total),
-            told=warn,
-            part=part,
-        )

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from musicgen.cli.completion import models, names_and_files, one_of
 from musicgen.cli.help import Command
-from musicgen.cli.options import Whole, device_option, json_option, print_json, progress_bar, say, tokenizer_in_words
-from musicgen.errors import UsageError
+from musicgen.cli.listening import Shown
+from musicgen.cli.options import Whole, device_option, json_option, print_json, say
 from musicgen.words import counted
+
+if TYPE_CHECKING:
+    from musicgen.evaluation.figures import Figures
 
 __all__ = ["command"]
 
@@ -44,63 +46,41 @@ def command(
     Prints nats a token, a note, a second of music, and a frame where the tokenizer has frames, each with the count
     it is averaged over, so that models with different tokenizers can be compared.
     """
-    from musicgen.checkpoint import load_run
-    from musicgen.corpus.store import Corpus, own_corpus
-    from musicgen.evaluation.likelihood import evaluate
-    from musicgen.evaluation.ngram import evaluate_ngram
-    from musicgen.training.loop import choose_device
+    from musicgen.api import evaluate
 
-    loaded = load_run(run)
-    folder = Path(corpus) if corpus else own_corpus(run, loaded.recipe.data.corpus)
-    source = Corpus.open(folder)
-    if source.spec != loaded.tokenizer.spec:
-        raise UsageError(
-            f"this corpus was built with the tokenizer {tokenizer_in_words(source.spec)}, "
-            f"the run uses {tokenizer_in_words(loaded.tokenizer.spec)}",
-            where=folder,
-            hint="build the corpus again with the run's tokenizer",
-        )
-    model = loaded.model.to(choose_device(device))
-    with progress_bar() as bar:
-        task = bar.add_task("pieces", total=None)
-        result: dict[str, Any] = evaluate(
-            model,
-            source,
-            loaded.tokenizer,
+    with Shown() as shown:
+        result = evaluate(
+            run,
+            corpus or None,
             split=split,
             max_tokens=max_tokens,
-            on_piece=lambda done, total: bar.update(task, completed=done, total=total),
+            baseline=baseline,
+            device=device,
+            listener=shown,
         )
-    if baseline:
-        result["baseline"] = evaluate_ngram(source, loaded.tokenizer, split=split)
     if as_json:
-        print_json({"run": run, "corpus": str(folder), **result})
+        print_json(result.to_dict())
         return
-    _tell(result)
-    if baseline:
-        say(f"n-gram baseline (order {result['baseline']['order']}):")
-        _tell(result["baseline"])
+    _tell(result.figures)
+    if result.baseline is not None:
+        say(f"n-gram baseline (order {result.baseline.order}):")
+        _tell(result.baseline.figures)
 
 
-def _tell(result: dict[str, Any]) -> None:
-    nats, bits = result["nats_per_token"], result["bits_per_token"]
-    lines = [
-        f"{result['split']}: " + ", ".join(counted(result[f"{what}s"], what) for what in ("token", "note", "piece")),
-        f"  {nats:.4f} nats a token ({bits:.4f} bits), perplexity {result['perplexity']:.3f}",
-    ]
-    if ahead := result.get("nats_per_token_ahead"):
-        lines.append("  by steps ahead: " + ", ".join(f"{nats:.4f}" for nats in ahead) + " nats a token")
-    if result["nats_per_note"] is not None:
-        lines.append(f"  {result['nats_per_note']:.4f} nats a note")
-    if result["nats_per_second"] is not None:
-        lines.append(f"  {result['nats_per_second']:.4f} nats a second, over {result['seconds']:,.0f} s of music")
-    if result["nats_per_frame"] is not None and result["nats_per_frame"]["all"] is not None:
-        means, frames, pieces = result["nats_per_frame"], result["frames"], result["pieces"]
-        lines.append(f"  {means['all']:.4f} nats a frame, over {counted(frames, 'frame')}")
-        if means["skip_first"] is not None:
-            lines.append(
-                f"  {means['skip_first']:.4f} without each piece's first, over {counted(frames - pieces, 'frame')}"
-            )
-        lines.append(f"  {means['piece_mean']:.4f} as the mean of the means of {counted(pieces, 'piece')}")
-    for line in lines:
-        say(line)
+def _tell(figures: Figures) -> None:
+    counts = {"token": figures.tokens, "note": figures.notes, "piece": figures.pieces}
+    say(f"{figures.split}: " + ", ".join(counted(number, what) for what, number in counts.items()))
+    nats, bits = figures.nats_per_token, figures.bits_per_token
+    say(f"  {nats:.4f} nats a token ({bits:.4f} bits), perplexity {figures.perplexity:.3f}")
+    if ahead := figures.nats_per_token_ahead:
+        say("  by steps ahead: " + ", ".join(f"{nats:.4f}" for nats in ahead) + " nats a token")
+    if figures.nats_per_note is not None:
+        say(f"  {figures.nats_per_note:.4f} nats a note")
+    if figures.nats_per_second is not None:
+        say(f"  {figures.nats_per_second:.4f} nats a second, over {figures.seconds:,.0f} s of music")
+    means, frames, pieces = figures.nats_per_frame, figures.frames, figures.pieces
+    if means is not None and frames is not None and means.all is not None:
+        say(f"  {means.all:.4f} nats a frame, over {counted(frames, 'frame')}")
+        if means.skip_first is not None:
+            say(f"  {means.skip_first:.4f} without each piece's first, over {counted(frames - pieces, 'frame')}")
+        say(f"  {means.piece_mean:.4f} as the mean of the means of {counted(pieces, 'piece')}")

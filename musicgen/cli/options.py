@@ -36,7 +36,6 @@ __all__ = [
     "progress_bar",
     "reported",
     "say",
-    "tokenizer_in_words",
     "tokenizer_options",
     "warn",
 ]
@@ -269,9 +268,3 @@ def tokenizer_from(options: dict[str, Any]) -> Any:
                 raise UsageError(f"--{flag} is for the tokenizer frames alone", hint="add --tokenizer frames")
             spec[setting] = options[name]
     return load_tokenizer(spec)
-
-
-def tokenizer_in_words(spec: dict[str, Any]) -> str:
-    """A tokenizer's name and settings."""
-    settings = [f"{key.replace('_', ' ')} {str(value).lower()}" for key, value in spec.items() if key != "name"]
-    return f"{spec['name']} ({', '.join(settings) or 'no settings'})"

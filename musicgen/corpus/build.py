@@ -31,7 +31,7 @@ from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 from musicgen.words import counted
 
-__all__ = ["BuildSettings", "build_corpus", "find_sources", "plan_sources"]
+__all__ = ["BuildSettings", "build_corpus", "find_sources", "plan_sources", "spec_of"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def build_corpus(
     """
     settings = settings or BuildSettings()
     assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
-    spec = _spec(tokenizer)
+    spec = spec_of(tokenizer)
     outside: list[Path] = []
     files, entries = plan_sources(sources, spec, settings=settings, licences=licences, outside=outside)
     with Hold(out) as hold:
@@ -285,7 +285,11 @@ def _records(works: list[Kept], licences: list[str], fields: int, settings: Buil
     return records
 
 
-def _spec(tokenizer: Any) -> dict[str, Any]:
+def spec_of(tokenizer: Any) -> dict[str, Any]:
+    """The spec of a tokenizer that is given as itself, its spec, its name, or as None for the default one.
+
+    Raises UsageError for one that there is not, or whose vocabulary a corpus can't hold.
+    """
     spec = (
         tokenizer
         if isinstance(tokenizer, dict)

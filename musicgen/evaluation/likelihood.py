@@ -2,8 +2,7 @@
 
 Every token but a piece's first is scored once. A model with a limited context reads overlapping windows and is
 scored on the second half of each, so that a token has at least half a context of history where its piece has it;
-a recurrent model reads each piece whole. Perplexity is exp(nats per token), bits are nats / ln 2. A token is a
-step: where it has fields, its nats are the sum over them, by the chain rule.
+a recurrent model reads each piece whole. What the nats come to stands in `figures.py`.
 
 Where a tokenizer says which id may follow which, scores are masked to that and renormalised, and the end of a piece
 is not scored: so the nats of a frame are those of a set of pitches, whatever its spelling (Boulanger-Lewandowski et
@@ -12,7 +11,6 @@ al. 2012 and what is measured on their data since).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -21,11 +19,12 @@ import torch
 
 from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
-from musicgen.errors import UnreadableError, UsageError
+from musicgen.errors import UsageError
+from musicgen.evaluation.figures import Figures, Tally
 from musicgen.models import SequenceModel
 from musicgen.models.following import following_of, scored_targets
 
-__all__ = ["Tally", "evaluate", "figures", "frame_nats", "piece_nats", "step_nats"]
+__all__ = ["TokenSource", "evaluate", "frame_nats", "piece_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads at once
 
@@ -47,10 +46,8 @@ def evaluate(
     split: str = "valid",
     max_tokens: int | None = None,
     on_piece: Callable[[int, int], None] = lambda done, total: None,
-) -> dict[str, Any]:
-    """The figures of a split; see `figures` for the keys. `max_tokens` takes pieces spread over the split.
-
-    A model with a horizon gets `nats_per_token_ahead` too: those of the next step, of the one after it, and so on.
+) -> Figures:
+    """The figures of a split; `max_tokens` takes pieces spread over it.
 
     Raises UsageError when the split has no pieces, UnreadableError where the tokens of a corpus folder aren't what its
     digests say.
@@ -75,10 +72,8 @@ def evaluate(
             ahead += _ahead(model, ids, pad=pad)
         tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=period))
         on_piece(done + 1, len(spans))
-    result = {"split": split, **tally.figures()}
-    if model.settings.horizon > 1:
-        result["nats_per_token_ahead"] = (ahead[:, 0] / np.maximum(1, ahead[:, 1])).tolist()
-    return result
+    means = tuple((ahead[:, 0] / np.maximum(1, ahead[:, 1])).tolist())
+    return tally.figures(split, ahead=means if model.settings.horizon > 1 else None)
 
 
 def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, split: str = "valid") -> list[np.ndarray]:
@@ -94,87 +89,6 @@ def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, spl
         tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=tokenizer.period))
     assert tally.frames is not None
     return tally.frames
-
-
-class Tally:
-    """Adds up the pieces of a split, whatever has scored them."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        table = getattr(tokenizer, "following", None)
-        self.scored_V = None if table is None else table.any(axis=0)  # ids that may follow any
-        self.nats, self.timed, self.seconds = 0.0, 0.0, 0.0
-        self.tokens = self.notes = self.pieces = 0
-        self.frames: list[np.ndarray] | None = [] if hasattr(tokenizer, "frame_of") else None
-
-    def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
-        """A piece: all its ids, and nats that sum to its whole; for frames, those of each id but the first."""
-        self.nats += float(nats.sum())
-        self.tokens += len(ids) - 1 if self.scored_V is None else int(self.scored_V[ids[1:]].sum())
-        self.notes += self.tokenizer.count_notes(ids)
-        try:
-            self.seconds += self.tokenizer.decode(ids).seconds
-            self.timed += float(nats.sum())
-        except UnreadableError:  # text may be a tune to a model and none to a reader of ABC
-            pass
-        self.pieces += 1
-        if self.frames is not None:
-            frame = self.tokenizer.frame_of(ids)[1:]
-            self.frames.append(np.bincount(frame[frame >= 0], weights=nats[frame >= 0]))
-
-    def figures(self) -> dict[str, Any]:
-        """See the function of this name."""
-        return figures(
-            self.nats,
-            tokens=self.tokens,
-            notes=self.notes,
-            seconds=self.seconds,
-            timed=self.timed,
-            pieces=self.pieces,
-            frames=self.frames,
-        )
-
-
-def figures(
-    nats: float,
-    *,
-    tokens: int,
-    notes: int,
-    seconds: float = 0.0,
-    timed: float = 0.0,
-    pieces: int = 0,
-    frames: list[np.ndarray] | None = None,
-) -> dict[str, Any]:
-    """Counts, and total nats as the average over each; None where there is nothing to average over.
-
-    `seconds` are of music, `timed` the nats of it. `frames` holds the nats of each frame, an array a piece: `all` is
-    their mean, `skip_first` that without each piece's first frame, `piece_mean` the mean over pieces of each one's
-    mean.
-    """
-    per_token = nats / max(1, tokens)
-    per_frame = None
-    if frames is not None:
-        frames = [nats_T for nats_T in frames if len(nats_T)]
-        every = np.concatenate(frames) if frames else np.zeros(0)
-        later = np.concatenate([nats_T[1:] for nats_T in frames]) if frames else np.zeros(0)
-        per_frame = {
-            "all": float(every.mean()) if len(every) else None,
-            "skip_first": float(later.mean()) if len(later) else None,
-            "piece_mean": float(np.mean([nats_T.mean() for nats_T in frames])) if frames else None,
-        }
-    return {
-        "tokens": tokens,
-        "notes": notes,
-        "frames": None if frames is None else sum(map(len, frames)),
-        "seconds": round(seconds, 3),
-        "pieces": pieces,
-        "nats_per_token": per_token,
-        "bits_per_token": per_token / math.log(2),
-        "perplexity": math.exp(min(per_token, 700)),
-        "nats_per_note": nats / notes if notes else None,
-        "nats_per_second": timed / seconds if seconds else None,
-        "nats_per_frame": per_frame,
-    }
 
 
 def piece_nats(model: SequenceModel, ids: np.ndarray, *, pad: int = 0) -> float:

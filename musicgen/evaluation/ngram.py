@@ -11,13 +11,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from musicgen.evaluation.likelihood import Tally, TokenSource
+from musicgen.evaluation.figures import Figures, Tally
+from musicgen.evaluation.likelihood import TokenSource
 
-__all__ = ["NGram", "evaluate_ngram"]
+__all__ = ["Baseline", "NGram", "evaluate_ngram"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How well n-grams of up to `order` tokens predict a split, counted in `counted_tokens` of the training split."""
+
+    order: int
+    counted_tokens: int
+    figures: Figures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the figures beside the rest."""
+        figures = self.figures.to_dict()
+        return {"split": figures["split"], "order": self.order, "counted_tokens": self.counted_tokens, **figures}
 
 
 class NGram:
@@ -67,7 +83,7 @@ class NGram:
 
 def evaluate_ngram(
     source: TokenSource, tokenizer: Any, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
-) -> dict[str, Any]:
+) -> Baseline:
     """Count the training split (at most `max_tokens` of it, piece by piece) and score `split` like a network."""
     tally = Tally(tokenizer)
     model = NGram(len(tokenizer.vocabulary), order=order, following=getattr(tokenizer, "following", None))
@@ -84,7 +100,7 @@ def evaluate_ngram(
         for t in range(1, len(listed)):
             nats[t - 1] = -math.log(model.probability(listed[max(0, t - order + 1) : t], listed[t]))
         tally.add(ids, nats)
-    return {"split": split, "order": order, "counted_tokens": counted, **tally.figures()}
+    return Baseline(order, counted, tally.figures(split))
 
 
 def _scored(ids: np.ndarray, tally: Tally) -> np.ndarray:

@@ -12,7 +12,6 @@ import math
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
+from musicgen.progress import Progress
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
 from musicgen.runs.recipes import check_resumed
@@ -37,26 +37,12 @@ from musicgen.training.schedule import learning_rate
 from musicgen.training.step import Learner, Outcome
 from musicgen.training.validation import Validation
 
-__all__ = ["Progress", "choose_device", "train"]
+__all__ = ["check_limits", "choose_device", "train"]
 
 # Steps of warm-up that even the shortest run needs: a tiny Transformer on chorales stood at 4.9 nats after 100 steps
 # with 9 of them, at 4.2 with 40.
 LEAST_WARMUP = 50
 STEPS_AHEAD = 20  # of a GPU
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the loop tells after each step. `valid` (nats a token) is None where it was not measured."""
-
-    step: int
-    steps: int
-    loss: float
-    valid: float | None
-    best: float | None
-    tokens_per_second: float
-    seconds: float
-    seconds_left: float
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -69,6 +55,14 @@ def choose_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UsageError(f"no device {name!r} on this machine", hint="use --device auto") from None
     return device
+
+
+def check_limits(max_seconds: float | None, workers: int | None) -> None:
+    """Raise UsageError for a limit of time, or a number of processes, that is none. None stands for the default."""
+    if max_seconds is not None and not 0 < max_seconds < math.inf:
+        raise UsageError(f"max_seconds is {max_seconds!r}", hint="give seconds above 0, or None for no limit")
+    if workers is not None and workers < 0:
+        raise UsageError(f"workers is {workers!r}", hint="give 0 or more, or None for as many as help")
 
 
 def train(
@@ -111,8 +105,7 @@ def train(
     tokens of a corpus folder aren't what its digests say; CheckError when the loss is not a number.
     """
     home = Path(folder)
-    if max_seconds is not None and not 0 < max_seconds < math.inf:
-        raise UsageError(f"max_seconds is {max_seconds!r}", hint="give seconds above 0, or None for no limit")
+    check_limits(max_seconds, workers)
     with contextlib.ExitStack() as stack:
         if hold is None:
             hold = stack.enter_context(Hold(home))

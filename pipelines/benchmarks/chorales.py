@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
         begun = time.monotonic()
         floor = evaluate_ngram(corpus, Remi(), order=order)
         took = time.monotonic() - begun
-        nats = f"{floor['nats_per_token']:.4f} nats a token, {floor['nats_per_note']:.4f} a note"
+        nats = f"{floor.figures.nats_per_token:.4f} nats a token, {floor.figures.nats_per_note:.4f} a note"
         print(f"n-gram, order {order}: {nats}, {took:.0f} s", flush=True)
     run = work / options.model
     command = [sys.executable, "-m", "musicgen", "train", str(work / "corpus"), "-o", str(run), "--overwrite"]
@@ -51,8 +51,8 @@ def main(arguments: list[str]) -> int:
     loaded = load_run(run)
     ours = evaluate(loaded.model, corpus, loaded.tokenizer)
     print(
-        f"{options.model} tiny: {ours['nats_per_token']:.4f} nats a token, {ours['nats_per_note']:.4f} a note, "
-        f"{loaded.card['steps']} steps, {took:.0f} s, on {ours['tokens']:,} tokens"
+        f"{options.model} tiny: {ours.nats_per_token:.4f} nats a token, {ours.nats_per_note:.4f} a note, "
+        f"{loaded.card['steps']} steps, {took:.0f} s, on {ours.tokens:,} tokens"
     )
     return 0
 

@@ -75,7 +75,7 @@ def learn(corpus: Corpus, family: str, folder: Path, *, steps: int, seconds: flo
     tokens_a_note = corpus.info()["tokens"] / corpus.info()["notes"]
     return {
         "run": run,
-        "nats": figures["nats_per_note"],
+        "nats": figures.nats_per_note,
         "steps": card["steps"],
         "parameters": card["parameters"],
         "trained": card["tokens_seen"] / tokens_a_note / spent,  # validation included: it is part of the price

@@ -32,11 +32,12 @@ from musicgen.checkpoint import load_run
 from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.evaluation.likelihood import evaluate
+from musicgen.progress import Progress
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.text import text_takes
 from musicgen.tokenizers import Abc
-from musicgen.training.loop import Progress, train
+from musicgen.training.loop import train
 
 STEPS, BATCH, LENGTH, RATE, WIDTH = 3000, 8, 100, 5e-3, 1024
 LONGEST = 2000  # characters of a tune that the lab's model draws
@@ -206,14 +207,14 @@ def main(arguments: list[str]) -> None:
     run = load_run(ours)
     most = 600 if options.quick else None
     figures = evaluate(run.model, corpus, tokenizer, split="valid", max_tokens=most)
-    if not options.quick and figures["tokens"] != scored:
-        raise SystemExit(f"the lab's model was scored on {scored} characters, ours on {figures['tokens']}")
+    if not options.quick and figures.tokens != scored:
+        raise SystemExit(f"the lab's model was scored on {scored} characters, ours on {figures.tokens}")
     run.model.faster()
     our_tunes = [t.text for t in text_takes(run, run.model, sampling=PLAIN, count=tunes)]
 
     rows = [
         ("6.S191 lab", sum(p.numel() for p in lab.parameters()), lab_seconds, lab_nats, lab_tunes),
-        ("musicgen, abc", run.model.n_parameters, our_seconds, figures["nats_per_token"], our_tunes),
+        ("musicgen, abc", run.model.n_parameters, our_seconds, figures.nats_per_token, our_tunes),
     ]
     results = []
     print("\n| model | parameters | CPU s of training | valid nats a character | tunes music21 reads | with 8 bars |")

@@ -35,9 +35,10 @@ from musicgen.corpus.build import build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
+from musicgen.progress import Progress
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Frames, FramesSettings
-from musicgen.training.loop import Progress, choose_device, train
+from musicgen.training.loop import choose_device, train
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,8 @@ def main(arguments: list[str]) -> None:
             continue
         figures = evaluate(model, corpus, tokenizer, split=split)
         about = (options.set, family, options.order, options.seed, f"{card['parameters']:,}", f"{spent:,.0f}")
-        means = [f"{figures['nats_per_frame'][name]:.4f}" for name in MEANS]
-        lines.append([*map(str, about), split, f"{figures['frames']:,}", *means])
+        means = [f"{getattr(figures.nats_per_frame, name):.4f}" for name in MEANS]
+        lines.append([*map(str, about), split, f"{figures.frames:,}", *means])
     print("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 

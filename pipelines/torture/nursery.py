@@ -98,11 +98,12 @@ def serve() -> None:
     import torch._dynamo  # which a blank model brings in
 
     # Nothing is computed here, for a forked child can't go on with PyTorch's threads.
-    from musicgen.cli import corpus, takes, train, train_plan
+    from musicgen import api
+    from musicgen.cli import corpus, takes, train
     from musicgen.corpus import build
     from musicgen.training import loop
 
-    assert all((torch, corpus, takes, train, train_plan, build, loop))
+    assert all((torch, api, corpus, takes, train, build, loop))
     counter = mmap.mmap(-1, 8)
     for line in sys.stdin.buffer:
         answer = _answer(json.loads(line), counter)

@@ -12,7 +12,6 @@ import torch
 from click.testing import CliRunner, Result
 
 from musicgen.checkpoint import load_run, model_for, save_run
-from musicgen.cli import fine_tuning
 from musicgen.cli.main import cli
 from musicgen.corpus.store import Corpus
 from musicgen.errors import UsageError
@@ -22,6 +21,7 @@ from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
 from musicgen.tokenizers.parts import Parts
 from musicgen.training.loop import train
 from musicgen.training.presets import FINE_TUNING
+from musicgen.training.recipes import UNTIL_TIME
 
 SHAPE = {"family": "transformer", "width": 16, "layers": 1, "heads": 2, "context": 32, "dropout": 0.0}
 HOW = TrainSettings(steps=77, batch=2, length=32, learning_rate=5e-3, seed=3, evaluate_tokens=64, calibrate=False)
@@ -93,7 +93,7 @@ def test_options_of_training_apply(here):
     more = ["--set", "train.learning_rate=0.002", "--set", "model.dropout=0.1", "--set", "augment.infill=0"]
     works("as-parts", "-o", "mine", "--from", "base", "--max-time", "0.01s", "--seed", 8, *more)
     mine = load_run("mine").recipe
-    assert (mine.train.steps, mine.train.seed) == (fine_tuning.UNTIL_TIME, 8)
+    assert (mine.train.steps, mine.train.seed) == (UNTIL_TIME, 8)
     assert (mine.train.learning_rate, mine.model["dropout"], mine.augment.infill) == (0.002, 0.1, 0)
     assert card_of("mine")["licence"] == "CC BY 4.0 and CC0 and MIT"
 

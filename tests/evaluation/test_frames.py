@@ -17,7 +17,8 @@ from training_tunes import SMALL
 
 from musicgen.checkpoint import load_run
 from musicgen.cli.main import cli
-from musicgen.evaluation.likelihood import Tally, evaluate, step_nats
+from musicgen.evaluation.figures import FrameMeans, Tally
+from musicgen.evaluation.likelihood import evaluate, step_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.following import following_of
@@ -83,9 +84,9 @@ def coins(tokenizer: Frames) -> torch.Tensor:
 @pytest.mark.parametrize("context", [16, 4096])
 def test_fair_coins_cost_88_bits_a_frame(tokenizer, context):
     got = evaluate(Fixed(coins(tokenizer), context=context), Pieces(tokenizer), tokenizer)
-    assert got["frames"] == 33 + 34
+    assert got.frames == 33 + 34
     for name in ("all", "skip_first", "piece_mean"):
-        assert got["nats_per_frame"][name] == pytest.approx(88 * math.log(2), abs=1e-3)
+        assert getattr(got.nats_per_frame, name) == pytest.approx(88 * math.log(2), abs=1e-3)
     assert 88 * math.log(2) == pytest.approx(61.00, abs=0.005)
 
 
@@ -138,14 +139,14 @@ def test_the_baseline_sums_to_one_over_what_may_follow(tokenizer):
 def test_the_units_fit_together(tokenizer):
     source = Pieces(tokenizer)
     net = build_model(ModelSettings("lstm", len(tokenizer.vocabulary), width=16, layers=1), seed=2)
-    for got in (evaluate(net, source, tokenizer), evaluate_ngram(source, tokenizer)):
-        total = got["nats_per_token"] * got["tokens"]
-        assert got["tokens"] == sum(len(ids) - 2 for ids in source.ids[3:]), "neither BOS nor EOS is scored"
-        assert got["pieces"] == 2
-        assert got["nats_per_frame"]["all"] * got["frames"] == pytest.approx(total)
-        assert got["nats_per_note"] * got["notes"] == pytest.approx(total)
-        assert got["nats_per_second"] * got["seconds"] == pytest.approx(total)
-        assert got["seconds"] == sum(tokenizer.decode(ids).seconds for ids in source.ids[3:])
+    for got in (evaluate(net, source, tokenizer), evaluate_ngram(source, tokenizer).figures):
+        total = got.nats_per_token * got.tokens
+        assert got.tokens == sum(len(ids) - 2 for ids in source.ids[3:]), "neither BOS nor EOS is scored"
+        assert got.pieces == 2
+        assert got.nats_per_frame.all * got.frames == pytest.approx(total)
+        assert got.nats_per_note * got.notes == pytest.approx(total)
+        assert got.nats_per_second * got.seconds == pytest.approx(total)
+        assert got.seconds == sum(tokenizer.decode(ids).seconds for ids in source.ids[3:])
 
 
 def test_the_three_means_of_frames():
@@ -155,9 +156,9 @@ def test_the_three_means_of_frames():
         np.array([v.id("bos"), v.id("end"), v.id("pitch", 60), v.id("end"), v.id("eos")]), np.array([4.0, 1, 2, 0])
     )
     tally.add(np.array([v.id("bos"), v.id("end"), v.id("eos")]), np.array([8.0, 0]))
-    got = tally.figures()
-    assert got["nats_per_frame"] == {"all": 5.0, "skip_first": 3.0, "piece_mean": 5.75}
-    assert (got["frames"], got["tokens"], got["notes"], got["pieces"]) == (3, 4, 1, 2)
+    got = tally.figures("test")
+    assert got.nats_per_frame == FrameMeans(all=5.0, skip_first=3.0, piece_mean=5.75)
+    assert (got.frames, got.tokens, got.notes, got.pieces) == (3, 4, 1, 2)
 
 
 def test_windows_of_voices_begin_with_a_frame():

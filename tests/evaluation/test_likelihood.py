@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from musicgen.errors import UnreadableError, UsageError
-from musicgen.evaluation.likelihood import evaluate, figures, piece_nats
+from musicgen.evaluation.figures import Tally
+from musicgen.evaluation.likelihood import evaluate, piece_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.evaluation.statistics import statistics
 from musicgen.models import ModelSettings, build_model
@@ -67,15 +68,15 @@ def test_every_token_is_scored_once_past_the_context():
 def test_the_figures_fit_together():
     tunes = Tunes()
     got = evaluate(model("lstm", 64), tunes, REMI)
-    assert got["tokens"] == tunes.rows[3][1] - 1
-    assert got["notes"] == 50
-    assert got["perplexity"] == pytest.approx(math.exp(got["nats_per_token"]))
-    assert got["bits_per_token"] == pytest.approx(got["nats_per_token"] / math.log(2))
-    assert got["nats_per_note"] * got["notes"] == pytest.approx(got["nats_per_token"] * got["tokens"])
+    assert got.tokens == tunes.rows[3][1] - 1
+    assert got.notes == 50
+    assert got.perplexity == pytest.approx(math.exp(got.nats_per_token))
+    assert got.bits_per_token == pytest.approx(got.nats_per_token / math.log(2))
+    assert got.nats_per_note * got.notes == pytest.approx(got.nats_per_token * got.tokens)
 
 
 def test_an_untrained_model_is_near_uniform():
-    assert evaluate(model("transformer", 64), Tunes(), REMI)["nats_per_token"] == pytest.approx(math.log(V), abs=0.2)
+    assert evaluate(model("transformer", 64), Tunes(), REMI).nats_per_token == pytest.approx(math.log(V), abs=0.2)
 
 
 def test_a_split_without_pieces():
@@ -84,7 +85,10 @@ def test_a_split_without_pieces():
 
 
 def test_no_notes_is_no_average():
-    assert figures(1.0, tokens=2, notes=0)["nats_per_note"] is None
+    tally = Tally(REMI)
+    tally.add(REMI.encode(Piece()), np.ones(3))
+    got = tally.figures("test")
+    assert (got.notes, got.nats_per_note, got.nats_per_second, got.nats_per_frame) == (0, None, None, None)
 
 
 @pytest.mark.parametrize("history", [[], [1], [1, 2], [9, 9], [2, 1, 2]])
@@ -103,7 +107,7 @@ def test_ngram_is_witten_bell():
 
 
 def test_ngram_learns_what_it_counted():
-    assert evaluate_ngram(Tunes(), REMI, order=4)["nats_per_token"] < math.log(V) / 2
+    assert evaluate_ngram(Tunes(), REMI, order=4).figures.nats_per_token < math.log(V) / 2
 
 
 def test_statistics_of_a_known_piece():
@@ -129,14 +133,16 @@ def test_a_horizon_is_measured_step_by_step(family):
         for layer in net.ahead:
             torch.nn.init.normal_(layer.weight)
     figure = evaluate(net, tunes, REMI, split="valid")
-    ahead = figure["nats_per_token_ahead"]
+    ahead = figure.nats_per_token_ahead
     offset, size = tunes.spans("valid")[0]
     ids = torch.from_numpy(tunes.tokens[offset : offset + size].astype(np.int64))[None]
     with torch.inference_mode():
         by_step, _ = net.nats_ahead(ids[:, :-1], ids[:, 1:], pad=0)
     assert ahead == pytest.approx([nats.mean().item() for nats in by_step], rel=1e-5)
-    assert ahead[0] == pytest.approx(figure["nats_per_token"], rel=1e-5)
-    assert "nats_per_token_ahead" not in evaluate(model(family, 512), tunes, REMI, split="valid")
+    assert ahead[0] == pytest.approx(figure.nats_per_token, rel=1e-5)
+    plain = evaluate(model(family, 512), tunes, REMI, split="valid")
+    assert plain.nats_per_token_ahead is None
+    assert "nats_per_token_ahead" not in plain.to_dict()
 
 
 def test_a_text_that_is_no_tune_counts_but_not_by_the_second():
@@ -148,8 +154,8 @@ def test_a_text_that_is_no_tune_counts_but_not_by_the_second():
 
     tunes, net = Tunes(), model("lstm", 512)
     whole, partly = (evaluate(net, tunes, tokenizer, split="train") for tokenizer in (REMI, Unreadable()))
-    assert partly["nats_per_token"] == whole["nats_per_token"]
-    assert 0 < partly["seconds"] < whole["seconds"]
+    assert partly.nats_per_token == whole.nats_per_token
+    assert 0 < partly.seconds < whole.seconds
     first = piece_nats(net, tunes.tokens[: tunes.rows[0][1]].astype(np.int64))
-    told = whole["nats_per_token"] * whole["tokens"] - first
-    assert partly["nats_per_second"] == pytest.approx(told / partly["seconds"], rel=1e-4)
+    told = whole.nats_per_token * whole.tokens - first
+    assert partly.nats_per_second == pytest.approx(told / partly.seconds, rel=1e-4)

@@ -99,7 +99,7 @@ def test_a_run_that_learned_by_heart_is_told_to_be_less_sure(tmp_path):
     assert 0 < run.model.sharpness[0] < 1
     assert run.card["sharpness"] == list(run.model.sharpness)
     figures = evaluate(run.model, Tunes(), REMI)
-    assert figures["nats_per_token"] == pytest.approx(card["valid_nats_per_token"], rel=0.02)
+    assert figures.nats_per_token == pytest.approx(card["valid_nats_per_token"], rel=0.02)
     told = [float(row["valid_nats_per_token"]) for row in log(tmp_path / "run")]
     assert card["valid_nats_per_token"] <= min(told) + 1e-9
 

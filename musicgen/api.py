@@ -1,0 +1,297 @@
+"""The library's front for whoever makes models: build a corpus, train on it, measure what came of it.
+
+Each function takes what the command of its name takes, checks all of it before anything is written, and returns a typed
+result. A `Listener` hears how the work goes on. Errors are of `MusicgenError`, one line each; they name what was asked
+for by the command's options (`--from` is `start`, `--set` is `changes`, `--resume` is `resume=True`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from musicgen.checkpoint import load_run
+from musicgen.corpus import build
+from musicgen.corpus.journal import part_of
+from musicgen.corpus.store import Corpus, own_corpus
+from musicgen.errors import UsageError
+from musicgen.evaluation import likelihood
+from musicgen.evaluation.figures import Figures
+from musicgen.evaluation.ngram import Baseline, evaluate_ngram
+from musicgen.io.beside import Beside
+from musicgen.io.locks import Hold
+from musicgen.io.midi import Limits
+from musicgen.progress import Listener
+from musicgen.recipe import Recipe
+from musicgen.runs.lineage import data_settings, first_card
+from musicgen.training.loop import check_limits, choose_device
+from musicgen.training.loop import train as train_model
+from musicgen.training.plan import Plan, check_corpus, plan_run
+from musicgen.training.recipes import Asked
+from musicgen.words import spec_in_words
+
+__all__ = ["Evaluation", "Trained", "build_corpus", "evaluate", "train"]
+
+Source = str | Path
+
+
+# ---- corpora ---------------------------------------------------------------------------------------------
+
+
+def build_corpus(
+    sources: Source | Iterable[Source],
+    output: Source,
+    *,
+    tokenizer: Any = None,
+    valid: float = 0.05,
+    test: float = 0.05,
+    works_by: Literal["file", "folder"] = "file",
+    licence: str = "unknown",
+    seed: int = 0,
+    limits: Limits | None = None,
+    jobs: int | None = None,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Corpus:
+    """Make a corpus folder out of music, and open it.
+
+    `sources` are folders, files, and names of the catalogue. `tokenizer` is its name, its spec, or the tokenizer itself
+    (default: `notes`). `valid` and `test` are the shares of the works that are held back; one work is a file, or a
+    folder. `licence` is that of files which aren't from the catalogue; `limits` bound each MIDI file. `jobs` worker
+    processes read them (default: one a core), and the bytes don't depend on how many.
+    Raises UsageError for a source or output that won't do, UnreadableError where no file is usable. A build that was
+    interrupted goes on when it is asked for again.
+    """
+    if works_by not in ("file", "folder"):
+        raise UsageError(f"works_by is {works_by!r}", hint="give 'file' or 'folder'")
+    settings = build.BuildSettings(
+        licence=licence,
+        seed=seed,
+        valid=valid,
+        test=test,
+        by_folder=works_by == "folder",
+        overwrite=overwrite,
+        limits=limits,
+    )
+    named = [sources] if isinstance(sources, str | Path) else sources
+    return _build(named, output, listener or Listener(), tokenizer=tokenizer, jobs=jobs, settings=settings)
+
+
+def _build(sources: Iterable[Source], output: Source, listener: Listener, **options: Any) -> Corpus:
+    return build.build_corpus(
+        sources,
+        output,
+        progress=lambda done, total, name: listener.on_file(done, total),
+        told=listener.on_line,
+        **options,
+    )
+
+
+# ---- training --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run as training left it. Likelihoods are in nats a token, None where the corpus holds nothing back.
+
+    `valid_nats_per_token` is that of the best weights, which `best_step` gave; `valid_nats_per_token_before` that of
+    the run it started from. `seconds` are of training alone. `card` is all of card.json.
+    """
+
+    folder: Path
+    steps: int
+    best_step: int
+    seconds: float
+    parameters: int
+    valid_nats_per_token: float | None
+    valid_nats_per_token_before: float | None
+    card: dict[str, Any]
+
+
+def train(
+    corpus: Source,
+    *,
+    output: Source,
+    model: str | None = None,
+    preset: str | None = None,
+    recipe: Source | Recipe | None = None,
+    changes: Mapping[str, Any] | None = None,
+    embedding: str | None = None,
+    tokenizer: Any = None,
+    teachers: Iterable[Source] = (),
+    start: Source | None = None,
+    steps: int | None = None,
+    max_seconds: float | None = None,
+    seed: int | None = None,
+    precision: str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> Trained:
+    """Train a next-note model into the run folder `output`.
+
+    `corpus` is a built corpus folder, a folder of music, or a name of the catalogue; what isn't built yet is built into
+    the run folder, with `tokenizer` (see `build_corpus`).
+
+    What is trained: a `model` (window, cnn, rnn, gru, lstm, cnn-lstm or transformer, the default) of a `preset` size
+    (tiny, the default, small, medium or large), or a `recipe`; `changes` sets single settings of it, such as
+    {"model.horizon": 4}, and `embedding` how tokens enter it (learned or one-hot). `start` is a run, or a model that
+    comes along, from whose weights it goes on (fine-tuning); `teachers` are runs whose predictions it learns.
+
+    How: for `steps` optimiser steps or `max_seconds`, whichever ends first, from `seed`, in `precision` (auto, float32
+    or bfloat16), on `device` (auto, cpu, cuda or mps), with `workers` processes that prepare batches. `resume` goes on
+    with the run in the folder; `overwrite` replaces it, once the new one has begun.
+
+    Raises UsageError and UnreadableError for what won't do, before anything is written; CheckError when the loss is not
+    a number. On Ctrl-C and SIGTERM the run is saved and Interrupted, a KeyboardInterrupt, is raised.
+    """
+    check_limits(max_seconds, workers)
+    listener = listener or Listener()
+    asked = Asked(
+        model, preset, recipe, changes or {}, embedding, tokenizer, tuple(teachers), start, steps, seed, precision
+    )
+    folder = Path(output)
+    with Hold(folder) as hold:
+        if hold.note:
+            listener.on_line(hold.note)
+        timed = max_seconds is not None
+        plan = plan_run(corpus, folder, asked=asked, device=device, resume=resume, overwrite=overwrite, timed=timed)
+        if resume:
+            listener.on_saved()
+        card = _trained(
+            corpus, folder, plan, hold, listener, resume=resume, max_seconds=max_seconds, device=device, workers=workers
+        )
+    return Trained(
+        folder,
+        steps=card["steps"],
+        best_step=card["best_step"],
+        seconds=card["seconds"],
+        parameters=card["parameters"],
+        valid_nats_per_token=card["valid_nats_per_token"],
+        valid_nats_per_token_before=card.get("valid_nats_per_token_before"),
+        card=card,
+    )
+
+
+def _trained(
+    named: Source, folder: Path, plan: Plan, hold: Hold, listener: Listener, *, resume: bool, **options: Any
+) -> dict[str, Any]:
+    """Carry out a plan: the corpus, where it has to be built, then the training; the card of the run."""
+    with ExitStack() as stack:
+        beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
+
+        def begun(home: Path) -> Path:
+            home = beside.swap() if beside else home
+            listener.on_saved()
+            return home
+
+        home = beside.path if beside else folder
+        corpus = plan.corpus
+        if corpus is None:
+            listener.on_build(folder / "corpus")
+            # The work lies beside the run: a new run's hidden folder goes when this process is killed.
+            part = part_of(f"{folder}.corpus")
+            corpus = _build([named], home / "corpus", listener, tokenizer=plan.tokenizer, part=part)
+        if resume:
+            check_corpus(plan.recipe, corpus, named)
+        start_sha256 = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
+        data = data_settings(corpus, str(named), teachers=plan.teachers, start_sha256=start_sha256)
+        recipe = replace(plan.recipe, data=data)
+        info = corpus.info()
+        listener.on_begin(
+            pieces=info["pieces"],
+            tokens=info["tokens"],
+            steps=recipe.train.steps,
+            family=recipe.model["family"],
+            device=str(plan.device),
+        )
+        for line in _doubts(recipe, corpus):
+            listener.on_line(line)
+        return train_model(
+            corpus,
+            plan.tokenizer,
+            recipe=recipe,
+            folder=home,
+            card=first_card(folder.name, corpus, str(named), teachers=plan.teachers, start=plan.start),
+            resume=resume,
+            teachers=[teacher.model for teacher in plan.teachers],
+            start=plan.start.model if plan.start else None,
+            report=listener.on_step,
+            begun=begun,
+            told=listener.on_line,
+            hold=hold,
+            **options,
+        )
+
+
+def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
+    """What is allowed, but hardly meant."""
+    context, length = recipe.model.get("context", 0), recipe.train.length
+    lines = []
+    if recipe.model["family"] == "transformer" and length < context:
+        lines.append(f"windows of {length} tokens train only a part of the context of {context}: make them equal")
+    if not len(corpus.spans("valid")):
+        lines.append("no validation pieces in this corpus: the last weights are kept instead of the best")
+    return lines
+
+
+# ---- evaluation ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a run predicts a split of a corpus, and how well an n-gram model does, where that was asked for."""
+
+    run: str
+    corpus: Path
+    figures: Figures
+    baseline: Baseline | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the figures beside `run`, `corpus` and `baseline`."""
+        table = {"run": self.run, "corpus": str(self.corpus), **self.figures.to_dict()}
+        return table if self.baseline is None else {**table, "baseline": self.baseline.to_dict()}
+
+
+def evaluate(
+    run: Source,
+    corpus: Source | None = None,
+    *,
+    split: str = "valid",
+    max_tokens: int | None = None,
+    baseline: bool = False,
+    device: str = "auto",
+    listener: Listener | None = None,
+) -> Evaluation:
+    """Measure how well a run, or a model that comes along, predicts the pieces of a split (train, valid or test).
+
+    `corpus` is a built corpus folder; by default the one that the run was trained on. About `max_tokens` are scored,
+    spread over the split; without it all are. `baseline` scores a back-off n-gram model of the same tokens, too.
+    Raises UsageError where the corpus has another tokenizer or the split is empty, UnreadableError for damaged folders.
+    """
+    loaded = load_run(run)
+    folder = Path(corpus) if corpus is not None else own_corpus(run, loaded.recipe.data.corpus)
+    source = Corpus.open(folder)
+    if source.spec != loaded.tokenizer.spec:
+        raise UsageError(
+            f"this corpus was built with the tokenizer {spec_in_words(source.spec)}, "
+            f"the run uses {spec_in_words(loaded.tokenizer.spec)}",
+            where=folder,
+            hint="build the corpus again with the run's tokenizer",
+        )
+    on_piece = (listener or Listener()).on_piece
+    found = likelihood.evaluate(
+        loaded.model.to(choose_device(device)),
+        source,
+        loaded.tokenizer,
+        split=split,
+        max_tokens=max_tokens,
+        on_piece=on_piece,
+    )
+    floor = evaluate_ngram(source, loaded.tokenizer, split=split) if baseline else None
+    return Evaluation(str(run), folder, found, floor)

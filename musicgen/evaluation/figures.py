@@ -1,0 +1,124 @@
+"""What a split's likelihoods come to: averages over tokens, notes, seconds and frames, each with its count.
+
+Perplexity is exp(nats per token), bits are nats / ln 2. A token is a step: where it has fields, its nats are the sum
+over them, by the chain rule.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from musicgen.errors import UnreadableError
+
+__all__ = ["Figures", "FrameMeans", "Tally"]
+
+
+@dataclass(frozen=True)
+class FrameMeans:
+    """Mean nats of a frame: of all frames, of all but each piece's first, and the mean over pieces of each one's mean.
+
+    None where there are no such frames.
+    """
+
+    all: float | None
+    skip_first: float | None
+    piece_mean: float | None
+
+    @classmethod
+    def of(cls, pieces: list[np.ndarray]) -> FrameMeans:
+        """From the nats of each frame, an array a piece."""
+        pieces = [nats_T for nats_T in pieces if len(nats_T)]
+        if not pieces:
+            return cls(None, None, None)
+        later = np.concatenate([nats_T[1:] for nats_T in pieces])
+        return cls(
+            all=float(np.concatenate(pieces).mean()),
+            skip_first=float(later.mean()) if len(later) else None,
+            piece_mean=float(np.mean([nats_T.mean() for nats_T in pieces])),
+        )
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How well a split is predicted: counts, and mean nats over each; None where there is nothing to average over.
+
+    `seconds` are of music. `frames` and `nats_per_frame` are for tokenizers that have frames. A model with a horizon
+    gets `nats_per_token_ahead`: of the next step, of the one after it, and so on.
+    """
+
+    split: str
+    tokens: int
+    notes: int
+    frames: int | None
+    seconds: float
+    pieces: int
+    nats_per_token: float
+    nats_per_note: float | None
+    nats_per_second: float | None
+    nats_per_frame: FrameMeans | None
+    nats_per_token_ahead: tuple[float, ...] | None = None
+
+    @property
+    def bits_per_token(self) -> float:
+        return self.nats_per_token / math.log(2)
+
+    @property
+    def perplexity(self) -> float:
+        return math.exp(min(self.nats_per_token, 700))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        table: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            table[name] = value
+            if name == "nats_per_token":
+                table |= {"bits_per_token": self.bits_per_token, "perplexity": self.perplexity}
+        ahead = table.pop("nats_per_token_ahead")
+        return table if ahead is None else {**table, "nats_per_token_ahead": list(ahead)}
+
+
+class Tally:
+    """Adds up the pieces of a split, whatever has scored them."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        table = getattr(tokenizer, "following", None)
+        self.scored_V = None if table is None else table.any(axis=0)  # ids that may follow any
+        self.nats, self.timed, self.seconds = 0.0, 0.0, 0.0  # `timed` are the nats of the `seconds` of music
+        self.tokens = self.notes = self.pieces = 0
+        self.frames: list[np.ndarray] | None = [] if hasattr(tokenizer, "frame_of") else None
+
+    def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
+        """A piece: all its ids, and nats that sum to its whole; for frames, those of each id but the first."""
+        self.nats += float(nats.sum())
+        self.tokens += len(ids) - 1 if self.scored_V is None else int(self.scored_V[ids[1:]].sum())
+        self.notes += self.tokenizer.count_notes(ids)
+        try:
+            self.seconds += self.tokenizer.decode(ids).seconds
+            self.timed += float(nats.sum())
+        except UnreadableError:  # text may be a tune to a model and none to a reader of ABC
+            pass
+        self.pieces += 1
+        if self.frames is not None:
+            frame = self.tokenizer.frame_of(ids)[1:]
+            self.frames.append(np.bincount(frame[frame >= 0], weights=nats[frame >= 0]))
+
+    def figures(self, split: str, *, ahead: tuple[float, ...] | None = None) -> Figures:
+        """What has been added so far; `ahead` is `nats_per_token_ahead`."""
+        return Figures(
+            split,
+            tokens=self.tokens,
+            notes=self.notes,
+            frames=None if self.frames is None else sum(map(len, self.frames)),
+            seconds=round(self.seconds, 3),
+            pieces=self.pieces,
+            nats_per_token=self.nats / max(1, self.tokens),
+            nats_per_note=self.nats / self.notes if self.notes else None,
+            nats_per_second=self.timed / self.seconds if self.seconds else None,
+            nats_per_frame=None if self.frames is None else FrameMeans.of(self.frames),
+            nats_per_token_ahead=ahead,
+        )

@@ -1,0 +1,218 @@
+"""What a training run needs, checked as a whole before anything is written or removed."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from musicgen.checkpoint import Run, load_run, model_for
+from musicgen.corpus.build import plan_sources, spec_of
+from musicgen.corpus.store import Corpus, is_corpus
+from musicgen.errors import UsageError
+from musicgen.io.beside import refuse_here, settle, within
+from musicgen.models.hardware import check_memory
+from musicgen.recipe import Recipe
+from musicgen.resources import RUN_FILES, RUN_FOLDERS, is_leftover
+from musicgen.runs.checked import as_unreadable
+from musicgen.runs.checkpoints import Checkpoint, check_checkpoint, find_checkpoint, has_checkpoint
+from musicgen.runs.lineage import teachers_digest
+from musicgen.runs.recipes import resumed_recipe
+from musicgen.tokenizers import load_tokenizer
+from musicgen.training.loop import choose_device
+from musicgen.training.recipes import Asked, fine_tuned, new_recipe, refuse
+from musicgen.training.step import check_request
+
+__all__ = ["Plan", "check_corpus", "plan_run"]
+
+COPIES = 3  # of the weights that training needs at the least: themselves, their gradients, a momentum
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can be trained.
+
+    `corpus` is None where it has to be built first; `start` is the run whose weights the new one begins with, if any.
+    `replaced` names what goes of an older run in the same folder, and is empty where there is none.
+    """
+
+    recipe: Recipe
+    tokenizer: Any
+    corpus: Corpus | None
+    teachers: tuple[Run, ...]
+    start: Run | None
+    device: torch.device
+    replaced: frozenset[str]
+
+
+def plan_run(
+    corpus: str | Path, folder: Path, *, asked: Asked, device: str, resume: bool, overwrite: bool, timed: bool
+) -> Plan:
+    """Everything that a run needs, or the error that says what is wrong with the request.
+
+    `corpus` is a corpus folder, a folder or file of music, or a name of the catalogue; `timed` says that a limit of
+    time ends the run. Raises UsageError and UnreadableError.
+    """
+    settle(folder)
+    refusal = None
+    try:
+        replaces = not resume and _replaces(folder, overwrite=overwrite)
+        if replaces:
+            refuse_here(folder)
+    except UsageError as error:  # what else is wrong with the request is told first
+        replaces, refusal = True, error
+    start, found = None, None
+    if resume:
+        recipe, found = _resumed(folder, asked)
+    elif asked.start is not None:
+        start = _start_of(asked)
+        recipe = fine_tuned(start, asked, timed=timed)
+    else:
+        recipe = new_recipe(asked)
+    chosen = choose_device(device)
+    teachers = tuple(load_run(name) for name in asked.teachers)
+    # What is built for the run that is replaced goes with it.
+    place = None if replaces else folder / "corpus"
+    wanted = start.tokenizer if start is not None else load_tokenizer(spec_of(asked.tokenizer))
+    demanded = start is None and asked.tokenizer is not None
+    source = _find_corpus(corpus, place, tokenizer=wanted, demanded=demanded)
+    tokenizer = wanted if source is None else load_tokenizer(source.spec)
+    if start is not None:
+        _check_tokenizer(start, tokenizer, corpus)
+    elif hasattr(tokenizer, "layout") and not (resume or asked.recipe):
+        # The better way with frames, unless the recipe asks for something else that rules it out.
+        by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
+        recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
+    for name, teacher in zip(asked.teachers, teachers, strict=True):
+        if teacher.tokenizer.spec != tokenizer.spec:
+            hint = "train both on the same corpus, or on corpora built with the same tokenizer"
+            raise UsageError("this teacher has another tokenizer", where=name, hint=hint)
+    with as_unreadable(folder / "recipe.toml") if resume else nullcontext():
+        model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
+    check_request(model, recipe.train, chosen, taught=bool(teachers))
+    if found is not None:
+        _check_teachers(recipe, folder, teachers)
+        check_checkpoint(found, model)
+        if source is not None:
+            check_corpus(recipe, source, corpus)
+    check_memory(model.n_parameters, copies=COPIES if chosen.type == "cpu" else 1)
+    replaced: frozenset[str] = frozenset()
+    if refusal is not None:
+        raise refusal
+    if replaces:
+        runs = dict.fromkeys(asked.teachers, "is a teacher")
+        if asked.start is not None:
+            runs[asked.start] = "is the run to start from"
+        replaced = _replaced(folder, corpus, runs, built=source is not None)
+    return Plan(recipe, tokenizer, source, teachers, start, chosen, replaced)
+
+
+# ---- the corpus --------------------------------------------------------------------------------------------
+
+
+def check_corpus(recipe: Recipe, source: Corpus, named: str | Path) -> None:
+    """Raise UsageError where a run can't be resumed with this corpus."""
+    if recipe.data.corpus_sha256 != source.sha256:
+        hint = f"give the one it was trained on, {recipe.data.corpus}"
+        raise UsageError("this corpus is not the one of the run", where=named, hint=hint)
+
+
+def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Any, demanded: bool) -> Corpus | None:
+    """The corpus that is built already, `corpus` itself or the one at `place`; None where it has to be built first.
+
+    `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for
+    a `corpus` that nothing can be built from.
+    """
+    for folder in (Path(corpus), place):
+        if folder is not None and is_corpus(folder):
+            built = Corpus.open(folder)
+            if demanded and tokenizer.spec != built.spec:
+                raise UsageError(
+                    f"is built with the tokenizer {built.spec['name']} already",
+                    where=folder,
+                    hint="leave the tokenizer's options out, or build the corpus again with them",
+                )
+            return built
+    plan_sources([corpus], tokenizer.spec)
+    return None
+
+
+# ---- other runs --------------------------------------------------------------------------------------------
+
+
+def _start_of(asked: Asked) -> Run:
+    """The run to start from. Raises UsageError for what is asked although that run says it already."""
+    refuse(asked, ("model", "preset", "recipe", "embedding"), "is said by the run of --from already")
+    assert asked.start is not None
+    start = load_run(asked.start)
+    if asked.tokenizer is not None and spec_of(asked.tokenizer) != start.tokenizer.spec:
+        what = f"the run of --from was trained with another tokenizer, {start.tokenizer.name}"
+        raise UsageError(what, where=asked.start, hint="leave the tokenizer's options out")
+    return start
+
+
+def _check_tokenizer(start: Run, tokenizer: Any, named: str | Path) -> None:
+    """Raise UsageError where a corpus that is built already is of another tokenizer than the run to start from."""
+    if tokenizer.spec != start.tokenizer.spec:
+        names = f"{tokenizer.name} and not {start.tokenizer.name}"
+        what = f"is built with another tokenizer than the run of --from, {names}"
+        raise UsageError(what, where=named, hint="give the music itself, or build the corpus again")
+
+
+def _resumed(folder: Path, asked: Asked) -> tuple[Recipe, Checkpoint]:
+    """The run's own recipe, in which more steps may be asked for and nothing else, and the checkpoint to go on from."""
+    names = ("model", "preset", "recipe", "seed", "embedding", "changes", "start")
+    refuse(asked, names, "can't change in a run that is resumed", where=folder)
+    found = find_checkpoint(folder / "checkpoints" / "last")
+    recipe = resumed_recipe(found, folder)
+    return recipe.with_train(steps=asked.steps, precision=asked.precision), found
+
+
+def _check_teachers(recipe: Recipe, folder: Path, teachers: tuple[Run, ...]) -> None:
+    """Raise UsageError where a run that is resumed had other teachers."""
+    if recipe.data.teachers_sha256 != teachers_digest(teachers):
+        count = len(recipe.data.teachers_sha256.split())
+        hint = f"give the same {count} with --teacher" if count else "leave --teacher out"
+        raise UsageError("these are not the teachers of the run", where=folder, hint=hint)
+
+
+# ---- the folder --------------------------------------------------------------------------------------------
+
+
+def _replaces(folder: Path, *, overwrite: bool) -> bool:
+    """Whether a run lies in the folder that is to be replaced. Raises UsageError where the folder can't be used."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
+    goes_on = has_checkpoint(folder)
+    # Nothing yet, a corpus built for this run, or what a kill left of either or of a first checkpoint.
+    if not goes_on and all(path.name in RUN_FOLDERS or is_leftover(path.name) for path in folder.iterdir()):
+        return False
+    if not overwrite:
+        resume = "--resume to go on, or " if goes_on else ""
+        raise UsageError("already exists", where=folder, hint=f"pass {resume}--overwrite to replace it")
+    if not (goes_on or (folder / "recipe.toml").is_file()):
+        # --overwrite must never delete somebody's music folder.
+        raise UsageError("is not a run folder, so it is not replaced", where=folder, hint="choose another name")
+    return True
+
+
+def _replaced(folder: Path, corpus: str | Path, runs: dict[str | Path, str], *, built: bool) -> frozenset[str]:
+    """The names in the folder that go. Raises UsageError where something that is asked for would go with them.
+
+    A corpus that is built already comes along; of `runs`, each with what it is, none may be lost.
+    """
+    parts = {*RUN_FILES, *RUN_FOLDERS}
+    if built and within(corpus, folder / "corpus"):
+        parts.remove("corpus")
+    elif any(within(corpus, folder / name) for name in RUN_FOLDERS):
+        raise UsageError("lies in the run that would be replaced", where=corpus, hint="choose another folder with -o")
+    for name, role in runs.items():
+        if Path(name).exists() and (Path(name).samefile(folder) or any(within(name, folder / part) for part in parts)):
+            what = f"{role}, and lies in the run that would be replaced"
+            raise UsageError(what, where=name, hint="choose another folder with -o")
+    return frozenset(parts)

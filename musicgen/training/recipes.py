@@ -1,0 +1,104 @@
+"""From what is asked of a run to its recipe: a preset, a recipe file, or another run to start from, with changes.
+
+Errors name what is asked by the command's options: `--from` is `start`, `--set` is `changes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from musicgen.checkpoint import Run
+from musicgen.errors import UsageError
+from musicgen.models.presets import ALONG_PITCHES, PRESETS, preset
+from musicgen.recipe import Recipe, TrainSettings, read_recipe
+from musicgen.training.presets import FINE_TUNING, TRAIN_ALONG_PITCHES, TRAIN_PRESETS
+
+__all__ = ["UNTIL_TIME", "Asked", "fine_tuned", "new_recipe", "refuse"]
+
+UNTIL_TIME = 100_000  # steps of fine-tuning, where a limit of time ends the run
+FREE = ("dropout",)  # of [model]: no weight depends on it, so it may change in a fine-tuned run
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a run; what is None stays as the preset, the recipe or the run to start from has it.
+
+    `recipe` is a file, or the recipe itself. `changes` name settings of it: {"model.horizon": 4}. `tokenizer` is its
+    name, its spec or the tokenizer itself. `teachers` and `start` are run folders, or names of models that come along.
+    """
+
+    model: str | None = None
+    preset: str | None = None
+    recipe: str | Path | Recipe | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    embedding: str | None = None
+    tokenizer: Any = None
+    teachers: tuple[str | Path, ...] = ()
+    start: str | Path | None = None
+    steps: int | None = None
+    seed: int | None = None
+    precision: str | None = None
+
+
+FLAGS = {
+    "model": "--model",
+    "preset": "--preset",
+    "recipe": "--recipe",
+    "seed": "--seed",
+    "embedding": "--embedding",
+    "changes": "--set",
+    "start": "--from",
+}
+
+
+def refuse(asked: Asked, names: tuple[str, ...], why: str, *, where: object = None) -> None:
+    """Raise UsageError if any of the fields `names` is asked for; `why` follows the option's name."""
+    for name in names:
+        if getattr(asked, name) not in (None, {}):
+            raise UsageError(f"{FLAGS[name]} {why}", where=where, hint=f"leave {FLAGS[name]} out")
+
+
+def new_recipe(asked: Asked) -> Recipe:
+    """The recipe of a run that starts from nothing: the recipe that is given, or the preset, with all changes.
+
+    Raises UsageError for what doesn't fit together, UnreadableError for a file that is no recipe.
+    """
+    if asked.recipe is not None:
+        if asked.model or asked.preset:
+            raise UsageError("--recipe says model and size already", hint="leave --model and --preset out")
+        recipe = asked.recipe if isinstance(asked.recipe, Recipe) else read_recipe(asked.recipe)
+        if "family" not in recipe.model:
+            where = "recipe" if isinstance(asked.recipe, Recipe) else asked.recipe
+            raise UsageError("[model] has no family", where=where, hint='add family = "transformer"')
+    else:
+        family, size = asked.model or "transformer", asked.preset or "tiny"
+        preset(family, size, vocabulary_size=1)  # refuses names that are none
+        shape, how = PRESETS[family][size], TRAIN_PRESETS[size]
+        if Recipe().with_changes(asked.changes).model.get("by_pitch") is True:
+            shape, how = shape | ALONG_PITCHES[size], how | TRAIN_ALONG_PITCHES
+        recipe = Recipe({"family": family, **shape}, TrainSettings(**how))
+    if asked.embedding:
+        recipe = replace(recipe, model={**recipe.model, "embedding": asked.embedding})
+    return _as_asked(recipe, asked)
+
+
+def fine_tuned(start: Run, asked: Asked, *, timed: bool) -> Recipe:
+    """The recipe of a run that starts from the weights of another: that run's own, trained as fine-tuning is.
+
+    `timed` says that a limit of time ends it. Raises UsageError where the shape of the model would change.
+    """
+    usual = {**FINE_TUNING, "steps": UNTIL_TIME} if timed else FINE_TUNING
+    recipe = _as_asked(start.recipe.with_train(**usual), asked)
+    for name in sorted(set(recipe.model) | set(start.recipe.model)):
+        if name not in FREE and recipe.model.get(name) != start.recipe.model.get(name):
+            what = f"model.{name} can't change in a run that starts from another's weights"
+            raise UsageError(what, where="--set", hint="leave it out, or leave --from out")
+    return recipe
+
+
+def _as_asked(recipe: Recipe, asked: Asked) -> Recipe:
+    recipe = recipe.with_changes(asked.changes)
+    return recipe.with_train(steps=asked.steps, seed=asked.seed, precision=asked.precision)
