@@ -31,7 +31,7 @@ class TrainSettings:
     (truncated back-propagation through time); else windows are drawn at random. `length` is in tokens;
     `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or bfloat16. `calibrate` fits
     on the validation split how sure the model is to be (`training/calibration.py`). Where there are teachers, `taught`
-    is their share of the loss, and the rest the music's (`training/teaching.py`).
+    is their share of the loss, and the rest the music's (`training/objectives.py`).
     """
 
     steps: int = 3000

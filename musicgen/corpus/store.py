@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -34,7 +34,7 @@ from musicgen.io.beside import Beside, refuse_here
 from musicgen.io.bounded import read_json
 from musicgen.tokenizers import load_tokenizer
 
-__all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "is_corpus", "own_corpus", "write_corpus"]
+__all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "TokenSource", "is_corpus", "own_corpus", "write_corpus"]
 
 FORMAT = "musicgen corpus"
 MOST_ROWS = 100_000  # of files that were rejected, and of duplicates: about 20 MB
@@ -154,6 +154,16 @@ def _counts(pieces: Sequence[PieceRecord]) -> dict[str, Any]:
 
 
 # ---- reading -------------------------------------------------------------------------------------------
+
+
+class TokenSource(Protocol):
+    """What training and evaluation need of a corpus: all tokens in one array, and where the pieces of a split lie in
+    it."""
+
+    tokens: np.ndarray
+
+    def spans(self, split: str) -> np.ndarray:
+        """(n, 2): offset and length of every piece of the split."""
 
 
 class Corpus:

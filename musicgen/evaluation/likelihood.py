@@ -12,30 +12,21 @@ al. 2012 and what is measured on their data since).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from musicgen.corpus.split import spread
-from musicgen.corpus.store import Corpus
+from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import UsageError
 from musicgen.evaluation.figures import Figures, Tally
 from musicgen.models import SequenceModel
-from musicgen.models.following import following_of, scored_targets
+from musicgen.scoring import Scoring
 
-__all__ = ["TokenSource", "evaluate", "frame_nats", "piece_nats", "step_nats"]
+__all__ = ["evaluate", "frame_nats", "piece_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads at once
-
-
-class TokenSource(Protocol):
-    """All tokens in one array, and where the pieces of a split lie in it."""
-
-    tokens: np.ndarray
-
-    def spans(self, split: str) -> np.ndarray:
-        """(n, 2): offset and length of every piece of the split."""
 
 
 def evaluate(
@@ -61,16 +52,14 @@ def evaluate(
     if isinstance(source, Corpus):
         source.check()
     tally = Tally(tokenizer)
-    device = next(model.parameters()).device
-    following_VV = following_of(tokenizer, device)
-    pad, period = tokenizer.vocabulary.id("pad"), getattr(tokenizer, "period", 1)
+    scoring = Scoring.of(tokenizer, next(model.parameters()).device)
     model.eval()
     ahead = np.zeros((model.settings.horizon, 2))
     for done, (offset, size) in enumerate(spans.tolist()):
         ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
         if model.settings.horizon > 1:
-            ahead += _ahead(model, ids, pad=pad)
-        tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=period))
+            ahead += _ahead(model, ids, pad=scoring.pad)
+        tally.add(ids, step_nats(model, ids, scoring))
         on_piece(done + 1, len(spans))
     means = tuple((ahead[:, 0] / np.maximum(1, ahead[:, 1])).tolist())
     return tally.figures(split, ahead=means if model.settings.horizon > 1 else None)
@@ -80,52 +69,49 @@ def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, spl
     """The nats of each frame, an array a piece of the split. Raises UsageError for a tokenizer without frames."""
     if not hasattr(tokenizer, "frame_of"):
         raise UsageError(f"the tokenizer {tokenizer.name} has no frames", hint="use a run with the tokenizer frames")
-    following_VV = following_of(tokenizer, next(model.parameters()).device)
+    scoring = Scoring.of(tokenizer, next(model.parameters()).device)
     tally = Tally(tokenizer)
     model.eval()
     for offset, size in source.spans(split).tolist():
         ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
-        pad = tokenizer.vocabulary.id("pad")
-        tally.add(ids, step_nats(model, ids, pad=pad, following_VV=following_VV, period=tokenizer.period))
+        tally.add(ids, step_nats(model, ids, scoring))
     assert tally.frames is not None
     return tally.frames
 
 
 def piece_nats(model: SequenceModel, ids: np.ndarray, *, pad: int = 0) -> float:
     """Summed nats of ids[1:] given what comes before each; `pad` counts nothing."""
-    return float(step_nats(model, ids, pad=pad).sum())
+    return float(step_nats(model, ids, Scoring(pad)).sum())
 
 
 @torch.inference_mode()
-def step_nats(
-    model: SequenceModel, ids: np.ndarray, *, pad: int = 0, following_VV: torch.Tensor | None = None, period: int = 1
-) -> np.ndarray:
-    """Nats of each step of ids[1:] given what comes before it, float64; 0 for `pad` and for what is not scored.
+def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.ndarray:
+    """Nats of each step of ids[1:] given what comes before it, float64; 0 for padding and for what is not scored.
 
-    Windows of a limited context begin at every `period`-th id behind the first, so that a window of frames begins
-    with a frame.
+    Windows of a limited context begin at every `scoring.period`-th id behind the first, so that a window of frames
+    begins with a frame.
     """
     device = next(model.parameters()).device
     inputs = torch.from_numpy(ids[:-1])[None].to(device)
-    targets = scored_targets(torch.from_numpy(ids[1:])[None].to(device), following_VV, pad=pad)
+    targets = scoring.targets(torch.from_numpy(ids[1:])[None].to(device))
     n = targets.shape[1]
     result = np.zeros(n)
     if model.context is None:
         state = None
         for begin in range(0, n, CHUNK):
             part = slice(begin, begin + CHUNK)
-            nats, state = model.nats(inputs[:, part], targets[:, part], state, pad=pad, following_VV=following_VV)
+            nats, state = scoring.nats(model, inputs[:, part], targets[:, part], state)
             result[part] = _of_steps(nats)
         return result
     context, stride = model.context, max(1, model.context // 2)
-    align = period if period <= stride else 1
+    align = scoring.period if scoring.period <= stride else 1
     scored = 0
     while scored < n:
         begin = max(0, scored - (context - stride))
         begin -= (begin - 1) % align if begin else 0
         window = slice(begin, begin + context)
         past = model.recalling([inputs[0, :begin]]) if model.recalls else None
-        nats, _ = model.nats(inputs[:, window], targets[:, window], past, pad=pad, following_VV=following_VV)
+        nats, _ = scoring.nats(model, inputs[:, window], targets[:, window], past)
         stop = begin + nats.shape[1]
         result[scored:stop] = _of_steps(nats)[scored - begin :]  # an earlier window has scored what lies before
         scored = stop

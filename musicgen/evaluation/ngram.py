@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from musicgen.corpus.store import TokenSource
 from musicgen.evaluation.figures import Figures, Tally
-from musicgen.evaluation.likelihood import TokenSource
 
 __all__ = ["Baseline", "NGram", "evaluate_ngram"]
 

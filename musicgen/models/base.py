@@ -70,6 +70,14 @@ class State(ABC):
         """The same state without its gradient, for training on an excerpt that goes on from the one before."""
         return self.restored({name: value.detach() for name, value in self.tensors().items()})
 
+    def to(self, device: torch.device) -> Self:
+        """The same state on another device; TypeError for one that a model has made, which stays where the model is."""
+        raise TypeError(f"a {type(self).__name__} stays on the device of its model")
+
+    def pin_memory(self) -> Self:
+        """The same state in memory that a GPU can fetch by itself; TypeError as for `to`."""
+        raise TypeError(f"a {type(self).__name__} stays on the device of its model")
+
 
 def select_state(state: State, rows_B: Tensor | Iterable[int]) -> State:
     """Picks rows of a batch's state: one prompt's state for 64 takes, or only the takes that go on."""

@@ -1,48 +1,48 @@
 """Windows of a corpus as training batches. Batch number `step` is a function of (seed, step) and nothing else.
 
-Shapes: B batch, T time, F fields. A batch is (inputs_BT, targets_BT), targets one ahead; `pad` is not scored.
-Where steps have fields both are of shape (B, T, F).
+What a batch is stands in `batch.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import torch
 
 from musicgen.corpus.augment import draw_transposition
 from musicgen.corpus.split import spread
+from musicgen.corpus.store import TokenSource
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.recipe import AugmentSettings
+from musicgen.scoring import Scoring
+from musicgen.training.batch import Batch
 
-__all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
+__all__ = ["Batches", "augmented", "validation_windows"]
 
 LONGEST_PAST = 8192  # ids of a past that a memory is told of
 FROM_THE_BEGINNING = 0.1  # share of windows that begin where their piece does: how music opens must be learned too
-
-
-class TokenSource(Protocol):
-    """What training needs of a corpus: all tokens in one array, and where the pieces of a split lie in it."""
-
-    tokens: np.ndarray
-
-    def spans(self, split: str) -> np.ndarray:
-        """(n, 2): offset and length of every piece of the split."""
 
 
 class Batches:
     """Draws augmented windows from the pieces of the training split, longer pieces more often.
 
     A window begins with its piece or at a bar line, and never crosses into another piece; what a short piece
-    leaves empty is padding.
+    leaves empty is padding. With `pasts` a batch brings what lies before each window in its piece.
     """
 
     def __init__(
-        self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
+        self,
+        source: TokenSource,
+        tokenizer: Any,
+        *,
+        length: int,
+        batch: int,
+        seed: int,
+        augment: AugmentSettings,
+        pasts: bool = False,
     ) -> None:
         self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
-        self.length, self.batch, self.seed = length, batch, seed
+        self.length, self.batch, self.seed, self.pasts = length, batch, seed, pasts
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
@@ -54,24 +54,16 @@ class Batches:
         weights = source.weights("train") if hasattr(source, "weights") else np.ones(len(self.spans))
         self.weighted = bool((weights != 1).any())
         self.ends = np.cumsum(self.spans[:, 1] * weights if self.weighted else self.spans[:, 1])
-        self.pad = tokenizer.vocabulary.id("pad")
+        self.scoring = Scoring.of(tokenizer)
 
-    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Batch number `step`: int64 inputs_BT and targets_BT on the CPU."""
-        inputs_BT, targets_BT, _ = self._draw(step, pasts=False)
-        return inputs_BT, targets_BT
-
-    def with_pasts(self, step: int) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
-        """The same, and the ids that lie before each row in its piece."""
-        return self._draw(step, pasts=True)
-
-    def _draw(self, step: int, *, pasts: bool) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
+    def __call__(self, step: int) -> Batch:
+        """Batch number `step`, on the CPU."""
         rng = np.random.default_rng((self.seed, step))
-        rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
+        rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.scoring.pad, np.int64)
         before = []
         for row in rows:
             past, window = self._window(rng)
-            if pasts:  # varied as the window is
+            if self.pasts:  # varied as the window is
                 past = self._not_too_long(past)
                 both = augmented(np.concatenate([past, window]), self.tokenizer, self.augment, rng)
                 if self.augment.infill or self.augment.accompany:
@@ -83,8 +75,7 @@ class Batches:
                 window = augmented(window, self.tokenizer, self.augment, rng)
             window = window[: self.length + 1]  # slower music may need more time shifts
             row[: len(window)] = window
-        ids = torch.from_numpy(rows)
-        return ids[:, :-1], ids[:, 1:], before
+        return Batch.of(rows, self.scoring, pasts=tuple(before))
 
     def _not_too_long(self, past: np.ndarray) -> np.ndarray:
         """What stands before the first bar, and the last bars: hours of a past would cost more than they tell."""
@@ -112,7 +103,7 @@ class Batches:
             # Back to the bar line, if one lies within half a window.
             low = max(0, begin - self.length // 2)
             # Frames of a fixed number of ids don't show where they begin: behind BOS, one does at every so many.
-            low -= (low - 1) % getattr(self.tokenizer, "period", 1) if low else 0
+            low -= (low - 1) % self.scoring.period if low else 0
             back = np.asarray(self.tokens[offset + low : offset + begin + 1])
             bars = self.tokenizer.bar_positions(back)
             begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
@@ -136,26 +127,23 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
 
 
 def validation_windows(
-    source: TokenSource, *, split: str, length: int, batch: int, max_tokens: int, pad: int, period: int = 1
-) -> list[tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]]:
-    """Fixed, unaugmented windows of a split, spread evenly over its pieces, at most about `max_tokens` tokens; and
-    what lies before each in its piece.
-
-    They begin at every `period`-th id behind the first, for frames of so many ids.
+    source: TokenSource, tokenizer: Any, *, split: str, length: int, batch: int, max_tokens: int
+) -> list[Batch]:
+    """Fixed, unaugmented windows of a split, with what lies before each in its piece: spread evenly over the pieces, at
+    most about `max_tokens` tokens. Where frames have a fixed number of ids, each window begins with one.
     """
+    scoring = Scoring.of(tokenizer)
     windows = []
     for offset, size in source.spans(split).tolist():
         for begin in range(0, max(1, size - 1), length):
-            begin -= (begin - 1) % period if begin else 0
+            begin -= (begin - 1) % scoring.period if begin else 0
             windows.append((offset, begin, min(length + 1, size - begin)))
     windows = [windows[i] for i in spread(len(windows), max(1, max_tokens // length))]
     batches = []
     for i in range(0, len(windows), batch):
-        rows = np.full((len(windows[i : i + batch]), length + 1, *source.tokens.shape[1:]), pad, np.int64)
-        pasts = []
+        rows = np.full((len(windows[i : i + batch]), length + 1, *source.tokens.shape[1:]), scoring.pad, np.int64)
         for row, (offset, begin, size) in zip(rows, windows[i : i + batch], strict=True):
             row[:size] = source.tokens[offset + begin : offset + begin + size]
-            pasts.append(source.tokens[offset : offset + begin])
-        ids = torch.from_numpy(rows)
-        batches.append((ids[:, :-1], ids[:, 1:], pasts))
+        pasts = tuple(source.tokens[offset : offset + begin] for offset, begin, _ in windows[i : i + batch])
+        batches.append(Batch.of(rows, scoring, pasts=pasts))
     return batches

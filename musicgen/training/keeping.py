@@ -71,7 +71,7 @@ class Keeper:
         settle_parts(self.home)
         learn, state = self.learn, found.state
         load_checkpoint(found, model=learn.model, optimizers=learn.optimizers)
-        learn.restore(load_carried(found))
+        learn.carried.restore(load_carried(found))
         learn.model.sharpen(state.get("sharpness", learn.model.sharpness))
         known = {f.name: state[f.name] for f in fields(Standing) if f.name in state}
         card = {**self.standing.card, **known.pop("card", {})}
@@ -109,7 +109,7 @@ class Keeper:
             model=learn.model,
             optimizers=learn.optimizers,
             state=state,
-            carried=learn.carried,
+            carried=learn.carried.tensors,
             texts=self.log.texts if self.log else {},
         )
         self._kept = True

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from musicgen.checkpoint import model_for
-from musicgen.corpus.store import Corpus
+from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import CheckError, UsageError
 from musicgen.io.atomic import write_text
 from musicgen.io.locks import Hold
@@ -28,7 +28,6 @@ from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
 from musicgen.runs.recipes import check_resumed
 from musicgen.stopping import Interrupted, Stop, Stopping
-from musicgen.training.batches import TokenSource
 from musicgen.training.calibration import around, fitted
 from musicgen.training.feed import workers_for
 from musicgen.training.keeping import Keeper
@@ -89,7 +88,7 @@ def train(
 
     Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
     is nearer its end; `clock` may be `time.process_time`, to compare runs on a busy machine.
-    `teachers` are models of the same tokenizer, from whose chances it is learned (`teaching.py`).
+    `teachers` are models of the same tokenizer, from whose chances it is learned (`objectives.Taught`).
     `start` is a model of the recipe's shape and tokenizer, from whose weights a new run goes on (fine-tuning). It is
     validated first and is the best so far, so the run never ends with worse weights than it began with.
     `workers` processes make batches, by default none for a CPU and one a core for a GPU; the run is the same.

@@ -1,4 +1,4 @@
-"""One optimiser step: a batch, its loss, the gradient, the new weights. And the state that rows carry on.
+"""One optimiser step: a batch, its loss, the gradient, the new weights.
 
 Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it. With
 `carry` it also depends on the state that the step before left, which a checkpoint holds.
@@ -6,29 +6,30 @@ Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
+from musicgen.corpus.store import TokenSource
 from musicgen.errors import UsageError
-from musicgen.models import SequenceModel, State
-from musicgen.models.following import following_of, scored_targets
+from musicgen.models import SequenceModel
 from musicgen.models.hardware import bfloat16_helps
 from musicgen.recipe import Recipe, TrainSettings
-from musicgen.training.batches import Batches, TokenSource
+from musicgen.scoring import Scoring
+from musicgen.training.batch import Batch
+from musicgen.training.batches import Batches
 from musicgen.training.feed import Feed
 from musicgen.training.log import layer_norms
+from musicgen.training.objectives import Loss, NextSteps, Objective, Taught
 from musicgen.training.optimizers import make_optimizers
 from musicgen.training.precision import autocast_for, precision_for
-from musicgen.training.streams import Streams
-from musicgen.training.teaching import Teachers
+from musicgen.training.streams import Carried, Streams
 
-__all__ = ["Learner", "Outcome", "check_request", "count_steps", "recalled"]
+__all__ = ["Learner", "Outcome", "check_request"]
 
 
 @dataclass(frozen=True)
@@ -80,62 +81,38 @@ class Learner:
         half = bfloat16_helps(device)
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
         self.autocast = autocast_for(device, settings.precision, model)
-        self.pad: int = tokenizer.vocabulary.id("pad")
-        self.following_VV = following_of(tokenizer, device)
-        self.teachers = None
+        self.scoring = Scoring.of(tokenizer, device)
+        self.objective: Objective = NextSteps(model, self.scoring)
         if teachers:
-            self.teachers = Teachers(teachers, model, share=settings.taught)
-        self._recalls = any(each.recalls for each in (model, *teachers))
-        kind: type[Batches] | type[Streams] = Streams if settings.carry else Batches
-        self._data = kind(
-            source, tokenizer, length=settings.length, batch=settings.batch, seed=settings.seed, augment=recipe.augment
-        )
+            self.objective = Taught(model, self.scoring, teachers=teachers, share=settings.taught)
+        how: dict[str, Any] = {"length": settings.length, "batch": settings.batch, "seed": settings.seed}
+        self._data: Streams | Batches
+        if settings.carry:
+            self._data = Streams(source, tokenizer, augment=recipe.augment, **how)
+        else:
+            recalls = any(each.recalls for each in (model, *teachers))
+            self._data = Batches(source, tokenizer, augment=recipe.augment, pasts=recalls, **how)
         self._foretells = None if teachers else model.foretelling()
         pin = device.type == "cuda"
         self._feed = Feed(self._made, workers=0 if settings.carry else workers, pin=pin)
-        self._state: State | None = None
-        self._carried: Mapping[str, Tensor] = {}
-
-    @property
-    def carried(self) -> dict[str, Tensor]:
-        """The rows' state, for a checkpoint; empty without `carry`."""
-        return {} if self._state is None else self._state.tensors()
-
-    def restore(self, carried: Mapping[str, Tensor]) -> None:
-        """Go on with the state of a checkpoint."""
-        self._carried = carried
+        self.carried = Carried(model)
 
     def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
         """Learn from batch number `step` at this learning rate.
 
         `check` is called where the step may still be given up: no weight has changed then.
         """
-        inputs_BT, targets_BT, pasts, state = self._batch(step)
+        batch = self._batch(step)
         self._check()
-        targets_BT = scored_targets(targets_BT, self.following_VV, pad=self.pad)
-        scored = targets_BT != self.pad  # with fields (B, T, F)
-        n_values, n_steps = max(1, int(scored.sum())), max(1, count_steps(scored))
-        inputs_BT, targets_BT = _to(self.device, inputs_BT), _to(self.device, targets_BT)
         model, settings = self.model, self.settings
         model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
             with self.autocast():
-                pad, following_VV = self.pad, self.following_VV
-                if self.teachers:
-                    nats = [
-                        self.teachers.nats(
-                            model, inputs_BT, targets_BT, state, pasts, pad=pad, following_VV=following_VV
-                        )
-                    ]
-                else:
-                    nats, state = model.nats_ahead(inputs_BT, targets_BT, state, pad=pad, following_VV=following_VV)
-            totals = [ahead.sum() for ahead in nats]
+                loss: Loss = self.objective(batch)
         self._check()
         model.zero_grad(set_to_none=True)
-        # By the values that were chosen, so that gradients are of one size with and without fields, and the mean
-        # over the horizon, so that the rate means the same.
-        (torch.stack(totals).mean() / n_values).backward()
+        loss.mean.backward()
         self._check()
         layers = layer_norms(model) if by_layer else {}
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
@@ -143,10 +120,21 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
-        if settings.carry and state is not None:
-            self._state = state.detach()
-        # A token is a step, whatever its fields; the loss that is told is that of the next one.
-        return Outcome(totals[0].detach() / n_steps, norm, inputs_BT.shape[0] * inputs_BT.shape[1], layers)
+        self.carried.take(batch, loss.state)
+        return Outcome(loss.nats_per_token, norm, batch.inputs.shape[0] * batch.inputs.shape[1], layers)
+
+    def foretold(self, batch: Batch) -> Batch:
+        """A batch with what a memory recalls of it, where that can be found without the model."""
+        if self._foretells is None:
+            return batch
+        return replace(batch, pasts=(), state=self._foretells(batch.inputs, batch.targets, batch.pasts))
+
+    def ready(self, batch: Batch) -> Batch:
+        """A batch on the device, with the state that its windows are read in."""
+        batch = batch.to(self.device)
+        if batch.state is None and batch.pasts and self.model.recalls:
+            batch = replace(batch, state=self.model.recalling(batch.past_ids()))
+        return self.carried.give(batch)
 
     def close(self) -> None:
         """End the processes that make batches, and let the model be."""
@@ -154,37 +142,13 @@ class Learner:
         for hook in self._hooks:
             hook.remove()
 
-    def _made(self, step: int) -> tuple[Tensor, Tensor, list[np.ndarray] | None, State | None]:
-        """Batch number `step` as far as it can be made without the model: inputs, targets, what lies before them for
-        models that are told of it, and the state in which it is told where that can be made ahead."""
-        assert isinstance(self._data, Batches)
-        if not self._recalls:
-            return *self._data(step), None, None
-        inputs_BT, targets_BT, pasts = self._data.with_pasts(step)
-        if self._foretells is None:
-            return inputs_BT, targets_BT, pasts, None
-        return inputs_BT, targets_BT, None, self._foretells(inputs_BT, targets_BT, pasts)
+    def _made(self, step: int) -> Batch:
+        """Batch number `step` as far as it can be made without the model; another process may do it."""
+        return self.foretold(self._data(step))
 
-    def _batch(self, step: int) -> tuple[Tensor, Tensor, list[Tensor] | None, State | None]:
-        """Inputs, targets, what lies before them where a model is told of it, and the state to read on from."""
-        if isinstance(self._data, Batches):
-            inputs_BT, targets_BT, arrays, state = self._feed(step)
-            if state is not None:
-                return inputs_BT, targets_BT, None, state.to(self.device)
-            if arrays is None:
-                return inputs_BT, targets_BT, None, None
-            pasts = on_device(arrays, self.device)
-            return inputs_BT, targets_BT, pasts, self.model.recalling(pasts) if self.model.recalls else None
-        inputs_BT, targets_BT, begins_B = self._data(step)
-        if self._carried:
-            with torch.no_grad():  # any state of this shape, to be filled
-                _, blank = self.model.read(inputs_BT[:, :1].to(self.device))
-            assert blank is not None
-            self._state = blank.restored({name: value.to(self.device) for name, value in self._carried.items()})
-            self._carried = {}
-        if self._state is None:
-            return inputs_BT, targets_BT, None, None
-        return inputs_BT, targets_BT, None, self._state.cleared(begins_B.to(self.device))
+    def _batch(self, step: int) -> Batch:
+        """Batch number `step`, ready to be learned."""
+        return self.ready(self._feed(step))
 
 
 def _watched(model: SequenceModel, check: Callable[[], None]) -> list[RemovableHandle]:
@@ -202,25 +166,3 @@ def _watched(model: SequenceModel, check: Callable[[], None]) -> list[RemovableH
     layers = [layer for name, layer in model.named_modules() if name and name.count(".") <= 1]
     hooks = [layer.register_forward_pre_hook(before) for layer in layers]
     return hooks + [layer.register_forward_hook(behind) for layer in layers]
-
-
-def recalled(model: SequenceModel, pasts: Sequence[np.ndarray], device: torch.device) -> State | None:
-    """The state of windows before which these ids lie, for a model that is told of them; else None."""
-    return model.recalling(on_device(pasts, device)) if model.recalls else None
-
-
-def on_device(pasts: Sequence[np.ndarray], device: torch.device) -> list[Tensor]:
-    """Ids of any length, each a tensor."""
-    return [torch.from_numpy(past.astype(np.int64)).to(device) for past in pasts]
-
-
-def _to(device: torch.device, ids: Tensor) -> Tensor:
-    """A batch on its way to the device; from pinned memory a GPU fetches it by itself."""
-    if device.type != "cuda":
-        return ids.to(device)
-    return (ids if ids.is_pinned() else ids.pin_memory()).to(device, non_blocking=True)
-
-
-def count_steps(scored: Tensor) -> int:
-    """How many steps are scored, of scored_BT or scored_BTF: of a step's fields any one is enough."""
-    return int((scored if scored.ndim == 2 else scored.any(dim=2)).sum())

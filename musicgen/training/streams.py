@@ -1,7 +1,7 @@
 """Batches whose rows read on: back-propagation through time over windows, with the state carried between them.
 
 Each row of a batch reads pieces from their beginnings, a window a step; when a piece ends, the row begins another,
-and says so, so that the caller clears that row's state. No window holds two pieces.
+and says so, so that the row's state is cleared. No window holds two pieces.
 
 What a row reads at a step is a function of (seed, step): every piece once an epoch, in an order drawn for it, shared
 out so that the rows are done at about the same time. A row that has nothing left in an epoch is padding.
@@ -12,16 +12,23 @@ Shapes: B batch, T time, F fields.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from musicgen.corpus.store import TokenSource
 from musicgen.errors import UnreadableError
+from musicgen.models import SequenceModel, State
 from musicgen.recipe import AugmentSettings
-from musicgen.training.batches import TokenSource, augmented
+from musicgen.scoring import Scoring
+from musicgen.training.batch import Batch
+from musicgen.training.batches import augmented
 
-__all__ = ["Streams"]
+__all__ = ["Carried", "Streams"]
 
 
 class _Part(NamedTuple):
@@ -32,7 +39,7 @@ class _Part(NamedTuple):
 
 
 class Streams:
-    """Batch number `step`: inputs and targets as from `Batches`, and which rows begin a piece."""
+    """Batch number `step`, in which rows read on; `begins_B` says which of them begin a piece instead."""
 
     def __init__(
         self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
@@ -43,15 +50,15 @@ class Streams:
         self.spans = self.spans[self.spans[:, 1] > 1]
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
-        self.pad = tokenizer.vocabulary.id("pad")
+        self.scoring = Scoring.of(tokenizer)
         self._ends: list[int] = []  # the step at which each epoch known so far is over
         self._plan: tuple[int, list[list[_Part]]] = (-1, [])  # of one epoch
         self._pieces: dict[int, tuple[int, int, np.ndarray]] = {}  # row -> epoch, piece, its ids as augmented
 
-    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """inputs_BT, targets_BT (with fields (B, T, F)) and begins_B, bool."""
+    def __call__(self, step: int) -> Batch:
+        """Batch number `step`, on the CPU."""
         epoch, at = self._epoch_of(step)
-        rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.pad, np.int64)
+        rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.scoring.pad, np.int64)
         begins = np.ones(self.batch, bool)
         for row, parts in enumerate(self._rows(epoch)):
             if at < len(parts):
@@ -59,8 +66,7 @@ class Streams:
                 begins[row] = part.begin == 0
                 window = self._piece(row, epoch, part.piece)[part.begin : part.begin + self.length + 1]
                 rows[row, : len(window)] = window
-        ids = torch.from_numpy(rows)
-        return ids[:, :-1], ids[:, 1:], torch.from_numpy(begins)
+        return Batch.of(rows, self.scoring, begins_B=torch.from_numpy(begins))
 
     def _epoch_of(self, step: int) -> tuple[int, int]:
         """The epoch of a step, and the step within it."""
@@ -92,3 +98,39 @@ class Streams:
             ids = augmented(np.asarray(self.tokens[offset : offset + size]), self.tokenizer, self.augment, rng)
             self._pieces[row] = epoch, piece, ids[:size]
         return self._pieces[row][2]
+
+
+class Carried:
+    """The state that rows hand from one batch to the next, without its gradient: truncated back-propagation through
+    time. There is none before the first batch, and never any where windows stand alone."""
+
+    def __init__(self, model: SequenceModel) -> None:
+        self._model = model
+        self._state: State | None = None
+        self._saved: Mapping[str, Tensor] = {}
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint has to hold of it."""
+        return {} if self._state is None else self._state.tensors()
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Go on with the `tensors` of a checkpoint."""
+        self._saved = saved
+
+    def give(self, batch: Batch) -> Batch:
+        """The batch with the state that its rows read on from; rows that begin a piece have read nothing."""
+        if batch.begins_B is None:
+            return batch
+        if self._saved:
+            with torch.no_grad():  # any state of this shape, to be filled
+                _, blank = self._model.read(batch.inputs[:, :1])
+            assert blank is not None
+            self._state = blank.restored({name: value.to(batch.inputs.device) for name, value in self._saved.items()})
+            self._saved = {}
+        return batch if self._state is None else replace(batch, state=self._state.cleared(batch.begins_B))
+
+    def take(self, batch: Batch, state: State | None) -> None:
+        """Keep the state after a batch, if its rows read on."""
+        if batch.begins_B is not None and state is not None:
+            self._state = state.detach()

@@ -22,8 +22,8 @@ from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
-from musicgen.models.following import following_of
 from musicgen.models.frames import recall
+from musicgen.scoring import Scoring
 from musicgen.tokenizers import Frames
 
 PITCHES = 128
@@ -59,14 +59,14 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     run, corpus = load_run(options.run), Corpus.open(options.run / "corpus")
     tokenizer = run.tokenizer
-    table, pad = following_of(tokenizer), tokenizer.vocabulary.id("pad")
+    scoring = Scoring.of(tokenizer)
     for split in options.splits:
         spans = corpus.spans(split)
         spans = spans[spread(len(spans), options.pieces)]
         found = []
         for offset, size in spans.tolist():
             ids = np.asarray(corpus.tokens[offset : offset + size]).astype(np.int64)
-            nats = step_nats(run.model, ids, pad=pad, following_VV=table, period=tokenizer.period)
+            nats = step_nats(run.model, ids, scoring)
             frame = tokenizer.frame_of(ids)[1:]
             by_frame = np.bincount(frame[frame >= 0], weights=nats[frame >= 0])
             found.append((*repeated(rolls_of(ids, tokenizer)), by_frame))

@@ -21,7 +21,7 @@ from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
-from musicgen.models.following import following_of
+from musicgen.scoring import Scoring
 from musicgen.tokenizers import Frames
 
 KINDS = ("held", "new", "rest", "end", "end, fewer than before")
@@ -62,8 +62,7 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     run, corpus = load_run(options.run), Corpus.open(options.run / "corpus")
     tokenizer = run.tokenizer
-    table = following_of(tokenizer)
-    pad = tokenizer.vocabulary.id("pad")
+    scoring = Scoring.of(tokenizer)
     for split in options.splits:
         spans = corpus.spans(split)
         spans = spans[spread(len(spans), options.pieces)]
@@ -71,7 +70,7 @@ def main(arguments: list[str]) -> None:
         frames = 0
         for offset, size in spans.tolist():
             ids = np.asarray(corpus.tokens[offset : offset + size]).astype(np.int64)
-            nats = step_nats(run.model, ids, pad=pad, following_VV=table, period=tokenizer.period)
+            nats = step_nats(run.model, ids, scoring)
             kinds, place = kinds_of(ids, tokenizer)
             found.append((kinds[1:], place[1:], nats))
             frames += int(tokenizer.frame_of(ids).max()) + 1

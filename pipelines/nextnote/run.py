@@ -10,7 +10,7 @@ a set of pitches, spelled in strict order and closed by an end-of-frame; ids tha
 the rest renormalised, so the product over a frame is its exact likelihood; the end of a piece is not scored. Sixteenth
 notes in four voices are four ids a frame. Nothing of the future, no key, no meter is given. The models read a frame at
 a time and spell it (`by_frame`), or run along every pitch (`by_pitch`). At sixteenth notes three models are trained
-first, into the run folder, and the one that is scored learns from them (`training/teaching.py`).
+first, into the run folder, and the one that is scored learns from them (`training/objectives.py`).
 
 Sets: Boulanger-Lewandowski et al. 2012 (JSB_Chorales, Nottingham, MuseData, Piano_midi) and JSB at sixteenth notes as
 in Huang et al. 2017.

@@ -21,8 +21,8 @@ from musicgen.evaluation.figures import FrameMeans, Tally
 from musicgen.evaluation.likelihood import evaluate, step_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.models import ModelSettings, SequenceModel, build_model
-from musicgen.models.following import following_of
 from musicgen.piece import Piece, Track, notes_array
+from musicgen.scoring import Scoring
 from musicgen.tokenizers import Frames, FramesSettings
 
 SETS, UP, FOUR = Frames(), Frames(FramesSettings(order="ascending")), Frames(FramesSettings(voices=4))
@@ -98,7 +98,7 @@ def toy(tokenizer: Frames) -> tuple[torch.Tensor, list[list[int]]]:
     v = tokenizer.vocabulary
     mark = v.id("rest" if tokenizer.voices else "end")
     pitches = [v.id("pitch", p) for p in TOY]
-    table = following_of(tokenizer)
+    table = Scoring.of(tokenizer).following_VV
     keep = torch.zeros(len(v), dtype=torch.bool)
     keep[[*pitches, mark]] = True
     if tokenizer.voices:
@@ -116,10 +116,11 @@ def test_four_pitches_sum_to_one_over_all_their_frames(tokenizer, family):
         ModelSettings(family, len(tokenizer.vocabulary), width=16, layers=1, heads=2, context=64), seed=2
     ).eval()
     table, frames = toy(tokenizer)
+    scoring = Scoring(tokenizer.vocabulary.id("pad"), following_VV=table)
     assert len(frames) == (25 if tokenizer.voices else 16)
     for before in ([], frames[5], frames[3] + frames[-1]):
         head = [tokenizer.vocabulary.id("bos"), *before]
-        nats = [step_nats(net, np.array(head + frame), following_VV=table)[len(before) :].sum() for frame in frames]
+        nats = [step_nats(net, np.array(head + frame), scoring)[len(before) :].sum() for frame in frames]
         assert np.exp(-np.array(nats)).sum() == pytest.approx(1, abs=1e-5)
 
 
@@ -165,7 +166,7 @@ def test_windows_of_voices_begin_with_a_frame():
     v = FOUR.vocabulary
     ids = np.array([v.id("bos"), *[v.id("pitch", p) for p in (72, 64, 60, 48)] * 40, v.id("eos")])
     net = Fixed(torch.zeros(len(v)), context=18)
-    nats = step_nats(net, ids, following_VV=following_of(FOUR), period=FOUR.period)
+    nats = step_nats(net, ids, Scoring.of(FOUR))
     assert nats[:-1].tolist() == pytest.approx([math.log(129)] * 160)
     assert nats[-1] == 0
     assert net.heads == [v.id("bos"), *[v.id("pitch", 72)] * (len(net.heads) - 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from musicgen.recipe import AugmentSettings
 from musicgen.tokenizers import Frames, FramesSettings
@@ -34,11 +35,11 @@ FIRST = {V.id("bos"), V.id("pitch", 72)}
 @pytest.mark.parametrize("length", [31, 32, 33, 34])
 def test_every_window_begins_with_a_frame(length):
     batches = Batches(Chorales(), FOUR, length=length, batch=16, seed=0, augment=STILL)
-    heads = {int(token) for step in range(10) for token in batches(step)[0][:, 0]}
+    heads = {int(token) for step in range(10) for token in batches(step).inputs[:, 0]}
     assert heads == FIRST
-    options = {"split": "valid", "length": length, "batch": 4, "max_tokens": 10**6, "pad": 0}
-    windows = validation_windows(Chorales(), **options, period=FOUR.period)
-    assert {int(token) for inputs, _, _ in windows for token in inputs[:, 0]} == FIRST
+    options = {"split": "valid", "length": length, "batch": 4, "max_tokens": 10**6}
+    windows = validation_windows(Chorales(), FOUR, **options)
+    assert {int(token) for window in windows for token in window.inputs[:, 0]} == FIRST
 
 
 def test_windows_bring_what_lies_before_them_in_the_same_key():
@@ -47,21 +48,25 @@ def test_windows_bring_what_lies_before_them_in_the_same_key():
     inside = V.is_kind(source.tokens, "pitch")
     source.tokens[inside] = V.base["pitch"] + rng.integers(50, 80, inside.sum())
     augment = AugmentSettings(transpose_low=-5, transpose_high=6)
-    batches = Batches(source, FOUR, length=40, batch=8, seed=0, augment=augment)
+    alone, batches = (
+        Batches(source, FOUR, length=40, batch=8, seed=0, augment=augment, pasts=pasts) for pasts in (False, True)
+    )
     pieces = [source.tokens[offset : offset + size] for offset, size in source.rows]
     wanted = [FOUR.transposed(piece, by).tolist() for piece in pieces for by in range(-5, 7)]
     lengths = set()
     for step in range(5):
-        inputs_BT, targets_BT, pasts = batches.with_pasts(step)
-        assert all((a == b).all() for a, b in zip(batches(step), (inputs_BT, targets_BT), strict=True))
-        for past, window, last in zip(pasts, inputs_BT.tolist(), targets_BT[:, -1].tolist(), strict=True):
-            ids = [*past.tolist(), *window, last]
+        batch = batches(step)
+        assert torch.equal(alone(step).inputs, batch.inputs)
+        assert torch.equal(alone(step).targets, batch.targets)
+        assert alone(step).pasts == ()
+        for past, window in zip(batch.pasts, batch.inputs.tolist(), strict=True):
+            ids = [*past.tolist(), *window]
             assert any(piece[: len(ids)] == ids for piece in wanted)
             lengths.add(len(past))
     assert 0 in lengths
     assert max(lengths) > 100
-    options = {"split": "valid", "length": 40, "batch": 4, "max_tokens": 10**6, "pad": 0}
-    for inputs_BT, _, pasts in validation_windows(source, **options):
-        for past, window in zip(pasts, inputs_BT.tolist(), strict=True):
+    options = {"split": "valid", "length": 40, "batch": 4, "max_tokens": 10**6}
+    for batch in validation_windows(source, FOUR, **options):
+        for past, window in zip(batch.pasts, batch.inputs.tolist(), strict=True):
             ids = [*past.tolist(), *(token for token in window if token)]
             assert any(piece[: len(ids)].tolist() == ids for piece in pieces)

@@ -26,30 +26,29 @@ def batches(seed: int = 0) -> Batches:
 def test_a_batch_is_a_function_of_seed_and_step():
     one, other = batches(), batches()
     other(3)
-    assert torch.equal(one(7)[0], other(7)[0])
-    assert not torch.equal(one(7)[0], one(8)[0])
-    assert not torch.equal(one(7)[0], batches(seed=1)(7)[0])
+    assert torch.equal(one(7).inputs, other(7).inputs)
+    assert not torch.equal(one(7).inputs, one(8).inputs)
+    assert not torch.equal(one(7).inputs, batches(seed=1)(7).inputs)
 
 
 def test_targets_are_one_ahead_and_windows_begin_at_bars():
     bar, bos = REMI.vocabulary.id("bar"), REMI.vocabulary.id("bos")
     for step in range(10):
-        inputs, targets = batches()(step)
-        assert torch.equal(inputs[:, 1:], targets[:, :-1])
-        assert set(inputs[:, 0].tolist()) <= {bar, bos}
+        batch = batches()(step)
+        assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
+        assert set(batch.inputs[:, 0].tolist()) <= {bar, bos}
 
 
 def test_windows_never_cross_into_another_piece():
     bos = REMI.vocabulary.id("bos")
     for step in range(20):
-        inputs, _ = batches()(step)
-        assert not (inputs[:, 1:] == bos).any()
+        assert not (batches()(step).inputs[:, 1:] == bos).any()
 
 
 def test_validation_windows_cover_the_split_once_and_unaltered():
     tunes = Tunes()
-    windows = validation_windows(tunes, split="valid", length=48, batch=2, max_tokens=10**6, pad=0)
-    seen = torch.cat([t.flatten() for _, t, _ in windows])
+    windows = validation_windows(tunes, REMI, split="valid", length=48, batch=2, max_tokens=10**6)
+    seen = torch.cat([window.targets.flatten() for window in windows])
     offset, size = tunes.spans("valid")[0]
     assert seen[seen != 0].tolist() == tunes.tokens[offset + 1 : offset + size].tolist()
 

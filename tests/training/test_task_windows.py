@@ -14,6 +14,7 @@ from musicgen.errors import UsageError
 from musicgen.models.memory.layout import ONSET, PART, VELOCITY
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, recipe_toml
 from musicgen.tokenizers import Notes
+from musicgen.training.batch import Batch
 from musicgen.training.batches import Batches, augmented
 from musicgen.training.loop import train
 
@@ -38,15 +39,15 @@ class Tunes:
 
 
 def batches(augment: AugmentSettings, **given) -> Batches:
-    return Batches(Tunes(**given), PARTS, length=LENGTH, batch=4, seed=0, augment=augment)
+    return Batches(Tunes(**given), PARTS, length=LENGTH, batch=4, seed=0, augment=augment, pasts=True)
 
 
-def whole_rows(drawn) -> list[np.ndarray]:
+def whole_rows(batch: Batch) -> list[np.ndarray]:
     """Past and window of each row of a batch, together, without padding."""
-    inputs_BTF, targets_BTF, pasts = drawn
-    assert torch.equal(inputs_BTF[:, 1:], targets_BTF[:, :-1])
+    assert torch.equal(batch.inputs[:, 1:], batch.targets[:, :-1])
     rows = [
-        np.concatenate([p, i, t[-1:]]) for p, i, t in zip(pasts, inputs_BTF.numpy(), targets_BTF.numpy(), strict=True)
+        np.concatenate([past, window, [last]])
+        for past, window, last in zip(batch.pasts, batch.inputs.numpy(), batch.targets[:, -1].numpy(), strict=True)
     ]
     return [row[(row != 0).any(axis=1)] for row in rows]
 
@@ -56,7 +57,7 @@ def test_past_and_window_are_varied_as_one():
     data = batches(AugmentSettings(-5, 6, 2, programs=0.5, loudness=1.0))
     source, seen = Tunes(), set()
     for step in range(6):
-        for row in whole_rows(data.with_pasts(step)):
+        for row in whole_rows(data(step)):
             plain = next(
                 piece[: len(row)]
                 for piece in (source.tokens[a : a + n] for a, n in source.rows)
@@ -78,8 +79,9 @@ def test_tasks_come_as_often_as_asked_and_hold_what_the_music_does():
     data, plain = batches(AugmentSettings(0, 0, 0, infill=0.4, accompany=0.4)), batches(STILL)
     kinds: Counter = Counter()
     for step in range(12):
-        told = whole_rows(data.with_pasts(step))
-        assert all(torch.equal(a, b) for a, b in zip(data.with_pasts(step)[:2], data.with_pasts(step)[:2], strict=True))
+        told = whole_rows(data(step))
+        assert torch.equal(data(step).inputs, data(step).inputs)
+        assert torch.equal(data(step).targets, data(step).targets)
         for row in told:
             marks = {V.token(int(i)).split("_")[0] for i in row[:, ONSET]} & {"again", "here"}
             kinds[marks.pop() if marks else "plain"] += 1
@@ -87,9 +89,8 @@ def test_tasks_come_as_often_as_asked_and_hold_what_the_music_does():
             assert row[0, ONSET] == V.id("bos"), "the past goes back to the beginning"
             PARTS.decode(row).validate()
     assert min(kinds.values()) > 3, kinds
-    assert all((whole_rows(plain.with_pasts(step))[0][:, ONSET] != V.id("again")).all() for step in range(4))
-    inputs_BTF, _, _ = data.with_pasts(0)
-    assert inputs_BTF.shape == (4, LENGTH, 6)
+    assert all((whole_rows(plain(step))[0][:, ONSET] != V.id("again")).all() for step in range(4))
+    assert data(0).inputs.shape == (4, LENGTH, 6)
 
 
 def test_a_tokenizer_without_tasks_says_so():
@@ -111,7 +112,7 @@ def test_pieces_are_drawn_by_their_weight():
     assert 1.8 < drawn[1] / drawn[2] < 4.5
     assert 0.6 < drawn[2] / drawn[3] < 1.6
     for step in range(3):
-        assert torch.equal(even(step)[0], batches(STILL)(step)[0]), "where all weigh the same, nothing changes"
+        assert torch.equal(even(step).inputs, batches(STILL)(step).inputs), "where all weigh the same, nothing changes"
 
 
 def test_one_variation_does_not_change_the_draws_of_the_others():

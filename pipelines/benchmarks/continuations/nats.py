@@ -17,6 +17,7 @@ from musicgen.evaluation.likelihood import step_nats
 from musicgen.models.memory.model import MemoryModel
 from musicgen.sampling.continuation import music_until
 from musicgen.sampling.voices import has_parts
+from musicgen.scoring import Scoring
 from musicgen.tokenizers.parts import voices_of
 from musicgen.training.study import StudySettings, study
 
@@ -29,7 +30,7 @@ MOST = 4096  # steps of either half; symphonies are long
 
 def as_it_is(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
     """The model as it continues pieces."""
-    return step_nats(run.model, ids, pad=run.tokenizer.vocabulary.id("pad"))
+    return step_nats(run.model, ids, Scoring.of(run.tokenizer))
 
 
 def without_memory(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
@@ -48,7 +49,7 @@ def studied(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
     if not isinstance(run.model, MemoryModel):
         return np.full(len(ids) - 1, np.nan)
     model = study(run.model, [ids[:half]], settings=StudySettings())
-    return step_nats(model, ids, pad=run.tokenizer.vocabulary.id("pad"))
+    return step_nats(model, ids, Scoring.of(run.tokenizer))
 
 
 Way = Callable[[Any, np.ndarray, int], np.ndarray]

@@ -1,0 +1,75 @@
+"""How the steps of a tokenizer are scored, whatever the model: which targets count, and which ids may come at all.
+
+A frame of music is a set, spelled in one order of many. Where a tokenizer says which id may follow which, likelihoods
+are over those alone, so that the product over a frame's ids is the likelihood of the frame itself; and what follows
+nothing, the end of a piece, is not scored.
+
+Shapes: B batch, T time, F fields, K the values of one choice, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musicgen.models import SequenceModel, State
+from musicgen.models.following import following_of, scored_targets
+
+__all__ = ["Scoring"]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What a tokenizer says of likelihoods over its ids; it lies on the device of the models that it is used with.
+
+    `pad` is the id that counts nothing. A frame has `period` ids, where all have the same number. following_VV (bool)
+    is true where the column's id may come after the row's, and None where every id may.
+    """
+
+    pad: int
+    period: int = 1
+    following_VV: Tensor | None = None
+
+    @classmethod
+    def of(cls, tokenizer: Any, device: torch.device | str = "cpu") -> Scoring:
+        """The scoring of a tokenizer's ids."""
+        pad, period = tokenizer.vocabulary.id("pad"), getattr(tokenizer, "period", 1)
+        return cls(pad, period, following_of(tokenizer, device))
+
+    def targets(self, targets: Tensor) -> Tensor:
+        """The targets, of shape (B, T) or (B, T, F), with `pad` for those that aren't scored."""
+        return scored_targets(targets, self.following_VV, pad=self.pad)
+
+    def nats(
+        self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State | None]:
+        """See `SequenceModel.nats`."""
+        return model.nats(ids, targets, state, pad=self.pad, following_VV=self.following_VV)
+
+    def nats_ahead(
+        self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None
+    ) -> tuple[list[Tensor], State | None]:
+        """See `SequenceModel.nats_ahead`."""
+        return model.nats_ahead(ids, targets, state, pad=self.pad, following_VV=self.following_VV)
+
+    def nats_at(
+        self,
+        model: SequenceModel,
+        ids: Tensor,
+        targets: Tensor,
+        state: State | None = None,
+        *,
+        sharpness: Sequence[tuple[float, ...]],
+    ) -> list[Tensor]:
+        """See `SequenceModel.nats_at`."""
+        asked: dict[str, Any] = {"pad": self.pad, "following_VV": self.following_VV}
+        return model.nats_at(ids, targets, state, **asked, sharpness=sharpness)
+
+    def choices(self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None) -> list[Tensor]:
+        """Logits (B, T, K) of each choice that a step after `ids` is; see `SequenceModel.choices`."""
+        hidden_BTC, _ = model.read(ids, state)
+        return model.choices(hidden_BTC, targets, ids, following_VV=self.following_VV)
