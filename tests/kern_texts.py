@@ -7,7 +7,7 @@ import textwrap
 
 from musicgen.io.midi import Limits
 from musicgen.io.scores.assembly import assemble
-from musicgen.io.scores.kern import score_of
+from musicgen.io.scores.kern.piece import score_of
 from musicgen.piece import Piece
 
 

@@ -17,7 +17,7 @@ LEVELS = {
     "errors": 0, "words": 0, "chords": 0, "piece": 1, "gm": 1, "resources": 1, "schemas": 1, "seeds": 1, "stopping": 1,
     "io": 2, "tokenizers": 3, "render": 3, "corpus": 4, "models": 3,
     "recipe": 4, "runs": 5, "checkpoint": 6,
-    "training": 7, "sampling": 7, "evaluation": 7,
+    "training": 7, "sampling": 7, "evaluation": 7, "pictures": 7,
     "composer": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
 MUSIC = (

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.embedding import OneHotLinear
 from musicgen.models.following import masked
 from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, row_by_row
+from musicgen.models.layers.embedding import OneHotLinear
 from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = [

@@ -9,16 +9,16 @@ from torch.overrides import TorchFunctionMode
 
 from musicgen.errors import UsageError
 from musicgen.models.base import ModelSettings, SequenceModel, nearest
-from musicgen.models.cnn import CNN
-from musicgen.models.cnn_lstm import CNNLSTM
-from musicgen.models.frame_model import FrameModel
+from musicgen.models.frames.by_frame import FrameModel
+from musicgen.models.frames.pitch_sets import PitchSets
+from musicgen.models.frames.pitch_voices import PitchVoices
 from musicgen.models.hardware import check_memory
+from musicgen.models.ladder.cnn import CNN
+from musicgen.models.ladder.cnn_lstm import CNNLSTM
+from musicgen.models.ladder.rnn import GRU, LSTM, RNN
+from musicgen.models.ladder.transformer import Transformer
+from musicgen.models.ladder.window import Window
 from musicgen.models.memory.model import MemoryModel
-from musicgen.models.pitch_sets import PitchSets
-from musicgen.models.pitch_voices import PitchVoices
-from musicgen.models.rnn import GRU, LSTM, RNN
-from musicgen.models.transformer import Transformer
-from musicgen.models.window import Window
 
 __all__ = ["FAMILIES", "blank_model", "build_model", "count_parameters"]
 

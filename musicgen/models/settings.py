@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from musicgen.errors import UsageError
-from musicgen.models.embedding import EMBEDDINGS
-from musicgen.models.frame_view import FrameLayout
+from musicgen.models.frames.view import FrameLayout
+from musicgen.models.layers.embedding import EMBEDDINGS
 from musicgen.models.memory.layout import MemoryLayout
 from musicgen.schemas import in_range, typed
 

@@ -26,8 +26,8 @@ import numpy as np
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import kern
 from musicgen.io.scores.files import read_texts
+from musicgen.io.scores.kern import piece as kern
 from musicgen.io.scores.layout import FINE, Layout, Score
 
 Notes = Counter[tuple[int, int, int]]  # onset and length in GRID parts of a quarter, pitch between them

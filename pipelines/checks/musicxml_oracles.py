@@ -33,9 +33,9 @@ from musicxml_edits import ALWAYS, EDITS, edited
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import musicxml
-from musicgen.io.scores.archive import score_chunks
 from musicgen.io.scores.layout import FINE, Layout, joined
+from musicgen.io.scores.musicxml import walk as musicxml
+from musicgen.io.scores.musicxml.archive import score_chunks
 
 READER = {"notes": "partitura", "ties": "partitura", "order": "partitura", "sounding": "verovio"}
 Note = tuple[int, int, int]  # onset in GRID parts of a quarter, pitch, length

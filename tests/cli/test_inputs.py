@@ -13,9 +13,9 @@ from musicgen import Composer, read, render_file
 from musicgen.cli.main import cli
 from musicgen.composer import read_source
 from musicgen.errors import UsageError
-from musicgen.evaluation import pictures
 from musicgen.io.atomic import keep_inputs
 from musicgen.models import ModelSettings, build_model
+from musicgen.pictures import run as pictures
 from musicgen.recipe import Recipe
 from musicgen.render.soundfont import find_soundfont
 from musicgen.resources import bundled_models, run_files

@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from musicgen.cli.main import cli
-from musicgen.evaluation import plots
 from musicgen.io import write
+from musicgen.pictures import plots
 from musicgen.piece import Piece, Track, notes_array
 
 RECIPE = """

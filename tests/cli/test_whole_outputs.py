@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from musicgen.cli.main import cli
-from musicgen.evaluation import pictures
-from musicgen.evaluation.pictures import Album
-from musicgen.evaluation.plots import figure_of
 from musicgen.io import atomic, read
+from musicgen.pictures import run as pictures
+from musicgen.pictures.plots import figure_of
+from musicgen.pictures.run import Album
 
 EXAMPLE = Path(__file__).parents[2] / "corpora" / "examples" / "schubert-unfinished.mid"
 QUICK = ("--bars", "1", "--study", "0", "--seed", "1")

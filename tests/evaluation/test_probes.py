@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from musicgen.errors import UnreadableError
-from musicgen.evaluation.probes import (
+from musicgen.models import ModelSettings, build_model
+from musicgen.pictures.probes import (
     gradient_by_lag,
     input_rows,
     pitch_classes,
@@ -18,7 +19,6 @@ from musicgen.evaluation.probes import (
     read_gradients,
     similarity_by_interval,
 )
-from musicgen.models import ModelSettings, build_model
 
 V, PAD = 30, 0
 FIELDS = ((0, 10), (10, 20))

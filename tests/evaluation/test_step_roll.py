@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from musicgen.evaluation.step_roll import bar_lines, pitch_kind, step_notes
+from musicgen.pictures.step_roll import bar_lines, pitch_kind, step_notes
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.tokenizers import load_tokenizer
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from musicgen.models import ModelSettings, build_model
-from musicgen.models.transformer import attention_weights
+from musicgen.models.ladder.transformer import attention_weights
 
 FIELDS = {"flat": (), "fields": ((0, 10), (10, 20), (30, 10))}
 

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model
-from musicgen.models.convolution import CausalConvolution, dilations
-from musicgen.models.recurrence import CELLS, GATES, Recurrence
+from musicgen.models.layers.convolution import CausalConvolution, dilations
+from musicgen.models.layers.recurrence import CELLS, GATES, Recurrence
 
 V, C = 12, 16
 KINDS = sorted(CELLS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from musicgen.models import recall
+from musicgen.models.frames import recall
 
 KEYS = 12
 CPU = torch.device("cpu")

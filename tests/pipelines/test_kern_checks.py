@@ -13,7 +13,7 @@ import pytest
 from kern_texts import kern
 
 from musicgen.io.midi import Limits
-from musicgen.io.scores.kern import score_of
+from musicgen.io.scores.kern.piece import score_of
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 QUARTER = 240

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from musicgen.checkpoint import model_for
 from musicgen.errors import ResourceError, UnreadableError
 from musicgen.models import ModelSettings, build_model, hardware
+from musicgen.models.ladder.transformer import Rotary, rotary_table
 from musicgen.models.registry import blank_model
-from musicgen.models.transformer import Rotary, rotary_table
 from musicgen.recipe import Recipe
 from musicgen.runs.weights import check_optimizer, check_weights, fits_header, load_tensors, load_weights, read_header
 from musicgen.training.optimizers import make_optimizers

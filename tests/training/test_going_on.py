@@ -20,7 +20,7 @@ from musicgen.checkpoint import load_run
 from musicgen.errors import ResourceError, UsageError
 from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
-from musicgen.models.transformer import Block
+from musicgen.models.ladder.transformer import Block
 from musicgen.recipe import read_recipe
 from musicgen.runs import checkpoints
 from musicgen.runs.checkpoints import find_checkpoint

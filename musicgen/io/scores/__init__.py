@@ -18,9 +18,11 @@ from pathlib import Path
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import abc, kern, musicxml
+from musicgen.io.scores.abc import tune
 from musicgen.io.scores.assembly import assemble
 from musicgen.io.scores.files import SCORE_SUFFIXES, ScoreText, abc_tunes, read_texts
+from musicgen.io.scores.kern import piece
+from musicgen.io.scores.musicxml import walk
 from musicgen.piece import Piece
 
 __all__ = ["SCORE_SUFFIXES", "iter_scores", "read_score", "read_scores", "read_tune"]
@@ -70,9 +72,9 @@ def iter_scores(path: str | Path, *, limits: Limits | None = None) -> Iterator[t
 
 def _piece(source: ScoreText, where: Path, limits: Limits) -> Piece:
     if source.format == "abc":
-        score = abc.score_of(source.text, where, limits)
+        score = tune.score_of(source.text, where, limits)
     elif source.format == "humdrum":
-        score = kern.score_of(source.text, where, limits, before=source.before)
+        score = piece.score_of(source.text, where, limits, before=source.before)
     else:
-        score = musicxml.score_of(source.data, where, limits)
+        score = walk.score_of(source.data, where, limits)
     return assemble(score, where=where, limits=limits)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits, read_bytes
-from musicgen.io.scores.abc_text import split_tunes
-from musicgen.io.scores.kern_spines import pieces_in
+from musicgen.io.scores.abc.text import split_tunes
+from musicgen.io.scores.kern.spines import pieces_in
 
 __all__ = ["SCORE_SUFFIXES", "ScoreText", "abc_tunes", "read_texts"]
 

@@ -6,8 +6,8 @@ import pytest
 from kern_texts import kern, line_of, notes_of, piece_of, warned
 
 from musicgen.io.midi import Limits
-from musicgen.io.scores.kern import score_of
-from musicgen.io.scores.kern_tokens import barline
+from musicgen.io.scores.kern.piece import score_of
+from musicgen.io.scores.kern.tokens import barline
 from musicgen.io.scores.layout import FINE
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from kern_texts import notes_of, piece_of, warned
 
-from musicgen.io.scores.kern_tokens import fifths_of, level_of, meter_of, symbol_of, tempo_in
+from musicgen.io.scores.kern.tokens import fifths_of, level_of, meter_of, symbol_of, tempo_in
 
 
 def tracks_of(text):

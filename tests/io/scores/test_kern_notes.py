@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from kern_texts import line_of, notes_of, piece_of, warned
 
-from musicgen.io.scores.kern_tokens import token_of
+from musicgen.io.scores.kern.tokens import token_of
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from musicxml_bricks import attributes, heights, kinds, listed, note, notes, ope
 
 from musicgen.errors import UnreadableError
 from musicgen.io.scores import read_score
-from musicgen.io.scores.musicxml_fold import folded
-from musicgen.io.scores.xml_stream import MAX_TAGS
+from musicgen.io.scores.musicxml.fold import folded
+from musicgen.io.scores.musicxml.stream import MAX_TAGS
 
 SCORE = score([attributes("2/4") + notes("C4 D4")])
 OTHER = score([attributes("2/4") + notes("E4 F4")])
@@ -279,6 +279,6 @@ def test_a_chunk_may_end_anywhere(tmp_path, monkeypatch):
     whole = opened(tmp_path, text)
     assert rows(whole)[:2] == [(0, 1, 61), (1, 1, 62)]
     for size in (1, 2, 7, 100):
-        monkeypatch.setattr("musicgen.io.scores.archive.CHUNK", size)
+        monkeypatch.setattr("musicgen.io.scores.musicxml.archive.CHUNK", size)
         assert opened(tmp_path, text) == whole
         assert kinds(opened(tmp_path, text)) == kinds(whole)

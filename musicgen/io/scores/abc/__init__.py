@@ -1,0 +1,1 @@
+"""ABC text, a tune at a time: `tune.score_of`."""

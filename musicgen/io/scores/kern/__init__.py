@@ -1,0 +1,1 @@
+"""Humdrum kern, a piece at a time: `piece.score_of`."""

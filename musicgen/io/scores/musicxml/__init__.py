@@ -1,0 +1,1 @@
+"""MusicXML, in one walk over its elements: `walk.score_of`."""

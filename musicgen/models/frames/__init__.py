@@ -1,0 +1,1 @@
+"""Models that read frame by frame, and what they see of frames."""

@@ -1,0 +1,182 @@
+"""Models that run along every pitch with the same weights: what was learned of one key of the piano is known of all.
+
+Each pitch has a line of its own through the frames, which any of the families reads; it is told what has sounded
+around it, counted in semitones from it. What lines say becomes the next id's likelihood in `pitch_sets.py`, where
+frames are sets, and in `pitch_voices.py`, where they are voices.
+
+Shapes: B batch, T time (ids), F frames, I channels, K ranks of the keyboard, C width, V vocabulary.
+
+Sources: tied networks along time and along the notes of a frame from Johnson 2017 ("Generating polyphonic music using
+tied parallel networks").
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.frames.by_frame import FrameState, LockedDropout
+from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, Lines, LineView
+from musicgen.models.frames.recall import PLACES
+from musicgen.models.frames.view import BEAT, Memory, Q
+from musicgen.models.head import Linear
+from musicgen.models.ladder.rnn import Recurrent
+
+__all__ = ["AT_ONCE", "NEVER", "LineState", "PitchModel"]
+
+AROUND = 12  # semitones either way that a line is told of
+NEVER = -12.0  # the score of a pitch outside the keyboard; of a hazard one in 160,000
+AT_ONCE = 512  # ids whose scores are worked out at once
+
+
+class LineState(FrameState):
+    """The same of lines: a row's trunk has a state for each of them."""
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Self]) -> Self:
+        """The state of a batch from those of its rows, which have read as many ids."""
+        memory = Memory.of_rows([row.memory for row in rows])
+        trunks = tuple(trunk for row in rows for trunk in row.trunks)
+        return cls(memory, trunks, torch.cat([row.heard for row in rows]), rows[0].position)
+
+
+class PitchModel(SequenceModel):
+    """A trunk along every pitch. What `read` returns are the logits themselves; in training mode the state is None.
+
+    `scores` is the width in which keys are scored.
+    """
+
+    carries = False
+    recalls = True
+    embedding: None
+
+    def __init__(self, settings: ModelSettings, family: type[SequenceModel], view: LineView, *, scores: int) -> None:
+        super().__init__(settings)
+        C = settings.width
+        self.view, self.layout = view, view.layout
+        # A frame is to a line a step told by C numbers, as a step with fields is.
+        self.trunk = family(dataclasses.replace(
+            settings, vocabulary_size=C, by_frame=False, by_pitch=False, fields=((0, C),), frames=None
+        ))  # fmt: skip
+        self.trunk.field_head = None
+        self.trunk.embedding = nn.Identity()  # type: ignore[assignment]
+        self.trunk.dropout = nn.Identity()  # what is told is little enough
+        if isinstance(self.trunk, Recurrent):
+            self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm
+        self.inputs = nn.ModuleDict({
+            "around": nn.Conv1d(view.channels, C, 2 * AROUND + 1, padding=AROUND),
+            "classes": nn.Conv1d(1, C, 12, bias=False),
+            "key": nn.Embedding(KEYS, C),
+            "beat": nn.Embedding(BEAT, C),
+            "sure": Linear(PLACES, C),
+        })  # fmt: skip
+        self.input_norm = nn.LayerNorm(C, bias=False)
+        self.trunk_norm = nn.LayerNorm(C, bias=False)
+        self.dropout = LockedDropout(settings.dropout)
+        self.hear = Linear(C, scores)
+        self.embedding, self.head, self.field_head, self.ahead = None, None, None, nn.ModuleList()
+        for name, part in self.inputs.items():
+            nn.init.normal_(part.get_parameter("weight"), std=0.05 if name == "classes" else 0.1)
+
+    @property
+    def context(self) -> None:
+        """No limit to be kept by the caller: the trunk's state holds what it still sees."""
+        return None
+
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, LineState | None]:
+        """logits_BTV after each id, and the state; see `SequenceModel.read`."""
+        return self._by_rows(self._read, ids, state)
+
+    def recalling(self, pasts: Sequence[Tensor]) -> LineState:
+        """See `SequenceModel.recalling`."""
+        return LineState.told(self.view, pasts)
+
+    @abstractmethod
+    def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
+        """`read` of a batch in training, and else of one row."""
+
+    def _logits(self, hidden_BTC: Tensor) -> Tensor:
+        """What `read` returned: it is the logits."""
+        return hidden_BTC
+
+    def faster(self, *, int8: bool = False) -> Self:
+        """Only `eval()`: a step reads 88 lines at once, whose products are as fast as they get."""
+        self.eval()
+        return self
+
+    def busiest_line(self, ids_1T: Tensor) -> tuple[Tensor, Tensor, int]:
+        """x_1FC, what the trunk reads along the pitch that sounds most in a piece from its beginning, the first step
+        before any frame; done_1T, how many frames have ended after each id; and that pitch."""
+        lines = self.view.see(ids_1T, self.view.begin(1, ids_1T.device))
+        key = int(lines.told_BFIK[0, :, 0].sum(0).argmax())
+        rank = self.view.first + key
+        return self._told(lines)[:, :, key], lines.done_BT, Q - 1 - rank if self.layout.descending else rank
+
+    def key_rows(self) -> Tensor:
+        """rows_VC: what a line is told of the key that it runs along, by the key's id; other rows mean nothing."""
+        rows_CK = self.inputs["key"].get_parameter("weight").t()
+        rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
+        return self.layout.from_ranks(rows_CR, self.settings.vocabulary_size).t()
+
+    def _by_rows(self, read: Callable[..., Any], ids: Tensor, state: State | None, *more: Tensor) -> Any:
+        """What `read` makes of ids and a state: of the whole batch in training; else row by row, so that what becomes
+        of a row doesn't depend on others, and each can end its frames where it does."""
+        self.check_ids(ids)
+        if state is not None and not isinstance(state, LineState):
+            raise TypeError(f"a model of pitches can't go on from a {type(state).__name__}")
+        if self.training:
+            return read(ids, None if state is None or state.trunks else state, *more)
+        said, states = [], []
+        for row in range(len(ids)):
+            own = None if state is None else state.select(torch.tensor([row]))
+            part, after = read(ids[row : row + 1], own, *(x[row : row + 1] for x in more))
+            said.append(part)
+            states.append(after)
+        return torch.cat(said), LineState.of_rows(states)
+
+    def _listen(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
+        """The lines, what the trunk says of each before each of F + 1 frames, and the state of one row after its ids.
+
+        A state has read the first of these steps already.
+        """
+        memory = self.view.begin(len(ids_BT), ids_BT.device) if state is None else state.memory
+        lines = self.view.see(ids_BT, memory)
+        x_BFKC = self._told(lines)
+        if state is None or not state.trunks:
+            hidden_BFKC, trunk = self._along(x_BFKC)
+        else:
+            hidden_BFKC, trunk = state.heard[:, None], state.trunks[0]
+            if x_BFKC.shape[1] > 1:
+                later_BFKC, trunk = self._along(x_BFKC[:, 1:], trunk)
+                hidden_BFKC = torch.cat([hidden_BFKC, later_BFKC], dim=1)
+        if self.training or trunk is None:
+            return lines, hidden_BFKC, None
+        position = ids_BT.shape[1] + (0 if state is None else state.position)
+        return lines, hidden_BFKC, LineState(lines.memory, (trunk,), hidden_BFKC[:, -1], position)
+
+    def _told(self, lines: Lines) -> Tensor:
+        """x_BFKC, what the trunk reads."""
+        told_BFIK = lines.told_BFIK
+        B, frames, _, K = told_BFIK.shape
+        around = self.inputs["around"](told_BFIK.flatten(0, 1)).view(B, frames, -1, K)
+        # From every key, the last frame's pitches by how far above it their class stands.
+        octaves = F.pad(told_BFIK[:, :, 0], (0, -K % 12)).unflatten(2, (-1, 12)).sum(2)
+        octaves = torch.cat([octaves, octaves[..., :11]], dim=2).flatten(0, 1)
+        classes = self.inputs["classes"](octaves[:, None]).view(B, frames, -1, 12)
+        x_BFCK = around + classes.repeat(1, 1, 1, -(-K // 12))[..., :K]
+        beat_BF1C = self.inputs["beat"](lines.number_BF % BEAT)[:, :, None]
+        sure_BF1C = self.inputs["sure"](lines.sure_BFR)[:, :, None]
+        return self.input_norm(x_BFCK.transpose(2, 3) + beat_BF1C + sure_BF1C + self.inputs["key"].weight)
+
+    def _along(self, x_BFKC: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """hidden_BFKC of the trunk, to which every line is a row, and its state."""
+        B, frames, K, C = x_BFKC.shape
+        hidden, after = self.trunk.read(x_BFKC.transpose(1, 2).reshape(B * K, frames, C), state)
+        return hidden.view(B, K, frames, C).transpose(1, 2), after

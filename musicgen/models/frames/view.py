@@ -1,0 +1,163 @@
+"""What has been said of the frames so far, seen from each id: the last frames, this one, and where it stands in them.
+
+A model that reads a frame at a time spells the next one id after id. What it has to see for that, beside its memory
+of the frames, is worked out here from the ids alone; nothing in this file is learned.
+
+Pitches are counted by rank: 127 - pitch in descending frames and the pitch itself in ascending ones, so that a frame
+says its ranks upwards. Rank 128 stands for no pitch: the end of a frame, a rest, or nothing there.
+
+Shapes: B batch, T time (ids), F frames, Q = 128 ranks, S voices, X numbers that describe a frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from musicgen.models.frames import recall
+
+__all__ = ["FrameLayout", "Memory", "Seen", "View", "ages", "parallel", "places", "sures"]
+
+Q = 128
+NONE = 128
+BLANK = 129  # nothing has been said there
+BEAT = 16  # frames are counted up to so many, and from 0 again
+SUREST = 8  # of what is recalled: as many changes as two to the power of one less
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameLayout:
+    """How a tokenizer spells frames: see `tokenizers.frames`. `mark` is the id of `end` or `rest`."""
+
+    pitch: int
+    mark: int
+    voices: int
+    descending: bool
+
+    def ranks(self, ids: Tensor) -> Tensor:
+        """The rank of each id, NONE for all that are no pitches."""
+        pitch = ids - self.pitch
+        rank = Q - 1 - pitch if self.descending else pitch
+        return torch.where((pitch >= 0) & (pitch < Q), rank, NONE)
+
+    def from_ranks(self, scores: Tensor, size: int) -> Tensor:
+        """Scores (..., Q + 1) of the ranks and the mark as scores (..., V) of all ids: the others are out of reach."""
+        result = scores.new_full((*scores.shape[:-1], size), -1e4)
+        pitches = scores[..., :Q].flip(-1) if self.descending else scores[..., :Q]
+        result[..., self.pitch : self.pitch + Q] = pitches
+        result[..., self.mark] = scores[..., Q]
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+    """What the view of the next ids needs of those before, a row a piece: tensors (B, ...) by name."""
+
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def of_rows(cls, rows: Sequence[Self]) -> Self:
+        """That of a batch. What has a column a frame gets 0 in front where a row has fewer."""
+        tensors = {}
+        for name in rows[0].tensors:
+            parts = [row.tensors[name] for row in rows]
+            most = max(part.shape[1] for part in parts) if parts[0].ndim > 1 else 0
+            tensors[name] = torch.cat([
+                F.pad(part, (0, 0) * (part.ndim - 2) + (most - part.shape[1], 0)) if part.ndim > 1 else part
+                for part in parts
+            ])  # fmt: skip
+        return cls(tensors)
+
+    def select(self, rows_B: Tensor) -> Self:
+        return dataclasses.replace(self, tensors={k: v[rows_B.to(v.device)] for k, v in self.tensors.items()})
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What is seen after each id of a batch.
+
+    `categories` are numbers (B, T) below `View.categories[name]`; `windows` are rolls (B, T, Q) and the rank (B, T)
+    that each is looked at from; `references` are ranks (B, T) to which the next one may stand in an interval.
+    """
+
+    categories: dict[str, Tensor]
+    windows: dict[str, tuple[Tensor, Tensor]]
+    references: dict[str, Tensor]
+    frames_BFX: Tensor  # the frames that these ids have completed, as the trunk reads them; rows with fewer end in 0
+    done_BT: Tensor  # how many of them after each id
+    memory: Memory
+
+
+class View(ABC):
+    """A way of spelling frames, and what is seen of it. `categories` are the sizes of what `Seen` names so."""
+
+    categories: dict[str, int]
+    windows: tuple[str, ...]
+    references: tuple[str, ...]
+    width: int  # X
+
+    def __init__(self, layout: FrameLayout) -> None:
+        self.layout = layout
+        self.recalled = tuple(f"recalled{place}" for place in range(recall.PLACES))
+        self.of_recalled = dict.fromkeys(self.recalled, Q + 1) | {f"sure{k}": SUREST + 1 for k in range(recall.PLACES)}
+
+    def begin(self, rows: int, device: torch.device) -> Memory:
+        """The memory before the first frame."""
+        nought_B = torch.zeros(rows, dtype=torch.int64, device=device)
+        recalled = recall.begin(rows, self.layout.voices or 1, Q, device)
+        return Memory(self._begin(nought_B) | recalled)
+
+    def opening(self, rows: int, device: torch.device) -> Tensor:
+        """begin_B1X, which the trunk reads before any frame."""
+        begin_B1X = torch.zeros(rows, 1, self.width, device=device)
+        begin_B1X[..., -1] = 1
+        return begin_B1X
+
+    @abstractmethod
+    def _begin(self, nought_B: Tensor) -> dict[str, Tensor]: ...
+
+    @abstractmethod
+    def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
+        """What is seen after each id; what `skims`, the first ids of one piece, leaves out is what is recalled."""
+
+    def _frame_vectors(self, parts_BFX: Tensor, number_BF: Tensor) -> Tensor:
+        """What sounds in frames, where they stand in the beat, and that no piece begins with them."""
+        beat = F.one_hot(number_BF % BEAT, BEAT).float()
+        return F.pad(torch.cat([parts_BFX, beat], dim=-1), (0, 1))
+
+
+def sures(sure_BFR: Tensor, done_BT: Tensor) -> dict[str, Tensor]:
+    """How sure each recalled frame is after each id, as a category."""
+    level_BFR = (4 * sure_BFR).round().long().clamp(max=SUREST)
+    return {f"sure{k}": level_BFR[..., k].gather(1, done_BT) for k in range(recall.PLACES)}
+
+
+def ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:
+    """(B, 1 + F, Q): for how many frames each rank has sounded without a break, before these frames and after each."""
+    number = torch.arange(1, frames_BFQ.shape[1] + 1, device=before_BQ.device)[:, None]
+    broken = torch.where(frames_BFQ > 0, 0, number).cummax(1).values if frames_BFQ.shape[1] else frames_BFQ
+    ages = number - broken + torch.where(broken == 0, before_BQ[:, None], 0)
+    return torch.cat([before_BQ[:, None], ages], dim=1)
+
+
+def parallel(own_BT: Tensor, was_BT: Tensor, now_BT: Tensor) -> Tensor:
+    """The rank to which a voice would go from its own by another's move from one rank to the next; NONE where the other
+    hasn't moved, one of the two rests, or no rank lies there."""
+    beside_BT = own_BT + now_BT - was_BT
+    both = torch.stack([own_BT, was_BT, now_BT]).amax(0) < NONE
+    there = both & (now_BT != was_BT) & (beside_BT >= 0) & (beside_BT < Q)
+    return torch.where(there, beside_BT, NONE)
+
+
+def places(ends_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """at_BF, where frames end in each row, and there_BF, which of these there are: rows have more or fewer."""
+    count_B = ends_BT.sum(1)
+    most = int(count_B.max())
+    at_BF = torch.argsort((~ends_BT).to(torch.uint8), dim=1, stable=True)[:, :most]
+    return at_BF, torch.arange(most, device=at_BF.device) < count_B[:, None]

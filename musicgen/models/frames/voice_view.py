@@ -1,0 +1,137 @@
+"""What is seen of frames of a fixed number of voices, after each id."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from musicgen.models.frames import recall
+from musicgen.models.frames.view import BEAT, BLANK, NONE, FrameLayout, Memory, Q, Seen, View, parallel, places, sures
+
+__all__ = ["VoiceView"]
+
+OLDEST = 31  # frames that a voice has held its pitch
+OCTAVE = 12  # semitones
+
+
+class VoiceView(View):
+    """Frames of a fixed number of voices, each saying a rank or NONE for a rest.
+
+    After each id, of the voice whose turn is next: what it said in the frame before (`same`), for how many frames it
+    has held that, and where this frame stands in the beat; what every voice said within the last two frames, by how
+    far back it is; how the voice before moved, and how many moved in this frame; and of each voice that did, how far
+    below or above it stood (`apart`, octaves left out) and which rank the same move would lead to (`parallel`).
+    """
+
+    windows = ("last", "now")
+
+    def __init__(self, layout: FrameLayout) -> None:
+        super().__init__(layout)
+        S = self.voices = layout.voices
+        self.width = S * 2 * (Q + 1) + BEAT + 1
+        self.categories = {
+            "turn": S * BEAT,
+            "held": S * (OLDEST + 1),
+            "move": 2 * OLDEST + 2,
+            "moves": S * S,
+            **{f"apart{lag}": OCTAVE + 1 for lag in range(1, S)},
+            **{f"back{lag}": BLANK + 1 for lag in range(2, 2 * S + 1)},
+            **self.of_recalled,
+        }
+        self.references = ("same", "said", *(f"parallel{lag}" for lag in range(1, S)), *self.recalled)
+
+    def _begin(self, nought_B: Tensor) -> dict[str, Tensor]:
+        nought_BS = nought_B[:, None].expand(-1, self.voices)
+        tail = torch.cat([nought_BS, nought_BS], 1) + BLANK
+        return {"tail": tail, "age": nought_BS + 1, "said": nought_B, "number": nought_B}
+
+    def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
+        S, T, past = self.voices, ids_BT.shape[1], memory.tensors
+        is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
+        rank_BT = torch.where(is_voice_BT, self.layout.ranks(ids_BT), BLANK)
+        line = torch.cat([past["tail"], rank_BT], dim=1)  # of each row, from 2 S ids before
+        said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
+        turn_BT, done_BT = said_BT % S, said_BT // S
+        number_BT = past["number"][:, None] + done_BT
+        back = {lag: line[:, 2 * S + 1 - lag : 2 * S + 1 - lag + T] for lag in range(1, 2 * S + 1)}
+        same_BT = back[S]
+        # Of the voice that has just spoken: whether it moved, and for how many frames it has stayed.
+        was_BT = line[:, S : S + T]
+        moved_BT = rank_BT != was_BT
+        age_BT = self._ages(moved_BT, past["age"])
+        ages = torch.cat([past["age"], age_BT], dim=1)
+        both = (rank_BT < NONE) & (was_BT < NONE)
+        move_BT = torch.where(both, (rank_BT - was_BT).clamp(-OLDEST, OLDEST) + OLDEST + 1, 0)
+        moved = (ages[:, 1:] == 0).long()
+        moves_BT = sum(moved[:, S - 1 - k : S - 1 - k + T] * (turn_BT > k) for k in range(S - 1))
+        apart, beside = {}, {}
+        for lag in range(1, S):
+            now_other_BT, was_other_BT = back[lag], line[:, S + 1 - lag : S + 1 - lag + T]
+            beside_BT = torch.where(turn_BT >= lag, parallel(same_BT, was_other_BT, now_other_BT), NONE)
+            beside[f"parallel{lag}"] = beside_BT
+            apart[f"apart{lag}"] = torch.where(beside_BT < NONE, (was_other_BT - same_BT) % OCTAVE + 1, 0)
+        # The frame before reaches from as far back as this one has come; what is a full frame older is out of it.
+        now = torch.stack([_roll(back[lag], turn_BT >= lag) for lag in range(1, S)]).sum(0)
+        within = {lag: (lag > turn_BT) & (lag <= turn_BT + S) for lag in range(1, 2 * S)}
+        last = torch.stack([_roll(back[lag], there) for lag, there in within.items()]).sum(0)
+        here_BT = same_BT.clamp(max=NONE)
+        spoken_BT = torch.where(turn_BT > 0, rank_BT.clamp(max=NONE), NONE)
+        at_BF, there_BF = places(is_voice_BT & (turn_BT == 0))
+        number_BF = number_BT.gather(1, at_BF) - 1
+        frames_BFX = self._frame_vectors(self._parts(line, at_BF), number_BF) * there_BF[..., None]
+        whole = F.one_hot(self._frames(line, at_BF), BLANK + 1)[..., :Q].float() * there_BF[..., None, None]
+        told_BFIQ, sure_BFR, recalled = recall.recall(whole, past, count_B=done_BT[:, -1], skims=skims)
+        row_B1 = torch.arange(len(line), device=line.device)[:, None]
+        ranks = {}
+        for place, name in enumerate(self.recalled):
+            of_turn = told_BFIQ[row_B1, done_BT, place * S + turn_BT]
+            ranks[name] = torch.where(of_turn.amax(-1) > 0, of_turn.argmax(-1), NONE)
+        return Seen(
+            categories={
+                **ranks,
+                **sures(sure_BFR, done_BT),
+                "turn": turn_BT * BEAT + number_BT % BEAT,
+                "held": turn_BT * (OLDEST + 1) + ages[:, 1 : T + 1].clamp(max=OLDEST),
+                "move": move_BT,
+                "moves": turn_BT * S + moves_BT,
+                **apart,
+                **{f"back{lag}": back[lag] for lag in range(2, 2 * S + 1)},
+            },
+            windows={"last": (last, here_BT), "now": (now, here_BT)},
+            references={"same": here_BT, "said": spoken_BT, **beside, **ranks},
+            frames_BFX=frames_BFX,
+            done_BT=done_BT,
+            memory=Memory({
+                "tail": line[:, -2 * S :], "age": ages[:, -S:], "said": turn_BT[:, -1], "number": number_BT[:, -1],
+                **recalled,
+            }),
+        )  # fmt: skip
+
+    def _ages(self, moved_BT: Tensor, before_BS: Tensor) -> Tensor:
+        """For how many frames each id's voice had held it: 0 where it moved, else one more than S ids before."""
+        S, T = self.voices, moved_BT.shape[1]
+        frames = -(-T // S)
+        moved = F.pad(moved_BT, (0, frames * S - T)).view(-1, frames, S)
+        frame = torch.arange(frames, device=moved.device)[:, None]
+        last = torch.where(moved, frame, -1).cummax(1).values
+        ages = torch.where(last >= 0, frame - last, frame + 1 + before_BS[:, None])
+        return ages.view(-1, frames * S)[:, :T]
+
+    def _parts(self, line: Tensor, at_BF: Tensor) -> Tensor:
+        """What each voice says in each frame: anew, or still."""
+        frame_BFS, was_BFS = self._frames(line, at_BF), self._frames(line, at_BF - self.voices)
+        on = F.one_hot(frame_BFS.clamp(max=NONE), Q + 1).float()
+        still = (frame_BFS == was_BFS).float()[..., None]
+        return torch.cat([on * (1 - still), on * still], dim=-1).flatten(2)
+
+    def _frames(self, line: Tensor, at_BF: Tensor) -> Tensor:
+        """The ranks of the frames whose last ids stand there."""
+        lags = torch.arange(self.voices - 1, -1, -1, device=line.device)
+        place_BFS = at_BF[..., None] + 2 * self.voices - lags
+        return line.gather(1, place_BFS.flatten(1)).view(place_BFS.shape)
+
+
+def _roll(rank_BT: Tensor, there_BT: Tensor) -> Tensor:
+    """(B, T, Q), 1 at the rank where it is one and there."""
+    return F.one_hot(rank_BT, BLANK + 1)[..., :Q].float() * there_BT[..., None]

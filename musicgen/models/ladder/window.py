@@ -1,0 +1,78 @@
+"""The sliding window: the last `context` events, embedded and laid side by side, through a perceptron.
+
+Shapes: B batch, T time, V vocabulary, C width, L lags.
+
+Sources: Bengio et al. 2003, "A neural probabilistic language model" (embedded lags through a hidden layer);
+residual layers after the first as in `transformer.py`.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.head import Linear
+from musicgen.models.layers.convolution import CausalConvolution, PastState
+from musicgen.models.layers.embedding import embed
+
+__all__ = ["Window"]
+
+
+class Hidden(nn.Module):
+    """One more hidden layer, on a normalised copy and added to the stream."""
+
+    def __init__(self, width: int, *, dropout: float, layers: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, bias=False)
+        self.widen = Linear(width, 2 * width)
+        self.narrow = Linear(2 * width, width)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.normal_(self.widen.weight, std=width**-0.5)
+        nn.init.normal_(self.narrow.weight, std=(2 * layers * 2 * width) ** -0.5)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC + self.dropout(self.narrow(F.gelu(self.widen(self.norm(x_BTC)))))
+
+
+class Window(SequenceModel):
+    """Embedding, lags, hidden layers, norm, head; `context` is the number of lags, L.
+
+    The first layer is a convolution with a tap a lag: a window that slides over the sequence.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__(settings)
+        C = settings.width
+        self.embedding = embed(settings)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.lags = CausalConvolution(C, C, taps=settings.context)
+        self.hidden = nn.ModuleList(
+            Hidden(C, dropout=settings.dropout, layers=settings.layers) for _ in range(settings.layers - 1)
+        )
+        self.norm = nn.LayerNorm(C, bias=False)
+        self._make_heads()
+        self._small_ends()
+
+    @property
+    def context(self) -> None:
+        """No limit to be kept by the caller: the state holds just the lags."""
+        return None
+
+    @property
+    def reach(self) -> int:
+        """How many past ids a step sees, itself included."""
+        return self.settings.context
+
+    def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, PastState]:
+        self.check_ids(ids)
+        if state is not None and not isinstance(state, PastState):
+            raise TypeError(f"a window can't go on from a {type(state).__name__}")
+        embedded_BTC = self.dropout(self.embedded(ids))
+        x_BTC, past = self.lags(embedded_BTC, None if state is None else state.pasts[0])
+        # The last step again: the perceptron need not carry through what is just read.
+        x_BTC = embedded_BTC + F.gelu(x_BTC)
+        for layer in self.hidden:
+            x_BTC = layer(x_BTC)
+        position = ids.shape[1] + (0 if state is None else state.position)
+        return self.norm(x_BTC), PastState((past,), position)

@@ -1,0 +1,1 @@
+"""Pictures of runs: what they are drawn from, the drawings, the files."""
