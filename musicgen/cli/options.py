@@ -159,7 +159,10 @@ def _check_bounds(
 ) -> None:
     low, high = kind.min, kind.max
     below = low is not None and (found <= low if kind.min_open else found < low)
-    if below or (high is not None and found > high):
+    above = high is not None and found > high
+    if above and f"{high:,}" not in in_words(low, high):
+        kind.fail(f"{value} is too large: give at most {high:,}", param, ctx)  # a limit that isn't told beforehand
+    if below or above:
         kind.fail(f"{value} is not in the range: give {in_words(low, high, low_open=kind.min_open)}", param, ctx)
 
 
