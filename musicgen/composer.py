@@ -27,7 +27,7 @@ from musicgen.io.smf import MidiFile, smf_bytes
 from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
-from musicgen.models.head import Linear
+from musicgen.models.layers.linear import Linear
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files

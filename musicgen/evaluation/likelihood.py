@@ -23,7 +23,7 @@ from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.models import SequenceModel
-from musicgen.models.following import following_of, scored_targets
+from musicgen.models.heads.following import following_of, scored_targets
 
 __all__ = ["Tally", "evaluate", "figures", "frame_nats", "piece_nats", "step_nats"]
 

@@ -17,8 +17,8 @@ from torch.utils.hooks import RemovableHandle
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State
-from musicgen.models.following import following_of, scored_targets
 from musicgen.models.hardware import bfloat16_helps
+from musicgen.models.heads.following import following_of, scored_targets
 from musicgen.recipe import Recipe, TrainSettings
 from musicgen.training.batches import Batches, TokenSource
 from musicgen.training.feed import Feed

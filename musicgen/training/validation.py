@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from musicgen.models.following import scored_targets
+from musicgen.models.heads.following import scored_targets
 from musicgen.training.batches import TokenSource, validation_windows
 from musicgen.training.step import Learner, count_steps, recalled
 

@@ -21,7 +21,7 @@ from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
-from musicgen.models.following import following_of
+from musicgen.models.heads.following import following_of
 from musicgen.tokenizers import Frames
 
 KINDS = ("held", "new", "rest", "end", "end, fewer than before")

@@ -20,7 +20,7 @@ from musicgen.cli.main import cli
 from musicgen.evaluation.likelihood import Tally, evaluate, step_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.models import ModelSettings, SequenceModel, build_model
-from musicgen.models.following import following_of
+from musicgen.models.heads.following import following_of
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.tokenizers import Frames, FramesSettings
 

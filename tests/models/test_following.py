@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from musicgen.models import ModelSettings, build_model
-from musicgen.models.following import following_of, masked, scored_targets
+from musicgen.models.heads.following import following_of, masked, scored_targets
 
 V, PAD, EOS = 6, 0, 2
 FOLLOWING = torch.zeros(V, V, dtype=torch.bool)

@@ -10,7 +10,7 @@ from training_tunes import MODELS, REMI, Tunes, recipe, weights
 from musicgen.checkpoint import load_run
 from musicgen.errors import UsageError
 from musicgen.models import ModelSettings, build_model
-from musicgen.models.following import following_of
+from musicgen.models.heads.following import following_of
 from musicgen.training.loop import train
 from musicgen.training.teaching import Teachers
 

@@ -7,7 +7,7 @@ import pytest
 from part_pieces import PARTS, random_piece, tune, tune_rows
 
 from musicgen.errors import UsageError
-from musicgen.models.memory.layout import MemoryLayout
+from musicgen.models.layouts import MemoryLayout
 from musicgen.models.memory.walk import bar_steps, walk
 from musicgen.tokenizers import Parts
 from musicgen.tokenizers.bar_grid import DENOMINATORS

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -23,58 +23,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.following import masked
-from musicgen.models.head import FieldHead, FieldScores, Linear, Scores, TokenScores, row_by_row
+from musicgen.models.heads.fields import FieldHead, FieldScores
+from musicgen.models.heads.following import masked
+from musicgen.models.heads.token import Scores, TokenScores
 from musicgen.models.layers.embedding import OneHotLinear
-from musicgen.models.settings import ModelSettings, nearest
+from musicgen.models.layers.linear import Linear, row_by_row
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
-__all__ = [
-    "ModelSettings",
-    "SequenceModel",
-    "State",
-    "nearest",
-    "select_state",
-]
-
-
-class State(ABC):
-    """What a model remembers of the ids it has read. A value: stepping makes a new one and spoils no old one.
-
-    `position` counts the ids read so far. The state carries no gradient from a Transformer's cache.
-    """
-
-    position: int
-
-    @property
-    @abstractmethod
-    def rows(self) -> int:
-        """The batch size B."""
-
-    @abstractmethod
-    def select(self, rows_B: Tensor) -> Self:
-        """The state of the named rows, in that order; a row may be named many times, or not at all."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint has to hold so that `restored` makes the same state; TypeError where training has none."""
-        raise TypeError(f"a {type(self).__name__} is not carried from one training window to the next")
-
-    def restored(self, tensors: Mapping[str, Tensor]) -> Self:
-        """This state with `tensors` in the place of its own."""
-        raise TypeError(f"a {type(self).__name__} is not carried from one training window to the next")
-
-    def cleared(self, rows_B: Tensor) -> Self:
-        """The state in which the rows where `rows_B` (bool) is true have read nothing yet."""
-        raise TypeError(f"a {type(self).__name__} is not carried from one training window to the next")
-
-    def detach(self) -> Self:
-        """The same state without its gradient, for training on an excerpt that goes on from the one before."""
-        return self.restored({name: value.detach() for name, value in self.tensors().items()})
-
-
-def select_state(state: State, rows_B: Tensor | Iterable[int]) -> State:
-    """Picks rows of a batch's state: one prompt's state for 64 takes, or only the takes that go on."""
-    rows = rows_B if isinstance(rows_B, Tensor) else torch.tensor(list(rows_B), dtype=torch.int64)
-    return state.select(rows)
+__all__ = ["SequenceModel"]
 
 
 class SequenceModel(nn.Module, ABC):

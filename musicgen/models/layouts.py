@@ -1,7 +1,8 @@
-"""What a memory knows of steps: which ids are which, and no more. It comes from the tokenizer.
+"""What models are told of a tokenizer's ids: which of them are which, and no more.
 
-A step is a row of six ids: pitch, duration and velocity of a note that the step before has placed, then where the next
-one stands, which part plays it, and the program of a part that enters. An empty field holds `pad`, 0.
+Plain data, so that settings can hold them. A frame is spelled as pitches and a mark. A step of `parts` is a row of six
+ids: pitch, duration and velocity of a note that the step before has placed, then where the next one stands, which part
+plays it, and the program of a part that enters. An empty field holds `pad`, 0.
 """
 
 from __future__ import annotations
@@ -13,11 +14,36 @@ from typing import Self
 
 from musicgen.errors import UsageError
 
-__all__ = ["DURATION", "FIELDS", "MOST_PARTS", "ONSET", "PART", "PITCH", "PROGRAM", "VELOCITY", "MemoryLayout"]
+__all__ = [
+    "DURATION",
+    "FIELDS",
+    "FrameLayout",
+    "MOST_PARTS",
+    "ONSET",
+    "PART",
+    "PITCH",
+    "PROGRAM",
+    "VELOCITY",
+    "MemoryLayout",
+]
 
 PITCH, DURATION, VELOCITY, ONSET, PART, PROGRAM = range(6)
 FIELDS = 6
 MOST_PARTS = 64
+
+
+@dataclass(frozen=True)
+class FrameLayout:
+    """How a tokenizer spells frames: see `tokenizers.frames`.
+
+    `pitch` is the id of pitch 0, `mark` that of `end` (of a set) or `rest` (of a voice). `voices` is 0 for sets, whose
+    pitches follow one another upwards, or downwards where `descending`.
+    """
+
+    pitch: int
+    mark: int
+    voices: int
+    descending: bool
 
 
 @dataclass(frozen=True)
