@@ -6,7 +6,7 @@ import numpy as np
 
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.tasks import accompanied, infilled
+from musicgen.tokenizers.bars.tasks import accompanied, infilled
 
 PARTS = Parts()
 LAYOUTS = ("plain", "returning", "accompanied", "infilled", "spans")

@@ -47,7 +47,7 @@ def draw_text(
     """The takes. A new tune ends where it likes unless --bars is given."""
     from musicgen.gm import key_pitch_classes
     from musicgen.sampling.text import refuse, text_takes
-    from musicgen.tokenizers.abc_fields import meter_value
+    from musicgen.tokenizers.abc.fields import meter_value
     from musicgen.tokenizers.constraints import Constraints
 
     refuse(request)

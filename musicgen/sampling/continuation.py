@@ -20,8 +20,8 @@ from musicgen.sampling.asked import find_parts, program_of, value_of
 from musicgen.sampling.faults import Stretch
 from musicgen.sampling.voices import has_parts, open_voices, part_pitches, voice_polyphony
 from musicgen.schemas import typed
+from musicgen.tokenizers.bars.parts import Voice, is_played
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
-from musicgen.tokenizers.parts import Voice, is_played
 from musicgen.words import counted
 
 __all__ = ["Plan", "Request", "assign_parts", "make_plan", "music_until", "new_notes", "plain_cut", "stretches"]

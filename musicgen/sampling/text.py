@@ -21,7 +21,7 @@ from musicgen.piece import Piece
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import per_field, read_prompt, sample
 from musicgen.seeds import checked_seed
-from musicgen.tokenizers.abc import header_of
+from musicgen.tokenizers.abc.tokenizer import header_of
 from musicgen.tokenizers.constraints import Constraints
 
 __all__ = ["TextTake", "refuse", "text_takes", "writes_text"]

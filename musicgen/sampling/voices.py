@@ -10,8 +10,8 @@ from musicgen.errors import UsageError
 from musicgen.gm import SOLO, program_name, sounding_range
 from musicgen.piece import Piece
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.tokenizers.bars.parts import MOST_PARTS, Voice, voices_of
 from musicgen.tokenizers.constraints import DRUMS
-from musicgen.tokenizers.parts import MOST_PARTS, Voice, voices_of
 
 __all__ = ["has_parts", "open_voices", "part_pitches", "voice_polyphony"]
 

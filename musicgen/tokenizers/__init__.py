@@ -6,14 +6,14 @@ import difflib
 from typing import Any
 
 from musicgen.errors import UsageError
-from musicgen.tokenizers.abc import Abc, AbcSettings
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.abc.tokenizer import Abc, AbcSettings
+from musicgen.tokenizers.bars.music import BarSettings
+from musicgen.tokenizers.bars.notes import Notes
+from musicgen.tokenizers.bars.parts import Parts
+from musicgen.tokenizers.bars.remi import Remi
 from musicgen.tokenizers.base import Grammar, Tokenizer
-from musicgen.tokenizers.frames import Frames, FramesSettings
-from musicgen.tokenizers.notes import Notes
-from musicgen.tokenizers.parts import Parts
-from musicgen.tokenizers.performance import Performance, PerformanceSettings
-from musicgen.tokenizers.remi import Remi
+from musicgen.tokenizers.frames.tokenizer import Frames, FramesSettings
+from musicgen.tokenizers.performance.tokenizer import Performance, PerformanceSettings
 
 __all__ = [
     "DEFAULT_TOKENIZER",

@@ -15,7 +15,7 @@ import numpy as np
 from music21 import converter
 
 from musicgen.tokenizers import Abc
-from musicgen.tokenizers.abc_grammar import LEAST_BARS
+from musicgen.tokenizers.abc.grammar import LEAST_BARS
 
 LONGEST = 8000
 

@@ -17,7 +17,7 @@ from musicgen.sampling.continuation import Request, make_plan
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.voices import has_parts, open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Notes, Remi
-from musicgen.tokenizers.parts import MOST_PARTS, Voice
+from musicgen.tokenizers.bars.parts import MOST_PARTS, Voice
 
 HIGH, LOW = (79, 81, 83, 81), (60, 62, 64, 62)
 

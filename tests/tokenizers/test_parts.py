@@ -11,8 +11,8 @@ from part_pieces import PARTS, random_piece, tune
 from musicgen.io import read
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_music import BarSettings
-from musicgen.tokenizers.parts import MOST_PARTS, Voice, is_played, voices_of
+from musicgen.tokenizers.bars.music import BarSettings
+from musicgen.tokenizers.bars.parts import MOST_PARTS, Voice, is_played, voices_of
 
 GRIDS = [PARTS, Parts(BarSettings(48))]
 grids = pytest.mark.parametrize("tokenizer", GRIDS, ids=["24", "48"])

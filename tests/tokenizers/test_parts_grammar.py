@@ -8,9 +8,9 @@ from part_pieces import LAYOUTS, PARTS, random_piece, tune, tune_rows
 
 from musicgen.piece import METER, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.music import BarSettings
+from musicgen.tokenizers.bars.parts import Voice
 from musicgen.tokenizers.constraints import Anchor, Constraints
-from musicgen.tokenizers.parts import Voice
 
 V = PARTS.vocabulary
 GRIDS = pytest.mark.parametrize("tokenizer", [PARTS, Parts(BarSettings(48))], ids=["24", "48"])

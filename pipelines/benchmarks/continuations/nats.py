@@ -17,7 +17,7 @@ from musicgen.evaluation.likelihood import step_nats
 from musicgen.models.memory.model import MemoryModel
 from musicgen.sampling.continuation import music_until
 from musicgen.sampling.voices import has_parts
-from musicgen.tokenizers.parts import voices_of
+from musicgen.tokenizers.bars.parts import voices_of
 from musicgen.training.study import StudySettings, study
 
 from .passage import Case

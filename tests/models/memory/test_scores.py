@@ -12,7 +12,7 @@ from musicgen.models import select_state
 from musicgen.models.layouts import ONSET, PART
 from musicgen.models.memory.model import MemoryModel
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.music import BarSettings
 
 
 @pytest.fixture(params=TWO)

@@ -10,8 +10,8 @@ from musicgen.errors import UsageError
 from musicgen.models.layouts import MemoryLayout
 from musicgen.models.memory.walk import bar_steps, walk
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_grid import DENOMINATORS
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.grid import DENOMINATORS
+from musicgen.tokenizers.bars.music import BarSettings
 
 LAYOUT = MemoryLayout.of(PARTS.memory)
 METERS = ((0, 3, 4), (1440, 5, 8), (3840, 12, 4))

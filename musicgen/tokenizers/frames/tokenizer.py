@@ -24,7 +24,7 @@ from musicgen.errors import UsageError
 from musicgen.piece import NOTE, Piece, Track
 from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import Anchor, Constraints, check_length
-from musicgen.tokenizers.frames_grammar import FramesGrammar
+from musicgen.tokenizers.frames.grammar import FramesGrammar
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
 from musicgen.words import counted, was

@@ -22,7 +22,7 @@ from musicgen.io.controllers import SUSTAIN, changes
 from musicgen.piece import CONTROL, NOTE, Piece, Track
 from musicgen.schemas import typed
 from musicgen.tokenizers.constraints import Anchor, Constraints, check_length
-from musicgen.tokenizers.performance_events import (
+from musicgen.tokenizers.performance.events import (
     note_events,
     onset_shifts,
     pedal_changes,
@@ -32,7 +32,7 @@ from musicgen.tokenizers.performance_events import (
     spell,
     stretch,
 )
-from musicgen.tokenizers.performance_grammar import LONGEST, LONGEST_SHIFT, STEPS_PER_SECOND, PerformanceGrammar
+from musicgen.tokenizers.performance.grammar import LONGEST, LONGEST_SHIFT, STEPS_PER_SECOND, PerformanceGrammar
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
 from musicgen.words import counted, was

@@ -23,8 +23,8 @@ import numpy as np
 from musicgen.errors import UsageError
 from musicgen.io.scores import read_tune
 from musicgen.piece import NOTE, Piece
-from musicgen.tokenizers.abc_grammar import ALPHABET, AbcGrammar
-from musicgen.tokenizers.abc_spelling import losses, spell_tune
+from musicgen.tokenizers.abc.grammar import ALPHABET, AbcGrammar
+from musicgen.tokenizers.abc.spelling import losses, spell_tune
 from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Field, Vocabulary

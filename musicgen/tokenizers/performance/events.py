@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musicgen.tokenizers.performance_grammar import LONGEST, LONGEST_SHIFT
+from musicgen.tokenizers.performance.grammar import LONGEST, LONGEST_SHIFT
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 
-from musicgen.tokenizers.bar_music import SPAN_QUARTERS
+from musicgen.tokenizers.bars.music import SPAN_QUARTERS
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints, pitch_mask
 from musicgen.tokenizers.vocabulary import Vocabulary
 

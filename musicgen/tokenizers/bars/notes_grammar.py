@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicgen.tokenizers.bar_grammar import BarGrammar
-from musicgen.tokenizers.bar_music import SPAN_QUARTERS
+from musicgen.tokenizers.bars.grammar import BarGrammar
+from musicgen.tokenizers.bars.music import SPAN_QUARTERS
 from musicgen.tokenizers.constraints import DRUMS
 
 __all__ = ["NotesGrammar"]

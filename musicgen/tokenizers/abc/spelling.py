@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicgen.piece import NOTE, Piece
-from musicgen.tokenizers.abc_fields import meter_value
+from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.words import counted, was
 
 __all__ = ["losses", "spell_tune"]

@@ -28,8 +28,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from musicgen.piece import NOTE, TEMPO, Piece, Track
-from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
-from musicgen.tokenizers.bar_music import (
+from musicgen.tokenizers.bars.grid import DENOMINATORS, BarGrid
+from musicgen.tokenizers.bars.music import (
     N_TEMPOS,
     SPAN_QUARTERS,
     TEMPO_LOWEST,
@@ -39,10 +39,10 @@ from musicgen.tokenizers.bar_music import (
     Items,
     tempo_values,
 )
+from musicgen.tokenizers.bars.notes import Notes
+from musicgen.tokenizers.bars.parts_grammar import PartsGrammar
+from musicgen.tokenizers.bars.tasks import drawn_task
 from musicgen.tokenizers.constraints import DRUMS, Constraints
-from musicgen.tokenizers.notes import Notes
-from musicgen.tokenizers.parts_grammar import PartsGrammar
-from musicgen.tokenizers.tasks import drawn_task
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["MOST_PARTS", "Parts", "Voice", "is_played", "voices_of"]

@@ -13,10 +13,10 @@ from __future__ import annotations
 import numpy as np
 
 from musicgen.piece import Piece
-from musicgen.tokenizers.bar_grid import DENOMINATORS
-from musicgen.tokenizers.bar_music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled, changes
+from musicgen.tokenizers.bars.grid import DENOMINATORS
+from musicgen.tokenizers.bars.music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled, changes
+from musicgen.tokenizers.bars.remi_grammar import RemiGrammar
 from musicgen.tokenizers.constraints import DRUMS, Constraints
-from musicgen.tokenizers.remi_grammar import RemiGrammar
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["Remi"]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from musicgen.tokenizers.abc_clock import TUPLETS, BarClock
-from musicgen.tokenizers.abc_fields import FREE_FIELDS
+from musicgen.tokenizers.abc.clock import TUPLETS, BarClock
+from musicgen.tokenizers.abc.fields import FREE_FIELDS
 
 __all__ = ["ACCIDENTALS", "DECORATIONS", "HIDING", "LETTERS", "LOWER", "MORE_SIGN", "UPPER", "AbcState"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicgen.tokenizers.bar_grammar import BarGrammar
+from musicgen.tokenizers.bars.grammar import BarGrammar
 from musicgen.tokenizers.constraints import DRUMS
 
 __all__ = ["RemiGrammar"]

@@ -25,10 +25,10 @@ from __future__ import annotations
 import numpy as np
 
 from musicgen.piece import Piece
-from musicgen.tokenizers.bar_grid import DENOMINATORS
-from musicgen.tokenizers.bar_music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled
+from musicgen.tokenizers.bars.grid import DENOMINATORS
+from musicgen.tokenizers.bars.music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled
+from musicgen.tokenizers.bars.notes_grammar import NotesGrammar
 from musicgen.tokenizers.constraints import DRUMS, Constraints
-from musicgen.tokenizers.notes_grammar import NotesGrammar
 from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["Notes"]

@@ -14,8 +14,8 @@ from typing import Self
 
 import numpy as np
 
+from musicgen.tokenizers.bars.notes_grammar import NotesGrammar
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
-from musicgen.tokenizers.notes_grammar import NotesGrammar
 
 __all__ = ["PartsGrammar"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from musicgen.errors import UsageError
 from musicgen.piece import METER, NOTE, TEMPO, Piece, Track
 from musicgen.schemas import typed
-from musicgen.tokenizers.bar_grid import DENOMINATORS, BarGrid
+from musicgen.tokenizers.bars.grid import DENOMINATORS, BarGrid
 from musicgen.tokenizers.constraints import DRUMS, Anchor
 from musicgen.tokenizers.spec import FromSettings
 from musicgen.tokenizers.vocabulary import Vocabulary

@@ -19,9 +19,9 @@ from typing import Self
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.tokenizers.abc_clock import TUPLETS
-from musicgen.tokenizers.abc_fields import FREE_FIELDS, MOST_LINES, TEXT_LENGTH, follow, meter_value
-from musicgen.tokenizers.abc_state import ACCIDENTALS, DECORATIONS, HIDING, LETTERS, LOWER, MORE_SIGN, UPPER, AbcState
+from musicgen.tokenizers.abc.clock import TUPLETS
+from musicgen.tokenizers.abc.fields import FREE_FIELDS, MOST_LINES, TEXT_LENGTH, follow, meter_value
+from musicgen.tokenizers.abc.state import ACCIDENTALS, DECORATIONS, HIDING, LETTERS, LOWER, MORE_SIGN, UPPER, AbcState
 from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.vocabulary import Vocabulary
 
