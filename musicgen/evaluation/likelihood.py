@@ -25,7 +25,7 @@ from musicgen.errors import UnreadableError, UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.heads.following import following_of, scored_targets
 
-__all__ = ["Tally", "evaluate", "figures", "frame_nats", "piece_nats", "step_nats"]
+__all__ = ["Tally", "evaluate", "figures", "frame_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads at once
 
@@ -175,11 +175,6 @@ def figures(
         "nats_per_second": timed / seconds if seconds else None,
         "nats_per_frame": per_frame,
     }
-
-
-def piece_nats(model: SequenceModel, ids: np.ndarray, *, pad: int = 0) -> float:
-    """Summed nats of ids[1:] given what comes before each; `pad` counts nothing."""
-    return float(step_nats(model, ids, pad=pad).sum())
 
 
 @torch.inference_mode()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import cache
 
-__all__ = ["FREE_FIELDS", "MOST_LINES", "TEXT_LENGTH", "follow", "key_fifths", "meter_value"]
+__all__ = ["FREE_FIELDS", "MOST_LINES", "TEXT_LENGTH", "follow", "meter_value"]
 
 FREE_FIELDS = "ABCDFGHNORSTZ"  # text for the reader's eye
 TEXT_LENGTH = 72  # characters of a line of text
@@ -29,16 +29,15 @@ MODES = {
 
 
 @cache
-def _keys() -> dict[str, tuple[int, bool]]:
-    """(fifths, whether it is minor) of every spelling of a key that has at most seven sharps or flats."""
-    keys = {}
+def _keys() -> tuple[str, ...]:
+    """Every spelling of a key that has at most seven sharps or flats."""
+    keys = []
     for root, at in ROOTS.items():
         for mode, shift in MODES.items():
             if abs(at + shift) <= 7:
                 for spelling in {mode, mode.capitalize()} if mode != "m" else {mode}:
-                    for space in {"", " "} if spelling else {""}:
-                        keys[root + space + spelling] = (at + shift, shift == -3)
-    return keys
+                    keys += [root + space + spelling for space in ({"", " "} if spelling else {""})]
+    return tuple(keys)
 
 
 def _values(field: str) -> tuple[str, ...]:
@@ -47,11 +46,9 @@ def _values(field: str) -> tuple[str, ...]:
     if field == "L":
         return LENGTHS
     if field == "K":
-        return tuple(_keys())
-    if field == "Q":
-        beats = tuple(f"{unit}={n}" for unit in ("1/2", "3/8", "1/4", "1/8") for n in range(30, 300))
-        return (*beats, *(str(n) for n in range(30, 300)))
-    return tuple(str(n) for n in range(1, 100_000))  # X, the tune's number
+        return _keys()
+    beats = tuple(f"{unit}={n}" for unit in ("1/2", "3/8", "1/4", "1/8") for n in range(30, 300))
+    return (*beats, *(str(n) for n in range(30, 300)))  # Q
 
 
 @cache
@@ -80,15 +77,6 @@ def follow(field: str, text: str) -> str:
     if field == "X":
         text = "9" * len(text) if text.isdigit() else text
     return _continuations(field).get(text, "")
-
-
-def key_fifths(text: str) -> tuple[int, bool] | None:
-    """(fifths, whether minor) of a K: field's value, or None for one that isn't known.
-
-    >>> key_fifths("E Dorian")
-    (2, False)
-    """
-    return _keys().get(text.strip())
 
 
 def meter_value(numerator: int, denominator: int) -> str | None:

@@ -18,7 +18,6 @@ import numpy as np
 __all__ = ["accompanied", "drawn_task", "infilled", "items_of", "rows_of"]
 
 NOTE = slice(0, 3)  # the columns of a row's own note
-LEAD = slice(3, 6)  # those of where it leads
 ONSET, PART = 3, 4
 MOST_HOLE, MOST_AFTER = 4, 8  # bars
 
