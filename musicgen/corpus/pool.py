@@ -27,6 +27,7 @@ from musicgen.errors import MusicgenError, ResourceError, printable
 from musicgen.io.midi import Limits
 from musicgen.io.scores.files import read_texts
 from musicgen.piece import Piece
+from musicgen.tokenizers.base import TextForm, Tokenizer
 
 try:
     import resource
@@ -238,13 +239,13 @@ def _seen(path: str) -> Seen:
         return NEVER
 
 
-def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work | Rejected]:
+def _encode(name: str, path: str, tokenizer: Tokenizer, limits: Limits | None) -> Iterator[Work | Rejected]:
     try:
         if path.lower().endswith(FRAME_SUFFIXES):
             yield from _encode_frames(name, path, tokenizer, limits)
             return
-        if getattr(tokenizer, "reads_text", False) and path.lower().endswith(".abc"):
-            yield from _encode_tunes(name, path, tokenizer, limits)
+        if tokenizer.as_text is not None and path.lower().endswith(".abc"):
+            yield from _encode_tunes(name, path, tokenizer, tokenizer.as_text, limits)
             return
         for tune, piece in iter_pieces(path, limits=limits):
             source = f"{name}#{tune}" if tune else name
@@ -261,22 +262,22 @@ def _encode(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iter
         yield Rejected(name, printable(f"can't be encoded ({type(error).__name__}: {error})")[:300])
 
 
-def _encode_frames(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work]:
-    # Another tokenizer than `frames` has no frames to count by; sixteenth notes are what music is mostly cut into.
-    per_quarter = getattr(tokenizer.settings, "frames_per_quarter", 4)
-    for part in frame_pieces(path, frames_per_quarter=per_quarter, limits=limits):
+def _encode_frames(name: str, path: str, tokenizer: Tokenizer, limits: Limits | None) -> Iterator[Work]:
+    for part in frame_pieces(path, frames_per_quarter=tokenizer.frames_per_quarter, limits=limits):
         ids = np.asarray(tokenizer.encode(part.piece, until=part.end)).astype("<u2")
         notes = int(tokenizer.count_notes(ids))
         yield Work(f"{name}#{part.name}", ids.tobytes(), notes, fingerprint(part.piece), part.split)
 
 
-def _encode_tunes(name: str, path: str, tokenizer: Any, limits: Limits | None) -> Iterator[Work]:
+def _encode_tunes(
+    name: str, path: str, tokenizer: Tokenizer, as_text: TextForm, limits: Limits | None
+) -> Iterator[Work]:
     # A tune is known by the notes it opens with, and a copy by its text: number and source are another setting's.
     texts = read_texts(path, limits=limits or Limits())
     for tune in texts:
-        ids = np.asarray(tokenizer.encode_text(tune.text)).astype("<u2")
-        opening = tokenizer.opening(tune.text)
-        copy = "".join(line for line in tokenizer.text(ids).splitlines(True) if not line.startswith(("X:", "Z:")))
+        ids = np.asarray(as_text.encode_text(tune.text)).astype("<u2")
+        opening = as_text.opening(tune.text)
+        copy = "".join(line for line in as_text.text(ids).splitlines(True) if not line.startswith(("X:", "Z:")))
         yield Work(
             name if len(texts) == 1 else f"{name}#{tune.name}",
             ids.tobytes(),
