@@ -27,6 +27,12 @@ def random_piece(
     return Piece(ticks, tuple(tracks), np.array(list(tempos), TEMPO), np.array(list(meters), METER))
 
 
+def programs_of(rows: np.ndarray) -> list[int]:
+    """The program value of every part that enters, in the order of the parts' numbers."""
+    v = PARTS.vocabulary
+    return (rows[rows[:, 3] == v.id("enter"), 5].astype(np.int64) - v.base["program"]).tolist()
+
+
 def tune(seed: int, *, bars: int = 8, long_bars: bool = False, returns: bool = False) -> Piece:
     """Two violins, a piano with chords and drums play a few figures again and again, in two keys; bars of 2/4, or the
     first two of 12/4. With `returns` bars 6 and 7 are bars 1 and 2."""

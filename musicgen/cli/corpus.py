@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,9 @@ from musicgen.cli.options import (
 from musicgen.errors import UsageError
 from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
+
+if TYPE_CHECKING:
+    from musicgen.tokenizers import Tokenizer
 
 __all__ = ["build_at", "command", "find_corpus", "show_corpus"]
 
@@ -197,7 +200,7 @@ def show_corpus(folder: Path, *, as_json: bool) -> None:
             say(f"    and others, all in {folder / 'corpus.json'}")
 
 
-def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bool) -> Any:
+def find_corpus(corpus: str, place: Path | None, *, tokenizer: Tokenizer, demanded: bool) -> Any:
     """The corpus that is built already, CORPUS itself or the one at `place`; None where it has to be built first.
 
     `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for a
@@ -220,7 +223,7 @@ def find_corpus(corpus: str, place: Path | None, *, tokenizer: Any, demanded: bo
     return None
 
 
-def build_at(place: Path, corpus: str, *, tokenizer: Any, part: Path) -> Any:
+def build_at(place: Path, corpus: str, *, tokenizer: Tokenizer, part: Path) -> Any:
     """A corpus built at `place` from music or a catalogue name; its work lies at `part` until it is whole."""
     from musicgen.corpus.build import build_corpus
 

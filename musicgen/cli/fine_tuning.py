@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from musicgen.errors import UsageError
+
+if TYPE_CHECKING:
+    from musicgen.tokenizers import Tokenizer
 
 __all__ = ["check_tokenizer", "start_of", "tuned"]
 
@@ -51,7 +54,7 @@ def tuned(start: Any, options: dict[str, Any], *, timed: bool) -> Any:
     return recipe.with_train(steps=options["steps"], seed=options["seed"], precision=options["precision"])
 
 
-def check_tokenizer(start: Any, tokenizer: Any, corpus: str) -> None:
+def check_tokenizer(start: Any, tokenizer: Tokenizer, corpus: str) -> None:
     """Raise UsageError where a corpus that is built already is of another tokenizer than the run to start from."""
     if tokenizer.spec != start.tokenizer.spec:
         what = (

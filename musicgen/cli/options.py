@@ -11,13 +11,16 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from musicgen.cli.completion import DEVICES, TOKENIZERS, one_of
 from musicgen.cli.help import WrongCall, in_words, is_overview
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
+
+if TYPE_CHECKING:
+    from musicgen.tokenizers import Tokenizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -256,7 +259,7 @@ def asked_tokenizer(options: dict[str, Any]) -> bool:
     return bool(asked or any(options[name] is not None for name in _FRAMES_OPTIONS))
 
 
-def tokenizer_from(options: dict[str, Any]) -> Any:
+def tokenizer_from(options: dict[str, Any]) -> Tokenizer:
     """The tokenizer that a command's options describe. Raises UsageError for settings that it doesn't have."""
     from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from musicgen.errors import UsageError
 from musicgen.resources import RUN_FILES, RUN_FOLDERS, is_leftover
+
+if TYPE_CHECKING:
+    from musicgen.tokenizers import Tokenizer
 
 __all__ = ["Plan", "changed", "check_corpus", "plan_run"]
 
@@ -22,7 +25,7 @@ class Plan:
     none."""
 
     recipe: Any
-    tokenizer: Any
+    tokenizer: Tokenizer
     source: Any
     teachers: list[Any]
     start: Any
@@ -74,7 +77,7 @@ def plan_run(
     tokenizer = asked if source is None else load_tokenizer(source.spec)
     if start is not None:
         check_tokenizer(start, tokenizer, corpus)
-    elif hasattr(tokenizer, "layout") and not (resume or options["recipe_file"]):
+    elif tokenizer.layout is not None and not (resume or options["recipe_file"]):
         # The better way with frames, unless the recipe asks for something else that rules it out.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})

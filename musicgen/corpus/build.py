@@ -28,7 +28,7 @@ from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
 from musicgen.schemas import in_range, typed
 from musicgen.seeds import MOST_SEED
-from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
+from musicgen.tokenizers import DEFAULT_TOKENIZER, Tokenizer, load_tokenizer
 from musicgen.words import counted
 from musicgen.workers import Failure, Pool, cores
 
@@ -59,7 +59,7 @@ def build_corpus(
     sources: Iterable[str | Path],
     out: str | Path,
     *,
-    tokenizer: Any = None,
+    tokenizer: Tokenizer | dict[str, Any] | str | None = None,
     jobs: int | None = None,
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
@@ -285,12 +285,10 @@ def _records(works: list[Kept], licences: list[str], fields: int, settings: Buil
     return records
 
 
-def _spec(tokenizer: Any) -> dict[str, Any]:
-    spec = (
-        tokenizer
-        if isinstance(tokenizer, dict)
-        else getattr(tokenizer, "spec", {"name": tokenizer or DEFAULT_TOKENIZER})
-    )
+def _spec(tokenizer: Tokenizer | dict[str, Any] | str | None) -> dict[str, Any]:
+    spec = tokenizer.spec if isinstance(tokenizer, Tokenizer) else tokenizer
+    if not isinstance(spec, dict):
+        spec = {"name": spec or DEFAULT_TOKENIZER}
     built = load_tokenizer(spec)  # a bad spec is told here, not by every worker
     if len(built.vocabulary) > 65536:
         raise UsageError(f"a vocabulary of {len(built.vocabulary):,} doesn't fit a corpus", hint="at most 65,536")

@@ -8,7 +8,6 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from musicgen.errors import MusicgenError, printable
 from musicgen.io.midi import Limits
 from musicgen.io.scores.files import read_texts
 from musicgen.piece import Piece
+from musicgen.tokenizers.base import TextForm, Tokenizer
 
 __all__ = ["Encoder", "Rejected", "Seen", "Work", "seen_now"]
 
@@ -75,7 +75,7 @@ def seen_now(path: str | Path) -> Seen:
 class Encoder:
     """A file to its pieces in the ids of a tokenizer: what worker processes are given."""
 
-    tokenizer: Any
+    tokenizer: Tokenizer
     limits: Limits | None = None
 
     def __call__(self, file: Found) -> Iterator[Work | Rejected | Seen]:
@@ -96,8 +96,8 @@ class Encoder:
         if path.lower().endswith(FRAME_SUFFIXES):
             yield from self._frames(name, path)
             return
-        if getattr(self.tokenizer, "reads_text", False) and path.lower().endswith(".abc"):
-            yield from self._tunes(name, path)
+        if self.tokenizer.as_text is not None and path.lower().endswith(".abc"):
+            yield from self._tunes(name, path, self.tokenizer.as_text)
             return
         for tune, piece in iter_pieces(path, limits=self.limits):
             source = f"{name}#{tune}" if tune else name
@@ -108,20 +108,18 @@ class Encoder:
                 yield Rejected(source, printable(piece.what))
 
     def _frames(self, name: str, path: str) -> Iterator[Work]:
-        # Another tokenizer than `frames` has no frames to count by; sixteenth notes are what music is mostly cut into.
-        per_quarter = getattr(self.tokenizer.settings, "frames_per_quarter", 4)
-        for part in frame_pieces(path, frames_per_quarter=per_quarter, limits=self.limits):
+        for part in frame_pieces(path, frames_per_quarter=self.tokenizer.frames_per_quarter, limits=self.limits):
             ids = np.asarray(self.tokenizer.encode(part.piece, until=part.end)).astype("<u2")
             notes = int(self.tokenizer.count_notes(ids))
             yield Work(f"{name}#{part.name}", ids.tobytes(), notes, fingerprint(part.piece), part.split)
 
-    def _tunes(self, name: str, path: str) -> Iterator[Work]:
+    def _tunes(self, name: str, path: str, as_text: TextForm) -> Iterator[Work]:
         # A tune is known by the notes it opens with, and a copy by its text: number and source are another setting's.
         texts = read_texts(path, limits=self.limits or Limits())
         for tune in texts:
-            ids = np.asarray(self.tokenizer.encode_text(tune.text)).astype("<u2")
-            opening = self.tokenizer.opening(tune.text)
-            text = self.tokenizer.text(ids)
+            ids = np.asarray(as_text.encode_text(tune.text)).astype("<u2")
+            opening = as_text.opening(tune.text)
+            text = as_text.text(ids)
             copy = "".join(line for line in text.splitlines(True) if not line.startswith(("X:", "Z:")))
             yield Work(
                 name if len(texts) == 1 else f"{name}#{tune.name}",

@@ -24,6 +24,7 @@ from musicgen.corpus.store import Corpus
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.heads.following import following_of, scored_targets
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["Tally", "evaluate", "figures", "frame_nats", "step_nats"]
 
@@ -42,7 +43,7 @@ class TokenSource(Protocol):
 def evaluate(
     model: SequenceModel,
     source: TokenSource,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     split: str = "valid",
     max_tokens: int | None = None,
@@ -66,7 +67,7 @@ def evaluate(
     tally = Tally(tokenizer)
     device = next(model.parameters()).device
     following_VV = following_of(tokenizer, device)
-    pad, period = tokenizer.vocabulary.id("pad"), getattr(tokenizer, "period", 1)
+    pad, period = tokenizer.vocabulary.id("pad"), tokenizer.period
     model.eval()
     ahead = np.zeros((model.settings.horizon, 2))
     for done, (offset, size) in enumerate(spans.tolist()):
@@ -81,9 +82,11 @@ def evaluate(
     return result
 
 
-def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, split: str = "valid") -> list[np.ndarray]:
+def frame_nats(
+    model: SequenceModel, source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid"
+) -> list[np.ndarray]:
     """The nats of each frame, an array a piece of the split. Raises UsageError for a tokenizer without frames."""
-    if not hasattr(tokenizer, "frame_of"):
+    if tokenizer.layout is None:
         raise UsageError(f"the tokenizer {tokenizer.name} has no frames", hint="use a run with the tokenizer frames")
     following_VV = following_of(tokenizer, next(model.parameters()).device)
     tally = Tally(tokenizer)
@@ -99,13 +102,13 @@ def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, spl
 class Tally:
     """Adds up the pieces of a split, whatever has scored them."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        table = getattr(tokenizer, "following", None)
-        self.scored_V = None if table is None else table.any(axis=0)  # ids that may follow any
+        table = tokenizer.following
+        self.scored_V: np.ndarray | None = None if table is None else np.any(table, axis=0)  # ids that may follow any
         self.nats, self.timed, self.seconds = 0.0, 0.0, 0.0
         self.tokens = self.notes = self.pieces = 0
-        self.frames: list[np.ndarray] | None = [] if hasattr(tokenizer, "frame_of") else None
+        self.frames: list[np.ndarray] | None = None if tokenizer.layout is None else []
 
     def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
         """A piece: all its ids, and nats that sum to its whole; for frames, those of each id but the first."""
@@ -118,8 +121,8 @@ class Tally:
         except UnreadableError:  # text may be a tune to a model and none to a reader of ABC
             pass
         self.pieces += 1
-        if self.frames is not None:
-            frame = self.tokenizer.frame_of(ids)[1:]
+        if self.frames is not None and (frame := self.tokenizer.frame_of(ids)) is not None:
+            frame = frame[1:]
             self.frames.append(np.bincount(frame[frame >= 0], weights=nats[frame >= 0]))
 
     def figures(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from musicgen.evaluation.likelihood import Tally, TokenSource
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["NGram", "evaluate_ngram"]
 
@@ -66,11 +67,11 @@ class NGram:
 
 
 def evaluate_ngram(
-    source: TokenSource, tokenizer: Any, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
+    source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
 ) -> dict[str, Any]:
     """Count the training split (at most `max_tokens` of it, piece by piece) and score `split` like a network."""
     tally = Tally(tokenizer)
-    model = NGram(len(tokenizer.vocabulary), order=order, following=getattr(tokenizer, "following", None))
+    model = NGram(len(tokenizer.vocabulary), order=order, following=tokenizer.following)
     counted = 0
     for offset, size in source.spans("train").tolist():
         if counted >= max_tokens:

@@ -11,8 +11,9 @@ from musicgen.tokenizers.bars.music import BarSettings
 from musicgen.tokenizers.bars.notes import Notes
 from musicgen.tokenizers.bars.parts import Parts
 from musicgen.tokenizers.bars.remi import Remi
-from musicgen.tokenizers.base import Grammar, Tokenizer
+from musicgen.tokenizers.base import Tokenizer
 from musicgen.tokenizers.frames.tokenizer import Frames, FramesSettings
+from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.performance.tokenizer import Performance, PerformanceSettings
 
 __all__ = [
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 DEFAULT_TOKENIZER = "notes"
-TOKENIZERS: dict[str, Any] = {
+TOKENIZERS: dict[str, type[Tokenizer]] = {
     "abc": Abc,
     "frames": Frames,
     "notes": Notes,
@@ -44,7 +45,7 @@ TOKENIZERS: dict[str, Any] = {
 }
 
 
-def load_tokenizer(spec: dict[str, Any]) -> Any:
+def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `spec` describes: its `name` and settings. Raises UsageError for an unknown one."""
     name = spec.get("name")
     if not isinstance(name, str) or name not in TOKENIZERS:

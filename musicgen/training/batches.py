@@ -6,7 +6,7 @@ Where steps have fields both are of shape (B, T, F).
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from musicgen.corpus.augment import draw_transposition
 from musicgen.corpus.split import spread
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.recipe import AugmentSettings
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["Batches", "TokenSource", "augmented", "validation_windows"]
 
@@ -39,14 +40,14 @@ class Batches:
     """
 
     def __init__(
-        self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
+        self, source: TokenSource, tokenizer: Tokenizer, *, length: int, batch: int, seed: int, augment: AugmentSettings
     ) -> None:
         self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
         self.length, self.batch, self.seed = length, batch, seed
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
-        if (augment.infill or augment.accompany) and not hasattr(tokenizer, "as_task"):
+        if (augment.infill or augment.accompany) and not tokenizer.tells_tasks:
             raise UsageError(
                 f"[augment] asks for tasks, and the tokenizer {tokenizer.name} has none",
                 hint="leave infill and accompany out",
@@ -88,7 +89,7 @@ class Batches:
 
     def _not_too_long(self, past: np.ndarray) -> np.ndarray:
         """What stands before the first bar, and the last bars: hours of a past would cost more than they tell."""
-        if len(past) <= LONGEST_PAST or not hasattr(self.tokenizer, "as_task"):
+        if len(past) <= LONGEST_PAST or not self.tokenizer.tells_tasks:
             return past
         bars = self.tokenizer.bar_positions(past)
         first = min(int(np.searchsorted(bars, len(past) - LONGEST_PAST)), len(bars) - 1)
@@ -112,7 +113,7 @@ class Batches:
             # Back to the bar line, if one lies within half a window.
             low = max(0, begin - self.length // 2)
             # Frames of a fixed number of ids don't show where they begin: behind BOS, one does at every so many.
-            low -= (low - 1) % getattr(self.tokenizer, "period", 1) if low else 0
+            low -= (low - 1) % self.tokenizer.period if low else 0
             back = np.asarray(self.tokens[offset + low : offset + begin + 1])
             bars = self.tokenizer.bar_positions(back)
             begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
@@ -120,7 +121,7 @@ class Batches:
         return past, np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
 
 
-def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+def augmented(ids: np.ndarray, tokenizer: Tokenizer, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
     """`ids` transposed, at another tempo, with other instruments or other dynamics, as drawn."""
     # Always the same draws, so that one setting doesn't change what the others do.
     semitones = draw_transposition(rng, low=settings.transpose_low, high=settings.transpose_high)
@@ -132,7 +133,7 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
         ids = tokenizer.with_tempo(ids, tempo)
     ids = tokenizer.with_programs(ids, rng) if others else ids
     louder = settings.loudness > 0 and rng.random() < settings.loudness
-    return tokenizer.with_loudness(ids, rng) if louder and hasattr(tokenizer, "with_loudness") else ids
+    return tokenizer.with_loudness(ids, rng) if louder else ids
 
 
 def validation_windows(

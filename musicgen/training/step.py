@@ -20,6 +20,7 @@ from musicgen.models import SequenceModel, State
 from musicgen.models.hardware import bfloat16_helps
 from musicgen.models.heads.following import following_of, scored_targets
 from musicgen.recipe import Recipe, TrainSettings
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batches import Batches, TokenSource
 from musicgen.training.feed import Feed
 from musicgen.training.log import layer_norms
@@ -64,7 +65,7 @@ class Learner:
         self,
         model: SequenceModel,
         source: TokenSource,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         recipe: Recipe,
         device: torch.device,

@@ -12,13 +12,14 @@ Shapes: B batch, T time, F fields.
 from __future__ import annotations
 
 import heapq
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from musicgen.errors import UnreadableError
 from musicgen.recipe import AugmentSettings
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batches import TokenSource, augmented
 
 __all__ = ["Streams"]
@@ -35,7 +36,7 @@ class Streams:
     """Batch number `step`: inputs and targets as from `Batches`, and which rows begin a piece."""
 
     def __init__(
-        self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
+        self, source: TokenSource, tokenizer: Tokenizer, *, length: int, batch: int, seed: int, augment: AugmentSettings
     ) -> None:
         self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
         self.length, self.batch, self.seed = length, batch, seed

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from musicgen.models.heads.following import scored_targets
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batches import TokenSource, validation_windows
 from musicgen.training.step import Learner, count_steps, recalled
 
@@ -20,7 +21,7 @@ class Validation:
     `check` is called between one batch and the next, while they are made and measured, and may raise.
     """
 
-    def __init__(self, source: TokenSource, tokenizer: Any, learn: Learner, *, check: Callable[[], None]) -> None:
+    def __init__(self, source: TokenSource, tokenizer: Tokenizer, learn: Learner, *, check: Callable[[], None]) -> None:
         self.learn, self._check = learn, check
         settings, pad = learn.settings, learn.pad
         tell = learn.model.foretelling()
@@ -32,7 +33,7 @@ class Validation:
             batch=settings.batch,
             max_tokens=settings.evaluate_tokens,
             pad=pad,
-            period=getattr(tokenizer, "period", 1),
+            period=tokenizer.period,
         ):
             check()
             told = tell(inputs, targets, pasts) if tell else None

@@ -16,6 +16,10 @@ FOLLOWING[:, 3:] = True
 FOLLOWING[3, 3] = FOLLOWING[4, 3:5] = False
 
 
+class Unordered:
+    following = None
+
+
 class Ordered:
     following = FOLLOWING.numpy()
 
@@ -45,7 +49,7 @@ def test_without_a_table_nothing_changes():
     plain, _ = net.nats(ids, targets, pad=PAD)
     open_, _ = net.nats(ids, targets, pad=PAD, following_VV=torch.ones(V, V, dtype=torch.bool))
     assert torch.equal(plain, open_)
-    assert following_of(object()) is None
+    assert following_of(Unordered()) is None
     assert scored_targets(targets, None, pad=PAD) is targets
 
 

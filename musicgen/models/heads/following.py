@@ -8,17 +8,26 @@ Shapes: B batch, T time, V vocabulary; following_VV is true where the column's i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 __all__ = ["following_of", "masked", "scored_targets"]
 
 
-def following_of(tokenizer: Any, device: torch.device | str = "cpu") -> Tensor | None:
+class Ordered(Protocol):
+    """What says which id may come after which: a tokenizer."""
+
+    @property
+    def following(self) -> np.ndarray | None:
+        """Boolean (V, V), or None where there is no such order, or a grammar too rich for a table."""
+
+
+def following_of(tokenizer: Ordered, device: torch.device | str = "cpu") -> Tensor | None:
     """The tokenizer's table on `device`; None for one that has no such order, or a grammar too rich for a table."""
-    table = getattr(tokenizer, "following", None)
+    table = tokenizer.following
     return None if table is None else torch.tensor(table, device=device)
 
 

@@ -26,12 +26,10 @@ def length_of(text: str) -> Fraction:
     (Fraction(1, 1), Fraction(3, 2), Fraction(1, 4))
     """
     above, slashes, below = text.partition("/")
-    number = Fraction(int(above or 1))
+    number = int(above or 1)
     if not slashes:
-        return number
-    if below.startswith("/"):
-        return number / 2 ** (1 + below.count("/"))
-    return number / int(below or 2)
+        return Fraction(number)
+    return Fraction(number, 1 << 1 + below.count("/") if below.startswith("/") else int(below or 2))
 
 
 @dataclass

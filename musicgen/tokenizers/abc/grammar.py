@@ -23,6 +23,7 @@ from musicgen.tokenizers.abc.clock import TUPLETS
 from musicgen.tokenizers.abc.fields import FREE_FIELDS, MOST_LINES, TEXT_LENGTH, follow, meter_value
 from musicgen.tokenizers.abc.state import ACCIDENTALS, DECORATIONS, HIDING, LETTERS, LOWER, MORE_SIGN, UPPER, AbcState
 from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["ALPHABET", "LEAST_BARS", "LONGEST", "AbcGrammar"]
@@ -44,7 +45,7 @@ def _mask(chars: str, vocabulary_size: int, first: int, eos: int, ends: bool) ->
     return mask
 
 
-class AbcGrammar(AbcState):
+class AbcGrammar(AbcState, Grammar):
     """Walks one tune character by character, from BOS to EOS."""
 
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None = None, *, inside: bool = False) -> None:

@@ -5,7 +5,7 @@ normalised: carriage returns and spaces at the ends of lines go, as do blank lin
 hasn't; other characters are dropped, and `report_text` says how many. Nothing else, so that nats a character are
 those of the text: each tune is scored from its `X` to its last line break, and EOS.
 
-Text comes from `.abc` files as it is (`reads_text`). A piece from another source is written as a plain tune: its
+Text comes from `.abc` files as it is (`as_text`). A piece from another source is written as a plain tune: its
 highest line, see `abc_spelling`.
 
 Source: ABC standard 2.1; the characters of folk tunes as steps are Sturm et al. 2016, "Music transcription modelling
@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -25,9 +26,8 @@ from musicgen.io.scores import read_tune
 from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc.grammar import ALPHABET, AbcGrammar
 from musicgen.tokenizers.abc.spelling import losses, spell_tune
+from musicgen.tokenizers.base import Tokenizer
 from musicgen.tokenizers.constraints import Anchor, Constraints
-from musicgen.tokenizers.spec import FromSettings
-from musicgen.tokenizers.vocabulary import Field, Vocabulary
 from musicgen.words import counted, was
 
 __all__ = ["Abc", "AbcSettings", "body_of", "header_of", "tidy"]
@@ -42,33 +42,31 @@ class AbcSettings:
     """There is nothing to set."""
 
 
-class Abc(FromSettings):
-    """Text or Piece <-> ids, (T,). Stateless: one object serves all threads."""
+class Abc(Tokenizer):
+    """Text or Piece <-> ids, (T,). `transposed` leaves them alone: to transpose a text is to write another one."""
 
     name = "abc"
     Settings = AbcSettings
     settings: AbcSettings
-    reads_text = True  # a corpus gives it the text of .abc files, not pieces
+    pitched = ()
 
-    def __init__(self, settings: AbcSettings | None = None) -> None:
-        super().__init__(settings)
-        self._vocabulary = Vocabulary({"pad": 1, "bos": 1, "eos": 1, "char": len(ALPHABET)})
-        self._first = self._vocabulary.base["char"]
+    def _kinds(self) -> dict[str, int]:
+        return {"pad": 1, "bos": 1, "eos": 1, "char": len(ALPHABET)}
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return self._vocabulary
+    def as_text(self) -> Self:
+        return self
 
     @property
-    def fields(self) -> tuple[Field, ...]:
-        return (Field("token", 0, len(self._vocabulary)),)
+    def _first(self) -> int:
+        return self.vocabulary.base["char"]
 
     # ---- text ------------------------------------------------------------------------------------
 
     def encode_text(self, text: str) -> np.ndarray:
         """One tune's text as ids, (T,) uint16, from BOS to EOS; see `tidy` for what is changed in it."""
         codes = _CODES[np.frombuffer(tidy(text).encode("ascii"), np.uint8)].astype(np.uint16)
-        v = self._vocabulary
+        v = self.vocabulary
         return np.concatenate([[v.id("bos")], codes + self._first, [v.id("eos")]]).astype(np.uint16)
 
     def text(self, ids: np.ndarray) -> str:
@@ -97,10 +95,6 @@ class Abc(FromSettings):
         text = self.text(ids)
         return read_tune(text) if _letters(text) else Piece()
 
-    def on_grid(self, piece: Piece) -> Piece:
-        """The piece as a plain tune says it."""
-        return self.decode(self.encode(piece))
-
     def report(self, piece: Piece) -> list[str]:
         """What the plain tune of a piece leaves out, beside timing."""
         return losses(piece)
@@ -124,18 +118,6 @@ class Abc(FromSettings):
     def count_notes(self, ids: np.ndarray) -> int:
         """Notes as written: letters A to G of the body."""
         return len(_letters(self.text(ids)))
-
-    def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
-        """`ids` as they are: to transpose a text is to write another one, in another key."""
-        return ids
-
-    def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """`ids` as they are: the text says nothing of seconds."""
-        return ids
-
-    def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` as they are: there are no programs."""
-        return ids
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
         """Where lines begin: a bar line's own sign may be several characters."""
@@ -165,7 +147,7 @@ class Abc(FromSettings):
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> AbcGrammar:
         """A walker before BOS, or `inside` a tune's body; it follows the grammar and a request's constraints."""
-        return AbcGrammar(self._vocabulary, constraints, inside=inside)
+        return AbcGrammar(self.vocabulary, constraints, inside=inside)
 
 
 def tidy(text: str) -> str:

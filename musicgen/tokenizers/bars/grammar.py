@@ -12,12 +12,13 @@ import numpy as np
 
 from musicgen.tokenizers.bars.music import SPAN_QUARTERS
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints, pitch_mask
+from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["BarGrammar"]
 
 
-class BarGrammar:
+class BarGrammar(Grammar):
     """Walks one sequence; the subclasses say how items are spelled.
 
     Constraints hold from the beginning, or from `constrain` on when a prompt is walked first.

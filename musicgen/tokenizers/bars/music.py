@@ -8,7 +8,9 @@ up to 16 quarters.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +19,8 @@ from musicgen.errors import UsageError
 from musicgen.piece import METER, NOTE, TEMPO, Piece, Track
 from musicgen.schemas import typed
 from musicgen.tokenizers.bars.grid import DENOMINATORS, BarGrid
+from musicgen.tokenizers.base import Spelled, Tokenizer
 from musicgen.tokenizers.constraints import DRUMS, Anchor
-from musicgen.tokenizers.spec import FromSettings
-from musicgen.tokenizers.vocabulary import Vocabulary
 from musicgen.words import counted, was
 
 __all__ = [
@@ -29,7 +30,6 @@ __all__ = [
     "BarMusic",
     "BarSettings",
     "Items",
-    "Spelled",
     "changes",
     "tempo_values",
 ]
@@ -70,32 +70,22 @@ class Items(NamedTuple):
     duration: np.ndarray  # (notes,) duration values
 
 
-class Spelled(NamedTuple):
-    """The notes that ids spell, one array entry a note, in their order."""
-
-    at: np.ndarray  # where the note stands in the ids
-    bar: np.ndarray  # counted from 0 among the bars in the ids
-    position: np.ndarray  # grid steps from the bar's start
-    program: np.ndarray  # 0..127, DRUMS for drums
-    pitch: np.ndarray
-    velocity: np.ndarray
-    duration: np.ndarray  # grid steps
-
-
-class BarMusic(FromSettings):
-    """The half of a bar tokenizer that doesn't depend on how items become ids. Stateless."""
+class BarMusic(Tokenizer):
+    """The half of a bar tokenizer that doesn't depend on how items become ids."""
 
     Settings = BarSettings
     velocity_step = VELOCITY_STEP
     settings: BarSettings
-    _vocabulary: Vocabulary
 
-    def __init__(self, settings: BarSettings | None = None) -> None:
-        super().__init__(settings)
-        self.steps = self.settings.positions_per_quarter
-        # Every step up to two quarters, then sixteenths up to four, eighths to eight, quarters to sixteen.
+    @property
+    def steps(self) -> int:
+        return self.settings.positions_per_quarter
+
+    @cached_property
+    def durations(self) -> np.ndarray:
+        """Every step up to two quarters, then sixteenths up to four, eighths to eight, quarters to sixteen."""
         r = self.steps
-        self.durations = np.concatenate(
+        return np.concatenate(
             [
                 np.arange(1, 2 * r + 1),
                 np.arange(2 * r + r // 4, 4 * r + 1, r // 4),
@@ -103,12 +93,12 @@ class BarMusic(FromSettings):
                 np.arange(9 * r, 16 * r + 1, r),
             ]
         )
-        midpoints = (self.durations[1:] + self.durations[:-1] + 1) // 2
-        self._nearest_duration = np.searchsorted(midpoints, np.arange(16 * r + 1), side="right")
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self._vocabulary
+    @cached_property
+    def _nearest_duration(self) -> np.ndarray:
+        """The number of the duration that is nearest to each length in grid steps, up to the longest."""
+        midpoints = (self.durations[1:] + self.durations[:-1] + 1) // 2
+        return np.searchsorted(midpoints, np.arange(16 * self.steps + 1), side="right")
 
     # ---- piece -> items --------------------------------------------------------------------------
 
@@ -177,24 +167,9 @@ class BarMusic(FromSettings):
         """(bar, position, value) of the tempo items up to tick `last`."""
         return _tempos(piece, bars, last)
 
-    def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
-        raise NotImplementedError
-
-    def decode(self, ids: np.ndarray) -> Piece:
-        raise NotImplementedError
-
+    @abstractmethod
     def notes(self, ids: np.ndarray) -> Spelled:
-        raise NotImplementedError
-
-    def count_notes(self, ids: np.ndarray) -> int:
-        raise NotImplementedError
-
-    def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-    def on_grid(self, piece: Piece) -> Piece:
-        """The piece as this tokenizer can say it."""
-        return self.decode(self.encode(piece))
+        """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
 
     def report(self, piece: Piece) -> list[str]:
         """What `on_grid` clamps or merges, beside timing."""
@@ -272,37 +247,22 @@ class BarMusic(FromSettings):
         fitting = bars[bars >= len(ids) - room]
         return ids[fitting[0] :] if len(fitting) else self._tail_of_bar(ids, int(bars[-1]), room)
 
+    @abstractmethod
     def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
-        raise NotImplementedError
-
-    def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
-        """`ids` with every pitch moved; drums stay. A shift that leaves 0..127 is folded by octaves."""
-        low, high = self._vocabulary.base["pitch"], self._vocabulary.base["pitch"] + 128
-        is_pitch = (ids >= low) & (ids < high)
-        pitch = ids[is_pitch].astype(np.int64) - low
-        if len(pitch):
-            while semitones > 0 and pitch.max() + semitones > 127:
-                semitones -= 12
-            while semitones < 0 and pitch.min() + semitones < 0:
-                semitones += 12
-            if pitch.max() + semitones > 127:
-                return ids
-        out = ids.copy()
-        out[is_pitch] = pitch + semitones + low
-        return out
+        """Of a bar that begins at `bar` and doesn't fit into `room` steps its head and its last onsets."""
 
     def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
         """`ids` with every tempo moved by `steps` twelfths of an octave, within the range of tempi."""
-        is_tempo = self._vocabulary.is_kind(ids, "tempo")
+        is_tempo = self.vocabulary.is_kind(ids, "tempo")
         out = ids.copy()
-        base = self._vocabulary.base["tempo"]
+        base = self.vocabulary.base["tempo"]
         out[is_tempo] = (ids[is_tempo].astype(np.int64) - base + steps).clip(0, N_TEMPOS - 1) + base
         return out
 
     def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """`ids` with other melodic programs drawn for those in it, in the same order, so that notes stay sorted."""
-        is_program = self._vocabulary.is_kind(ids, "program")
-        base = self._vocabulary.base["program"]
+        is_program = self.vocabulary.is_kind(ids, "program")
+        base = self.vocabulary.base["program"]
         found = np.unique(ids[is_program].astype(np.int64) - base)
         found = found[found != DRUMS]
         others = np.arange(129)
@@ -331,7 +291,9 @@ def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndar
 
 
 def tempo_values(us: np.ndarray) -> np.ndarray:
-    return np.rint(TEMPOS_PER_OCTAVE * np.log2(60e6 / us / TEMPO_LOWEST)).astype(np.int64).clip(0, N_TEMPOS - 1)
+    """The tempo values nearest to so many microseconds a quarter note."""
+    value: np.ndarray = np.rint(TEMPOS_PER_OCTAVE * np.log2(60e6 / us / TEMPO_LOWEST)).astype(np.int64)
+    return value.clip(0, N_TEMPOS - 1)
 
 
 def changes(values: np.ndarray) -> np.ndarray:
@@ -366,4 +328,5 @@ def _all_notes(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _key(bar: np.ndarray, slot: np.ndarray, program: np.ndarray, pitch: np.ndarray) -> np.ndarray:
-    return ((bar.astype(np.int64) << 14 | slot) << 8 | program) << 7 | pitch
+    key: np.ndarray = ((bar.astype(np.int64) << 14 | slot) << 8 | program) << 7 | pitch
+    return key

@@ -22,14 +22,16 @@ Transformer", section 3 (a note a step); Ryu et al. 2024, "Nested Music Transfor
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from musicgen.piece import Piece
 from musicgen.tokenizers.bars.grid import DENOMINATORS
-from musicgen.tokenizers.bars.music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled
+from musicgen.tokenizers.bars.music import N_TEMPOS, SPAN_QUARTERS, BarMusic
 from musicgen.tokenizers.bars.notes_grammar import NotesGrammar
+from musicgen.tokenizers.base import Spelled
 from musicgen.tokenizers.constraints import DRUMS, Constraints
-from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["Notes"]
 
@@ -37,44 +39,34 @@ PITCH, DURATION, VELOCITY, ONSET, PART = range(5)
 
 
 class Notes(BarMusic):
-    """Piece <-> rows of five ids. Stateless: one object serves all threads."""
+    """Piece <-> rows of five ids."""
 
     name = "notes"
+    steps_of: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("pitch", "pitch"), ("duration", "duration"), ("velocity", "velocity"), ("onset", "bos"), ("part", "meter"),
+    )  # fmt: skip
     player = "program"  # the kind that says who plays
 
-    def __init__(self, settings: BarSettings | None = None) -> None:
-        super().__init__(settings)
-        self._vocabulary = v = Vocabulary(
-            {
-                "pad": 1,
-                "pitch": 128,
-                "drum": 128,
-                "duration": len(self.durations),
-                "velocity": 32,
-                "bos": 1,
-                "eos": 1,
-                "bar": 1,
-                "span": 1,
-                "position": SPAN_QUARTERS * self.steps,
-                "meter": 64 * len(DENOMINATORS),
-                "tempo": N_TEMPOS,
-                "program": 129,
-            }
-        )
-        names = ("pitch", "duration", "velocity", "onset", "part")
-        edges = [v.base[kind] for kind in ("pitch", "duration", "velocity", "bos", "meter")] + [len(v)]
-        self._fields = tuple(
-            Field(name, low, high - low) for name, low, high in zip(names, edges, edges[1:], strict=False)
-        )
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        """The fields of a step in the order in which they are chosen."""
-        return self._fields
+    def _kinds(self) -> dict[str, int]:
+        return {
+            "pad": 1,
+            "pitch": 128,
+            "drum": 128,
+            "duration": len(self.durations),
+            "velocity": 32,
+            "bos": 1,
+            "eos": 1,
+            "bar": 1,
+            "span": 1,
+            "position": SPAN_QUARTERS * self.steps,
+            "meter": 64 * len(DENOMINATORS),
+            "tempo": N_TEMPOS,
+            "program": 129,
+        }
 
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
         """The piece as rows, (T, 5) uint16, from BOS to EOS. `until`: see `items`."""
-        v = self._vocabulary
+        v = self.vocabulary
         i = self.items(piece, until)
         at = np.arange(1, len(i.slot) + 1) + np.cumsum(i.spans)  # spans stand before the onset they lead to
         rows = np.zeros((len(i.slot) + int(i.spans.sum()) + 2, 5), np.uint16)
@@ -95,7 +87,7 @@ class Notes(BarMusic):
 
     def notes(self, ids: np.ndarray) -> Spelled:
         """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
-        v = self._vocabulary
+        v = self.vocabulary
         rows = np.asarray(ids).astype(np.int64)
         bar, position = self._places(rows)
         # A note in the first row stands somewhere before it.
@@ -113,7 +105,7 @@ class Notes(BarMusic):
 
     def decode(self, ids: np.ndarray) -> Piece:
         """The piece that `ids` spell; see `piece_of`."""
-        v = self._vocabulary
+        v = self.vocabulary
         rows = np.asarray(ids).astype(np.int64)
         bar, position = self._places(rows)
         meter = rows[rows[:, ONSET] == v.id("bar"), PART] - v.base["meter"]
@@ -123,7 +115,7 @@ class Notes(BarMusic):
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(bar, grid position) of every row; bars count from 0, -1 before the first."""
-        v = self._vocabulary
+        v = self.vocabulary
         is_bar = rows[:, ONSET] == v.id("bar")
         span = np.cumsum(rows[:, ONSET] == v.id("span"))
         bar_at = np.maximum.accumulate(np.where(is_bar, np.arange(len(rows)), 0))
@@ -134,19 +126,19 @@ class Notes(BarMusic):
         return int((np.asarray(ids)[:, DURATION] != 0).sum())
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        return np.flatnonzero(np.asarray(ids)[:, ONSET] == self._vocabulary.id("bar"))
+        return np.flatnonzero(np.asarray(ids)[:, ONSET] == self.vocabulary.id("bar"))
 
     def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
         left_out, kept = ids[bar : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
-        head = left_out[np.isin(left_out[:, ONSET], [self._vocabulary.id("bar"), self._vocabulary.id("span")])]
+        head = left_out[np.isin(left_out[:, ONSET], [self.vocabulary.id("bar"), self.vocabulary.id("span")])]
         for rows in (head, kept[:1]):
             rows[:, :ONSET] = 0  # the notes of rows that are gone
         return np.concatenate([head, kept])
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> NotesGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
-        walker = NotesGrammar(self._vocabulary, self.steps, self.durations, constraints)
+        walker = NotesGrammar(self.vocabulary, self.steps, self.durations, constraints)
         if inside:
-            for token in (0, 0, 0, self._vocabulary.id("bos"), 0):
+            for token in (0, 0, 0, self.vocabulary.id("bos"), 0):
                 walker.advance(token)
         return walker

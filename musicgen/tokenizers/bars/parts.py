@@ -23,7 +23,8 @@ part), though in one sequence by time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Self
 
 import numpy as np
 
@@ -34,105 +35,56 @@ from musicgen.tokenizers.bars.music import (
     SPAN_QUARTERS,
     TEMPO_LOWEST,
     TEMPOS_PER_OCTAVE,
-    BarMusic,
-    BarSettings,
     Items,
     tempo_values,
 )
 from musicgen.tokenizers.bars.notes import Notes
 from musicgen.tokenizers.bars.parts_grammar import PartsGrammar
 from musicgen.tokenizers.bars.tasks import drawn_task
+from musicgen.tokenizers.bars.voices import MOST_PARTS, Voice, is_kit, is_played, voices_of
 from musicgen.tokenizers.constraints import DRUMS, Constraints
-from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
-__all__ = ["MOST_PARTS", "Parts", "Voice", "is_played", "voices_of"]
+__all__ = ["Parts"]
 
 PITCH, DURATION, VELOCITY, ONSET, PART, PROGRAM = range(6)
-MOST_PARTS = 64
 LONGEST_PAST = 32_768  # steps before a prompt that are recalled: more than an opera has
 GRID, PLAYED = 0, 1
-# Of scores 2 onsets in 100 lie between sixteenths and triplets, of what hands play more than half.
-PLAYED_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class Voice:
-    """One part of a piece: its program value, 128 for drums, and the tracks whose notes it plays."""
-
-    program: int
-    tracks: tuple[int, ...] = ()
-
-
-def voices_of(piece: Piece) -> tuple[Voice, ...]:
-    """The parts of a piece in the order of their numbers: melodic ones by mean pitch from below, then drums.
-
-    A track with notes is a part. Where there are more than fit, the last numbers share: drums with drums, and the
-    highest of the melodic ones with one another.
-    """
-    found = []
-    for number, track in enumerate(piece.tracks):
-        if len(track.notes):
-            found.append((track.is_drum, float(track.notes["pitch"].mean()), number))
-    found.sort()
-    voices = [Voice(DRUMS if drums else piece.tracks[n].program, (n,)) for drums, _, n in found]
-    while len(voices) > MOST_PARTS:
-        # The last one with a neighbour of its kind: a single part of drums must not join a melody.
-        n = next(n for n in range(len(voices) - 1, 0, -1) if _is_kit(voices[n]) == _is_kit(voices[n - 1]))
-        last = voices.pop(n)
-        voices[n - 1] = replace(voices[n - 1], tracks=(*voices[n - 1].tracks, *last.tracks))
-    return tuple(voices)
-
-
-def _is_kit(voice: Voice) -> bool:
-    return voice.program == DRUMS
-
-
-def is_played(piece: Piece) -> bool:
-    """Whether the onsets are those of hands rather than of a score: many lie off the grid of 32nds and triplets."""
-    starts = [t.notes["start"] for t in piece.tracks if len(t.notes)]
-    if not starts:
-        return False
-    quarters = np.unique(np.concatenate(starts)) / piece.ticks_per_quarter
-    off = np.minimum(*(np.abs(quarters * n - np.rint(quarters * n)) / n for n in (8, 6)))
-    return bool((off > 1 / 96).mean() > PLAYED_SHARE)
 
 
 class Parts(Notes):
-    """Piece <-> rows of six ids. Stateless: one object serves all threads."""
+    """Piece <-> rows of six ids."""
 
     name = "parts"
     player = "part"
+    steps_of = (*Notes.steps_of, ("program", "program"))
+    tells_tasks = True
 
-    def __init__(self, settings: BarSettings | None = None) -> None:
-        BarMusic.__init__(self, settings)  # the vocabulary is another than that of `Notes`
-        self._vocabulary = v = Vocabulary(
-            {
-                "pad": 1,
-                "pitch": 128,
-                "drum": 128,
-                "duration": len(self.durations),
-                "velocity": 32,
-                "bos": 1,
-                "eos": 1,
-                "bar": 1,
-                "span": 1,
-                "enter": 1,
-                "after": 1,
-                "here": 1,
-                "again": 1,
-                "position": SPAN_QUARTERS * self.steps,
-                "meter": 64 * len(DENOMINATORS),
-                "tempo": N_TEMPOS,
-                "part": MOST_PARTS,
-                "program": 129,
-                "style": 2,
-            }
-        )
-        names = ("pitch", "duration", "velocity", "onset", "part", "program")
-        edges = [v.base[kind] for kind in ("pitch", "duration", "velocity", "bos", "meter", "program")] + [len(v)]
-        self._fields = tuple(
-            Field(name, low, high - low) for name, low, high in zip(names, edges, edges[1:], strict=False)
-        )
+    def _kinds(self) -> dict[str, int]:
+        return {
+            "pad": 1,
+            "pitch": 128,
+            "drum": 128,
+            "duration": len(self.durations),
+            "velocity": 32,
+            "bos": 1,
+            "eos": 1,
+            "bar": 1,
+            "span": 1,
+            "enter": 1,
+            "after": 1,
+            "here": 1,
+            "again": 1,
+            "position": SPAN_QUARTERS * self.steps,
+            "meter": 64 * len(DENOMINATORS),
+            "tempo": N_TEMPOS,
+            "part": MOST_PARTS,
+            "program": 129,
+            "style": 2,
+        }
+
+    @property
+    def as_parts(self) -> Self:
+        return self
 
     @property
     def memory(self) -> dict[str, int]:
@@ -151,8 +103,8 @@ class Parts(Notes):
             "again",
             "position",
         )
-        first = {kind: self._vocabulary.base[kind] for kind in (*kinds, "meter", "tempo", "part", "program", "style")}
-        return {**first, "size": len(self._vocabulary), "steps": self.steps, "span_steps": SPAN_QUARTERS * self.steps}
+        first = {kind: self.vocabulary.base[kind] for kind in (*kinds, "meter", "tempo", "part", "program", "style")}
+        return {**first, "size": len(self.vocabulary), "steps": self.steps, "span_steps": SPAN_QUARTERS * self.steps}
 
     # ---- piece -> rows ---------------------------------------------------------------------------
 
@@ -178,7 +130,7 @@ class Parts(Notes):
         are none, a piano enters that doesn't play. `played` says whether it is music of hands, where that is not to be
         measured; it is measured on the piece's own ticks, so that a piece from the grid may be told as a score.
         """
-        v = self._vocabulary
+        v = self.vocabulary
         given = voices is not None
         voices = (voices_of(piece) or (Voice(0),)) if voices is None else voices
         i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
@@ -212,7 +164,7 @@ class Parts(Notes):
 
     def decode(self, ids: np.ndarray) -> Piece:
         """The piece that `ids` spell: a track for each part that they name; 480 ticks a quarter."""
-        v = self._vocabulary
+        v = self.vocabulary
         rows = np.asarray(ids).astype(np.int64)
         meter = rows[rows[:, ONSET] == v.id("bar"), PART] - v.base["meter"]
         none = np.empty(0, np.int64)
@@ -237,7 +189,7 @@ class Parts(Notes):
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(bar, grid position) of every row; bars count from 0, -1 before the first."""
-        v = self._vocabulary
+        v = self.vocabulary
         onset = rows[:, ONSET]
         begins = (onset == v.id("bar")) | (onset == v.id("again"))
         span = np.cumsum(onset == v.id("span"))
@@ -247,16 +199,10 @@ class Parts(Notes):
 
     # ---- on rows ---------------------------------------------------------------------------------
 
-    def programs(self, ids: np.ndarray) -> list[int]:
-        """The program value of every part, in the order of the parts' numbers."""
-        rows = np.asarray(ids).astype(np.int64)
-        enter = rows[rows[:, ONSET] == self._vocabulary.id("enter")]
-        return (enter[:, PROGRAM] - self._vocabulary.base["program"]).tolist()
-
     def with_loudness(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """`ids` louder or softer, with a wider or narrower spread, or none, as drawn."""
-        base = self._vocabulary.base["velocity"]
-        is_velocity = self._vocabulary.is_kind(ids, "velocity")
+        base = self.vocabulary.base["velocity"]
+        is_velocity = self.vocabulary.is_kind(ids, "velocity")
         scale = 0.0 if rng.random() < 0.15 else rng.uniform(0.5, 1.5)
         value = ids[is_velocity].astype(np.float64) - base
         if not len(value):
@@ -296,7 +242,7 @@ class Parts(Notes):
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PartsGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
-        walker = PartsGrammar(self._vocabulary, self.steps, self.durations, constraints)
+        walker = PartsGrammar(self.vocabulary, self.steps, self.durations, constraints)
         if inside:
             walker.enter_inside()
         return walker
@@ -320,7 +266,7 @@ def _from_below(voices: tuple[Voice, ...], items: Items) -> list[int]:
     part = items.program[items.is_note]
     total = np.bincount(part, weights=items.pitch, minlength=len(voices))
     mean = total / np.maximum(1, np.bincount(part, minlength=len(voices)))
-    return sorted(range(len(voices)), key=lambda number: (_is_kit(voices[number]), float(mean[number])))
+    return sorted(range(len(voices)), key=lambda number: (is_kit(voices[number]), float(mean[number])))
 
 
 def _longest_tempo(piece: Piece) -> int:

@@ -14,48 +14,41 @@ import numpy as np
 
 from musicgen.piece import Piece
 from musicgen.tokenizers.bars.grid import DENOMINATORS
-from musicgen.tokenizers.bars.music import N_TEMPOS, SPAN_QUARTERS, BarMusic, BarSettings, Spelled, changes
+from musicgen.tokenizers.bars.music import N_TEMPOS, SPAN_QUARTERS, BarMusic, changes
 from musicgen.tokenizers.bars.remi_grammar import RemiGrammar
+from musicgen.tokenizers.base import Spelled
 from musicgen.tokenizers.constraints import DRUMS, Constraints
-from musicgen.tokenizers.vocabulary import Field, Vocabulary
 
 __all__ = ["Remi"]
 
 
 class Remi(BarMusic):
-    """Piece <-> ids with the tokens of `remi`. Stateless: one object serves all threads."""
+    """Piece <-> ids with the tokens of `remi`."""
 
     name = "remi"
 
-    def __init__(self, settings: BarSettings | None = None) -> None:
-        super().__init__(settings)
-        self._vocabulary = Vocabulary(
-            {
-                "pad": 1,
-                "bos": 1,
-                "eos": 1,
-                "bar": 1,
-                "span": 1,
-                "meter": 64 * len(DENOMINATORS),
-                "tempo": N_TEMPOS,
-                "position": SPAN_QUARTERS * self.steps,
-                "program": 129,
-                "pitch": 128,
-                "drum": 128,
-                "velocity": 32,
-                "duration": len(self.durations),
-            }
-        )
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return (Field("token", 0, len(self._vocabulary)),)
+    def _kinds(self) -> dict[str, int]:
+        return {
+            "pad": 1,
+            "bos": 1,
+            "eos": 1,
+            "bar": 1,
+            "span": 1,
+            "meter": 64 * len(DENOMINATORS),
+            "tempo": N_TEMPOS,
+            "position": SPAN_QUARTERS * self.steps,
+            "program": 129,
+            "pitch": 128,
+            "drum": 128,
+            "velocity": 32,
+            "duration": len(self.durations),
+        }
 
     # ---- piece -> ids ----------------------------------------------------------------------------
 
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
         """The piece as ids, (T,) uint16, from BOS to EOS. `until`: see `items`."""
-        v = self._vocabulary
+        v = self.vocabulary
         i = self.items(piece, until)
         new_slot = changes(i.slot) & ~i.is_bar
         # The program of the note before it in the bar; tempi have -1 and bars reset, so look back past tempi.
@@ -85,7 +78,7 @@ class Remi(BarMusic):
 
     def notes(self, ids: np.ndarray) -> Spelled:
         """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
-        v = self._vocabulary
+        v = self.vocabulary
         ids = np.asarray(ids).astype(np.int64)
         kind, number = v.kind_of_id[ids], v.kind_number  # one look-up a token serves every question
         bar_at = np.flatnonzero(kind == number["bar"])
@@ -119,7 +112,7 @@ class Remi(BarMusic):
 
     def decode(self, ids: np.ndarray) -> Piece:
         """The piece that `ids` spell; see `piece_of`."""
-        v = self._vocabulary
+        v = self.vocabulary
         ids = np.asarray(ids).astype(np.int64)
         bar_at = np.flatnonzero(ids == v.id("bar"))
         following = ids[np.minimum(bar_at + 1, len(ids) - 1)]
@@ -139,22 +132,22 @@ class Remi(BarMusic):
     # ---- on ids ----------------------------------------------------------------------------------
 
     def count_notes(self, ids: np.ndarray) -> int:
-        return int(self._vocabulary.is_kind(np.asarray(ids), "duration").sum())
+        return int(self.vocabulary.is_kind(np.asarray(ids), "duration").sum())
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        return np.flatnonzero(np.asarray(ids) == self._vocabulary.id("bar"))
+        return np.flatnonzero(np.asarray(ids) == self.vocabulary.id("bar"))
 
     def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
         head = ids[bar : bar + 2]
-        onsets = np.flatnonzero(self._vocabulary.is_kind(ids, "position"))
+        onsets = np.flatnonzero(self.vocabulary.is_kind(ids, "position"))
         onsets = onsets[onsets >= len(ids) - room + 2]
         return np.concatenate([head, ids[onsets[0] :]]) if len(onsets) else ids[bar:]
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> RemiGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
-        walker = RemiGrammar(self._vocabulary, self.steps, self.durations, constraints)
+        walker = RemiGrammar(self.vocabulary, self.steps, self.durations, constraints)
         if inside:
-            walker.advance(self._vocabulary.id("bos"))
+            walker.advance(self.vocabulary.id("bos"))
         return walker
 
 

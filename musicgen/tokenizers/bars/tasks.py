@@ -11,9 +11,9 @@ Sources: Bavarian et al. 2022 (arXiv:2207.14255) for filling in the middle by or
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from musicgen.tokenizers.base import Tokenizer
 
 __all__ = ["accompanied", "drawn_task", "infilled", "items_of", "rows_of"]
 
@@ -29,7 +29,7 @@ def items_of(rows: np.ndarray) -> np.ndarray:
     return items
 
 
-def _whole_items(rows: np.ndarray, tokenizer: Any) -> np.ndarray:
+def _whole_items(rows: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
     """`items_of` but for a last one whose note is not there any more."""
     items = items_of(rows)
     return items[:-1] if len(rows) and rows[-1, ONSET] >= tokenizer.vocabulary.base["position"] else items
@@ -42,7 +42,7 @@ def rows_of(items: np.ndarray) -> np.ndarray:
     return rows
 
 
-def accompanied(rows: np.ndarray, tokenizer: Any, given: frozenset[int]) -> np.ndarray:
+def accompanied(rows: np.ndarray, tokenizer: Tokenizer, given: frozenset[int]) -> np.ndarray:
     """A piece of rows from its beginning, in every bar of which the notes of the given parts stand first."""
     v = tokenizer.vocabulary
     items = _whole_items(rows, tokenizer)
@@ -62,7 +62,7 @@ def accompanied(rows: np.ndarray, tokenizer: Any, given: frozenset[int]) -> np.n
     return rows_of(np.concatenate([items, marks])[order])
 
 
-def infilled(rows: np.ndarray, tokenizer: Any, *, begin: int, hole: int, end: int, tail: int) -> np.ndarray:
+def infilled(rows: np.ndarray, tokenizer: Tokenizer, *, begin: int, hole: int, end: int, tail: int) -> np.ndarray:
     """Rows whose bars `begin` .. `hole` - 1 are to be filled with what lies before them and up to `end` behind them.
 
     Bars count from 0. The bars behind the hole are told before bar `tail`, which lies before the hole.
@@ -79,7 +79,7 @@ def infilled(rows: np.ndarray, tokenizer: Any, *, begin: int, hole: int, end: in
 
 
 def drawn_task(
-    rows: np.ndarray, tokenizer: Any, rng: np.random.Generator, *, length: int, infill: float, accompany: float
+    rows: np.ndarray, tokenizer: Tokenizer, rng: np.random.Generator, *, length: int, infill: float, accompany: float
 ) -> np.ndarray:
     """The beginning of a piece up to the end of a window of `length` rows, as a task that is drawn.
 
@@ -87,7 +87,7 @@ def drawn_task(
     """
     draw = rng.random()
     if draw < accompany:
-        parts = len(tokenizer.programs(rows))
+        parts = int((rows[:, ONSET] == tokenizer.vocabulary.id("enter")).sum())
         if parts < 2:
             return rows
         given = rng.permutation(parts)[: int(rng.integers(1, parts))]

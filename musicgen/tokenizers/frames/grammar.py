@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from musicgen.tokenizers.constraints import Anchor, Constraints, pitch_mask
+from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["FramesGrammar"]
@@ -18,7 +19,7 @@ __all__ = ["FramesGrammar"]
 HELD = 4  # frames that the notes of a bar may last on average: it bounds the work, as the number of notes does
 
 
-class FramesGrammar:
+class FramesGrammar(Grammar):
     """`advance` takes every token in order, whatever it is; `allowed` says which may come next.
 
     Constraints hold from the beginning, or from `constrain` on when a prompt is walked first.

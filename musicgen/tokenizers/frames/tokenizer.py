@@ -17,16 +17,16 @@ nats a frame); Hadjeres et al. 2017, "DeepBach" (frames by voice).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.piece import NOTE, Piece, Track
 from musicgen.schemas import typed
+from musicgen.tokenizers.base import Tokenizer
 from musicgen.tokenizers.constraints import Anchor, Constraints, check_length
 from musicgen.tokenizers.frames.grammar import FramesGrammar
-from musicgen.tokenizers.spec import FromSettings
-from musicgen.tokenizers.vocabulary import Field, Vocabulary
 from musicgen.words import counted, was
 
 __all__ = ["ORDERS", "Frames", "FramesSettings"]
@@ -61,36 +61,49 @@ class FramesSettings:
             raise UsageError(f"voices is {voices!r}", hint=f"give 2 to {MOST_VOICES}, or 0 for sets of pitches")
 
 
-class Frames(FromSettings):
-    """Piece <-> ids, (T,). Stateless: one object serves all threads."""
+class Frames(Tokenizer):
+    """Piece <-> ids, (T,)."""
 
     name = "frames"
     Settings = FramesSettings
     settings: FramesSettings
 
-    def __init__(self, settings: FramesSettings | None = None) -> None:
-        super().__init__(settings)
-        self.voices = self.settings.voices
-        self.ticks = TICKS_PER_QUARTER // self.settings.frames_per_quarter  # of a frame in decoded pieces
-        self._mark = "rest" if self.voices else "end"
-        self._vocabulary = Vocabulary({"pad": 1, "bos": 1, "eos": 1, "pitch": 128, self._mark: 1})
-        self._following = self._order()
+    def _kinds(self) -> dict[str, int]:
+        return {"pad": 1, "bos": 1, "eos": 1, "pitch": 128, self._mark: 1}
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return self._vocabulary
+    def voices(self) -> int:
+        """Ids of a frame, one a voice; 0 where frames are sets."""
+        return self.settings.voices
 
     @property
-    def fields(self) -> tuple[Field, ...]:
-        return (Field("token", 0, len(self._vocabulary)),)
+    def frames_per_quarter(self) -> int:
+        return self.settings.frames_per_quarter
 
     @property
+    def ticks(self) -> int:
+        """Ticks of a frame in decoded pieces."""
+        return TICKS_PER_QUARTER // self.settings.frames_per_quarter
+
+    @property
+    def _mark(self) -> str:
+        return "rest" if self.voices else "end"
+
+    @cached_property
     def following(self) -> np.ndarray:
         """Boolean (V, V), read-only: row i says which ids may come after id i by the order within frames alone.
 
         No row lets `pad`, `bos` or `eos` come: the end of a piece is neither predicted nor scored.
         """
-        return self._following
+        v = self.vocabulary
+        table = np.zeros((len(v), len(v)), bool)
+        table[:, v.slice("pitch")] = table[:, v.slice(self._mark)] = True
+        if not self.voices:
+            pitch = np.arange(128)
+            below = pitch[None] < pitch[:, None]
+            table[v.slice("pitch"), v.slice("pitch")] = below if self.settings.order == "descending" else below.T
+        table.setflags(write=False)
+        return table
 
     @property
     def period(self) -> int:
@@ -100,7 +113,7 @@ class Frames(FromSettings):
     @property
     def layout(self) -> dict[str, int | bool]:
         """How frames are spelled, for models that read a frame at a time: ids of kinds, voices, and the order."""
-        v = self._vocabulary
+        v = self.vocabulary
         return {
             "pitch": v.base["pitch"],
             "mark": v.id(self._mark),
@@ -109,7 +122,7 @@ class Frames(FromSettings):
         }
 
     @property
-    def steps_a_quarter(self) -> int:
+    def held_steps_a_quarter(self) -> int:
         """Ids that a quarter takes where a full hand's notes are held: each frame says them again."""
         return self.settings.frames_per_quarter * (self.voices or FULL_FRAME)
 
@@ -133,7 +146,7 @@ class Frames(FromSettings):
             check_length(count + float((held[1] - held[0]).sum()), "ids")
             frame, pitch = _expand(*held)
             body = self._deal(frame, pitch, count) if self.voices else self._spell_sets(frame, pitch, count)
-        v = self._vocabulary
+        v = self.vocabulary
         return np.concatenate([[v.id("bos")], body, [v.id("eos")]]).astype(np.uint16)
 
     def _lines(self, piece: Piece, *ticks: np.ndarray | int) -> list[np.ndarray]:
@@ -148,7 +161,7 @@ class Frames(FromSettings):
         key = np.sort(np.concatenate([frame << 8 | rank, np.arange(count) << 8 | 128]))
         rank = key & 255
         pitch = 127 - rank if self.settings.order == "descending" else rank
-        v = self._vocabulary
+        v = self.vocabulary
         return np.where(rank == 128, v.id(self._mark), v.base["pitch"] + pitch)
 
     def _spell_parts(
@@ -173,8 +186,8 @@ class Frames(FromSettings):
         return self._rows(frame[kept], voice[kept], pitch[kept], count)
 
     def _rows(self, frame: np.ndarray, voice: np.ndarray, pitch: np.ndarray, count: int) -> np.ndarray:
-        ids = np.full(count * self.voices, self._vocabulary.id(self._mark), np.int64)
-        ids[frame * self.voices + voice] = self._vocabulary.base["pitch"] + pitch
+        ids = np.full(count * self.voices, self.vocabulary.id(self._mark), np.int64)
+        ids[frame * self.voices + voice] = self.vocabulary.base["pitch"] + pitch
         return ids
 
     # ---- ids -> piece ----------------------------------------------------------------------------
@@ -196,7 +209,7 @@ class Frames(FromSettings):
     def _held(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """(voice, first frame, frames, pitch) of the held notes in `ids`; the voice of a set's pitch is 0."""
         ids = np.asarray(ids).astype(np.int64)
-        v = self._vocabulary
+        v = self.vocabulary
         at = np.flatnonzero(v.is_kind(ids, "pitch"))
         frame = self.frame_of(ids)[at]
         voice = np.zeros_like(frame)
@@ -208,10 +221,6 @@ class Frames(FromSettings):
         first = np.flatnonzero(np.diff(key, prepend=-2) != 1)
         length = np.diff(first, append=len(key))
         return key[first] >> FRAME_BITS + 8, key[first] & LATEST, length, key[first] >> FRAME_BITS & 255
-
-    def on_grid(self, piece: Piece) -> Piece:
-        """The piece as this tokenizer can say it."""
-        return self.decode(self.encode(piece))
 
     def report(self, piece: Piece) -> list[str]:
         """What `on_grid` leaves out or merges, beside timing and velocities."""
@@ -258,7 +267,7 @@ class Frames(FromSettings):
 
         Ids that begin inside a piece begin with a frame.
         """
-        v, ids = self._vocabulary, np.asarray(ids).astype(np.int64)
+        v, ids = self.vocabulary, np.asarray(ids).astype(np.int64)
         within = v.is_kind(ids, "pitch") | v.is_kind(ids, self._mark)
         if self.voices:
             frame = (np.cumsum(within) - 1) // self.voices
@@ -271,37 +280,13 @@ class Frames(FromSettings):
         """Held notes: a pitch that goes on from the frame before is none of its own."""
         return len(self._held(ids)[1])
 
-    def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
-        """`ids` with every pitch moved. A shift that leaves 0..127 is folded by octaves."""
-        is_pitch = self._vocabulary.is_kind(ids, "pitch")
-        if not is_pitch.any():
-            return ids
-        base = self._vocabulary.base["pitch"]
-        pitch = ids[is_pitch].astype(np.int64) - base
-        low, high = int(pitch.min()), int(pitch.max())
-        semitones -= 12 * max(0, -((127 - high - semitones) // 12))
-        semitones += 12 * max(0, -((low + semitones) // 12))
-        if high + semitones > 127:
-            return ids
-        out = ids.copy()
-        out[is_pitch] = pitch + semitones + base
-        return out
-
-    def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """`ids` as they are: frames have no tempo."""
-        return ids
-
-    def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` as they are: there are no programs."""
-        return ids
-
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
         """Indices at which a frame begins: nothing in the ids says where bars do, so any frame is as good."""
         ids = np.asarray(ids)
         if self.voices:
-            begins_piece = len(ids) > 0 and ids[0] == self._vocabulary.id("bos")
+            begins_piece = len(ids) > 0 and ids[0] == self.vocabulary.id("bos")
             return np.arange(int(begins_piece), len(ids), self.voices)
-        before = np.flatnonzero((ids[:-1] == self._vocabulary.id("end")) | (ids[:-1] == self._vocabulary.id("bos")))
+        before = np.flatnonzero((ids[:-1] == self.vocabulary.id("end")) | (ids[:-1] == self.vocabulary.id("bos")))
         return before + 1
 
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
@@ -315,24 +300,13 @@ class Frames(FromSettings):
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> FramesGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
         return FramesGrammar(
-            self._vocabulary,
+            self.vocabulary,
             constraints,
             frames_per_quarter=self.settings.frames_per_quarter,
             voices=self.voices,
             descending=self.settings.order == "descending",
             inside=inside,
         )
-
-    def _order(self) -> np.ndarray:
-        v = self._vocabulary
-        table = np.zeros((len(v), len(v)), bool)
-        table[:, v.slice("pitch")] = table[:, v.slice(self._mark)] = True
-        if not self.voices:
-            pitch = np.arange(128)
-            below = pitch[None] < pitch[:, None]
-            table[v.slice("pitch"), v.slice("pitch")] = below if self.settings.order == "descending" else below.T
-        table.setflags(write=False)
-        return table
 
 
 def _parts(piece: Piece, voices: int) -> list[np.ndarray]:

@@ -63,7 +63,8 @@ def settle(
 
 def pack(kind: int, step: np.ndarray, pitch: np.ndarray, velocity: np.ndarray | int = 0) -> np.ndarray:
     """Events of one kind; `pitch` is 0 or 1 for the pedal."""
-    return ((step << 2 | kind) << 7 | pitch) << 6 | velocity
+    packed: np.ndarray = ((step << 2 | kind) << 7 | pitch) << 6 | velocity
+    return packed
 
 
 def note_events(start: np.ndarray, length: np.ndarray, pitch: np.ndarray, velocity: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 
 from musicgen.tokenizers.constraints import Anchor, Constraints, pitch_mask
+from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["LONGEST", "LONGEST_SHIFT", "STEPS_PER_SECOND", "PerformanceGrammar"]
@@ -23,7 +24,7 @@ QUARTER = 50  # steps of a quarter note where no anchor tells the tempo: 120 a m
 OFFS, PEDAL, ONS = range(3)  # how far a step has come
 
 
-class PerformanceGrammar:
+class PerformanceGrammar(Grammar):
     """`advance` takes every token in order, whatever it is; `allowed` says which may come next.
 
     Constraints hold from the beginning, or from `constrain` on when a prompt is walked first. Bars are lengths of

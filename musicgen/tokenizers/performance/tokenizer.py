@@ -21,6 +21,7 @@ import numpy as np
 from musicgen.io.controllers import SUSTAIN, changes
 from musicgen.piece import CONTROL, NOTE, Piece, Track
 from musicgen.schemas import typed
+from musicgen.tokenizers.base import Tokenizer
 from musicgen.tokenizers.constraints import Anchor, Constraints, check_length
 from musicgen.tokenizers.performance.events import (
     note_events,
@@ -33,8 +34,6 @@ from musicgen.tokenizers.performance.events import (
     stretch,
 )
 from musicgen.tokenizers.performance.grammar import LONGEST, LONGEST_SHIFT, STEPS_PER_SECOND, PerformanceGrammar
-from musicgen.tokenizers.spec import FromSettings
-from musicgen.tokenizers.vocabulary import Field, Vocabulary
 from musicgen.words import counted, was
 
 __all__ = ["Performance", "PerformanceSettings"]
@@ -55,26 +54,18 @@ class PerformanceSettings:
         typed(self, where=None)
 
 
-class Performance(FromSettings):
-    """Piece <-> ids, (T,). Stateless: one object serves all threads."""
+class Performance(Tokenizer):
+    """Piece <-> ids, (T,)."""
 
     name = "performance"
+    pitched = ("on", "off")
     velocity_step = VELOCITY_STEP
     Settings = PerformanceSettings
     settings: PerformanceSettings
 
-    def __init__(self, settings: PerformanceSettings | None = None) -> None:
-        super().__init__(settings)
+    def _kinds(self) -> dict[str, int]:
         kinds = {"pad": 1, "bos": 1, "eos": 1, "on": 128, "off": 128, "shift": LONGEST_SHIFT, "velocity": 32}
-        self._vocabulary = Vocabulary(kinds | ({"pedal": 2} if self.settings.pedal else {}))
-
-    @property
-    def vocabulary(self) -> Vocabulary:
-        return self._vocabulary
-
-    @property
-    def fields(self) -> tuple[Field, ...]:
-        return (Field("token", 0, len(self._vocabulary)),)
+        return kinds | ({"pedal": 2} if self.settings.pedal else {})
 
     # ---- piece -> ids ----------------------------------------------------------------------------
 
@@ -90,7 +81,7 @@ class Performance(FromSettings):
         if self.settings.pedal:
             last = int((start + length).max(initial=0))
             events = np.concatenate([events, pedal_events(*_pedal(piece, last))])
-        v = self._vocabulary
+        v = self.vocabulary
         body = spell(v, events, time=int(stop[0]))
         return np.concatenate([[v.id("bos")], body, [v.id("eos")]]).astype(np.uint16)
 
@@ -101,7 +92,7 @@ class Performance(FromSettings):
 
         A note that isn't ended ends with the ids; the end of a note whose beginning is missing is no note.
         """
-        k = read_keys(self._vocabulary, ids, velocity=UNHEARD)
+        k = read_keys(self.vocabulary, ids, velocity=UNHEARD)
         notes = np.zeros(len(k.start), NOTE)
         notes["start"] = k.start * TICKS_PER_STEP
         notes["duration"] = np.maximum(np.where(k.end < 0, k.time, k.end) - k.start, 1) * TICKS_PER_STEP
@@ -112,10 +103,6 @@ class Performance(FromSettings):
         controls["value"] = k.pedal[1] * 127
         tracks = (Track("", 0, False, notes, controls),) if len(notes) or len(controls) else ()
         return Piece(TICKS_PER_QUARTER, tracks)
-
-    def on_grid(self, piece: Piece) -> Piece:
-        """The piece as this tokenizer can say it."""
-        return self.decode(self.encode(piece))
 
     def report(self, piece: Piece) -> list[str]:
         """What `on_grid` leaves out, clips or merges, beside timing."""
@@ -145,9 +132,9 @@ class Performance(FromSettings):
 
         Ends of the prompt's notes don't count. A note that isn't ended lasts on, for 20 s at most.
         """
-        spoken = prompt[self._vocabulary.is_kind(prompt, "velocity")]
-        velocity = int(spoken[-1]) - self._vocabulary.base["velocity"] if len(spoken) else UNHEARD
-        k = read_keys(self._vocabulary, ids, velocity=velocity)
+        spoken = prompt[self.vocabulary.is_kind(prompt, "velocity")]
+        velocity = int(spoken[-1]) - self.vocabulary.base["velocity"] if len(spoken) else UNHEARD
+        k = read_keys(self.vocabulary, ids, velocity=velocity)
         order = np.argsort(k.start << 7 | k.pitch, kind="stable")
         start, end = k.start[order], np.where(k.end < 0, k.start + LONGEST, k.end)[order]
         per_step = 1e6 * anchor.ticks_per_quarter / (anchor.microseconds * STEPS_PER_SECOND)
@@ -162,48 +149,27 @@ class Performance(FromSettings):
     # ---- on ids ----------------------------------------------------------------------------------
 
     def count_notes(self, ids: np.ndarray) -> int:
-        return int(self._vocabulary.is_kind(np.asarray(ids), "on").sum())
-
-    def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
-        """`ids` with every pitch moved. One that leaves 0..127 is folded by octaves."""
-        low = self._vocabulary.base["on"]  # of the note-ons, then the note-offs
-        is_key = (ids >= low) & (ids < low + 256)
-        key = ids[is_key].astype(np.int64) - low
-        pitch = key % 128
-        if len(pitch):
-            while semitones > 0 and pitch.max() + semitones > 127:
-                semitones -= 12
-            while semitones < 0 and pitch.min() + semitones < 0:
-                semitones += 12
-            if pitch.max() + semitones > 127:
-                return ids
-        out = ids.copy()
-        out[is_key] = key + semitones + low
-        return out
+        return int(self.vocabulary.is_kind(np.asarray(ids), "on").sum())
 
     def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
         """`ids` played faster by `steps` twelfths of an octave. There may be more of them or fewer than before."""
         if not steps or not len(ids):
             return ids
-        v = self._vocabulary
+        v = self.vocabulary
         head, tail = ids[: int(ids[0] == v.id("bos"))], ids[len(ids) - int(ids[-1] == v.id("eos")) :]
         events, time = stretch(read_keys(v, ids), 2 ** (-steps / 12), pedal=0 if len(head) else -1)
         return np.concatenate([head, spell(v, events, time=time), tail]).astype(ids.dtype)
 
-    def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` as they are: there are no programs."""
-        return ids
-
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
         """The shifts that lead to an onset out of silence; where there is none, those that lead to any onset."""
-        at, silent = onset_shifts(self._vocabulary, ids)
+        at, silent = onset_shifts(self.vocabulary, ids)
         return at[silent] if silent.any() else at
 
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
         """The last `room` ids, begun at a shift to an onset: out of silence if that costs no more than a quarter."""
         if len(ids) <= room:
             return ids
-        at, silent = onset_shifts(self._vocabulary, ids)
+        at, silent = onset_shifts(self.vocabulary, ids)
         fits = at >= len(ids) - room
         quiet = at[fits & silent & (at <= len(ids) - room + room // 4)]
         found = quiet if len(quiet) else at[fits]
@@ -211,7 +177,7 @@ class Performance(FromSettings):
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PerformanceGrammar:
         """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
-        return PerformanceGrammar(self._vocabulary, constraints, inside=inside)
+        return PerformanceGrammar(self.vocabulary, constraints, inside=inside)
 
 
 def _melodic_notes(piece: Piece) -> np.ndarray:

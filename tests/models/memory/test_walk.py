@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from part_pieces import PARTS, random_piece, tune, tune_rows
+from part_pieces import PARTS, programs_of, random_piece, tune, tune_rows
 
 from musicgen.errors import UsageError
 from musicgen.models.layouts import MemoryLayout
@@ -28,7 +28,7 @@ def test_notes_stand_where_the_tokenizer_says(kind):
     assert np.array_equal(w.note_part, n.program)
     assert np.array_equal(w.pitch, n.pitch + 128 * w.drum)
     assert set(w.note_part[w.drum].tolist()) == {3}
-    assert w.programs.tolist() == PARTS.programs(rows)
+    assert w.programs.tolist() == programs_of(rows)
 
 
 def test_time_is_that_of_the_piece():
