@@ -27,6 +27,7 @@ from musicgen.io.midi import Limits
 from musicgen.progress import Listener
 from musicgen.recipe import Recipe
 from musicgen.runs.lineage import data_settings, first_card
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.loop import check_limits, choose_device
 from musicgen.training.loop import train as train_model
 from musicgen.training.plan import Plan, check_corpus, plan_run
@@ -45,7 +46,7 @@ def build_corpus(
     sources: Source | Iterable[Source],
     output: Source,
     *,
-    tokenizer: Any = None,
+    tokenizer: Tokenizer | dict[str, Any] | str | None = None,
     valid: float = 0.05,
     test: float = 0.05,
     works_by: Literal["file", "folder"] = "file",
@@ -120,7 +121,7 @@ def train(
     recipe: Source | Recipe | None = None,
     changes: Mapping[str, Any] | None = None,
     embedding: str | None = None,
-    tokenizer: Any = None,
+    tokenizer: Tokenizer | dict[str, Any] | str | None = None,
     teachers: Iterable[Source] = (),
     start: Source | None = None,
     steps: int | None = None,

@@ -26,6 +26,7 @@ from musicgen.runs.checked import FORMAT, as_unreadable, checked_parts
 from musicgen.runs.exports import replace_parts, stamp, whole_parts
 from musicgen.runs.files import save_tensors, sha256
 from musicgen.runs.weights import check_weights, fits_header, load_weights, read_header
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["FORMAT", "Run", "load_run", "model_for", "save_run"]
 
@@ -35,7 +36,7 @@ class Run:
     """A loaded run: the model in float32 and evaluation mode, its tokenizer, recipe and card."""
 
     model: SequenceModel
-    tokenizer: Any
+    tokenizer: Tokenizer
     recipe: Recipe
     card: dict[str, Any]
     name: str
@@ -47,7 +48,7 @@ def save_run(
     folder: str | Path,
     *,
     model: SequenceModel,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     recipe: Recipe,
     card: dict[str, Any],
     dtype: torch.dtype = torch.float32,
@@ -109,14 +110,14 @@ def _load(home: Path, path: Path) -> Run:
     return Run(model.eval(), parts.tokenizer, parts.recipe, parts.card, run_name, parts.digest, folder)
 
 
-def model_for(recipe: Recipe, tokenizer: Any, *, blank: bool = False) -> SequenceModel:
+def model_for(recipe: Recipe, tokenizer: Tokenizer, *, blank: bool = False) -> SequenceModel:
     """A new model of the recipe's shape, initialised from the recipe's seed; a `blank` one has no memory (meta)."""
     fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
     of_tokenizer = {
         "vocabulary_size": len(tokenizer.vocabulary),
         "fields": fields,
-        "frames": getattr(tokenizer, "layout", None),
-        "steps": getattr(tokenizer, "memory", None),
+        "frames": tokenizer.layout,
+        "steps": tokenizer.memory,
     }
     settings = ModelSettings.from_dict({**recipe.model, **of_tokenizer})
     return blank_model(settings) if blank else build_model(settings, seed=recipe.train.seed)

@@ -27,7 +27,7 @@ from musicgen.io.smf import MidiFile, smf_bytes
 from musicgen.io.splice import NewPart, alone, splice
 from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
-from musicgen.models.head import Linear
+from musicgen.models.layers.linear import Linear
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
@@ -39,7 +39,6 @@ from musicgen.sampling.loop import Prompt, per_field, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.source import Source, read_source
-from musicgen.sampling.voices import has_parts
 from musicgen.seeds import MOST_SEED, checked_seed
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
@@ -136,7 +135,7 @@ class Composer:
     @property
     def can_study(self) -> bool:
         """Whether the model can learn from music before it goes on: one of `parts` with a memory of the piece."""
-        return isinstance(self.model, MemoryModel) and has_parts(self.tokenizer)
+        return isinstance(self.model, MemoryModel) and self.tokenizer.as_parts is not None
 
     def continue_file(
         self,
@@ -188,12 +187,12 @@ class Composer:
         lies behind the cut was among them."""
         settings = StudySettings(updates=studying.updates)
         nothing = {"updates": 0, "pieces": 0, "whole": False}
-        if not settings.updates or not self.can_study:
+        numbered = self.tokenizer.as_parts
+        if not settings.updates or not isinstance(self.model, MemoryModel) or numbered is None:
             return self.model, nothing
-        assert isinstance(self.model, MemoryModel)
         whole = studying.whole and request.start is not None
         if whole:
-            pieces = [self.tokenizer.encode(source.heard, played=plan.played).astype(np.int64)]
+            pieces = [numbered.encode(source.heard, played=plan.played).astype(np.int64)]
         else:
             pieces = [np.concatenate([plan.past, plan.prompt])]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]

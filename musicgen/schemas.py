@@ -52,14 +52,6 @@ class Manifest:
 
 
 @dataclass(frozen=True)
-class Named:
-    """A model that another one learned from."""
-
-    name: str
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Card:
     """What the program itself reads in card.json; a card may say more."""
 

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from musicgen.models import SequenceModel, State
-from musicgen.models.following import following_of, scored_targets
+from musicgen.models.heads.following import following_of, scored_targets
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["Scoring"]
 
@@ -35,9 +36,9 @@ class Scoring:
     following_VV: Tensor | None = None
 
     @classmethod
-    def of(cls, tokenizer: Any, device: torch.device | str = "cpu") -> Scoring:
+    def of(cls, tokenizer: Tokenizer, device: torch.device | str = "cpu") -> Scoring:
         """The scoring of a tokenizer's ids."""
-        pad, period = tokenizer.vocabulary.id("pad"), getattr(tokenizer, "period", 1)
+        pad, period = tokenizer.vocabulary.id("pad"), tokenizer.period
         return cls(pad, period, following_of(tokenizer, device))
 
     def targets(self, targets: Tensor) -> Tensor:

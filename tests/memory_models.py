@@ -7,7 +7,7 @@ import torch
 from part_pieces import PARTS, tune_rows
 
 from musicgen.models import ModelSettings, SequenceModel, build_model
-from musicgen.models.memory.layout import FIELDS
+from musicgen.models.layouts import FIELDS
 
 FIRST = [field.first for field in PARTS.fields]
 SHAPE = {"width": 16, "layers": 1, "heads": 2, "context": 24}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.layouts import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.trust import trust_of, weight_of
 
 BACK = (1, 2, 4, 8)

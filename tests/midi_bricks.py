@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from musicgen.io.smf import EVENT, Events
+
 
 def varlen(value: int) -> bytes:
     """A variable-length quantity."""
@@ -63,3 +67,14 @@ def file(*tracks: bytes, form: int | None = None, division: int = 480, declared:
     """A file of whole chunks; format 0 when it has one track."""
     form = (0 if len(tracks) == 1 else 1) if form is None else form
     return header(form, len(tracks) if declared is None else declared, division) + b"".join(tracks)
+
+
+def events_from_rows(rows: list[tuple[int, int, int, int, bytes | None]]) -> Events:
+    """`Events` from Python tuples (tick, status, data1, data2, payload or None)."""
+    blobs: list[bytes] = []
+    packed = []
+    for tick, status, data1, data2, payload in rows:
+        if payload is not None:
+            blobs.append(payload)
+        packed.append((tick, status, data1, data2, len(blobs) - 1 if payload is not None else -1))
+    return Events(np.array(packed, dtype=EVENT), tuple(blobs))

@@ -6,7 +6,7 @@ import numpy as np
 
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.tasks import accompanied, infilled
+from musicgen.tokenizers.bars.tasks import accompanied, infilled
 
 PARTS = Parts()
 LAYOUTS = ("plain", "returning", "accompanied", "infilled", "spans")
@@ -25,6 +25,12 @@ def random_piece(
     tracks = [Track("", program, notes=table(0, 128)) for program in programs]
     tracks += [Track("", 0, True, table(27, 88)) for _ in range(drums)]
     return Piece(ticks, tuple(tracks), np.array(list(tempos), TEMPO), np.array(list(meters), METER))
+
+
+def programs_of(rows: np.ndarray) -> list[int]:
+    """The program value of every part that enters, in the order of the parts' numbers."""
+    v = PARTS.vocabulary
+    return (rows[rows[:, 3] == v.id("enter"), 5].astype(np.int64) - v.base["program"]).tolist()
 
 
 def tune(seed: int, *, bars: int = 8, long_bars: bool = False, returns: bool = False) -> Piece:

@@ -7,9 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
+from musicgen.piece import Piece
+from musicgen.render import synth
+
 _SPEC = find_spec("pretty_midi")
 FONT = Path(((_SPEC and _SPEC.submodule_search_locations) or ["missing"])[0]) / "TimGM6mb.sf2"
 RATE = 22050  # half the usual rate, for speed
+
+
+def sound_of(piece: Piece, *, font: Path = FONT, rate: int = RATE, engine: str = "numpy") -> np.ndarray:
+    """The whole sound of a piece as one float32 array (n, 2)."""
+    return np.concatenate(list(synth.synthesize(piece, soundfont=font, rate=rate, engine=engine)))
 
 
 def rms(sound: np.ndarray, start_s: float, stop_s: float) -> float:

@@ -9,7 +9,7 @@ from part_pieces import PARTS
 from training_tunes import REMI
 
 from musicgen.models import ModelSettings, build_model
-from musicgen.models.frames.view import FrameLayout
+from musicgen.models.layouts import FrameLayout
 from musicgen.tokenizers import Frames, FramesSettings
 
 

@@ -15,14 +15,18 @@ ROOT = Path(musicgen.__file__).parent
 # A module may import from its own level's room and from lower levels.
 LEVELS = {
     "errors": 0, "words": 0, "chords": 0, "piece": 1, "gm": 1, "resources": 1, "schemas": 1, "seeds": 1, "stopping": 1,
-    "progress": 1,
-    "io": 2, "tokenizers": 3, "render": 3, "corpus": 4, "models": 3,
+    "workers": 1, "progress": 1, "io": 2, "tokenizers": 3, "render": 3, "corpus": 4, "models": 3,
     "recipe": 4, "scoring": 4, "runs": 5, "checkpoint": 6,
     "training": 7, "sampling": 7, "evaluation": 7, "pictures": 7,
     "composer": 8, "api": 8, "cli": 9, "__main__": 10,
 }  # fmt: skip
+# Inside models/, too: settings and state, what a layer is, what a step is made of, a body's contract, bodies.
+ROOMS = {
+    "hardware": 0, "layouts": 0, "state": 0, "settings": 1, "presets": 2, "layers": 2, "heads": 3, "body": 4,
+    "ladder": 5, "frames": 6, "memory": 6, "registry": 7, "__init__": 8,
+}  # fmt: skip
 MUSIC = (
-    "errors", "words", "piece", "gm", "resources", "schemas", "seeds", "progress", "io", "tokenizers", "render", "corpus", "recipe",
+    "errors", "words", "piece", "gm", "resources", "schemas", "seeds", "workers", "progress", "io", "tokenizers", "render", "corpus", "recipe",
 )  # fmt: skip
 
 
@@ -72,6 +76,27 @@ def test_the_music_column_never_imports_torch(path):
 def test_models_never_see_a_note(path):
     forbidden = ("piece", "io", "tokenizers", "render", "corpus", "gm")
     assert not [m for m, _ in imports(path) if m.startswith("musicgen.") and m.split(".")[1] in forbidden]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "models").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
+def test_imports_inside_models_point_down_from_room_to_room(path):
+    mine = path.relative_to(ROOT / "models").parts[0].removesuffix(".py")
+    for module, _ in imports(path):
+        if not module.startswith("musicgen.models."):
+            continue
+        theirs = module.split(".")[2]
+        assert theirs == mine or ROOMS[theirs] < ROOMS[mine], f"{path.relative_to(ROOT)} imports {module}"
+
+
+def test_the_page_of_the_transformer_has_nothing_of_benchmarks_behind_it():
+    """Vaswani's layer is to be read without frames, memories and the list of all families."""
+    code = (
+        "import sys, musicgen.models.ladder.transformer; print(*(m for m in sys.modules if m.startswith('musicgen.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    rooms = {".".join(module.split(".")[:3]) for module in done.stdout.split()}
+    assert "musicgen.models.ladder" in rooms
+    assert not rooms & {"musicgen.models.frames", "musicgen.models.memory", "musicgen.models.registry"}
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,16 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from musicgen.cli.completion import DEVICES, TOKENIZERS, one_of
 from musicgen.cli.help import WrongCall, in_words, is_overview
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
+
+if TYPE_CHECKING:
+    from musicgen.tokenizers import Tokenizer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -158,7 +161,10 @@ def _check_bounds(
 ) -> None:
     low, high = kind.min, kind.max
     below = low is not None and (found <= low if kind.min_open else found < low)
-    if below or (high is not None and found > high):
+    above = high is not None and found > high
+    if above and f"{high:,}" not in in_words(low, high):
+        kind.fail(f"{value} is too large: give at most {high:,}", param, ctx)  # a limit that isn't told beforehand
+    if below or above:
         kind.fail(f"{value} is not in the range: give {in_words(low, high, low_open=kind.min_open)}", param, ctx)
 
 
@@ -252,7 +258,7 @@ def asked_tokenizer(options: dict[str, Any]) -> bool:
     return bool(asked or any(options[name] is not None for name in _FRAMES_OPTIONS))
 
 
-def tokenizer_from(options: dict[str, Any]) -> Any:
+def tokenizer_from(options: dict[str, Any]) -> Tokenizer:
     """The tokenizer that a command's options describe. Raises UsageError for settings that it doesn't have."""
     from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 

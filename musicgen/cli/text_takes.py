@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from musicgen.errors import UsageError
 
+if TYPE_CHECKING:
+    from musicgen.tokenizers import Tokenizer
+
 __all__ = ["draw_text", "source_text"]
 
 
-def source_text(tokenizer: Any, source: Any, outputs: Any) -> str | None:
+def source_text(tokenizer: Tokenizer, source: Any, outputs: Any) -> str | None:
     """The text that a take goes on from, empty for a new tune; None where notes are continued, not text.
 
     A piece of notes is continued as notes, unless text is what is asked for. Raises UsageError where the model
     writes no text and text is asked for.
     """
-    from musicgen.sampling.text import writes_text
-
     wanted = "abc" in outputs.formats
-    if not writes_text(tokenizer):
+    if tokenizer.as_text is None:
         if wanted:
             raise UsageError(
                 f"this model writes {tokenizer.name}, not ABC text", hint="choose -f mid, or a model of abc with -m"
@@ -31,7 +32,7 @@ def source_text(tokenizer: Any, source: Any, outputs: Any) -> str | None:
         return str(source.text)
     if not source.sha256:
         return ""
-    return tokenizer.text(tokenizer.encode(source.piece)) if wanted else None
+    return tokenizer.as_text.text(tokenizer.encode(source.piece)) if wanted else None
 
 
 def draw_text(
@@ -47,7 +48,7 @@ def draw_text(
     """The takes. A new tune ends where it likes unless --bars is given."""
     from musicgen.gm import key_pitch_classes
     from musicgen.sampling.text import refuse, text_takes
-    from musicgen.tokenizers.abc_fields import meter_value
+    from musicgen.tokenizers.abc.fields import meter_value
     from musicgen.tokenizers.constraints import Constraints
 
     refuse(request)

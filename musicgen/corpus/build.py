@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from musicgen.corpus import catalog
+from musicgen.corpus.encode import Encoder, Rejected, Seen
 from musicgen.corpus.frames import FRAME_SUFFIXES, check_reader
 from musicgen.corpus.journal import Journal, Kept, key_of, part_of
-from musicgen.corpus.pool import Rejected, Work, run_workers
 from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
@@ -28,8 +28,9 @@ from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
 from musicgen.schemas import in_range, typed
 from musicgen.seeds import MOST_SEED
-from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
+from musicgen.tokenizers import DEFAULT_TOKENIZER, Tokenizer, load_tokenizer
 from musicgen.words import counted
+from musicgen.workers import Failure, Pool, cores
 
 __all__ = ["BuildSettings", "build_corpus", "find_sources", "plan_sources", "spec_of"]
 
@@ -58,7 +59,7 @@ def build_corpus(
     sources: Iterable[str | Path],
     out: str | Path,
     *,
-    tokenizer: Any = None,
+    tokenizer: Tokenizer | dict[str, Any] | str | None = None,
     jobs: int | None = None,
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
@@ -111,18 +112,17 @@ def _read_all(
     if done:
         told(f"going on with a build that was broken off: {done:,} of {len(files):,} files are done")
     todo = [file for file in files if not journal.has(file)]
-    jobs = max(1, min(jobs or _cores(), len(todo)))
-
-    def report(count: int, total: int, name: str) -> None:
-        if progress is not None:
-            progress(done + count, len(files), name)
-
-    results = run_workers(todo, spec, jobs=jobs, timeout_s=settings.timeout_s, limits=settings.limits, progress=report)
-    for file, result in results if todo else ():
-        if isinstance(result, Work | Rejected):
+    pool = Pool(jobs=jobs or cores(), wall_s=settings.timeout_s)
+    for file, result in pool.stream(Encoder(load_tokenizer(spec), settings.limits), todo):
+        if not isinstance(result, Failure | Seen):
             journal.add(file, result)
-        else:
-            journal.done(file, result)
+            continue
+        if isinstance(result, Failure):
+            journal.add(file, Rejected(file.name, result.reason))
+        journal.done(file, result if isinstance(result, Seen) else None)  # what failed is tried again another time
+        done += 1
+        if progress is not None:
+            progress(done, len(files), file.name)
 
 
 def _write(
@@ -285,21 +285,15 @@ def _records(works: list[Kept], licences: list[str], fields: int, settings: Buil
     return records
 
 
-def spec_of(tokenizer: Any) -> dict[str, Any]:
+def spec_of(tokenizer: Tokenizer | dict[str, Any] | str | None) -> dict[str, Any]:
     """The spec of a tokenizer that is given as itself, its spec, its name, or as None for the default one.
 
     Raises UsageError for one that there is not, or whose vocabulary a corpus can't hold.
     """
-    spec = (
-        tokenizer
-        if isinstance(tokenizer, dict)
-        else getattr(tokenizer, "spec", {"name": tokenizer or DEFAULT_TOKENIZER})
-    )
+    spec = tokenizer.spec if isinstance(tokenizer, Tokenizer) else tokenizer
+    if not isinstance(spec, dict):
+        spec = {"name": spec or DEFAULT_TOKENIZER}
     built = load_tokenizer(spec)  # a bad spec is told here, not by every worker
     if len(built.vocabulary) > 65536:
         raise UsageError(f"a vocabulary of {len(built.vocabulary):,} doesn't fit a corpus", hint="at most 65,536")
     return built.spec
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from musicgen.corpus.pool import Rejected, Seen, Work, seen_now
+from musicgen.corpus.encode import Rejected, Seen, Work, seen_now
 from musicgen.corpus.scan import Found
 from musicgen.errors import explained
 

@@ -18,7 +18,7 @@ from musicgen.io.foreign import BUNDLES, refuse_foreign, what_is
 from musicgen.io.midi import Limits, read_midi
 from musicgen.piece import Piece
 
-__all__ = ["MIDI_SUFFIXES", "MUSIC_SUFFIXES", "Found", "find_files", "iter_pieces", "load"]
+__all__ = ["MIDI_SUFFIXES", "MUSIC_SUFFIXES", "Found", "find_files", "iter_pieces"]
 
 MUSIC_SUFFIXES = (*MIDI_SUFFIXES, *SCORE_SUFFIXES)
 
@@ -117,12 +117,3 @@ def iter_pieces(path: str | Path, *, limits: Limits | None = None) -> Iterator[t
             raise UnreadableError("is not a music file", where=path, hint=f"known are {', '.join(MUSIC_SUFFIXES)}")
     except MusicgenError as error:
         yield "", error
-
-
-def load(path: str | Path, *, limits: Limits | None = None) -> list[tuple[str, Piece]]:
-    """(name, piece) for each piece in a MIDI or score file that can be read. Raises UnreadableError for none."""
-    results = list(iter_pieces(path, limits=limits))
-    pieces = [(name, piece) for name, piece in results if isinstance(piece, Piece)]
-    if not pieces:
-        raise next(error for _, error in results if isinstance(error, MusicgenError))
-    return pieces

@@ -26,6 +26,7 @@ _VARIANT = re.compile(
     r"|\s+(?:take|version|vers|ver|v|copy|kopie|copia|copie|alt|alternate)\s*\d*)$"
 )
 GRID = 24  # fingerprint onsets are counted in 24ths of a quarter
+OPENING = 64  # notes that a fingerprint is made of
 FEWEST = 16  # notes; the beginnings of shorter pieces are too alike to tell works apart
 
 
@@ -57,7 +58,7 @@ def _plain(stem: str) -> str:
     return text
 
 
-def fingerprint(piece: Piece, *, first: int = 64) -> str:
+def fingerprint(piece: Piece) -> str:
     """A hash of how the piece begins: onsets and intervals of its first notes by (start, pitch).
 
     The same in every key and at every resolution; empty for pieces too short to tell.
@@ -68,7 +69,7 @@ def fingerprint(piece: Piece, *, first: int = 64) -> str:
         return ""
     start = (notes["start"] * (2 * GRID) + piece.ticks_per_quarter) // (2 * piece.ticks_per_quarter)
     pitch = notes["pitch"].astype(np.int64)
-    order = np.lexsort((pitch, start))[:first]
+    order = np.lexsort((pitch, start))[:OPENING]
     start, pitch = start[order], pitch[order]
     line = np.stack([start - start[0], pitch - pitch[0]]).astype("<i8")
     return hashlib.sha256(line.tobytes()).hexdigest()[:16]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import UnreadableError
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["Figures", "FrameMeans", "Tally"]
 
@@ -84,13 +85,13 @@ class Figures:
 class Tally:
     """Adds up the pieces of a split, whatever has scored them."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
-        table = getattr(tokenizer, "following", None)
-        self.scored_V = None if table is None else table.any(axis=0)  # ids that may follow any
+        table = tokenizer.following
+        self.scored_V: np.ndarray | None = None if table is None else np.any(table, axis=0)  # ids that may follow any
         self.nats, self.timed, self.seconds = 0.0, 0.0, 0.0  # `timed` are the nats of the `seconds` of music
         self.tokens = self.notes = self.pieces = 0
-        self.frames: list[np.ndarray] | None = [] if hasattr(tokenizer, "frame_of") else None
+        self.frames: list[np.ndarray] | None = None if tokenizer.layout is None else []
 
     def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
         """A piece: all its ids, and nats that sum to its whole; for frames, those of each id but the first."""
@@ -103,8 +104,8 @@ class Tally:
         except UnreadableError:  # text may be a tune to a model and none to a reader of ABC
             pass
         self.pieces += 1
-        if self.frames is not None:
-            frame = self.tokenizer.frame_of(ids)[1:]
+        if self.frames is not None and (frame := self.tokenizer.frame_of(ids)) is not None:
+            frame = frame[1:]
             self.frames.append(np.bincount(frame[frame >= 0], weights=nats[frame >= 0]))
 
     def figures(self, split: str, *, ahead: tuple[float, ...] | None = None) -> Figures:

@@ -12,7 +12,6 @@ al. 2012 and what is measured on their data since).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +22,9 @@ from musicgen.errors import UsageError
 from musicgen.evaluation.figures import Figures, Tally
 from musicgen.models import SequenceModel
 from musicgen.scoring import Scoring
+from musicgen.tokenizers import Tokenizer
 
-__all__ = ["evaluate", "frame_nats", "piece_nats", "step_nats"]
+__all__ = ["evaluate", "frame_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads at once
 
@@ -32,7 +32,7 @@ CHUNK = 1024  # tokens that a recurrent model reads at once
 def evaluate(
     model: SequenceModel,
     source: TokenSource,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     split: str = "valid",
     max_tokens: int | None = None,
@@ -65,9 +65,11 @@ def evaluate(
     return tally.figures(split, ahead=means if model.settings.horizon > 1 else None)
 
 
-def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, split: str = "valid") -> list[np.ndarray]:
+def frame_nats(
+    model: SequenceModel, source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid"
+) -> list[np.ndarray]:
     """The nats of each frame, an array a piece of the split. Raises UsageError for a tokenizer without frames."""
-    if not hasattr(tokenizer, "frame_of"):
+    if tokenizer.layout is None:
         raise UsageError(f"the tokenizer {tokenizer.name} has no frames", hint="use a run with the tokenizer frames")
     scoring = Scoring.of(tokenizer, next(model.parameters()).device)
     tally = Tally(tokenizer)
@@ -77,11 +79,6 @@ def frame_nats(model: SequenceModel, source: TokenSource, tokenizer: Any, *, spl
         tally.add(ids, step_nats(model, ids, scoring))
     assert tally.frames is not None
     return tally.frames
-
-
-def piece_nats(model: SequenceModel, ids: np.ndarray, *, pad: int = 0) -> float:
-    """Summed nats of ids[1:] given what comes before each; `pad` counts nothing."""
-    return float(step_nats(model, ids, Scoring(pad)).sum())
 
 
 @torch.inference_mode()

@@ -18,6 +18,7 @@ import numpy as np
 
 from musicgen.corpus.store import TokenSource
 from musicgen.evaluation.figures import Figures, Tally
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["Baseline", "NGram", "evaluate_ngram"]
 
@@ -82,11 +83,11 @@ class NGram:
 
 
 def evaluate_ngram(
-    source: TokenSource, tokenizer: Any, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
+    source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
 ) -> Baseline:
     """Count the training split (at most `max_tokens` of it, piece by piece) and score `split` like a network."""
     tally = Tally(tokenizer)
-    model = NGram(len(tokenizer.vocabulary), order=order, following=getattr(tokenizer, "following", None))
+    model = NGram(len(tokenizer.vocabulary), order=order, following=tokenizer.following)
     counted = 0
     for offset, size in source.spans("train").tolist():
         if counted >= max_tokens:

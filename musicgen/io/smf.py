@@ -27,7 +27,7 @@ from musicgen.io.foreign import kind_of
 from musicgen.io.rests import broken_up
 from musicgen.words import counted, was
 
-__all__ = ["EVENT", "Events", "MidiFile", "events_from_rows", "parse_smf", "smf_bytes"]
+__all__ = ["EVENT", "Events", "MidiFile", "parse_smf", "smf_bytes"]
 
 EVENT = np.dtype([("tick", "<i8"), ("status", "u1"), ("data1", "u1"), ("data2", "u1"), ("blob", "<i4")])
 META, SYSEX, ESCAPE = 0xFF, 0xF0, 0xF7
@@ -86,17 +86,6 @@ class MidiFile:
     def end(self) -> int:
         """The last tick of any event."""
         return max((int(t.rows["tick"].max()) for t in self.tracks if len(t.rows)), default=0)
-
-
-def events_from_rows(rows: list[tuple[int, int, int, int, bytes | None]]) -> Events:
-    """`Events` from Python tuples (tick, status, data1, data2, payload or None); for headers and small tracks."""
-    blobs: list[bytes] = []
-    packed = []
-    for tick, status, data1, data2, payload in rows:
-        if payload is not None:
-            blobs.append(payload)
-        packed.append((tick, status, data1, data2, len(blobs) - 1 if payload is not None else -1))
-    return Events(np.array(packed, dtype=EVENT), tuple(blobs))
 
 
 # ---- reading -----------------------------------------------------------------------------------------

@@ -9,9 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from musicgen.models.base import ModelSettings, SequenceModel, State, select_state
+    from musicgen.models.body import SequenceModel
     from musicgen.models.presets import PRESETS, SIZES, preset
     from musicgen.models.registry import FAMILIES, build_model, count_parameters
+    from musicgen.models.settings import ModelSettings
+    from musicgen.models.state import State, select_state
 
 __all__ = [
     "FAMILIES",
@@ -28,15 +30,15 @@ __all__ = [
 
 _HOMES = {
     "FAMILIES": "registry",
-    "ModelSettings": "base",
+    "ModelSettings": "settings",
     "PRESETS": "presets",
     "SIZES": "presets",
-    "SequenceModel": "base",
-    "State": "base",
+    "SequenceModel": "body",
+    "State": "state",
     "build_model": "registry",
     "count_parameters": "registry",
     "preset": "presets",
-    "select_state": "base",
+    "select_state": "state",
 }
 
 

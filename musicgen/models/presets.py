@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from musicgen.errors import UsageError
 
 if TYPE_CHECKING:
-    from musicgen.models.base import ModelSettings
+    from musicgen.models.settings import ModelSettings
 
 __all__ = ["ALONG_PITCHES", "PRESETS", "SIZES", "preset"]
 
@@ -75,7 +75,7 @@ ALONG_PITCHES: dict[str, dict[str, Any]] = {
 
 def preset(family: str, size: str, *, vocabulary_size: int, embedding: str = "learned") -> ModelSettings:
     """The settings of a family's size. Raises UsageError for a name that doesn't exist, offering the nearest."""
-    from musicgen.models.base import ModelSettings, nearest
+    from musicgen.models.settings import ModelSettings, nearest
 
     if family not in PRESETS:
         raise UsageError(f"there is no model family {family!r}", where="model", hint=nearest(family, PRESETS))

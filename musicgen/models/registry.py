@@ -1,36 +1,30 @@
-"""The families of models by name. A new family is a class and a line here."""
+"""The families of models by name. A new family is a class and a line here; only what is asked for is imported."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from musicgen.errors import UsageError
-from musicgen.models.base import ModelSettings, SequenceModel, nearest
-from musicgen.models.frames.by_frame import FrameModel
-from musicgen.models.frames.pitch_sets import PitchSets
-from musicgen.models.frames.pitch_voices import PitchVoices
+from musicgen.models.body import SequenceModel
 from musicgen.models.hardware import check_memory
-from musicgen.models.ladder.cnn import CNN
-from musicgen.models.ladder.cnn_lstm import CNNLSTM
-from musicgen.models.ladder.rnn import GRU, LSTM, RNN
-from musicgen.models.ladder.transformer import Transformer
-from musicgen.models.ladder.window import Window
-from musicgen.models.memory.model import MemoryModel
+from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = ["FAMILIES", "blank_model", "build_model", "count_parameters"]
 
-# From a window of the past to attention: the ladder of sequence models, each rung on what the one before lacks.
-FAMILIES: dict[str, type[SequenceModel]] = {
-    "window": Window,
-    "cnn": CNN,
-    "rnn": RNN,
-    "gru": GRU,
-    "lstm": LSTM,
-    "cnn-lstm": CNNLSTM,
-    "transformer": Transformer,
+# From a window of the past to attention: the ladder of sequence models, each rung on what the one before lacks. By
+# name: (room, class), for a family's file is read when a model of it is made.
+FAMILIES: dict[str, tuple[str, str]] = {
+    "window": ("window", "Window"),
+    "cnn": ("cnn", "CNN"),
+    "rnn": ("rnn", "RNN"),
+    "gru": ("rnn", "GRU"),
+    "lstm": ("rnn", "LSTM"),
+    "cnn-lstm": ("cnn_lstm", "CNNLSTM"),
+    "transformer": ("transformer", "Transformer"),
 }
 
 
@@ -74,15 +68,23 @@ def count_parameters(settings: ModelSettings) -> int:
 def _new(settings: ModelSettings) -> SequenceModel:
     family = _family(settings)
     if settings.by_pitch:
-        of_voices = settings.frames is not None and settings.frames.voices
-        return PitchVoices(settings, family) if of_voices else PitchSets(settings, family)
+        assert settings.frames is not None
+        room, name = ("pitch_voices", "PitchVoices") if settings.frames.voices else ("pitch_sets", "PitchSets")
+        return _class("frames", room, name)(settings, family)
     if settings.by_frame:
-        return FrameModel(settings, family)
-    return MemoryModel(settings, family) if settings.steps and settings.with_memory else family(settings)
+        return _class("frames", "by_frame", "FrameModel")(settings, family)
+    if settings.steps and settings.with_memory:
+        return _class("memory", "model", "MemoryModel")(settings, family)
+    return family(settings)
 
 
 def _family(settings: ModelSettings) -> type[SequenceModel]:
     if settings.family not in FAMILIES:
         hint = nearest(str(settings.family), FAMILIES)
         raise UsageError(f"there is no model family {settings.family!r}", where="model", hint=hint)
-    return FAMILIES[settings.family]
+    return _class("ladder", *FAMILIES[settings.family])
+
+
+def _class(*path: str) -> Any:
+    *room, name = path
+    return getattr(import_module(".".join(["musicgen.models", *room])), name)

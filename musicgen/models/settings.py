@@ -8,13 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from musicgen.errors import UsageError
-from musicgen.models.frames.view import FrameLayout
-from musicgen.models.layers.embedding import EMBEDDINGS
-from musicgen.models.memory.layout import MemoryLayout
+from musicgen.models.layouts import FrameLayout, MemoryLayout
 from musicgen.schemas import in_range, typed
 
 __all__ = ["ModelSettings", "nearest"]
 
+EMBEDDINGS = ("learned", "one-hot")
 # Far beyond what anyone trains here, and near enough that asking what such a model would be costs a second at most.
 LIMITS = {
     "vocabulary_size": (1, 2**20),

@@ -27,7 +27,7 @@ from musicgen.io.bounded import MEGABYTE, read_small
 from musicgen.models import SequenceModel, State
 from musicgen.models.frames.by_frame import FrameModel
 from musicgen.models.frames.by_pitch import PitchModel
-from musicgen.models.frames.view import Q
+from musicgen.models.frames.view import Q, from_ranks
 
 __all__ = [
     "gradient_by_lag",
@@ -71,7 +71,7 @@ def input_rows(model: SequenceModel) -> np.ndarray | None:
             if isinstance(read, nn.Embedding):
                 # What the trunk reads of a pitch that is struck; the speller's own rows are about what follows.
                 rows_CQ = F.pad(read.weight[:Q].t(), (0, 1))
-                return model.layout.from_ranks(rows_CQ, size).t().float().cpu().numpy()
+                return from_ranks(model.layout, rows_CQ, size).t().float().cpu().numpy()
         if isinstance(model, PitchModel):  # all that tells one key from another
             return model.key_rows().float().cpu().numpy()
         if model.embedding is not None:

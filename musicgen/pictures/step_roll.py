@@ -7,11 +7,13 @@ choices and not time.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.constraints import DRUMS
+from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["StepNotes", "bar_lines", "pitch_kind", "step_notes"]
 
@@ -25,22 +27,21 @@ class StepNotes(NamedTuple):
     is_drum: np.ndarray
 
 
-def pitch_kind(tokenizer: Any) -> str | None:
+def pitch_kind(tokenizer: Tokenizer) -> str | None:
     """The kind of token that stands for a pitch (value = MIDI pitch): `pitch` or `on`; None where there is none."""
-    sizes = getattr(tokenizer.vocabulary, "sizes", {})
+    sizes = tokenizer.vocabulary.sizes
     return next((kind for kind in ("pitch", "on") if sizes.get(kind) == 128), None)
 
 
-def step_notes(tokenizer: Any, ids: np.ndarray) -> StepNotes | None:
+def step_notes(tokenizer: Tokenizer, ids: np.ndarray) -> StepNotes | None:
     """The notes that `ids`, (T,) or (T, F), spell, in steps; None where the tokenizer can't say which step is which."""
-    kind, sizes = pitch_kind(tokenizer), getattr(tokenizer.vocabulary, "sizes", {})
+    kind, sizes = pitch_kind(tokenizer), tokenizer.vocabulary.sizes
     if kind == "on":
         return _pressed(tokenizer.vocabulary, np.asarray(ids).astype(np.int64))
-    if kind == "pitch" and hasattr(tokenizer, "frame_of"):
-        return _framed(tokenizer, np.asarray(ids).astype(np.int64))
-    if kind is None or not hasattr(tokenizer, "notes"):
+    if (frame := tokenizer.frame_of(ids)) is not None:
+        return _framed(tokenizer.vocabulary, frame, np.asarray(ids).astype(np.int64))
+    if (spelled := tokenizer.notes(ids)) is None:
         return None
-    spelled = tokenizer.notes(ids)
     # Where a step has fields, a row says where the next row's note stands; `at` is that of the place.
     begin = spelled.at + int(len(tokenizer.fields) > 1)
     piece = tokenizer.decode(ids)
@@ -56,15 +57,15 @@ def step_notes(tokenizer: Any, ids: np.ndarray) -> StepNotes | None:
     return StepNotes(begin, np.maximum(end, begin + 1), spelled.pitch, drums)
 
 
-def bar_lines(tokenizer: Any, ids: np.ndarray) -> np.ndarray:
+def bar_lines(tokenizer: Tokenizer, ids: np.ndarray) -> np.ndarray:
     """The steps at which bars begin, or lines of `abc`; none where ids don't say, as in `performance` and `frames`."""
-    sizes = getattr(tokenizer.vocabulary, "sizes", {})
+    sizes = tokenizer.vocabulary.sizes
     if pitch_kind(tokenizer) and "bar" not in sizes:
         return np.zeros(0, np.int64)
     return np.asarray(tokenizer.bar_positions(ids), np.int64)
 
 
-def _pressed(vocabulary: Any, ids: np.ndarray) -> StepNotes:
+def _pressed(vocabulary: Vocabulary, ids: np.ndarray) -> StepNotes:
     """Notes from the step that presses a key to the one that lifts it, or presses it again."""
     low = vocabulary.base["on"]  # of the 128 note-ons; the 128 note-offs follow
     at = np.flatnonzero((ids >= low) & (ids < low + 256))
@@ -75,9 +76,8 @@ def _pressed(vocabulary: Any, ids: np.ndarray) -> StepNotes:
     return StepNotes(at[on], end[on], pitch[on], np.zeros(int(on.sum()), bool))
 
 
-def _framed(tokenizer: Any, ids: np.ndarray) -> StepNotes:
+def _framed(v: Vocabulary, frame: np.ndarray, ids: np.ndarray) -> StepNotes:
     """A pitch of a frame lasts until it is read again, where the next frame holds it too, or that frame begins."""
-    v, frame = tokenizer.vocabulary, tokenizer.frame_of(ids)
     at = np.flatnonzero(v.is_kind(ids, "pitch"))
     pitch = ids[at] - v.base["pitch"]
     reached = np.maximum.accumulate(frame)

@@ -26,7 +26,7 @@ from musicgen.render.limits import check_hours, check_voices, without_copies
 from musicgen.render.schedule import CHOKE_S, Schedule, schedule
 from musicgen.render.soundfont import SoundFont, find_soundfont
 
-__all__ = ["ENGINES", "render_audio", "synthesize"]
+__all__ = ["ENGINES", "synthesize"]
 
 ENGINES = ("auto", "fluidsynth", "numpy")
 RATES = (8_000, 192_000)
@@ -82,13 +82,6 @@ def synthesize(
     # Sounds that end by themselves are left alone: the last note may be a short one, struck at the very end.
     fade = int(FADE_S * rate) if player.plan.cut else 0
     return _finished(player.blocks(max(int(block_s * rate), 1)), player.frames, fade=fade)
-
-
-def render_audio(
-    piece: Piece, *, soundfont: str | Path | None = None, rate: int = 44100, engine: str = "auto"
-) -> np.ndarray:
-    """The whole sound of `piece` as one float32 array (n, 2); arguments and errors as in `synthesize`."""
-    return np.concatenate(list(synthesize(piece, soundfont=soundfont, rate=rate, engine=engine)))
 
 
 def _finished(blocks: Iterator[np.ndarray], frames: int, *, fade: int) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from musicgen.io.bounded import MEGABYTE, read_json
 from musicgen.recipe import Recipe, read_recipe
 from musicgen.runs.files import sha256
 from musicgen.schemas import COPY, Card, Manifest, check
-from musicgen.tokenizers import load_tokenizer
+from musicgen.tokenizers import Tokenizer, load_tokenizer
 
 __all__ = ["FORMAT", "PARTS", "Parts", "as_unreadable", "checked_parts", "read_card"]
 
@@ -31,7 +31,7 @@ class Parts:
     """A run but for its weights, whose digest it knows."""
 
     recipe: Recipe
-    tokenizer: Any
+    tokenizer: Tokenizer
     card: dict[str, Any]
     digest: str
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,10 +17,11 @@ from musicgen.gm import key_pitch_classes, pitch_name, program_name
 from musicgen.piece import NOTE, Piece, Track
 from musicgen.sampling.asked import find_parts, program_of, value_of
 from musicgen.sampling.faults import Stretch
-from musicgen.sampling.voices import has_parts, open_voices, part_pitches, voice_polyphony
+from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.schemas import typed
+from musicgen.tokenizers import Tokenizer
+from musicgen.tokenizers.bars.voices import Voice, is_played
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
-from musicgen.tokenizers.parts import Voice, is_played
 from musicgen.words import counted
 
 __all__ = ["Plan", "Request", "assign_parts", "make_plan", "music_until", "new_notes", "plain_cut", "stretches"]
@@ -111,7 +111,7 @@ def plain_cut(piece: Piece) -> int:
     return near if abs(near - end) <= piece.ticks_per_quarter / 4 and near > last_onset else end
 
 
-def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | None) -> Plan:
+def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
     """Decide cut, prompt and constraints. Raises UsageError for a bar, track or key that isn't there."""
     warnings: list[str] = []
     cut = plain_cut(piece) if request.start is None else _bar_tick(piece, request.start)
@@ -140,38 +140,41 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     before = music_until(piece, cut)
     voices: tuple[Voice, ...] = ()
     chosen: frozenset[int] | None = None
-    if has_parts(tokenizer):
+    numbered = tokenizer.as_parts
+    if numbered is not None:
         voices, chosen = open_voices(
             piece, before, request.tracks, recent=cut - RECENT_BARS * bar_length, warnings=warnings
         )
         programs = frozenset(voices[number].program for number in chosen)
     else:
         programs = _programs(piece, before, request, cut, bar_length, warnings)
-    if DRUMS in programs and not _has_programs(tokenizer):
+    if DRUMS in programs and not tokenizer.has_programs:
         if programs == {DRUMS}:
             raise UsageError(
                 "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
             )
         warnings.append("drums: this model plays none, so they are not continued")
     played = None
-    more: dict[str, Any] = {}
     if voices:
         played = is_played(before) if request.played is None else request.played
-        more = {"voices": voices, "played": played}
     elif request.played is not None:
         warnings.append("played: this model isn't told whether hands play or a score")
     told = before
-    if not fills and hasattr(tokenizer, "steps"):
+    if not fills and tokenizer.steps:
         # Hands that strike a little before the bar line mean the bar behind it, which is to be new.
         told = music_until(before, math.ceil(bar_start - piece.ticks_per_quarter / (2 * tokenizer.steps)))
-    ids = tokenizer.encode(told, until=max(cut, 1) if before.n_notes or cut else None, **more).astype(np.int64)
+    until = max(cut, 1) if before.n_notes or cut else None
+    if numbered is None:
+        ids = tokenizer.encode(told, until=until).astype(np.int64)
+    else:
+        ids = numbered.encode(told, until=until, voices=voices, played=played).astype(np.int64)
     last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
     # A recurrent model could read all of it, but the seconds count.
     room = LONGEST_PROMPT if context is None else context * 3 // 4
     past = ids[:0]
-    if voices:
-        past, prompt = tokenizer.past_and_prompt(ids, room) if cut else (past, ids[: 1 + len(voices)])
+    if numbered is not None:
+        past, prompt = numbered.past_and_prompt(ids, room) if cut else (past, ids[: 1 + len(voices)])
     else:
         prompt = tokenizer.tail(ids, room) if cut else ids[:1]
 
@@ -181,7 +184,7 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
         polyphony = {n: most for n, most in voice_polyphony(before, voices).items() if n in chosen}
     total = bars + int(fills)
     ranged = (request.pitch_low, request.pitch_high) != (0, 127)
-    held = round(4 * numerator / denominator * getattr(tokenizer, "steps_a_quarter", 0))
+    held = round(4 * numerator / denominator * tokenizer.held_steps_a_quarter)
     cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
     cap = min(cap, _most_notes_a_bar(before, cut, bar_length))
     constraints = Constraints(
@@ -222,14 +225,14 @@ def make_plan(piece: Piece, tokenizer: Any, *, request: Request, context: int | 
     )
 
 
-def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
+def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
     """(NOTE array in the piece's ticks, program value or part of each) of the ids drawn after the plan's prompt.
 
     Notes are clipped to the plan's end, so that the new music is exactly as long as was asked; a melody
     instrument's note ends where its next one begins.
     """
     notes, program = tokenizer.new_notes(np.concatenate([plan.past, plan.prompt]), ids, plan.anchor)
-    if not _has_programs(tokenizer) and plan.centres:
+    if not tokenizer.has_programs and plan.centres:
         programs, centres = (np.array(column) for column in zip(*plan.centres, strict=True))
         distance = np.abs(notes["pitch"].astype(float)[:, None] - centres)
         program = programs[distance.argmin(axis=1)]
@@ -354,10 +357,6 @@ def _programs(
         names = ", ".join(program_name(p) for p in sorted(silent))
         warnings.append(f"silent_parts: not continued, silent for {RECENT_BARS} bars: {names}")
     return chosen or frozenset({0})
-
-
-def _has_programs(tokenizer: Any) -> bool:
-    return "program" in tokenizer.vocabulary.sizes
 
 
 def _centres(before: Piece, programs: frozenset[int], cut: int) -> tuple[tuple[int, float], ...]:

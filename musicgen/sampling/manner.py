@@ -7,7 +7,6 @@ part. Nothing before the cut is touched, and no new note leaves [cut, end).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from musicgen.piece import NOTE, Piece
 from musicgen.sampling.continuation import Plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.microtiming import Beat, Strokes, deviations, gates, on_the_beat
+from musicgen.tokenizers import Tokenizer
 
 __all__ = ["in_the_manner_of", "struck_already"]
 
@@ -28,7 +28,7 @@ ANOTHER = 8.0  # velocity: so far from now, a passage was louder or softer
 
 
 def in_the_manner_of(
-    piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray, *, tokenizer: Any, seed: int
+    piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray, *, tokenizer: Tokenizer, seed: int
 ) -> np.ndarray:
     """`notes` (NOTE, one by one as they came) with the loudness, the timing and the lengths of their parts.
 
@@ -36,8 +36,8 @@ def in_the_manner_of(
     steps of a beat. The same for the same seed.
     """
     notes = notes.copy()
-    step = getattr(tokenizer, "velocity_step", 1)
-    steps = getattr(tokenizer, "steps", 0) if hasattr(tokenizer, "durations") else 0
+    step = tokenizer.velocity_step
+    steps = tokenizer.steps
     anchor = plan.anchor
     beat = None
     if steps:

@@ -21,10 +21,10 @@ from musicgen.piece import Piece
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import per_field, read_prompt, sample
 from musicgen.seeds import checked_seed
-from musicgen.tokenizers.abc import header_of
+from musicgen.tokenizers.abc.tokenizer import Abc, header_of
 from musicgen.tokenizers.constraints import Constraints
 
-__all__ = ["TextTake", "refuse", "text_takes", "writes_text"]
+__all__ = ["TextTake", "refuse", "text_takes"]
 
 TOGETHER = 8  # takes in lockstep
 LONGEST_PROMPT = 2048  # characters
@@ -49,11 +49,6 @@ class TextTake:
     @property
     def only_new(self) -> MidiFile:
         return midi_from_piece(self.new_piece)
-
-
-def writes_text(tokenizer: Any) -> bool:
-    """Whether a model with this tokenizer writes ABC text."""
-    return bool(getattr(tokenizer, "reads_text", False))
 
 
 def text_takes(
@@ -158,12 +153,12 @@ def _take(
     return TextTake(source + new, head + new, piece, alone, facts, tuple(dict.fromkeys(faults)))
 
 
-def _bars(tokenizer: Any, head: str, new: str) -> int:
+def _bars(tokenizer: Abc, head: str, new: str) -> int:
     """New bars with notes, as written."""
     walker = tokenizer.grammar()
     for token in tokenizer.encode_text(head + new)[:-1].tolist():
         walker.advance(token)
-    return int(walker.bars)
+    return walker.bars_done
 
 
 def refuse(request: Any) -> None:

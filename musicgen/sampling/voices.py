@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.gm import SOLO, program_name, sounding_range
 from musicgen.piece import Piece
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.tokenizers.bars.voices import MOST_PARTS, Voice, voices_of
 from musicgen.tokenizers.constraints import DRUMS
-from musicgen.tokenizers.parts import MOST_PARTS, Voice, voices_of
 
-__all__ = ["has_parts", "open_voices", "part_pitches", "voice_polyphony"]
+__all__ = ["open_voices", "part_pitches", "voice_polyphony"]
 
 # A line may overlap itself a little and is a line still: a slur, one double stop in a movement.
 LINE_OVERLAP = 0.03
 KIT_NOTES = 24  # drum notes that say which kit it is
 REACH = 5  # semitones past what a part has played
-
-
-def has_parts(tokenizer: Any) -> bool:
-    """Whether the steps of this tokenizer say which part plays."""
-    return "part" in tokenizer.vocabulary.sizes
 
 
 def open_voices(

@@ -6,14 +6,15 @@ import difflib
 from typing import Any
 
 from musicgen.errors import UsageError
-from musicgen.tokenizers.abc import Abc, AbcSettings
-from musicgen.tokenizers.bar_music import BarSettings
-from musicgen.tokenizers.base import Grammar, Tokenizer
-from musicgen.tokenizers.frames import Frames, FramesSettings
-from musicgen.tokenizers.notes import Notes
-from musicgen.tokenizers.parts import Parts
-from musicgen.tokenizers.performance import Performance, PerformanceSettings
-from musicgen.tokenizers.remi import Remi
+from musicgen.tokenizers.abc.tokenizer import Abc, AbcSettings
+from musicgen.tokenizers.bars.music import BarSettings
+from musicgen.tokenizers.bars.notes import Notes
+from musicgen.tokenizers.bars.parts import Parts
+from musicgen.tokenizers.bars.remi import Remi
+from musicgen.tokenizers.base import Tokenizer
+from musicgen.tokenizers.frames.tokenizer import Frames, FramesSettings
+from musicgen.tokenizers.grammar import Grammar
+from musicgen.tokenizers.performance.tokenizer import Performance, PerformanceSettings
 
 __all__ = [
     "DEFAULT_TOKENIZER",
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 DEFAULT_TOKENIZER = "notes"
-TOKENIZERS: dict[str, Any] = {
+TOKENIZERS: dict[str, type[Tokenizer]] = {
     "abc": Abc,
     "frames": Frames,
     "notes": Notes,
@@ -44,7 +45,7 @@ TOKENIZERS: dict[str, Any] = {
 }
 
 
-def load_tokenizer(spec: dict[str, Any]) -> Any:
+def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `spec` describes: its `name` and settings. Raises UsageError for an unknown one."""
     name = spec.get("name")
     if not isinstance(name, str) or name not in TOKENIZERS:

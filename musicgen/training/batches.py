@@ -5,8 +5,6 @@ What a batch is stands in `batch.py`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from musicgen.corpus.augment import draw_transposition
@@ -15,6 +13,7 @@ from musicgen.corpus.store import TokenSource
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.recipe import AugmentSettings
 from musicgen.scoring import Scoring
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 
 __all__ = ["Batches", "augmented", "validation_windows"]
@@ -33,7 +32,7 @@ class Batches:
     def __init__(
         self,
         source: TokenSource,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         length: int,
         batch: int,
@@ -46,7 +45,7 @@ class Batches:
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
-        if (augment.infill or augment.accompany) and not hasattr(tokenizer, "as_task"):
+        if (augment.infill or augment.accompany) and not tokenizer.tells_tasks:
             raise UsageError(
                 f"[augment] asks for tasks, and the tokenizer {tokenizer.name} has none",
                 hint="leave infill and accompany out",
@@ -79,7 +78,7 @@ class Batches:
 
     def _not_too_long(self, past: np.ndarray) -> np.ndarray:
         """What stands before the first bar, and the last bars: hours of a past would cost more than they tell."""
-        if len(past) <= LONGEST_PAST or not hasattr(self.tokenizer, "as_task"):
+        if len(past) <= LONGEST_PAST or not self.tokenizer.tells_tasks:
             return past
         bars = self.tokenizer.bar_positions(past)
         first = min(int(np.searchsorted(bars, len(past) - LONGEST_PAST)), len(bars) - 1)
@@ -111,7 +110,7 @@ class Batches:
         return past, np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
 
 
-def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+def augmented(ids: np.ndarray, tokenizer: Tokenizer, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
     """`ids` transposed, at another tempo, with other instruments or other dynamics, as drawn."""
     # Always the same draws, so that one setting doesn't change what the others do.
     semitones = draw_transposition(rng, low=settings.transpose_low, high=settings.transpose_high)
@@ -123,11 +122,11 @@ def augmented(ids: np.ndarray, tokenizer: Any, settings: AugmentSettings, rng: n
         ids = tokenizer.with_tempo(ids, tempo)
     ids = tokenizer.with_programs(ids, rng) if others else ids
     louder = settings.loudness > 0 and rng.random() < settings.loudness
-    return tokenizer.with_loudness(ids, rng) if louder and hasattr(tokenizer, "with_loudness") else ids
+    return tokenizer.with_loudness(ids, rng) if louder else ids
 
 
 def validation_windows(
-    source: TokenSource, tokenizer: Any, *, split: str, length: int, batch: int, max_tokens: int
+    source: TokenSource, tokenizer: Tokenizer, *, split: str, length: int, batch: int, max_tokens: int
 ) -> list[Batch]:
     """Fixed, unaugmented windows of a split, with what lies before each in its piece: spread evenly over the pieces, at
     most about `max_tokens` tokens. Where frames have a fixed number of ids, each window begins with one.

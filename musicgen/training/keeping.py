@@ -22,6 +22,7 @@ from musicgen.runs.checkpoints import (
 from musicgen.runs.exports import damaged_parts, settle_parts
 from musicgen.runs.files import sha256
 from musicgen.runs.recipes import text_digest
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.log import Log, Owed
 from musicgen.training.step import Learner
 
@@ -51,7 +52,7 @@ class Standing:
 class Keeper:
     """Saves a run and takes it up again; `home` may move."""
 
-    def __init__(self, home: Path, learn: Learner, tokenizer: Any, recipe: Recipe, card: dict[str, Any]) -> None:
+    def __init__(self, home: Path, learn: Learner, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]) -> None:
         self.home, self.learn, self.tokenizer, self.recipe = home, learn, tokenizer, recipe
         self.standing = Standing(card=card)
         self.log: Log | None = None

@@ -28,6 +28,7 @@ from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
 from musicgen.runs.recipes import check_resumed
 from musicgen.stopping import Interrupted, Stop, Stopping
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.calibration import around, fitted
 from musicgen.training.feed import workers_for
 from musicgen.training.keeping import Keeper
@@ -66,7 +67,7 @@ def check_limits(max_seconds: float | None, workers: int | None) -> None:
 
 def train(
     source: TokenSource,
-    tokenizer: Any,
+    tokenizer: Tokenizer,
     *,
     recipe: Recipe,
     folder: str | Path,

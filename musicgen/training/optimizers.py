@@ -17,9 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["OPTIMIZERS", "Muon", "make_optimizers", "orthogonal"]
+__all__ = ["Muon", "make_optimizers", "orthogonal"]
 
-OPTIMIZERS = ("muon", "adamw")
 # x -> ax + bx^3 + cx^5, five times over, brings singular values from 0.005..1 to within 0.7..1.2.
 _POLYNOMIAL = 3.4445, -4.7750, 2.0315
 _TIMES = 5
@@ -83,7 +82,7 @@ class Muon(torch.optim.Optimizer):
 def make_optimizers(
     model: torch.nn.Module, kind: str, *, weight_decay: float, half: bool
 ) -> tuple[torch.optim.Optimizer, ...]:
-    """The optimisers that `kind` (of OPTIMIZERS) asks for, each with groups whose `lr` the loop sets at each step.
+    """The optimisers that `kind` ("muon" or "adamw") asks for, each with groups whose `lr` the loop sets at each step.
 
     Matrices decay; norms, biases and embeddings don't. Muon takes the matrices between what is read and what is told
     (`embedding`, `inputs`; `head`, `outputs`): there a row stands for one id, and a rare one would move like a frequent

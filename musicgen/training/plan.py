@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -21,7 +20,7 @@ from musicgen.runs.checked import as_unreadable
 from musicgen.runs.checkpoints import Checkpoint, check_checkpoint, find_checkpoint, has_checkpoint
 from musicgen.runs.lineage import teachers_digest
 from musicgen.runs.recipes import resumed_recipe
-from musicgen.tokenizers import load_tokenizer
+from musicgen.tokenizers import Tokenizer, load_tokenizer
 from musicgen.training.loop import choose_device
 from musicgen.training.recipes import Asked, fine_tuned, new_recipe, refuse
 from musicgen.training.step import check_request
@@ -40,7 +39,7 @@ class Plan:
     """
 
     recipe: Recipe
-    tokenizer: Any
+    tokenizer: Tokenizer
     corpus: Corpus | None
     teachers: tuple[Run, ...]
     start: Run | None
@@ -82,7 +81,7 @@ def plan_run(
     tokenizer = wanted if source is None else load_tokenizer(source.spec)
     if start is not None:
         _check_tokenizer(start, tokenizer, corpus)
-    elif hasattr(tokenizer, "layout") and not (resume or asked.recipe):
+    elif tokenizer.layout is not None and not (resume or asked.recipe):
         # The better way with frames, unless the recipe asks for something else that rules it out.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
@@ -120,7 +119,7 @@ def check_corpus(recipe: Recipe, source: Corpus, named: str | Path) -> None:
         raise UsageError("this corpus is not the one of the run", where=named, hint=hint)
 
 
-def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Any, demanded: bool) -> Corpus | None:
+def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer, demanded: bool) -> Corpus | None:
     """The corpus that is built already, `corpus` itself or the one at `place`; None where it has to be built first.
 
     `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for
@@ -154,7 +153,7 @@ def _start_of(asked: Asked) -> Run:
     return start
 
 
-def _check_tokenizer(start: Run, tokenizer: Any, named: str | Path) -> None:
+def _check_tokenizer(start: Run, tokenizer: Tokenizer, named: str | Path) -> None:
     """Raise UsageError where a corpus that is built already is of another tokenizer than the run to start from."""
     if tokenizer.spec != start.tokenizer.spec:
         names = f"{tokenizer.name} and not {start.tokenizer.name}"

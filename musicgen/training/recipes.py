@@ -14,6 +14,7 @@ from musicgen.checkpoint import Run
 from musicgen.errors import UsageError
 from musicgen.models.presets import ALONG_PITCHES, PRESETS, preset
 from musicgen.recipe import Recipe, TrainSettings, read_recipe
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.presets import FINE_TUNING, TRAIN_ALONG_PITCHES, TRAIN_PRESETS
 
 __all__ = ["UNTIL_TIME", "Asked", "fine_tuned", "new_recipe", "refuse"]
@@ -35,7 +36,7 @@ class Asked:
     recipe: str | Path | Recipe | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
     embedding: str | None = None
-    tokenizer: Any = None
+    tokenizer: Tokenizer | dict[str, Any] | str | None = None
     teachers: tuple[str | Path, ...] = ()
     start: str | Path | None = None
     steps: int | None = None

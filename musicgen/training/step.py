@@ -20,6 +20,7 @@ from musicgen.models import SequenceModel
 from musicgen.models.hardware import bfloat16_helps
 from musicgen.recipe import Recipe, TrainSettings
 from musicgen.scoring import Scoring
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 from musicgen.training.batches import Batches
 from musicgen.training.feed import Feed
@@ -65,7 +66,7 @@ class Learner:
         self,
         model: SequenceModel,
         source: TokenSource,
-        tokenizer: Any,
+        tokenizer: Tokenizer,
         *,
         recipe: Recipe,
         device: torch.device,

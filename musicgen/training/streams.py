@@ -14,7 +14,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from musicgen.errors import UnreadableError
 from musicgen.models import SequenceModel, State
 from musicgen.recipe import AugmentSettings
 from musicgen.scoring import Scoring
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 from musicgen.training.batches import augmented
 
@@ -42,7 +43,7 @@ class Streams:
     """Batch number `step`, in which rows read on; `begins_B` says which of them begin a piece instead."""
 
     def __init__(
-        self, source: TokenSource, tokenizer: Any, *, length: int, batch: int, seed: int, augment: AugmentSettings
+        self, source: TokenSource, tokenizer: Tokenizer, *, length: int, batch: int, seed: int, augment: AugmentSettings
     ) -> None:
         self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
         self.length, self.batch, self.seed = length, batch, seed

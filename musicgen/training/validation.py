@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from musicgen.corpus.store import TokenSource
+from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 from musicgen.training.batches import validation_windows
 from musicgen.training.step import Learner
@@ -21,7 +21,7 @@ class Validation:
     `check` is called between one batch and the next, while they are made and measured, and may raise.
     """
 
-    def __init__(self, source: TokenSource, tokenizer: Any, learn: Learner, *, check: Callable[[], None]) -> None:
+    def __init__(self, source: TokenSource, tokenizer: Tokenizer, learn: Learner, *, check: Callable[[], None]) -> None:
         self.learn, self._check = learn, check
         settings = learn.settings
         self.windows: list[Batch] = []

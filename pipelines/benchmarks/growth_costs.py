@@ -7,14 +7,13 @@ so that neither Python's own size nor that of imports counts; Linux alone tells 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from building import build_command, peak_memory
 from generated import made_piece, nine_tracks
 
 from musicgen.io import write
+from musicgen.workers import Failure, Pool
 
 __all__ = ["Cost", "building", "fresh", "rendering", "sampling", "training"]
 
@@ -41,8 +41,14 @@ class Cost:
 
 def fresh(function: Callable[..., Any], *arguments: Any) -> Any:
     """What `function` returns in a new process, which has no memory to spare from work before it."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+    ((_, result),) = Pool(wall_s=3600, memory=None).each(partial(_call, function), [arguments])
+    if isinstance(result, Failure):
+        sys.exit(f"growth: {function.__name__}{arguments}: {result.reason}")
+    return result
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    return function(*arguments)
 
 
 def building(sizes: list[int]) -> Iterator[Cost]:

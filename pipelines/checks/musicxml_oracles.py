@@ -20,10 +20,8 @@ import json
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import TimeoutError as LateError
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -36,6 +34,7 @@ from musicgen.io.midi import Limits
 from musicgen.io.scores.layout import FINE, Layout, joined
 from musicgen.io.scores.musicxml import walk as musicxml
 from musicgen.io.scores.musicxml.archive import score_chunks
+from musicgen.workers import Pool, Processes
 
 READER = {"notes": "partitura", "ties": "partitura", "order": "partitura", "sounding": "verovio"}
 Note = tuple[int, int, int]  # onset in GRID parts of a quarter, pitch, length
@@ -137,26 +136,34 @@ def by_verovio(data: bytes, wanted: list[str]) -> dict[str, Any]:
     return dict.fromkeys(wanted, notes)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A reader of (data, wanted), as a process takes it."""
+
+    read: Callable[[bytes, list[str]], dict[str, Any]]
+
+    def __call__(self, asked: tuple[bytes, list[str]]) -> Iterator[dict[str, Any]]:
+        yield self.read(*asked)
+
+
 class Other:
     """A reader in a process of its own, which is started anew where a file ends it."""
 
     def __init__(self, read: Callable[[bytes, list[str]], dict[str, Any]]) -> None:
-        self.read, self.pool = read, ProcessPoolExecutor(1)
+        self.process = Processes(Reading(read), Pool(wall_s=SECONDS, memory=None))
 
     def close(self) -> None:
-        self.pool.shutdown()
+        self.process.close()
 
     def __call__(self, data: bytes, wanted: list[str]) -> dict[str, Any]:
         """What it reads; nothing where it fails, or takes too long."""
-        try:
-            return self.pool.submit(self.read, data, wanted).result(SECONDS)
-        except (BrokenProcessPool, LateError):
-            for process in list(self.pool._processes.values()):
-                process.kill()
-            self.pool = ProcessPoolExecutor(1)
-        except Exception:  # whatever it raises, it doesn't read the file
-            return {}
-        return {}
+        self.process.give(0, (data, wanted))
+        read: dict[str, Any] = {}
+        while True:
+            for message in self.process.wait():
+                if message.last:
+                    return read
+                read = message.value
 
 
 # ---- files -----------------------------------------------------------------------------------------------

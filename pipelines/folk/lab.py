@@ -7,8 +7,9 @@ character. Scored are all characters of a tune from its `X` to its last line bre
 line for the lab's model, EOS for ours. Each tune has its own beginning: an empty line before it, or BOS. Ours may use
 no more CPU time for training than the lab's model took; its evaluation while training counts too.
 
-Then tunes are drawn at temperature 1 without any other filter, and counted are those that music21 reads as one tune
-with at least 8 bars that hold notes. The lab's model goes on from `X` until an empty line.
+Then tunes are drawn at temperature 1 without any other filter. Counted are those that musicgen reads as one tune, no
+sign of it passed over, and of these the ones with at least 8 bars that hold notes. The lab's model goes on from `X`
+until an empty line.
 
 Source of the lab's settings: aamini/introtodeeplearning, lab 1, part 2: embedding 256, LSTM 1024, batches of 8
 windows of 100 characters, Adam 5e-3, 3000 steps.
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
 from dataclasses import replace
@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from judging import judge
 from torch import Tensor, nn
 
 from musicgen.checkpoint import load_run
@@ -41,8 +42,6 @@ from musicgen.training.loop import train
 
 STEPS, BATCH, LENGTH, RATE, WIDTH = 3000, 8, 100, 5e-3, 1024
 LONGEST = 2000  # characters of a tune that the lab's model draws
-LEAST_BARS = 8
-JUDGE_S = 60.0  # for music21 to read a tune; on some that are no music it never ends
 PLAIN = SamplingSettings(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
 # The budget shapes the learning rate; `steps` only has to be out of reach.
 OURS = Recipe(
@@ -118,38 +117,6 @@ def sample_lab(model: Lab, alphabet: str, *, count: int, longest: int, seed: int
     return [t.rstrip("\n") + "\n" for t in texts]
 
 
-def _judge(text: str, answer: multiprocessing.Queue) -> None:
-    from music21 import converter
-
-    try:
-        score = converter.parseData(text, format="abc")
-        parts = [] if "Opus" in score.classes else list(score.parts)
-        bars = [sum(1 for m in p.getElementsByClass("Measure") if m.recurse().notes) for p in parts]
-        answer.put((True, max(bars, default=0)))
-    except Exception:  # whatever music21 raises, the tune is one that it can't read
-        answer.put((False, 0))
-
-
-def judge(texts: list[str]) -> tuple[int, int]:
-    """How many music21 reads, and how many of these have enough bars. Each in a process of its own, which may hang."""
-    from music21 import converter  # noqa: F401  # once, before the processes are forked
-
-    context = multiprocessing.get_context("fork")
-    read = good = 0
-    for text in texts:
-        answer = context.Queue()
-        process = context.Process(target=_judge, args=(text, answer), daemon=True)
-        process.start()
-        process.join(JUDGE_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
-        elif not answer.empty():
-            ok, bars = answer.get()
-            read, good = read + ok, good + (ok and bars >= LEAST_BARS)
-    return read, good
-
-
 def _tell(progress: Progress) -> None:
     if progress.valid is not None:
         print(f"ours: step {progress.step}, valid {progress.valid:.4f}, {progress.seconds:.0f} s", flush=True)
@@ -217,7 +184,7 @@ def main(arguments: list[str]) -> None:
         ("musicgen, abc", run.model.n_parameters, our_seconds, figures.nats_per_token, our_tunes),
     ]
     results = []
-    print("\n| model | parameters | CPU s of training | valid nats a character | tunes music21 reads | with 8 bars |")
+    print("\n| model | parameters | CPU s of training | valid nats a character | tunes that are read | with 8 bars |")
     print("|---|---|---|---|---|---|")
     for name, parameters, seconds, nats, drawn in rows:
         read, good = judge(drawn)

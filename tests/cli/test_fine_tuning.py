@@ -18,7 +18,7 @@ from musicgen.errors import UsageError
 from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
-from musicgen.tokenizers.parts import Parts
+from musicgen.tokenizers.bars.parts import Parts
 from musicgen.training.loop import train
 from musicgen.training.presets import FINE_TUNING
 from musicgen.training.recipes import UNTIL_TIME

@@ -61,6 +61,10 @@ def test_groups_of_options_name_options_that_there_are():
         ("continue song.mid --bars two", "'--bars': 'two' is not a whole number; see musicgen continue --help"),
         ("continue song.mid --seconds 0", "'--seconds': 0 is not in the range: give above 0; see"),
         ("continue song.mid --seed -1", "'--seed': -1 is not in the range: give 0 or more; see"),
+        (
+            "continue song.mid --seed 4611686018427387904",
+            "'--seed': 4611686018427387904 is too large: give at most 2,147,483,647",
+        ),
         ("continue song.mid -t hot", "'hot' is not a number; see"),
         ("generate --tempo 3000", "'--tempo': 3000 is not in the range: give 4 to 1,000; see"),
         ("contine song.mid", "no command 'contine'. Did you mean 'continue'?"),

@@ -15,12 +15,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from musicgen.cli.main import cli
-from musicgen.corpus import build
 from musicgen.corpus.journal import part_of
 from musicgen.io import write
 from musicgen.io.locks import Hold
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.stopping import Interrupted
+from musicgen.workers import Pool
 
 TORTURE = Path(__file__).parents[2] / "pipelines" / "torture"
 SMALL = ["--model", "lstm", "--set", "model.width=8", "--set", "model.layers=1", "--set", "train.length=32"]
@@ -142,9 +142,9 @@ def test_a_training_that_is_stopped_while_its_corpus_is_built(here, monkeypatch,
                 raise Interrupted(number)
             yield each
 
-    real = build.run_workers
+    real = Pool.stream
     with monkeypatch.context() as patched:
-        patched.setattr(build, "run_workers", stop)
+        patched.setattr(Pool, "stream", stop)
         result = run("train", "tunes", "-o", "new", *SMALL, "--steps", 4)
     assert result.exit_code == 128 + number
     said = "interrupted: no step was taken; the same command goes on building the corpus"
@@ -162,7 +162,7 @@ def test_a_build_that_is_stopped(here, monkeypatch):
         raise Interrupted(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(build, "run_workers", stop)
+        patched.setattr(Pool, "stream", stop)
         result = run("corpus", "build", "tunes", "-o", "new")
     assert (result.exit_code, result.stderr) == (143, "interrupted: the same command goes on where it was\n")
     assert not part_of("new").exists(), "nothing was done"

@@ -19,7 +19,7 @@ from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
 from musicgen.sampling.continuation import Request, make_plan
 from musicgen.tokenizers import Notes
-from musicgen.tokenizers.parts import Parts
+from musicgen.tokenizers.bars.parts import Parts
 from musicgen.training.study import StudySettings, study
 
 SHAPE = {"family": "transformer", "width": 16, "layers": 1, "heads": 2, "context": 64}

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from worker_tasks import EvilEncoder
 
-from musicgen.corpus import build, pool, store
+from musicgen.corpus import build, store
 from musicgen.corpus.build import BuildSettings, build_corpus
-from musicgen.corpus.scan import Found
 from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.io.midi import midi_bytes
@@ -122,45 +119,18 @@ def test_info_has_the_keys_that_scripts_rely_on(corpus):
 # ---- failures ------------------------------------------------------------------------------------------------
 
 
-EVIL = """
-import os, time
-from musicgen.corpus import pool
-real = pool._encode
-def encode(name, path, *rest):
-    if name == "f1.mid":
-        os.kill(os.getpid(), 9)
-    if name == "f2.mid":
-        time.sleep(60)
-    return real(name, path, *rest)
-def serve(*arguments):
-    pool._encode = encode
-    serve_really(*arguments)
-serve_really = pool._serve
-"""
-
-
-def test_a_worker_takes_no_more_memory_than_it_may():
-    code = "from musicgen.corpus import pool\npool.bound_memory()\nlen(bytearray(1 << 20))\nbytearray(pool.MOST_MEMORY)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stderr.splitlines()[-1] == "MemoryError"
-
-
-def test_a_crash_or_a_hang_costs_one_file(folder, tmp_path, monkeypatch):
-    (tmp_path / "evil_worker.py").write_text(EVIL)
-    monkeypatch.syspath_prepend(tmp_path)  # workers get the path too
-    monkeypatch.setattr(pool, "_serve", importlib.import_module("evil_worker").serve)
-    files = [Found(f"f{i}.mid", folder / "sub" / f"p{i}.mid") for i in range(5)]
+def test_a_crash_or_a_hang_costs_one_file(folder, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "Encoder", EvilEncoder)
     done = []
-    came = list(pool.run_workers(files, SPEC, jobs=2, timeout_s=1.5, progress=lambda *a: done.append(a)))
-    results = {file.name: result for file, result in came if isinstance(result, pool.Work | pool.Rejected)}
-    seen = {file.name: result for file, result in came if not isinstance(result, pool.Work | pool.Rejected)}
-    assert set(results) == set(seen) == {f.name for f in files}
-    assert seen["f0.mid"] == pool.seen_now(folder / "sub" / "p0.mid")
-    assert seen["f1.mid"] is seen["f2.mid"] is None, "another time it may go well"
-    assert [results[f"f{i}.mid"].notes for i in (0, 3, 4)] == [40, 40, 40]
-    assert results["f1.mid"].reason == "crashed its worker (SIGKILL)"
-    assert results["f2.mid"].reason == "took longer than 1.5 s"
-    assert [d[:2] for d in done] == [(i, 5) for i in range(1, 6)]
+    settings = BuildSettings(timeout_s=1.5)
+    built = build_corpus(
+        [folder], tmp_path / "c", tokenizer=SPEC, jobs=2, settings=settings, progress=lambda *a: done.append(a)
+    )
+    lost = {"music/sub/p1.mid": "crashed its worker (SIGKILL)", "music/sub/p2.mid": "took longer than 1.5 s"}
+    reasons = {row["source"]: row["reason"] for row in built.meta["rejected"]}
+    assert reasons == {row["source"]: row["reason"] for row in corpus.meta["rejected"]} | lost
+    assert {r.source for r in built.pieces()} == {r.source for r in corpus.pieces()} - set(lost)
+    assert [d[:2] for d in done] == [(i, 19) for i in range(1, 20)]
 
 
 def test_nothing_usable_is_said(tmp_path):

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from musicgen.corpus import build, journal, pool
+from musicgen.corpus import build, journal
 from musicgen.corpus.build import BuildSettings, build_corpus
+from musicgen.corpus.encode import Seen, Work
 from musicgen.corpus.journal import Journal, key_of, part_of
-from musicgen.corpus.pool import Seen
 from musicgen.errors import ResourceError, UnreadableError, UsageError
 from musicgen.io.locks import Hold
 from musicgen.io.midi import midi_bytes
 from musicgen.piece import Piece, Track, notes_array
+from musicgen.workers import Failure, Pool
 
 FILES = ("tokens.npy", "pieces.jsonl", "corpus.json")
 LATIN_1 = os.fsdecode(b"m\xfcller.mid")
@@ -174,16 +175,16 @@ def test_a_flipped_bit_costs_its_file_at_most(music, whole, tmp_path, name, seed
 
 
 def test_a_file_that_crashed_or_was_late_is_tried_again(music, whole, tmp_path, monkeypatch):
-    real = pool.run_workers
+    real = Pool.stream
 
-    def unlucky(files, *arguments, **options):
-        for file, result in real(files, *arguments, **options):
-            if file.name == "music/0.mid":
-                result = None if isinstance(result, Seen) else pool.Rejected(file.name, "took longer than 1 s")
+    def unlucky(*arguments):
+        for file, result in real(*arguments):
+            if file.name == "music/0.mid" and isinstance(result, Seen):
+                result = Failure("took longer than 1 s")
             yield file, result
 
     with monkeypatch.context() as patched:
-        patched.setattr(build, "run_workers", unlucky)
+        patched.setattr(Pool, "stream", unlucky)
         interrupted(music, tmp_path / "c", after=9)
     made, _, read = going_on(music, tmp_path / "c")
     assert made == whole
@@ -194,7 +195,7 @@ def test_no_more_than_one_piece_is_held(music, whole, tmp_path, monkeypatch):
     add, most = Journal.add, []
 
     def counting(self, file, result):
-        most.append(sum(type(each) is pool.Work for each in gc.get_objects()))
+        most.append(sum(type(each) is Work for each in gc.get_objects()))
         add(self, file, result)
 
     monkeypatch.setattr(Journal, "add", counting)
@@ -207,7 +208,7 @@ def test_nothing_done_and_nothing_usable_leave_nothing(music, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(build, "run_workers", refuse)
+        patched.setattr(Pool, "stream", refuse)
         with pytest.raises(KeyboardInterrupt):
             build_corpus([music], tmp_path / "c", jobs=1)
     with pytest.raises(UnreadableError, match="no usable piece in 1 file;"):

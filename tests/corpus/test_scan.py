@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from musicgen.corpus.scan import find_files, iter_pieces, load
+from musicgen.corpus.scan import find_files, iter_pieces
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.io.midi import midi_bytes
 from musicgen.piece import Piece, Track, notes_array
@@ -67,17 +67,17 @@ def test_a_missing_source_is_said(tmp_path):
         find_files([tmp_path / "none"])
 
 
-def test_load_dispatches_by_suffix(tmp_path):
+def test_pieces_are_read_by_suffix(tmp_path):
     piece = Piece(480, (Track("", 0, False, notes_array([(0, 480, 60, 72)])),))
     (tmp_path / "a.mid").write_bytes(midi_bytes(piece))
     (tmp_path / "a.abc").write_text("X:1\nT:One\nK:C\nC D|\n\nX:2\nT:Two\nK:C\nE|\n")
-    ((name, read),) = load(tmp_path / "a.mid")
+    ((name, read),) = iter_pieces(tmp_path / "a.mid")
     assert name == ""
     assert read.tracks[0].notes.tolist() == piece.tracks[0].notes.tolist()
-    assert [(name, p.n_notes) for name, p in load(tmp_path / "a.abc")] == [("1 One", 2), ("2 Two", 1)]
+    assert [(name, p.n_notes) for name, p in iter_pieces(tmp_path / "a.abc")] == [("1 One", 2), ("2 Two", 1)]
     (tmp_path / "bad.mid").write_bytes(b"no")
-    with pytest.raises(UnreadableError):
-        load(tmp_path / "bad.mid")
+    ((_, error),) = iter_pieces(tmp_path / "bad.mid")
+    assert isinstance(error, UnreadableError)
     ((_, error),) = iter_pieces(tmp_path / "a.txt")
     assert "is not a music file" in str(error)
 

@@ -11,15 +11,17 @@ from torch.nn import functional as F
 
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.figures import Tally
-from musicgen.evaluation.likelihood import evaluate, piece_nats
+from musicgen.evaluation.likelihood import evaluate, step_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.evaluation.statistics import statistics
 from musicgen.models import ModelSettings, build_model
 from musicgen.piece import METER, Piece, Track, notes_array
+from musicgen.scoring import Scoring
 from musicgen.tokenizers import Remi
 
 REMI = Remi()
 V = len(REMI.vocabulary)
+PLAIN = Scoring(pad=0)
 
 
 class Tunes:
@@ -52,7 +54,7 @@ def test_a_piece_within_the_context_is_the_plain_sum(family):
     tunes = Tunes()
     ids = tunes.tokens[: tunes.rows[0][1]].astype(np.int64)
     net = model(family, 512)
-    assert piece_nats(net, ids) == pytest.approx(by_hand(net, ids), rel=1e-5)
+    assert step_nats(net, ids, PLAIN).sum() == pytest.approx(by_hand(net, ids), rel=1e-5)
 
 
 def test_every_token_is_scored_once_past_the_context():
@@ -62,7 +64,7 @@ def test_every_token_is_scored_once_past_the_context():
     net = model("transformer", 16)
     with torch.no_grad():
         net.norm.weight.zero_()
-    assert piece_nats(net, ids) == pytest.approx((len(ids) - 1) * math.log(V), rel=1e-5)
+    assert step_nats(net, ids, PLAIN).sum() == pytest.approx((len(ids) - 1) * math.log(V), rel=1e-5)
 
 
 def test_the_figures_fit_together():
@@ -156,6 +158,6 @@ def test_a_text_that_is_no_tune_counts_but_not_by_the_second():
     whole, partly = (evaluate(net, tunes, tokenizer, split="train") for tokenizer in (REMI, Unreadable()))
     assert partly.nats_per_token == whole.nats_per_token
     assert 0 < partly.seconds < whole.seconds
-    first = piece_nats(net, tunes.tokens[: tunes.rows[0][1]].astype(np.int64))
+    first = step_nats(net, tunes.tokens[: tunes.rows[0][1]].astype(np.int64), PLAIN).sum()
     told = whole.nats_per_token * whole.tokens - first
     assert partly.nats_per_second == pytest.approx(told / partly.seconds, rel=1e-4)

@@ -61,6 +61,19 @@ RUNS: dict[str, tuple[str, str, dict[str, Any], tuple[str, ...]]] = {
     "abc": ("abc", "lstm", {"train.carry": "true"}, ()),
     "taught": ("notes", "lstm", {"train.taught": 0.5}, ("--teacher", "runs/gru")),
 }
+# What takes of some runs are asked for, beside the bars: run -> options of `continue`.
+HELD = ("--from", "4", "--tracks", "1", "--key", "G", "--pitch-range", "C4-C6", "--max-polyphony", "2")
+ASKED: dict[str, tuple[str, ...]] = {
+    "gru": HELD,
+    "transformer": ("--tracks", "2,3", "--key", "Dm", "--max-polyphony", "3"),
+    "remi": HELD,
+    "performance": HELD,
+    "parts": HELD,
+    "parts, tasks": ("--tracks", "1,2", "--pitch-range", "50-90", "--seconds", "3", "--played", "no"),
+    "by frame": HELD,
+    "by frame, voices": HELD,
+    "abc": ("--max-polyphony", "1"),
+}
 DEFAULT: dict[str, tuple[str, ...]] = {
     "continue": ("continue", "duet3.mid", "--bars", "2", "-n", "2"),
     "continue, asked": (
@@ -228,6 +241,9 @@ class Golden:
             source = "tune1.abc" if corpus.endswith("abc") else "duet3.mid"
             self.take(f"take of {name}", "continue", source, "-m", folder, "--bars", 2)
             self.take(f"new by {name}", "generate", "-m", folder, "--bars", 2)
+            if name in ASKED:
+                bars = () if "--seconds" in ASKED[name] else ("--bars", 1)
+                self.take(f"asked of {name}", "continue", source, "-m", folder, *bars, *ASKED[name])
             if corpus.endswith("abc"):
                 self.take("text", "continue", source, "-m", folder, "--bars", 2, "-f", "abc")
 
@@ -247,6 +263,7 @@ class Golden:
 def made() -> dict[str, Any]:
     """All of it, in a scratch folder."""
     import torch
+    from walks import walks  # beside this script
 
     torch.set_num_threads(1)
     golden = Golden()
@@ -255,6 +272,7 @@ def made() -> dict[str, Any]:
         os.chdir(scratch)
         try:
             make_inputs(Path(scratch))
+            golden.exact |= walks()
             golden.corpora()
             golden.runs()
             golden.takes()

@@ -6,10 +6,11 @@ import random
 
 import numpy as np
 import pytest
+from midi_bricks import events_from_rows
 from midi_fixtures import BASS, DAMAGED, LEGAL, NOT_MUSIC, TUNE, file, header, meta, off, on, sysex, track, varlen
 
 from musicgen.errors import MusicgenError, UnreadableError
-from musicgen.io.smf import META, Events, MidiFile, events_from_rows, parse_smf, smf_bytes
+from musicgen.io.smf import META, Events, MidiFile, parse_smf, smf_bytes
 
 
 def events(part: Events) -> list[tuple]:

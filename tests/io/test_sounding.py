@@ -7,11 +7,11 @@ from collections import defaultdict, deque
 
 import numpy as np
 import pytest
-from midi_bricks import event, file, meta, off, on, track
+from midi_bricks import event, events_from_rows, file, meta, off, on, track
 
 from musicgen.io.channels import Channels
 from musicgen.io.midi import midi_bytes, piece_from_midi
-from musicgen.io.smf import MidiFile, events_from_rows, parse_smf
+from musicgen.io.smf import MidiFile, parse_smf
 from musicgen.io.sounding import sounding
 from musicgen.piece import Piece
 from musicgen.sampling.continuation import plain_cut

@@ -5,6 +5,7 @@ from __future__ import annotations
 import midi_fixtures
 import numpy as np
 import pytest
+from midi_bricks import events_from_rows
 
 from musicgen.io.midi import part_homes, piece_from_midi, read_midi_file
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf, smf_bytes
@@ -80,8 +81,6 @@ def test_real_files_are_kept(shared_data):
 
 
 def one_track(*events: tuple[int, int, int, int]) -> MidiFile:
-    from musicgen.io.smf import events_from_rows
-
     return MidiFile(1, 480, (events_from_rows([(*e, None) for e in events]),))
 
 
@@ -133,8 +132,6 @@ def test_a_key_is_never_held_twice():
 
 
 def test_texts_after_the_end_stay_and_channel_events_go():
-    from musicgen.io.smf import events_from_rows
-
     rows = [(0, 0x90, 60, 80, None), (480, 0x80, 60, 0, None), (960, 0xB0, 123, 0, None), (960, META, 6, 0, b"Coda")]
     out = splice(MidiFile(1, 480, (events_from_rows(rows),)), [], cut=480, end=1920, at_end=True)
     assert [e for e in listed(out.tracks[0], 10**9) if e[0] > 480] == [(960, META, 6, 0, b"Coda")]

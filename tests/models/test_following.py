@@ -8,12 +8,16 @@ import pytest
 import torch
 
 from musicgen.models import ModelSettings, build_model
-from musicgen.models.following import following_of, masked, scored_targets
+from musicgen.models.heads.following import following_of, masked, scored_targets
 
 V, PAD, EOS = 6, 0, 2
 FOLLOWING = torch.zeros(V, V, dtype=torch.bool)
 FOLLOWING[:, 3:] = True
 FOLLOWING[3, 3] = FOLLOWING[4, 3:5] = False
+
+
+class Unordered:
+    following = None
 
 
 class Ordered:
@@ -45,7 +49,7 @@ def test_without_a_table_nothing_changes():
     plain, _ = net.nats(ids, targets, pad=PAD)
     open_, _ = net.nats(ids, targets, pad=PAD, following_VV=torch.ones(V, V, dtype=torch.bool))
     assert torch.equal(plain, open_)
-    assert following_of(object()) is None
+    assert following_of(Unordered()) is None
     assert scored_targets(targets, None, pad=PAD) is targets
 
 

@@ -11,10 +11,11 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
-from musicgen.models.following import following_of
 from musicgen.models.frames.by_frame import view_of
 from musicgen.models.frames.set_view import LAGS, TRACES
-from musicgen.models.frames.view import BLANK, NONE, FrameLayout
+from musicgen.models.frames.view import BLANK, NONE
+from musicgen.models.heads.following import following_of
+from musicgen.models.layouts import FrameLayout
 from musicgen.tokenizers import Frames, FramesSettings
 
 WAYS = [(0, "descending"), (0, "ascending"), (4, "descending")]

@@ -9,7 +9,7 @@ from training_tunes import REMI, Tunes, recipe
 from musicgen.composer import Composer
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, hardware
-from musicgen.models.head import Linear, products_by_row
+from musicgen.models.layers.linear import Linear, products_by_row
 from musicgen.training.loop import train
 from musicgen.training.precision import precision_for
 
@@ -138,11 +138,11 @@ def test_rows_that_begin_inside_a_cache_line_are_not_put_into_one_batch():
 )
 def test_a_wish_for_8_bits_that_cant_be_met_says_so(device, works, width, text, monkeypatch):
     from musicgen.checkpoint import Run
-    from musicgen.models import head
+    from musicgen.models.layers import linear
     from musicgen.recipe import Recipe
 
     monkeypatch.setattr("musicgen.composer.has_int8", lambda: works)
-    monkeypatch.setattr(head, "has_int8", lambda: works)
+    monkeypatch.setattr(linear, "has_int8", lambda: works)
     run = Run(small("cnn", width=width), REMI, Recipe(), {}, "run", "0")
     with pytest.raises(UsageError) as caught:
         Composer(run, device=device, int8=True)

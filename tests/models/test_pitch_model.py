@@ -11,9 +11,9 @@ import torch
 
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
-from musicgen.models.following import following_of
 from musicgen.models.frames.pitch_view import KEYS, SetLineView, VoiceLineView
-from musicgen.models.frames.view import FrameLayout
+from musicgen.models.heads.following import following_of
+from musicgen.models.layouts import FrameLayout
 from musicgen.tokenizers import Frames, FramesSettings
 
 ORDERS = ["descending", "ascending"]

@@ -10,7 +10,7 @@ import pytest
 from part_pieces import random_piece, tune
 
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.parts import is_played
+from musicgen.tokenizers.bars.voices import is_played
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "pipelines"))
 from default_variants import fewer_parts, performed, stretched

@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from musicxml_bricks import attributes, backup, note, rest, score
+from worker_tasks import sizes
 
 from musicgen.errors import UnreadableError
 from musicgen.io.scores import read_score, read_scores
@@ -98,6 +99,12 @@ def test_differences_are_told_and_rounding_is_none(module):
         "1 notes are musicgen's alone (62 at 2 for 1), 1 the other reader's (62 at 2.08333 for 1)"
     )
     assert check.differs([0, 1, 0, 2], [0, 1, 2], "order") == "measures 1-2 1 3, the other reader 1-3"
+
+
+def test_a_reader_that_a_file_ends_is_started_anew(module):
+    other = module("checks", "musicxml_oracles").Other(sizes)
+    assert [other(data, ["notes"]) for data in (b"abc", b"die", b"ab")] == [{"notes": 3}, {}, {"notes": 2}]
+    other.close()
 
 
 def test_without_files_nothing_is_compared_and_nothing_fails():

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
+from sounds import FONT, sound_of
 
 from musicgen.errors import ResourceError, UsageError
 from musicgen.piece import NOTE, TEMPO, Piece, Track, notes_array
 from musicgen.render.limits import check_voices, without_copies
 from musicgen.render.schedule import VOICE
-from musicgen.render.synth import render_audio, synthesize
+from musicgen.render.synth import synthesize
 
-SPEC = find_spec("pretty_midi")
-FONT = Path(((SPEC and SPEC.submodule_search_locations) or ["missing"])[0]) / "TimGM6mb.sf2"
 ORGAN = 19
 FASTEST = np.array([(0, 60_000)], TEMPO)
 
@@ -29,7 +26,7 @@ def notes(count: int, *, start: int = 0, length: int = 480, pitch: int = 60) -> 
 
 def play(*tracks: np.ndarray) -> np.ndarray:
     made = tuple(Track(notes=notes_array(table)) for table in tracks)
-    return render_audio(Piece(480, made), soundfont=FONT, rate=8000, engine="numpy")
+    return sound_of(Piece(480, made), rate=8000)
 
 
 @pytest.mark.parametrize(

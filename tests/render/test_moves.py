@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sounds import FONT, RATE, db_of_peak, frequency, partial, rms
+from sounds import db_of_peak, frequency, partial, rms, sound_of
 
 from musicgen.io.midi import piece_from_midi
 from musicgen.io.smf import parse_smf
 from musicgen.piece import BEND, CONTROL, Piece, Track, notes_array
 from musicgen.render import fluid
 from musicgen.render.moves import releases
-from musicgen.render.synth import render_audio
 
 PIANO, ORGAN, CLARINET = 0, 16, 71
 
@@ -29,7 +28,7 @@ def track(*notes: tuple[int, int, int], turned=(), **fields) -> Track:
 
 
 def play(*tracks: Track) -> np.ndarray:
-    return render_audio(Piece(500, tracks), soundfont=FONT, rate=RATE, engine="numpy")
+    return sound_of(Piece(500, tracks))
 
 
 def released(*rows: tuple[int, int, int], notes=((0, 1000, 60),)) -> list[int]:
@@ -91,7 +90,7 @@ def test_a_pedal_in_another_track_sounds_as_in_ones_own():
     notes = [(0, b"\x90\x3c\x64"), (250, b"\x80\x3c\x40"), (3000, b"\x90\x48\x64"), (3500, b"\x80\x48\x40")]
     moves = [(0, b"\xb0\x40\x7f"), (1500, b"\xb0\x40\x00"), (0, b"\xb0\x07\x50"), (2000, b"\xe0\x00\x50")]
     sounds = [
-        render_audio(file(*tracks), soundfont=FONT, rate=RATE, engine="numpy")
+        sound_of(file(*tracks))
         for tracks in ([notes + moves], [notes, moves], [moves, notes], [notes, moves[:2], moves[2:]])
     ]
     for sound in sounds[1:]:
@@ -202,5 +201,5 @@ def test_fluidsynth_gets_softer_notes_under_the_soft_pedal():
 def test_fluidsynth_bends_as_our_player_does():
     part = track((0, 2000, 69), program=CLARINET, controls=controls(*RANGE, (0, 6, 48)), turned=[(1000, 2048)])
     for engine in ("numpy", "fluidsynth"):
-        sound = render_audio(Piece(500, (replace(part),)), soundfont=FONT, rate=RATE, engine=engine)
+        sound = sound_of(Piece(500, (replace(part),)), engine=engine)
         assert partial(sound, 1.1, 1.9, near=880) == pytest.approx(880, rel=0.006)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sounds import sound_of
 
 from musicgen.errors import UnreadableError
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.render import soundfont
 from musicgen.render.soundfont import SoundFont, find_soundfont
-from musicgen.render.synth import render_audio
 
 RATE = 44100
 KEY_RANGE, VELOCITY_RANGE, PAN, INSTRUMENT, SAMPLE = 43, 44, 17, 41, 53
@@ -78,7 +78,7 @@ def frequency(audio: np.ndarray) -> float:
 
 
 def play(path: Path, piece: Piece) -> np.ndarray:
-    return render_audio(piece, soundfont=path, engine="numpy")
+    return sound_of(piece, font=path, rate=RATE)
 
 
 def test_reads_presets_and_samples(write):
@@ -189,7 +189,7 @@ def test_random_damage_never_crashes(write, tmp_path):
             data[at] = rng.integers(256)
         with suppress(UnreadableError):
             preset = SoundFont(write(bytes(data))).preset(5)
-            render_audio(note(60, seconds=0.1), soundfont=tmp_path / "tiny.sf2", rate=8000, engine="numpy")
+            sound_of(note(60, seconds=0.1), font=tmp_path / "tiny.sf2", rate=8000)
             assert len(preset.matching(60, 100)) <= len(preset.regions)
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
+from sounds import FONT, RATE, sound_of
 
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.piece import BEND, CONTROL, TEMPO, Piece, Track, notes_array
 from musicgen.render.schedule import TAIL_S
-from musicgen.render.synth import CEILING, render_audio, synthesize
+from musicgen.render.synth import CEILING, synthesize
 
-SPEC = find_spec("pretty_midi")
-FONT = Path(((SPEC and SPEC.submodule_search_locations) or ["missing"])[0]) / "TimGM6mb.sf2"
-RATE = 22050  # half the usual rate, for speed
 FLUTE, ORGAN, PIANO, STRINGS, CLARINET = 73, 19, 0, 48, 71
 
 
@@ -39,7 +35,7 @@ def one(pitch: int, *, start: int = 0, duration: int = 1000, velocity: int = 100
 
 
 def play(p: Piece, *, rate: int = RATE) -> np.ndarray:
-    return render_audio(p, soundfont=FONT, rate=rate, engine="numpy")
+    return sound_of(p, rate=rate)
 
 
 def rms(audio: np.ndarray, start_s: float, stop_s: float) -> float:
@@ -248,7 +244,7 @@ def test_fluidsynth_where_it_is_installed(band):
         with pytest.raises(UsageError, match="FluidSynth isn't installed; install pyfluidsynth"):
             synthesize(band, soundfont=FONT, engine="fluidsynth")
         return
-    audio = render_audio(band, soundfont=FONT, rate=RATE, engine="fluidsynth")
+    audio = sound_of(band, engine="fluidsynth")
     assert audio.dtype == np.float32
     assert audio.shape[1] == 2
     assert 0.5 < np.abs(audio).max() < 1

@@ -11,7 +11,7 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model
 from musicgen.piece import Piece, Track, notes_array
-from musicgen.sampling.filters import SamplingSettings, choose, draw
+from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import TOKENIZERS
 from musicgen.tokenizers.constraints import Constraints
@@ -85,28 +85,3 @@ def test_a_field_has_its_own_temperature(ready):
         usual = np.concatenate(drawn(ready, range(6)))[1:, column]
         cold_only = np.concatenate(drawn(ready, range(6), field_temperatures=(("velocity", 0.0),)))[1:, column]
         assert len(np.unique(cold_only)) < len(np.unique(usual))
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"temperature": 0.7},
-        {"temperature": 0},
-        {"top_k": 5, "top_p": 1.0},
-        {"top_p": 0.5},
-        {"min_p": 0.2, "top_p": 1.0},
-        {"top_k": 7, "top_p": 0.8, "min_p": 0.05, "temperature": 1.3},
-        {"repetition_penalty": 1.4},
-    ],
-)
-def test_choosing_in_numpy_is_drawing_in_torch(settings):
-    chosen = SamplingSettings(**settings)
-    logits_BK = torch.randn(300, 40, generator=torch.Generator().manual_seed(0)).mul(3).round(decimals=1)  # with ties
-    history = [3, 3, 17, 39]
-    for row, logits_K in enumerate(logits_BK):
-        expected = draw(
-            chosen.apply(logits_K[None].double(), torch.tensor([history])), torch.Generator().manual_seed(row)
-        )
-        got = choose(logits_K.numpy(), chosen, torch.Generator().manual_seed(row), history=history)
-        assert got == expected.item(), row

@@ -15,9 +15,9 @@ from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.continuation import Request, make_plan
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.voices import has_parts, open_voices, part_pitches, voice_polyphony
+from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Notes, Remi
-from musicgen.tokenizers.parts import MOST_PARTS, Voice
+from musicgen.tokenizers.bars.voices import MOST_PARTS, Voice
 
 HIGH, LOW = (79, 81, 83, 81), (60, 62, 64, 62)
 
@@ -47,9 +47,9 @@ def opened(*names: str, of: Piece = BAND, before: Piece | None = None, recent: f
 
 
 def test_tokenizers_with_parts():
-    assert has_parts(PARTS)
-    assert not has_parts(Notes())
-    assert not has_parts(Remi())
+    assert PARTS.as_parts is PARTS
+    assert Notes().as_parts is None
+    assert Remi().as_parts is None
 
 
 def test_all_that_played_of_late_play_on():

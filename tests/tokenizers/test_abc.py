@@ -11,8 +11,8 @@ import pytest
 from musicgen.errors import UsageError
 from musicgen.piece import KEY, METER, Piece, Track, notes_array
 from musicgen.tokenizers import Abc
-from musicgen.tokenizers.abc import tidy
-from musicgen.tokenizers.abc_grammar import LEAST_BARS, AbcGrammar
+from musicgen.tokenizers.abc.grammar import LEAST_BARS, AbcGrammar
+from musicgen.tokenizers.abc.tokenizer import tidy
 from musicgen.tokenizers.constraints import Anchor, Constraints
 
 ABC = Abc()

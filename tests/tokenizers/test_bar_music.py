@@ -11,7 +11,7 @@ from musicgen.errors import UsageError
 from musicgen.io import read
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Notes, Remi, load_tokenizer
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.music import BarSettings
 from musicgen.tokenizers.constraints import Constraints
 
 GRIDS = [kind(BarSettings(steps)) for kind in (Remi, Notes) for steps in (24, 48)]

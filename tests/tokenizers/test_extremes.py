@@ -7,8 +7,9 @@ import pytest
 
 from musicgen.errors import ResourceError
 from musicgen.piece import METER, NOTE, TEMPO, Piece, Track, notes_array
-from musicgen.tokenizers import load_tokenizer, parts
-from musicgen.tokenizers.abc_spelling import spell_tune
+from musicgen.tokenizers import load_tokenizer
+from musicgen.tokenizers.abc.spelling import spell_tune
+from musicgen.tokenizers.bars import parts
 from musicgen.tokenizers.constraints import MOST_STEPS
 
 SPECS = [

@@ -6,13 +6,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from part_pieces import PARTS, random_piece, tune
+from part_pieces import PARTS, programs_of, random_piece, tune
 
 from musicgen.io import read
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_music import BarSettings
-from musicgen.tokenizers.parts import MOST_PARTS, Voice, is_played, voices_of
+from musicgen.tokenizers.bars.music import BarSettings
+from musicgen.tokenizers.bars.voices import MOST_PARTS, Voice, is_played, voices_of
 
 GRIDS = [PARTS, Parts(BarSettings(48))]
 grids = pytest.mark.parametrize("tokenizer", GRIDS, ids=["24", "48"])
@@ -83,7 +83,7 @@ def test_parts_are_numbered_from_below_and_drums_come_last():
     piece = score(*tracks)
     assert voices_of(piece) == (Voice(0, (2,)), Voice(40, (4,)), Voice(40, (1,)), Voice(128, (5,)), Voice(128, (0,)))
     ids = PARTS.encode(piece)
-    assert PARTS.programs(ids) == [0, 40, 40, 128, 128]
+    assert programs_of(ids) == [0, 40, 40, 128, 128]
     assert [int(t.notes["pitch"][0]) for t in PARTS.decode(ids).tracks] == [40, 60, 80, 20, 90]
 
 
@@ -155,7 +155,7 @@ def test_parts_may_be_given_with_one_that_is_still_to_play():
     piece = score(line(60, 62), line(72, 74, program=73))
     voices = (*voices_of(piece), Voice(56))
     ids = PARTS.encode(piece, voices=voices)
-    assert PARTS.programs(ids) == [40, 73, 56]
+    assert programs_of(ids) == [40, 73, 56]
     assert PARTS.decode(ids) == PARTS.on_grid(piece)
 
 
@@ -168,8 +168,8 @@ def test_other_keys_tempi_instruments_and_levels():
     assert faster[0, 4] == ids[0, 4] + 3
     changed = PARTS.with_programs(ids, np.random.default_rng(0))
     assert np.argwhere(changed != ids)[:, 1].tolist() == [5] * 3, "three melodic parts"
-    assert PARTS.programs(changed)[0] != 40
-    assert PARTS.programs(changed)[3] == 128
+    assert programs_of(changed)[0] != 40
+    assert programs_of(changed)[3] == 128
     seen = set()
     for seed in range(20):
         louder = PARTS.with_loudness(ids, np.random.default_rng(seed))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from part_pieces import LAYOUTS, PARTS, random_piece, tune, tune_rows
+from part_pieces import LAYOUTS, PARTS, programs_of, random_piece, tune, tune_rows
 
 from musicgen.piece import METER, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.music import BarSettings
+from musicgen.tokenizers.bars.voices import Voice
 from musicgen.tokenizers.constraints import Anchor, Constraints
-from musicgen.tokenizers.parts import Voice
 
 V = PARTS.vocabulary
 GRIDS = pytest.mark.parametrize("tokenizer", [PARTS, Parts(BarSettings(48))], ids=["24", "48"])
@@ -133,8 +133,8 @@ def test_as_many_parts_enter_as_are_asked_for(count):
     for seed in range(4):
         request = asked(part_count=count, programs=frozenset({40, 128}))
         ids = walk(PARTS.grammar(request), seed=seed, most=500, marks=5)
-        assert len(PARTS.programs(ids)) == count
-        assert set(PARTS.programs(ids)) <= {40, 128}
+        assert len(programs_of(ids)) == count
+        assert set(programs_of(ids)) <= {40, 128}
         assert PARTS.notes(ids).bar.max() == 5
 
 

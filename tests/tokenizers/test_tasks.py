@@ -9,7 +9,7 @@ import pytest
 from part_pieces import PARTS, random_piece, tune
 
 from musicgen.piece import Piece
-from musicgen.tokenizers.tasks import accompanied, drawn_task, infilled, items_of, rows_of
+from musicgen.tokenizers.bars.tasks import accompanied, drawn_task, infilled, items_of, rows_of
 
 V = PARTS.vocabulary
 NOTE, ONSET, PART = slice(0, 3), 3, 4

@@ -15,7 +15,7 @@ from training_tunes import REMI, Tunes, log, recipe
 from musicgen.checkpoint import load_run
 from musicgen.errors import UnreadableError
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.models.following import following_of
+from musicgen.models.heads.following import following_of
 from musicgen.recipe import AugmentSettings
 from musicgen.runs.files import sha256
 from musicgen.training.calibration import LEAST, MOST, around, fitted

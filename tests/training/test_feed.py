@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 from memory_models import build, music
-from training_tunes import Tunes, recipe, weights
+from training_tunes import AUGMENT, REMI, Tunes, recipe, weights
 
 from musicgen.models.memory.window import foretold
 from musicgen.tokenizers import Remi
+from musicgen.training.batches import Batches
 from musicgen.training.feed import Feed, workers_for
 from musicgen.training.loop import train
 
@@ -52,6 +53,20 @@ def test_a_run_is_the_same_whoever_makes_its_batches(tmp_path):
     alone, helped = weights(tmp_path / "alone"), weights(tmp_path / "helped")
     assert all(torch.equal(alone[name], helped[name]) for name in alone)
     assert not multiprocessing.active_children()
+
+
+@needs_fork
+def test_batches_come_whole_with_the_pasts_of_their_rows():
+    data = Batches(Tunes(), REMI, length=48, batch=4, seed=0, augment=AUGMENT, pasts=True)
+    feed = Feed(data, workers=1, pin=False)
+    for step in range(3):
+        sent, own = feed(step), data(step)
+        assert torch.equal(sent.inputs, own.inputs)
+        assert torch.equal(sent.targets, own.targets)
+        assert (sent.n_values, sent.n_steps) == (own.n_values, own.n_steps)
+        assert all(torch.equal(a, b) for a, b in zip(sent.past_ids(), own.past_ids(), strict=True))
+        assert max(map(len, own.pasts)) > 0
+    feed.close()
 
 
 def test_a_cpu_is_left_alone_unless_asked():

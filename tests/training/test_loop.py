@@ -15,7 +15,6 @@ from musicgen.errors import CheckError, UnreadableError, UsageError
 from musicgen.recipe import read_recipe, recipe_toml
 from musicgen.training.batches import Batches, validation_windows
 from musicgen.training.loop import train
-from musicgen.training.optimizers import OPTIMIZERS
 from musicgen.training.schedule import learning_rate
 
 
@@ -54,7 +53,7 @@ def test_validation_windows_cover_the_split_once_and_unaltered():
 
 
 @pytest.mark.parametrize("family", MODELS)
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", ["muon", "adamw"])
 def test_a_resumed_run_equals_an_uninterrupted_one(family, optimizer, tmp_path):
     tunes, settings = Tunes(), recipe(family, optimizer=optimizer)
     train(tunes, REMI, recipe=settings, folder=tmp_path / "whole", device="cpu")

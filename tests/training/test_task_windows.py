@@ -11,7 +11,7 @@ from memory_models import build
 from part_pieces import PARTS, tune
 
 from musicgen.errors import UsageError
-from musicgen.models.memory.layout import ONSET, PART, VELOCITY
+from musicgen.models.layouts import ONSET, PART, VELOCITY
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, recipe_toml
 from musicgen.tokenizers import Notes
 from musicgen.training.batch import Batch

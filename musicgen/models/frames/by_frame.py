@@ -21,13 +21,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.body import SequenceModel
 from musicgen.models.frames.set_view import SetView
-from musicgen.models.frames.view import NONE, FrameLayout, Memory, Q, Seen, View
+from musicgen.models.frames.view import NONE, Memory, Q, Seen, View, from_ranks
 from musicgen.models.frames.voice_view import VoiceView
-from musicgen.models.head import Linear
 from musicgen.models.ladder.rnn import Recurrent
 from musicgen.models.layers.embedding import OneHotLinear, embed
+from musicgen.models.layers.linear import Linear
+from musicgen.models.layouts import FrameLayout
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 if TYPE_CHECKING:
     from musicgen.models.frames.pitch_view import LineView
@@ -228,7 +231,7 @@ class FrameModel(SequenceModel):
         scores = self.outputs["rank"](x_BTC)
         for name in self.view.references:
             scores = scores + _by_interval(self.outputs[name](x_BTC), seen.references[name])
-        return self.layout.from_ranks(scores, self.settings.vocabulary_size)
+        return from_ranks(self.layout, scores, self.settings.vocabulary_size)
 
     def _logits(self, hidden_BTC: Tensor) -> Tensor:
         """What `read` returned: it is the logits."""

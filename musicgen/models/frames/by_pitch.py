@@ -21,13 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.body import SequenceModel
 from musicgen.models.frames.by_frame import FrameState, LockedDropout
 from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, Lines, LineView
 from musicgen.models.frames.recall import PLACES
-from musicgen.models.frames.view import BEAT, Memory, Q
-from musicgen.models.head import Linear
+from musicgen.models.frames.view import BEAT, Memory, Q, from_ranks
 from musicgen.models.ladder.rnn import Recurrent
+from musicgen.models.layers.linear import Linear
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["AT_ONCE", "NEVER", "LineState", "PitchModel"]
 
@@ -123,7 +125,7 @@ class PitchModel(SequenceModel):
         """rows_VC: what a line is told of the key that it runs along, by the key's id; other rows mean nothing."""
         rows_CK = self.inputs["key"].get_parameter("weight").t()
         rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
-        return self.layout.from_ranks(rows_CR, self.settings.vocabulary_size).t()
+        return from_ranks(self.layout, rows_CR, self.settings.vocabulary_size).t()
 
     def _by_rows(self, read: Callable[..., Any], ids: Tensor, state: State | None, *more: Tensor) -> Any:
         """What `read` makes of ids and a state: of the whole batch in training; else row by row, so that what becomes

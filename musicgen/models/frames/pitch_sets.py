@@ -21,11 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.body import SequenceModel
 from musicgen.models.frames.by_frame import Block, LockedDropout
 from musicgen.models.frames.by_pitch import AT_ONCE, NEVER, LineState, PitchModel
 from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, SetLines, SetLineView
-from musicgen.models.frames.view import Q
+from musicgen.models.frames.view import Q, from_ranks, ranks_of
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["PitchSets"]
 
@@ -92,7 +94,7 @@ class PitchSets(PitchModel):
         for begin in range(0, ids_BT.shape[1], AT_ONCE):
             part = slice(begin, begin + AT_ONCE)
             parts.append(self._scores(lines, hidden_BFKC, lines.rank_BT[:, part], lines.done_BT[:, part]))
-        return self.layout.from_ranks(torch.cat(parts, dim=1), self.settings.vocabulary_size), after
+        return from_ranks(self.layout, torch.cat(parts, dim=1), self.settings.vocabulary_size), after
 
     def _exact(
         self,
@@ -109,13 +111,13 @@ class PitchSets(PitchModel):
         assert isinstance(lines, SetLines)
         frames = hidden_BFKC.shape[1]
         # The last target belongs to a frame, too; the others are ids.
-        rank_BT = torch.cat([lines.rank_BT, self.layout.ranks(targets[:, -1:])], dim=1)
+        rank_BT = torch.cat([lines.rank_BT, ranks_of(self.layout, targets[:, -1:])], dim=1)
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
         roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=frames)
         keys = slice(self.view.first, self.view.first + KEYS)
         hazard_BFK = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
         cell_BT = lines.done_BT * (Q + 1)
-        next_BT = self.layout.ranks(targets)  # the end lies behind all ranks
+        next_BT = ranks_of(self.layout, targets)  # the end lies behind all ranks
         behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
         parts = []
         for values in sharpness:

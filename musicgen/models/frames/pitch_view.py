@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models.frames import recall
-from musicgen.models.frames.view import BLANK, NONE, FrameLayout, Memory, Q, ages, parallel, places
+from musicgen.models.frames.view import BLANK, NONE, Memory, Q, ages, parallel, places, ranks_of
+from musicgen.models.layouts import FrameLayout
 
 __all__ = ["KEYS", "OUTSIDE", "LineView", "Lines", "SetLineView", "SetLines", "VoiceLineView", "VoiceLines"]
 
@@ -110,7 +111,7 @@ class SetLineView(LineView):
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> SetLines:
         """What is known before each frame and after each id."""
         past = memory.tensors
-        rank_BT = self.layout.ranks(ids_BT)
+        rank_BT = ranks_of(self.layout, ids_BT)
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
         at_BF, there_BF = places(closes_BT)
@@ -186,7 +187,7 @@ class VoiceLineView(LineView):
         """What is known before each frame and after each id."""
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
-        rank_BT = torch.where(is_voice_BT, self.layout.ranks(ids_BT), BLANK)
+        rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
         line = torch.cat([past["tail"], rank_BT], dim=1)  # of each row, from 2 S ids before
         said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
         turn_BT, done_BT = said_BT % S, said_BT // S

@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel
+from musicgen.models.body import SequenceModel
 from musicgen.models.frames.by_frame import Block, LockedDropout
 from musicgen.models.frames.by_pitch import AT_ONCE, NEVER, LineState, PitchModel
 from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, VoiceLines, VoiceLineView
+from musicgen.models.frames.view import from_ranks
+from musicgen.models.settings import ModelSettings
 
 __all__ = ["PitchVoices"]
 
@@ -64,7 +66,7 @@ class PitchVoices(PitchModel):
         parts = []
         for begin in range(0, ids_BT.shape[1], AT_ONCE):
             parts.append(self._scores(lines, slice(begin, begin + AT_ONCE), heard_BFKD, table))
-        return self.layout.from_ranks(torch.cat(parts, dim=1), self.settings.vocabulary_size), after
+        return from_ranks(self.layout, torch.cat(parts, dim=1), self.settings.vocabulary_size), after
 
     def _by_interval(self) -> Tensor:
         """A row for each place: what it says to every key, (S * kinds * (K + 1), K * D). No key says nothing."""

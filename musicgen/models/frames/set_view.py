@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models.frames import recall
-from musicgen.models.frames.view import BEAT, NONE, FrameLayout, Memory, Q, Seen, View, ages, places, sures
+from musicgen.models.frames.view import BEAT, NONE, Memory, Q, Seen, View, ages, places, ranks_of, sures
+from musicgen.models.layouts import FrameLayout
 
 __all__ = ["SetView"]
 
@@ -52,7 +53,7 @@ class SetView(View):
 
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
         past = memory.tensors
-        said_BT = self.layout.ranks(ids_BT)
+        said_BT = ranks_of(self.layout, ids_BT)
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
         at_BF, there_BF = places(closes_BT)

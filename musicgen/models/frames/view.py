@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models.frames import recall
+from musicgen.models.layouts import FrameLayout
 
-__all__ = ["FrameLayout", "Memory", "Seen", "View", "ages", "parallel", "places", "sures"]
+__all__ = ["Memory", "Seen", "View", "ages", "from_ranks", "parallel", "places", "ranks_of", "sures"]
 
 Q = 128
 NONE = 128
@@ -31,28 +32,20 @@ BEAT = 16  # frames are counted up to so many, and from 0 again
 SUREST = 8  # of what is recalled: as many changes as two to the power of one less
 
 
-@dataclasses.dataclass(frozen=True)
-class FrameLayout:
-    """How a tokenizer spells frames: see `tokenizers.frames`. `mark` is the id of `end` or `rest`."""
+def ranks_of(layout: FrameLayout, ids: Tensor) -> Tensor:
+    """The rank of each id, NONE for all that are no pitches."""
+    pitch = ids - layout.pitch
+    rank = Q - 1 - pitch if layout.descending else pitch
+    return torch.where((pitch >= 0) & (pitch < Q), rank, NONE)
 
-    pitch: int
-    mark: int
-    voices: int
-    descending: bool
 
-    def ranks(self, ids: Tensor) -> Tensor:
-        """The rank of each id, NONE for all that are no pitches."""
-        pitch = ids - self.pitch
-        rank = Q - 1 - pitch if self.descending else pitch
-        return torch.where((pitch >= 0) & (pitch < Q), rank, NONE)
-
-    def from_ranks(self, scores: Tensor, size: int) -> Tensor:
-        """Scores (..., Q + 1) of the ranks and the mark as scores (..., V) of all ids: the others are out of reach."""
-        result = scores.new_full((*scores.shape[:-1], size), -1e4)
-        pitches = scores[..., :Q].flip(-1) if self.descending else scores[..., :Q]
-        result[..., self.pitch : self.pitch + Q] = pitches
-        result[..., self.mark] = scores[..., Q]
-        return result
+def from_ranks(layout: FrameLayout, scores: Tensor, size: int) -> Tensor:
+    """Scores (..., Q + 1) of the ranks and the mark as scores (..., V) of all ids: the others are out of reach."""
+    result = scores.new_full((*scores.shape[:-1], size), -1e4)
+    pitches = scores[..., :Q].flip(-1) if layout.descending else scores[..., :Q]
+    result[..., layout.pitch : layout.pitch + Q] = pitches
+    result[..., layout.mark] = scores[..., Q]
+    return result
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models.frames import recall
-from musicgen.models.frames.view import BEAT, BLANK, NONE, FrameLayout, Memory, Q, Seen, View, parallel, places, sures
+from musicgen.models.frames.view import BEAT, BLANK, NONE, Memory, Q, Seen, View, parallel, places, ranks_of, sures
+from musicgen.models.layouts import FrameLayout
 
 __all__ = ["VoiceView"]
 
@@ -49,7 +50,7 @@ class VoiceView(View):
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
-        rank_BT = torch.where(is_voice_BT, self.layout.ranks(ids_BT), BLANK)
+        rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
         line = torch.cat([past["tail"], rank_BT], dim=1)  # of each row, from 2 S ids before
         said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
         turn_BT, done_BT = said_BT % S, said_BT // S

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.body import SequenceModel
 from musicgen.models.layers.convolution import TAPS, ConvolutionBlock, PastState, dilations
 from musicgen.models.layers.embedding import embed
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["CNN"]
 

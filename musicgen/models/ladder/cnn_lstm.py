@@ -12,10 +12,12 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.body import SequenceModel
 from musicgen.models.layers.convolution import ConvolutionBlock, PastState
 from musicgen.models.layers.embedding import embed
 from musicgen.models.layers.recurrence import Recurrence, RecurrentState
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["CNNLSTM"]
 

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
+from musicgen.models.body import SequenceModel
 from musicgen.models.layers.recurrence import Recurrence, RecurrentState
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
 

@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.base import ModelSettings, SequenceModel, State
-from musicgen.models.head import Linear
+from musicgen.models.body import SequenceModel
 from musicgen.models.layers.embedding import embed
+from musicgen.models.layers.linear import Linear
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["LayerCache", "Transformer", "TransformerState", "attention_weights"]
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import ModelSettings, SequenceModel, State
-from musicgen.models.head import Linear
+from musicgen.models.body import SequenceModel
 from musicgen.models.layers.convolution import CausalConvolution, PastState
 from musicgen.models.layers.embedding import embed
+from musicgen.models.layers.linear import Linear
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["Window"]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import State
-from musicgen.models.head import Linear
+from musicgen.models.layers.linear import Linear
+from musicgen.models.state import State
 
 __all__ = ["TAPS", "CausalConvolution", "ConvolutionBlock", "PastState", "dilations"]
 

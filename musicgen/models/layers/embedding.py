@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from musicgen.models.settings import ModelSettings
+from musicgen.models.settings import ModelSettings
 
-__all__ = ["EMBEDDINGS", "OneHotLinear", "embed"]
-
-EMBEDDINGS = ("learned", "one-hot")
+__all__ = ["OneHotLinear", "embed"]
 
 
 class OneHotLinear(nn.Linear):

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.base import State
-from musicgen.models.head import row_by_row
+from musicgen.models.layers.linear import row_by_row
+from musicgen.models.state import State
 
 __all__ = ["CELLS", "Recurrence", "RecurrentState", "gru_cell", "lstm_cell", "rnn_cell"]
 

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.head import Linear
-from musicgen.models.memory.layout import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.layers.linear import Linear
+from musicgen.models.layouts import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.sources import COUNTS, POINTERS
 from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
 

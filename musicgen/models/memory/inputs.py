@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from musicgen.models.layouts import DURATION, FIELDS, ONSET, PART, PITCH, PROGRAM, MemoryLayout
 from musicgen.models.memory.growing import Memory
-from musicgen.models.memory.layout import DURATION, FIELDS, ONSET, PART, PITCH, PROGRAM, MemoryLayout
 from musicgen.models.memory.sources import POINTERS, Recalled
 from musicgen.models.memory.trust import TRUST_BUCKETS
 

@@ -21,12 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.errors import UsageError
-from musicgen.models.base import ModelSettings, SequenceModel, State
-from musicgen.models.head import Scores
-from musicgen.models.memory.growing import Memory
-from musicgen.models.memory.head import Hints, PointerHead, Seen
-from musicgen.models.memory.inputs import column_sizes, columns, told_last
-from musicgen.models.memory.layout import (
+from musicgen.models.body import SequenceModel
+from musicgen.models.heads.token import Scores
+from musicgen.models.layouts import (
     DURATION,
     FIELDS,
     ONSET,
@@ -36,10 +33,15 @@ from musicgen.models.memory.layout import (
     VELOCITY,
     MemoryLayout,
 )
+from musicgen.models.memory.growing import Memory
+from musicgen.models.memory.head import Hints, PointerHead, Seen
+from musicgen.models.memory.inputs import column_sizes, columns, told_last
 from musicgen.models.memory.scores import MemoryScores, Packed
 from musicgen.models.memory.sources import recall
 from musicgen.models.memory.traces import Remembered
 from musicgen.models.memory.window import Foretold, foretold
+from musicgen.models.settings import ModelSettings
+from musicgen.models.state import State
 
 __all__ = ["MemoryModel", "MemoryState"]
 

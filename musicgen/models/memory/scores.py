@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.head import products_by_row
+from musicgen.models.layers.linear import products_by_row
+from musicgen.models.layouts import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.growing import Memory
 from musicgen.models.memory.head import INTERVALS, LOUDNESS, NEVER, PART_WIDTH, PointerHead
-from musicgen.models.memory.layout import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.sources import COUNTS, POINTERS
 from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
 

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.layouts import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.lookup import counts, mixed, previous, rolling, streaks
 from musicgen.models.memory.trust import count_bucket, trust_bucket
 from musicgen.models.memory.walk import Walk, walk

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-from musicgen.models.memory.layout import ONSET, PART, PROGRAM, MemoryLayout
+from musicgen.models.layouts import ONSET, PART, PROGRAM, MemoryLayout
 from musicgen.models.memory.sources import BARS_BACK, ECHO_LEVEL, FAR
 from musicgen.models.memory.traces import number_of, x_of
 from musicgen.models.memory.walk import AHEAD

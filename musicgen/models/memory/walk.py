@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, PROGRAM, VELOCITY, MemoryLayout
+from musicgen.models.layouts import DURATION, ONSET, PART, PITCH, PROGRAM, VELOCITY, MemoryLayout
 
 __all__ = ["AHEAD", "Walk", "bar_steps", "walk"]
 

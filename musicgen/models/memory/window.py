@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicgen.models.base import State
+from musicgen.models.layouts import MOST_PARTS, ONSET, MemoryLayout
 from musicgen.models.memory.head import LOUDNESS, Hints
 from musicgen.models.memory.inputs import column_sizes, columns
-from musicgen.models.memory.layout import MOST_PARTS, ONSET, MemoryLayout
 from musicgen.models.memory.sources import COUNTS, POINTERS, Recalled, nothing_of, recall
+from musicgen.models.state import State
 
 __all__ = ["Foretold", "foretold"]
 

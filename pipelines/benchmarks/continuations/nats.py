@@ -16,9 +16,8 @@ from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
 from musicgen.models.memory.model import MemoryModel
 from musicgen.sampling.continuation import music_until
-from musicgen.sampling.voices import has_parts
 from musicgen.scoring import Scoring
-from musicgen.tokenizers.parts import voices_of
+from musicgen.tokenizers.bars.voices import voices_of
 from musicgen.training.study import StudySettings, study
 
 from .passage import Case
@@ -80,7 +79,7 @@ def second_halves(
 def _ids(tokenizer: Any, case: Case) -> tuple[np.ndarray, int]:
     """(ids of the piece around the cut, the first step that the music before the cut leaves open)."""
     # Parts are those of the whole piece, also where some of them play only in its second half.
-    parts: dict[str, Any] = {"voices": voices_of(case.piece)} if has_parts(tokenizer) else {}
+    parts: dict[str, Any] = {"voices": voices_of(case.piece)} if tokenizer.as_parts else {}
     whole = tokenizer.encode(case.piece, **parts).astype(np.int64)
     before = tokenizer.encode(music_until(case.piece, case.cut), until=case.cut, **parts)
     half = len(before) - 1  # its last step says that the piece ends

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from part_pieces import LAYOUTS, PARTS, tune_rows
 
+from musicgen.models.layouts import MemoryLayout
 from musicgen.models.memory.growing import Memory
 from musicgen.models.memory.inputs import column_sizes, columns, told_last
-from musicgen.models.memory.layout import MemoryLayout
 from musicgen.models.memory.sources import POINTERS, recall
 from musicgen.models.memory.traces import Tally
 

@@ -7,7 +7,7 @@ import torch
 from memory_models import TWO, build, music, score
 from part_pieces import PARTS, tune_rows
 
-from musicgen.models.memory.layout import DURATION, FIELDS, ONSET, PART, PITCH, VELOCITY
+from musicgen.models.layouts import DURATION, FIELDS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.model import MemoryModel
 
 

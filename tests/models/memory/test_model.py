@@ -11,8 +11,8 @@ from part_pieces import PARTS
 from musicgen.checkpoint import load_run, save_run
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, select_state
+from musicgen.models.layouts import DURATION, FIELDS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.growing import Memory
-from musicgen.models.memory.layout import DURATION, FIELDS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.model import MemoryModel, MemoryState
 from musicgen.recipe import Recipe
 

@@ -9,10 +9,10 @@ from memory_models import FIRST, TWO, build, music, score
 from part_pieces import tune
 
 from musicgen.models import select_state
-from musicgen.models.memory.layout import ONSET, PART
+from musicgen.models.layouts import ONSET, PART
 from musicgen.models.memory.model import MemoryModel
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.music import BarSettings
 
 
 @pytest.fixture(params=TWO)

@@ -7,8 +7,8 @@ import pytest
 from memory_search import Search
 from part_pieces import LAYOUTS, PARTS, tune_rows
 
+from musicgen.models.layouts import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.inputs import columns
-from musicgen.models.memory.layout import DURATION, ONSET, PART, PITCH, VELOCITY, MemoryLayout
 from musicgen.models.memory.sources import COUNTS, POINTERS, Recalled, recall
 
 LAYOUT = MemoryLayout.of(PARTS.memory)

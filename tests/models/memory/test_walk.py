@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from part_pieces import PARTS, random_piece, tune, tune_rows
+from part_pieces import PARTS, programs_of, random_piece, tune, tune_rows
 
 from musicgen.errors import UsageError
-from musicgen.models.memory.layout import MemoryLayout
+from musicgen.models.layouts import MemoryLayout
 from musicgen.models.memory.walk import bar_steps, walk
 from musicgen.tokenizers import Parts
-from musicgen.tokenizers.bar_grid import DENOMINATORS
-from musicgen.tokenizers.bar_music import BarSettings
+from musicgen.tokenizers.bars.grid import DENOMINATORS
+from musicgen.tokenizers.bars.music import BarSettings
 
 LAYOUT = MemoryLayout.of(PARTS.memory)
 METERS = ((0, 3, 4), (1440, 5, 8), (3840, 12, 4))
@@ -28,7 +28,7 @@ def test_notes_stand_where_the_tokenizer_says(kind):
     assert np.array_equal(w.note_part, n.program)
     assert np.array_equal(w.pitch, n.pitch + 128 * w.drum)
     assert set(w.note_part[w.drum].tolist()) == {3}
-    assert w.programs.tolist() == PARTS.programs(rows)
+    assert w.programs.tolist() == programs_of(rows)
 
 
 def test_time_is_that_of_the_piece():

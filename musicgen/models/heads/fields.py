@@ -1,0 +1,111 @@
+"""The head of steps with fields: one choice after another.
+
+A step is scored by the chain rule: field f from the trunk's hidden state and the fields before it,
+p(step) = prod_f p(field f | hidden, fields < f). The trunk runs once a step, this head once a field.
+
+Shapes: B batch, T time, F fields, V vocabulary, C width, K the values of one field.
+
+Sources: the chain over the fields of a note from Ryu et al. 2024, "Nested Music Transformer" (arXiv:2408.01180),
+with a residual perceptron a field in the place of their small Transformer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from musicgen.models.layers.linear import Linear
+
+__all__ = ["FieldHead", "FieldScores"]
+
+
+class FieldHead(nn.Module):
+    """A residual perceptron for each field, told the hidden state and the sum of the values chosen before.
+
+    `fields` are (first id, number of ids) each.
+    """
+
+    def __init__(self, fields: Sequence[tuple[int, int]], *, vocabulary_size: int, width: int, dropout: float) -> None:
+        super().__init__()
+        C, count = width, len(fields)
+        self.fields = tuple(fields)
+        self.embedding = nn.Embedding(vocabulary_size, C)
+        self.hear = Linear(C, count * C)  # from the trunk, for all fields at once
+        self.learn = nn.ModuleList(Linear(C, C) for _ in range(count - 1))  # from the fields chosen before
+        self.deepen = nn.ModuleList(Linear(C, C) for _ in range(count))
+        # On the way past the perceptron the trunk's state goes straight to the output: without it, learning is slow.
+        self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(count))
+        self.outputs = nn.ModuleList(Linear(C, size) for _, size in fields)
+        self.dropout = nn.Dropout(dropout)
+        self.sharpness = (1.0,) * count  # see `SequenceModel.sharpen`
+        self.packed_VFC: Tensor | None = None
+        nn.init.normal_(self.embedding.weight, std=1.0)
+        nn.init.normal_(self.hear.weight, std=C**-0.5)
+        for part in (*self.learn.parameters(), *self.deepen.parameters()):
+            nn.init.normal_(part, std=C**-0.5)
+        for part in self.outputs.parameters():
+            nn.init.normal_(part, std=0.02)
+
+    def choices(self, hidden_BTC: Tensor, targets_BTF: Tensor) -> list[Tensor]:
+        """Logits (B, T, K) of each field's values given the targets of the fields before."""
+        heard = self.hear(hidden_BTC).unflatten(-1, (len(self.fields), -1))  # (B, T, F, C)
+        told_BTC: Tensor | None = None
+        choices = []
+        for f in range(len(self.fields)):
+            x_BTC = heard[:, :, f]
+            if told_BTC is not None:
+                x_BTC = x_BTC + self.learn[f - 1](told_BTC)
+            choices.append(self.output(f, hidden_BTC, x_BTC).float())
+            chosen_BTC = self.embedding(targets_BTF[:, :, f])
+            told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
+        return choices
+
+    def nats(self, hidden_BTC: Tensor, targets_BTF: Tensor, *, pad: int) -> Tensor:
+        """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
+        nats = []
+        for logits, target_BT, (first, size) in zip(
+            self.choices(hidden_BTC, targets_BTF), targets_BTF.unbind(-1), self.fields, strict=True
+        ):
+            inside_BT = torch.where(target_BT == pad, -100, target_BT - first)
+            nats.append(
+                F.cross_entropy(logits.view(-1, size), inside_BT.flatten(), reduction="none").view_as(target_BT)
+            )
+        return torch.stack(nats, dim=-1)
+
+    def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
+        """Logits (..., K) from what the trunk says and what the field's perceptron has heard."""
+        x = self.deepen[field](self.dropout(F.gelu(x)))
+        logits = self.outputs[field](self.norms[field](hidden + x))
+        return logits if self.training or self.sharpness[field] == 1 else logits * self.sharpness[field]
+
+    def pack(self) -> None:
+        """For sampling: what each value tells each later field becomes a row to look up."""
+        self.packed_VFC = torch.stack([learn(self.embedding.weight) for learn in self.learn], dim=1)
+
+
+class FieldScores:
+    """The chain over the fields of one next step a row."""
+
+    def __init__(self, head: FieldHead, hidden_BC: Tensor) -> None:
+        self.head, self._hidden_BC = head, hidden_BC
+        heard = head.hear(hidden_BC)
+        # Contiguous: on a strided row the activation takes another path, which rounds differently.
+        x_FBC = heard.unflatten(-1, (len(head.fields), -1)).transpose(0, 1).contiguous()
+        self._x_FBC = list(x_FBC.unbind(0))
+
+    def logits_BK(self, field: int) -> Tensor:
+        return self.head.output(field, self._hidden_BC, self._x_FBC[field]).float()
+
+    def take(self, field: int, ids_B: Tensor) -> None:
+        head = self.head
+        if head.packed_VFC is not None:
+            told = head.packed_VFC[ids_B]  # (B, F - 1, C)
+            for later in range(field + 1, len(head.fields)):
+                self._x_FBC[later] = self._x_FBC[later] + told[:, later - 1]
+            return
+        chosen_BC = head.embedding(ids_B)
+        for later in range(field + 1, len(head.fields)):
+            self._x_FBC[later] = self._x_FBC[later] + head.learn[later - 1](chosen_BC)

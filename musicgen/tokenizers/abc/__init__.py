@@ -1,0 +1,1 @@
+"""The text of tunes in ABC notation: `abc`."""

@@ -1,0 +1,318 @@
+"""Which character of an ABC tune may come next, so that every tune drawn can be read and has enough bars.
+
+A tune is a header (X: first, then T: and free text, M: and L: once each, K: last) and a body of notes, rests, chords,
+tuplets, slurs, graces, broken rhythms, chord symbols, bar lines, endings, and lines of K: or M: between bars. What is
+opened is closed before the bar ends, no bar is longer than its meter, no two bars in a row are empty, and the tune
+ends after a bar line at the end of a line.
+
+The rules are those of the ABC standard 2.1 where music21 (10.5, `abcFormat`) follows it, and music21's where it has
+its own: an upper-case letter before a colon begins a field for it, and an exclamation mark hides what stands between
+it and the next one within twenty characters, so line ends marked with one keep that distance.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from typing import Self
+
+import numpy as np
+
+from musicgen.errors import UsageError
+from musicgen.tokenizers.abc.clock import TUPLETS
+from musicgen.tokenizers.abc.fields import FREE_FIELDS, MOST_LINES, TEXT_LENGTH, follow, meter_value
+from musicgen.tokenizers.abc.state import ACCIDENTALS, DECORATIONS, HIDING, LETTERS, LOWER, MORE_SIGN, UPPER, AbcState
+from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.grammar import Grammar
+from musicgen.tokenizers.vocabulary import Vocabulary
+
+__all__ = ["ALPHABET", "LEAST_BARS", "LONGEST", "AbcGrammar"]
+
+ALPHABET = "\n" + "".join(chr(code) for code in range(32, 127))
+LEAST_BARS = 8
+LONGEST = 2000  # characters of a body, after which a tune is brought to its end
+MOST_NOTES = 64  # in a bar
+TEXT = "".join(c for c in ALPHABET[1:] if c not in "%\\")
+ROOT, QUALITY = "ABCDEFG", {"": "m7", "m": "7", "7": "", "m7": ""}  # of chord symbols: G, Gm, G7, Gm7, with # or b
+
+
+@cache
+def _mask(chars: str, vocabulary_size: int, first: int, eos: int, ends: bool) -> np.ndarray:
+    mask = np.zeros(vocabulary_size, bool)
+    mask[[first + ALPHABET.index(c) for c in chars]] = True
+    mask[eos] = ends
+    mask.setflags(write=False)
+    return mask
+
+
+class AbcGrammar(AbcState, Grammar):
+    """Walks one tune character by character, from BOS to EOS."""
+
+    def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None = None, *, inside: bool = False) -> None:
+        self.v = vocabulary
+        self.first, self.bos, self.eos = vocabulary.base["char"], vocabulary.id("bos"), vocabulary.id("eos")
+        super().__init__(inside=inside)
+        self.constrain(constraints or Constraints())
+
+    def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
+        """Follow `constraints` from here on. With an anchor the music joins a piece: no repeats, no new meter.
+
+        Bars are counted as written. Raises UsageError for what text can't be held to while it is written: a range
+        of pitches or a key.
+        """
+        c = constraints
+        if (c.pitch_low, c.pitch_high) != (0, 127) or c.pitch_classes is not None:
+            raise UsageError(
+                "a model of ABC text can't be held to a key or a range of pitches",
+                hint="leave --key and --pitch-range out, or take a model of notes",
+            )
+        chords = [most for _, most in c.chord_sizes]
+        self.most_together = min([most for most in (c.max_polyphony, *chords[:1]) if most], default=8)
+        self.most_notes = min(c.max_notes_a_bar or MOST_NOTES, MOST_NOTES)
+        self.from_bar, self.from_count = self.bars, self.count
+        self.bars_wanted = c.bars
+        self.plain = anchor is not None
+        self.meter = meter_value(*c.meter) if c.meter and self.place == "start" else None
+        least = LEAST_BARS if c.bars is None else c.bars
+        self.least = least + (self.from_bar if c.bars is not None else 0)
+        if anchor is not None and anchor.fills:
+            self.least += 1
+            self.bars_wanted = (c.bars or 0) + 1
+        self.longest = LONGEST if c.bars is None else max(LONGEST, 100 * c.bars)
+
+    @property
+    def bars_done(self) -> int:
+        return self.bars - self.from_bar
+
+    def copy(self) -> Self:
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.clock = self.clock.copy()
+        return other
+
+    def ends(self, token: int) -> bool:
+        """Whether `token` is EOS."""
+        return token == self.eos
+
+    def advance(self, token: int) -> None:
+        if token == self.bos:
+            self.place = "header"
+        elif token == self.eos:
+            self.place = "over"
+        elif token >= self.first:
+            self.take(ALPHABET[token - self.first])
+
+    # ---- what may come ---------------------------------------------------------------------------
+
+    def allowed(self) -> np.ndarray:
+        chars, ends = self.choices()
+        if self.place == "start":
+            mask = np.zeros(len(self.v), bool)
+            mask[self.bos] = True
+            return mask
+        return _mask(chars, len(self.v), self.first, self.eos, ends)
+
+    def choices(self) -> tuple[str, bool]:
+        """The characters that may come next, and whether the tune may end here."""
+        if self.place in ("start", "over"):
+            return "", True
+        if self.place == "header":
+            return self._in_header(), False
+        chars = "".join(dict.fromkeys(self._in_body()))
+        whole = self.bars >= self.least
+        ends = whole and self.now == "line" and self.after_bar
+        done = self.bars_wanted is not None and self.bars - self.from_bar >= self.bars_wanted
+        if done or self.count - self.from_count >= self.longest:
+            return self._towards_the_end(chars, whole=whole, ends=ends)
+        return chars, ends
+
+    def _in_header(self) -> str:
+        if len(self.line) >= 2:
+            field, value = self.line[0], self.line[2:]
+            if field == "M" and self.meter is not None and value.strip() != self.meter:
+                return self.meter[len(value)] if self.meter.startswith(value) else "\n"
+            if field in "XMLQK":
+                return follow(field, value) or "\n"
+            if not value.strip():
+                return TEXT[1:] if value else TEXT.replace("|", "")  # `C:|` is a note and a bar line
+            return "\n" if len(value) >= TEXT_LENGTH else TEXT + ("" if value.endswith(" ") else "\n")
+        if self.line:
+            return ":"
+        if not self.seen:
+            return "X"
+        if "T" not in self.seen:
+            return "T"
+        once = "".join(field for field in "MLQ" if field not in self.seen)
+        last = "K" if "M" in self.seen and "L" in self.seen else ""
+        return once + last + (FREE_FIELDS if self.lines < MOST_LINES else "")
+
+    def _in_body(self) -> str:
+        now = self.now
+        if now == "field":
+            return follow(self.line[0], self.line[2:]) or "\n" if len(self.line) > 1 else ":"
+        if now in ("mark", "comment"):
+            return "\n"
+        if now == "symbol":
+            return self._in_symbol()
+        if now == "paren":
+            slur = not (self.slur or self.tuplet)
+            tuplets = "".join(n for n, ratio in TUPLETS.items() if self.clock.fits(int(n) * ratio))
+            return tuplets + (ACCIDENTALS + LETTERS if slur else "") or "3"
+        if now == "bracket":
+            ending = "12" if self.after_bar and self.piece == "[" and not self._must_play() else ""
+            chord = ACCIDENTALS + LETTERS if self._room_for_notes() else ""
+            return (ending if not self.plain else "") + chord or LETTERS
+        if now == "bar":
+            return self._after_bar_sign()
+        if now == "accidental":
+            again = self.piece[-1] if len(self.piece) == 1 and self.piece != "=" else ""
+            return again + LETTERS
+        if now == "letter":
+            return self._octaves() + self._lengths() + self._between()
+        if now in ("length", "closed"):
+            return self._lengths() + self._between()
+        if now == "broken":
+            return self._notes_and_rests()
+        return self._between()  # line, space
+
+    def _between(self) -> str:
+        """What may follow a whole thing: the next one."""
+        if self.inner == "[":
+            if self.tuplet and self.size == 1 and self.clock.over(self._owed()):
+                return ""  # no length may stand behind this bracket: that of the first note has to go on
+            return "]" + (ACCIDENTALS + LETTERS if self.size < self.most_together else "")
+        if self.inner == "{":
+            return "}" + (ACCIDENTALS + LETTERS if self.size < 4 else "") if self.size else LETTERS
+        if self.owes:
+            return self._music().replace('"', "") if self.piece == '"' else self._notes_and_rests()
+        after_note = self.now in ("letter", "length", "closed")
+        if after_note and self.clock.over(self._owed()):
+            return ""  # the length has to go on
+        chars = self._music() if self._room_for_notes() or self.tuplet else ""
+        if after_note:
+            chars += "-" if self.piece[:1] != "z" else ""
+            if not (self.bound or self.tuplet) and self._room_for_notes():
+                chars += "".join(sign for sign in "<>" if self.clock.could_break(sign))
+        chars += ")" if self.slur else ""
+        if self.now not in ("space", "line"):
+            chars += " "
+        if self.tuplet or self.slur:
+            return chars
+        chars += self._bar_signs()
+        if self.now not in ("space", "line"):
+            chars += "\n" + ("!" if self.count - self.marked >= HIDING else "")
+        if self.now == "line" and self.after_bar and not self.notes and not self.plain:
+            chars += "KM"
+        return chars
+
+    def _music(self) -> str:
+        """What a note or a group of notes may begin with."""
+        groups = "" if self.tuplet or self.slur else "("
+        bracket = "[" if self.most_together > 1 else ""
+        graces = "" if self.tuplet else "{"  # music21 would count them as notes of the tuplet
+        return self._notes_and_rests() + groups + bracket + graces + '"'
+
+    def _notes_and_rests(self) -> str:
+        rest = "" if self.empty and not self.notes else "z"
+        return ACCIDENTALS + LETTERS + ("" if self.inner else rest + DECORATIONS)
+
+    def _bar_signs(self) -> str:
+        if self.notes or (self.rests and not self.empty):
+            # An upper-case letter before a colon would begin a field.
+            return "|" if self.plain else "|:"
+        if self.after_bar and self.now == "line" and not self.plain:
+            return "|["
+        return ""
+
+    def _after_bar_sign(self) -> str:
+        if self.piece == ":":
+            return "|" if self.line[-2:-1] in tuple(UPPER) else "|:"
+        more = "|]" if self.plain and self.piece == "|" else MORE_SIGN.get(self.piece, "")
+        return more + " " + "\n" * self._breaks() + "!" * self._marks() + self._music()
+
+    def _breaks(self) -> bool:
+        return self.piece not in ("|1", "|2", ":|1", ":|2", "[1", "[2", "|:", ":||:", "::")
+
+    def _marks(self) -> bool:
+        return self._breaks() and self.count - self.marked >= HIDING
+
+    def _in_symbol(self) -> str:
+        text = self.piece
+        if not text:
+            return ROOT
+        quality = text[1:].lstrip("#b")
+        return ("#b" if len(text) == 1 else "") + QUALITY[quality] + '"'
+
+    def _octaves(self) -> str:
+        last = self.piece[-1]
+        if last in UPPER or last in LOWER:
+            return "," if last in UPPER else "'"
+        return last if self.piece[-2:-1] in tuple(LETTERS) else ""
+
+    def _lengths(self) -> str:
+        """What a length may go on with, so that its note fits into the bar."""
+        if self.inner == "{" or (self.inner == "[" and self.size > 1):
+            return ""
+        owed = self._owed()
+        final = "/1" if self.bound or self.tuplet else ""  # there 2 and 4 can't be halved any more
+        return "".join(
+            c
+            for c in self._all_lengths()
+            if self.clock.could_be(self.clock.text + c + (final if c in "24" and not self.clock.text else ""), owed)
+        )
+
+    def _owed(self) -> Fraction:
+        """The units that a tuplet still has to come."""
+        return (self.tuplet - (self.inner == "[")) * self.ratio if self.tuplet else Fraction(0)
+
+    def _all_lengths(self) -> str:
+        """A numerator of 1 to 16, a slash, a denominator of 2, 4 or 8."""
+        text = self.clock.text
+        if self.bound or (self.inner and self.tuplet):
+            return self._tuplet_lengths(text)
+        if not text:
+            return "123456789/"
+        if text == "1":
+            return "0123456/"
+        if text == "/":
+            return "/248"
+        if text.isdigit():
+            return "/"
+        return "248" if text.endswith("/") and "//" not in text else ""
+
+    def _tuplet_lengths(self, text: str) -> str:
+        """What a length in a tuplet may go on with: one that a single note value has, or music21 gives up."""
+        if not text:
+            return "" if self.now == "closed" else "234/"
+        return {"2": "", "3": "/", "4": "", "/": "/24", "3/": "24"}.get(text, "")
+
+    def _must_play(self) -> bool:
+        return self.owes or bool(self.tuplet) or self.slur
+
+    def _room_for_notes(self) -> bool:
+        if self.owes or self.tuplet:
+            return True
+        return self.notes < self.most_notes and self.clock.fits(Fraction(1, 2))
+
+    def _towards_the_end(self, chars: str, *, whole: bool, ends: bool) -> tuple[str, bool]:
+        """The next step on the shortest way to a whole tune."""
+        if ends:
+            return "", True
+        if self.now == "field" or self.now == "mark":
+            return chars, False
+        if whole and self.now == "bar" and "\n" in chars:
+            return "".join(c for c in chars if c in "\n|]"), False
+        wanted = ["]", "}", ")"] + ['"'] * (self.now == "symbol")
+        if whole and self.after_bar:
+            wanted = ["\n", *wanted]
+        if self.notes or self.now == "bar":
+            closing = "|" if self.now != "bar" or self.piece == ":" else ""
+            wanted += [closing] if closing else []
+        for char in wanted:
+            if char in chars:
+                return char, False
+        notes = "".join(c for c in chars if c in LETTERS)
+        digits = "".join(c for c in chars if c in "12")
+        if whole and self.after_bar and " " in chars and not notes:
+            return " ", False
+        return notes or digits or chars, False

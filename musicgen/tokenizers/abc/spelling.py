@@ -1,0 +1,169 @@
+"""A piece's highest line as a plain ABC tune: one note at a time, a bar line at every bar, K: and M: of its beginning.
+
+The grid is the 32nd note, the unit the eighth. Of notes that begin together the highest stays, and a note ends where
+the next one begins; notes across bar lines are tied. Accidentals are written at every note that the key doesn't
+give, naturals included, and hold for that note alone, which is how music21 reads text without a version.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from musicgen.piece import NOTE, Piece
+from musicgen.tokenizers.abc.fields import meter_value
+from musicgen.words import counted, was
+
+__all__ = ["losses", "spell_tune"]
+
+PER_QUARTER = 8
+PER_UNIT = PER_QUARTER // 2
+LOWEST, HIGHEST = 36, 107  # C,, to b''': further off the line is folded by octaves
+CIRCLE = [letter + sign for sign in ("b", "", "#") for letter in "FCGDAEB"]
+MAJOR = dict(zip(range(-7, 8), CIRCLE[1:16], strict=True))  # Cb to C#, by their sharps
+MINOR = dict(zip(range(-7, 8), CIRCLE[4:19], strict=True))  # Ab to A#
+SHARPS, FLATS = "FCGDAEB", "BEADGCF"
+NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+BARS_A_LINE = 4
+
+
+def spell_tune(piece: Piece, *, until: int | None = None) -> str:
+    """The tune's text. It ends in mid-bar where tick `until` or, without one, nothing says that the bar is full."""
+    starts, _ = piece.bar_starts(max(piece.end, until or 0))
+    line = _line(piece)
+    stop = max(int(line[:, 1].max(initial=0)), int(_grid(piece, np.array(until or 0))))
+    numerator, denominator = piece.meter_at(0)
+    fifths, minor = _key(piece)
+    meter = meter_value(numerator, denominator) or "4/4"
+    head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{MINOR[fifths] + ' Minor' if minor else MAJOR[fifths] + ' Major'}\n"
+    # Time is cut wherever a note begins or ends and at every bar line; each stretch is one note or one rest.
+    edges = _grid(piece, np.rint(starts).astype(np.int64))
+    cuts = np.unique(np.concatenate([[0, stop], line[:, 0], line[:, 1], edges]))
+    cuts = cuts[cuts <= stop]
+    begin, end = cuts[:-1], cuts[1:]
+    note = np.searchsorted(line[:, 0], begin, side="right") - 1
+    inside = note >= 0
+    inside[inside] = begin[inside] < line[note[inside], 1]
+    pitch, tied = np.full(len(begin), -1), np.zeros(len(begin), bool)
+    pitch[inside] = line[note[inside], 2]
+    tied[inside] = end[inside] < line[note[inside], 1]
+    letter, shift, texts = _names(fifths)
+    signed = np.zeros(len(begin), bool)
+    signed[inside] = _signed(np.searchsorted(edges, begin[inside], side="right"), pitch[inside], letter, shift, fifths)
+    kinds, which = np.unique(((end - begin) << 8 | pitch + 1) << 2 | tied << 1 | signed, return_inverse=True)
+    words = []
+    for kind in kinds.tolist():
+        pitch_of, length, is_tied, has_sign = (kind >> 2 & 255) - 1, kind >> 10, kind & 2, kind & 1
+        sign = {0: "=", 1: "^", -1: "_"}[int(shift[pitch_of])] if has_sign else ""
+        name = "z" if pitch_of < 0 else sign + texts[pitch_of]
+        words.append(name + _length(length) + ("-" if is_tied else ""))
+    is_bar = np.isin(end, edges)
+    signs = np.where(is_bar, np.where(np.cumsum(is_bar) % BARS_A_LINE == 0, 2, 1), 0)
+    out = [words[w] + ("", "|", "|\n")[sign] for w, sign in zip(which.tolist(), signs.tolist(), strict=True)]
+    if until is None and out and not is_bar[-1]:
+        out.append("|")
+    return head + "".join(out)
+
+
+def losses(piece: Piece) -> list[str]:
+    """What `spell_tune` leaves out, beside timing."""
+    melodic = [t for t in piece.tracks if not t.is_drum]
+    total, kept = sum(len(t.notes) for t in melodic), len(_line(piece))
+    lines = []
+    if drums := sum(len(t.notes) for t in piece.tracks if t.is_drum):
+        lines.append(f"drums: {counted(drums, 'note')} {was(drums)} left out")
+    if total > kept:
+        lost = total - kept
+        lines.append(f"voices: only the highest is written; {lost} of {counted(total, 'note')} {was(lost)} left out")
+    if len(piece.meter_segments()[0]) > 1:
+        lines.append("meters: only the first is written; bar lines stand where they were")
+    pitches = np.concatenate([t.notes["pitch"] for t in melodic]) if melodic else np.empty(0, np.uint8)
+    if folded := int(((pitches < LOWEST) | (pitches > HIGHEST)).sum()):
+        lines.append(f"pitches: {counted(folded, 'note')} {was(folded)} moved by octaves")
+    return lines
+
+
+def _grid(piece: Piece, ticks: np.ndarray) -> np.ndarray:
+    return np.floor(ticks * PER_QUARTER / piece.ticks_per_quarter + 0.5).astype(np.int64)
+
+
+def _line(piece: Piece) -> np.ndarray:
+    """(n, 3): onset, end and pitch of the highest line, on the grid."""
+    tables = [t.notes for t in piece.tracks if not t.is_drum]
+    notes = np.concatenate(tables) if tables else np.empty(0, NOTE)
+    if not len(notes):
+        return np.empty((0, 3), np.int64)
+    scale = PER_QUARTER / piece.ticks_per_quarter
+    start = np.floor(notes["start"] * scale + 0.5).astype(np.int64)
+    end = np.maximum(start + 1, np.floor((notes["start"] + notes["duration"]) * scale + 0.5).astype(np.int64))
+    pitch = notes["pitch"].astype(np.int64)
+    order = np.lexsort((end, pitch, start))
+    start, end, pitch = start[order], end[order], pitch[order]
+    top = np.append(start[1:] != start[:-1], True)
+    start, end, pitch = start[top], end[top], pitch[top]
+    # An accompaniment's note below one that still sounds is not the melody.
+    keep, reach, height = [], 0, -1
+    for i, (a, b, p) in enumerate(zip(start.tolist(), end.tolist(), pitch.tolist(), strict=True)):
+        if a < reach and p < height:
+            continue
+        keep.append(i)
+        reach, height = b, p
+    start, end, pitch = start[keep], end[keep], pitch[keep]
+    end = np.minimum(end, np.append(start[1:], 2**40))
+    low, high = pitch < LOWEST, pitch > HIGHEST
+    pitch[low] += 12 * -((pitch[low] - LOWEST) // 12)
+    pitch[high] -= 12 * -(-(pitch[high] - HIGHEST) // 12)
+    return np.stack([start, end, pitch], axis=1)
+
+
+def _key(piece: Piece) -> tuple[int, bool]:
+    """(fifths, whether minor): what the piece says, else C major."""
+    keys = piece.keys
+    return (int(keys["fifths"][0]), bool(keys["minor"][0])) if len(keys) and keys["tick"][0] == 0 else (0, False)
+
+
+def _names(fifths: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Of each pitch 0..127 the letter's number, by how much it is altered, and the letter in its octave.
+
+    A pitch is as the key has it, else natural, else a sharp (a flat in flat keys).
+    """
+    altered = _altered(fifths)
+    letter, shift, texts = np.zeros(128, np.int64), np.zeros(128, np.int64), []
+    for pitch in range(128):
+        options = [
+            (number, name, altered[number] if alter is None else alter)
+            for alter in ((None, 0, 1, -1) if fifths >= 0 else (None, 0, -1, 1))
+            for number, name in enumerate(NATURAL)
+        ]
+        number, name, by = next(o for o in options if (NATURAL[o[1]] + o[2] - pitch) % 12 == 0)
+        octave = (pitch - by - NATURAL[name]) // 12 - 1
+        letter[pitch], shift[pitch] = number, by
+        texts.append(name + "," * (4 - octave) if octave <= 4 else name.lower() + "'" * (octave - 5))
+    return letter, shift, texts
+
+
+def _altered(fifths: int) -> list[int]:
+    """By how much the key alters each letter, in the order of NATURAL."""
+    flats, sharps = FLATS[: max(0, -fifths)], SHARPS[: max(0, fifths)]
+    return [(name in sharps) - (name in flats) for name in NATURAL]
+
+
+def _signed(bar: np.ndarray, pitch: np.ndarray, letter: np.ndarray, shift: np.ndarray, fifths: int) -> np.ndarray:
+    """Which notes, each with the number of its bar, need a sign: an accidental holds for its letter to the bar line."""
+    key = bar * len(NATURAL) + letter[pitch]
+    order = np.argsort(key, kind="stable")
+    by = shift[pitch[order]]
+    fresh = np.append(True, key[order][1:] != key[order][:-1])[: len(order)]
+    before = np.where(fresh, np.array(_altered(fifths))[letter[pitch[order]]], np.append(0, by[:-1])[: len(order)])
+    result = np.zeros(len(order), bool)
+    result[order] = by != before
+    return result
+
+
+def _length(steps: int) -> str:
+    """A length in steps as digits of the unit."""
+    whole, rest = divmod(steps, PER_UNIT)
+    if not rest:
+        return str(whole) if whole > 1 else ""
+    over = 2 if rest == 2 else 4
+    count = steps * over // PER_UNIT
+    return f"{count}/{over}" if count > 1 else f"/{over}"

@@ -1,0 +1,202 @@
+"""Where in an ABC tune one stands, character by character: what is open, what is owed, how full the bar is.
+
+It follows any text, also what the grammar doesn't allow, such as a user's tune: it goes on as well as it can.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from musicgen.tokenizers.abc.clock import TUPLETS, BarClock
+from musicgen.tokenizers.abc.fields import FREE_FIELDS
+
+__all__ = ["ACCIDENTALS", "DECORATIONS", "HIDING", "LETTERS", "LOWER", "MORE_SIGN", "UPPER", "AbcState"]
+
+HIDING = 20  # characters within which a second exclamation mark hides what stands between
+UPPER, LOWER, ACCIDENTALS = "ABCDEFG", "abcdefg", "^=_"
+LETTERS = UPPER + LOWER
+DECORATIONS = "~.uvT"
+MORE_SIGN = {"|": "|]:12", ":|": "|]12", ":": "|:", ":||": ":"}  # what may lengthen a bar sign
+
+
+class AbcState:
+    """A place in a tune: the header, or the body `inside` it."""
+
+    def __init__(self, *, inside: bool = False) -> None:
+        self.place = "body" if inside else "start"  # start, header, body, over
+        self.line = ""  # the characters since the last line break
+        self.seen = ""  # header fields so far
+        self.lines = 0  # of the header
+        self.text = ""
+        # Of the body:
+        self.now = "line"  # what the last characters were: see `_next`
+        self.piece = ""  # the beginning of what is being spelled: bar line, length, chord symbol
+        self.inner = ""  # '[' in a chord, '{' in graces
+        self.size = 0  # notes in that
+        self.owes = False  # a note must follow
+        self.slur = False
+        self.tuplet = 0  # notes still to come
+        self.bound = False  # whether the last note is of a tuplet
+        self.notes = 0  # in this bar
+        self.rests = False  # whether it has a rest
+        self.empty = False  # whether the bar before had nothing else
+        self.bars = 0  # bars with notes that a bar line has ended
+        self.after_bar = True  # whether nothing but space stands between here and the last bar line
+        self.marked = -HIDING  # where the last exclamation mark stood
+        self.count = 0  # characters of the body
+        self.hidden = 0  # bars at the last exclamation mark
+        self.clock = BarClock()
+        self.ratio = Fraction(1)  # of the tuplet
+        self.length = ""  # of a chord's first note
+
+    def take(self, char: str) -> None:
+        """Go on by one character, whether or not the grammar allows it."""
+        if self.place == "header":
+            self._take_in_header(char)
+            return
+        self.count += 1
+        if char == "\n" and self.now == "field":
+            self._measure(self.line[:1], self.line[2:].strip())
+        self._take_in_body(char)
+        self.line = "" if char == "\n" else self.line + char
+
+    def _take_in_header(self, char: str) -> None:
+        if char != "\n":
+            self.line += char
+            return
+        field, self.text = self.line[:1], self.line[2:].strip()
+        self.seen += field
+        self.lines += field in FREE_FIELDS
+        self.line = ""
+        self._measure(field, self.text)
+        if field == "K":
+            self.place = "body"
+            if "L" not in self.seen and "M" in self.seen and self.clock.bar < Fraction(3, 4):
+                self.clock.unit = Fraction(1, 16)  # by the meter (3.1.7)
+
+    def _measure(self, field: str, value: str) -> None:
+        """A field that says how long notes or bars are."""
+        value = {"C": "4/4", "C|": "2/2"}.get(value, value)
+        above, _, below = value.partition("/")
+        if field in ("M", "L") and above.isdigit() and below.isdigit() and int(below):
+            if field == "M":
+                self.clock.bar = Fraction(int(above), int(below))
+            else:
+                self.clock.unit = Fraction(int(above), int(below))
+
+    def _take_in_body(self, char: str) -> None:
+        now = self.now
+        if char == "\n":
+            self.now, self.piece = "line", ""
+            # A line of music that a note ended goes on; one that broke off takes what it opened with it.
+            self.inner, self.owes = "", False
+        elif now == "field":
+            return
+        elif now == "line" and char in "KM" and not self.line:
+            self.now = "field"
+        elif now == "comment" or (now != "symbol" and char == "%"):
+            self.now = "comment"
+        elif now == "letter" and char == ":" and len(self.line) == 1 and self.line.isalpha():
+            self.now = "comment"  # a field that the grammar doesn't know
+        elif now == "symbol":
+            self.piece += char
+            if char == '"':
+                self.now, self.piece, self.owes = "space", '"', True
+        elif now in ("bar", "bracket") and self._goes_on_with_sign(char):
+            self.piece += char
+            self.now, self.inner = "bar", ""
+        elif char in "|:" and not self.inner:
+            self._take_bar_sign(char)
+        elif char == "[":
+            self.now, self.piece, self.inner, self.size = "bracket", "[", "[", 0
+        elif char == "{":
+            self.now, self.piece, self.inner, self.size = "space", "", "{", 0
+        elif char == "]" and self.inner == "[":
+            self.inner = ""
+            self.now, self.piece = "closed", ""
+            self._note_is_whole()
+            self.clock.close_chord(self.length)
+        elif char == "}":
+            self.inner, self.now, self.piece, self.owes = "", "space", "", True
+        else:
+            self._take_in_music(char)
+
+    def _take_in_music(self, char: str) -> None:
+        now = self.now
+        self.slur = self.slur or (now == "paren" and not char.isdigit())
+        if char in LETTERS or char == "z":
+            if self.inner:
+                self.size += 1
+                self.piece, self.now = char, "letter"
+                if self.inner == "[" and self.size == 1:
+                    self.clock.note(ratio=self.ratio if self.tuplet else Fraction(1))
+                    self.length = ""
+                return
+            self.clock.note(ratio=self.ratio if self.tuplet else Fraction(1))
+            self.now, self.piece = "letter", char
+            self.notes += char != "z"
+            self.rests = self.rests or char == "z"
+            self._note_is_whole()
+        elif char in ACCIDENTALS:
+            self.piece = self.piece + char if now == "accidental" else char
+            self.now = "accidental"
+        elif char in ",'":
+            self.piece += char
+        elif char.isdigit() or char == "/":
+            if now == "paren":
+                self.tuplet, self.now, self.piece = int(char), "space", ""
+                self.ratio = TUPLETS.get(char, Fraction(3 if char == "8" else 2, max(2, int(char))))
+            else:
+                self.piece += char
+                self.now = "length"
+                if self.inner == "[" and self.size == 1:
+                    self.length += char
+                if not self.inner or self.size == 1:
+                    self.clock.lengthen(char)
+        elif char == "(":
+            self.now, self.piece = "paren", ""
+        elif char == ")":
+            self.slur, self.now, self.piece = False, "space", ""
+        elif char in "<>":
+            self.now, self.piece, self.owes = "broken", char, True
+            self.clock.broken(char)
+        elif char == '"':
+            self.now, self.piece = "symbol", ""
+        elif char == "!":
+            self._take_mark()
+        elif char in DECORATIONS:
+            self.now, self.piece, self.owes = "space", "", True
+        else:  # a space, a tie, and what the grammar doesn't know
+            self.now, self.piece = "space", ""
+
+    def _note_is_whole(self) -> None:
+        """A note, rest or chord has been begun outside of brackets: what waited for one has it."""
+        self.owes = False
+        self.after_bar = False
+        if self.now == "closed":
+            self.notes += 1
+        self.bound = self.tuplet > 0
+        self.tuplet = max(0, self.tuplet - 1)
+
+    def _goes_on_with_sign(self, char: str) -> bool:
+        if self.now == "bracket":
+            return char in "12|" and not self.size
+        return char in MORE_SIGN.get(self.piece, "")
+
+    def _take_bar_sign(self, char: str) -> None:
+        self.bars += self.notes > 0
+        if not self.after_bar:
+            self.empty = not self.notes
+        self.notes, self.rests, self.after_bar = 0, False, True
+        self.clock.new_bar()
+        self.owes, self.slur, self.tuplet = False, False, 0
+        self.now, self.piece = "bar", char
+
+    def _take_mark(self) -> None:
+        """An exclamation mark: a line break of old, or with an earlier one the end of what it hides."""
+        if self.count - self.marked < HIDING:
+            self.bars = min(self.bars, self.hidden)
+            self.marked = -HIDING
+        else:
+            self.marked, self.hidden = self.count, self.bars
+        self.now, self.piece = "mark", ""

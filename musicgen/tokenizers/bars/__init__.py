@@ -1,0 +1,1 @@
+"""Bars, and positions within them: `notes`, `remi` and `parts`."""

@@ -1,0 +1,1 @@
+"""Time cut into frames of one length: `frames`."""

@@ -1,0 +1,1 @@
+"""Keys that go down and up, and time between them: `performance`."""

@@ -1,0 +1,173 @@
+"""Between keys and ids, for `performance`: all of it array work on steps of 10 ms.
+
+Events travel packed: step, kind, pitch and velocity in one number, so that sorting the numbers puts the events in
+the order in which they are spelled.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from musicgen.tokenizers.performance.grammar import LONGEST, LONGEST_SHIFT
+from musicgen.tokenizers.vocabulary import Vocabulary
+
+__all__ = [
+    "UNKNOWN",
+    "Keys",
+    "note_events",
+    "onset_shifts",
+    "pedal_changes",
+    "pedal_events",
+    "read_keys",
+    "settle",
+    "spell",
+    "stretch",
+]
+
+OPEN = 2047  # as a length: the note isn't ended
+UNKNOWN = 32  # as a velocity value: set before the ids begin
+OFF, PEDAL, ON = range(3)  # the order of events on one step
+
+
+class Keys(NamedTuple):
+    """What ids spell. Times are steps; notes ascend by (pitch, start)."""
+
+    start: np.ndarray
+    end: np.ndarray  # -1 for a note that isn't ended
+    pitch: np.ndarray
+    velocity: np.ndarray  # velocity values, UNKNOWN before the first
+    stray: tuple[np.ndarray, np.ndarray]  # (step, pitch) of the ends of notes that began before the ids
+    pedal: tuple[np.ndarray, np.ndarray]  # (step, whether it goes down)
+    time: int  # at which the ids end
+
+
+def settle(
+    start: np.ndarray, length: np.ndarray, pitch: np.ndarray, velocity: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The notes of keys that can't be pressed twice, ascending by (pitch, start).
+
+    A note ends where the next of its pitch begins; of equal onsets the longest stays, then the loudest.
+    """
+    onset = pitch.astype(np.int64) << 39 | start
+    key = np.sort((onset << 11 | OPEN - length) << 6 | 63 - velocity.astype(np.int64))
+    onset = key >> 17
+    first = np.append(True, onset[1:] != onset[:-1])[: len(key)]
+    key, onset = key[first], onset[first]
+    # To another pitch it is farther than any note lasts.
+    gap = np.append(onset[1:] - onset[:-1], OPEN)[: len(key)]
+    length = np.minimum(OPEN - (key >> 6 & OPEN), gap)
+    return onset & (1 << 39) - 1, length, onset >> 39, 63 - (key & 63)
+
+
+def pack(kind: int, step: np.ndarray, pitch: np.ndarray, velocity: np.ndarray | int = 0) -> np.ndarray:
+    """Events of one kind; `pitch` is 0 or 1 for the pedal."""
+    packed: np.ndarray = ((step << 2 | kind) << 7 | pitch) << 6 | velocity
+    return packed
+
+
+def note_events(start: np.ndarray, length: np.ndarray, pitch: np.ndarray, velocity: np.ndarray) -> np.ndarray:
+    """Note-ons and note-offs, packed; a length of OPEN has no note-off."""
+    ended = length != OPEN
+    ends = start + length if ended.all() else (start + length)[ended]
+    return np.concatenate([pack(ON, start, pitch, velocity), pack(OFF, ends, pitch if ended.all() else pitch[ended])])
+
+
+def pedal_changes(step: np.ndarray, down: np.ndarray, *, before: int) -> tuple[np.ndarray, np.ndarray]:
+    """(step, 0 or 1) of the pedal's changes: the last on each step, where it differs from the one before it."""
+    last = np.append(step[1:] != step[:-1], True)[: len(step)]
+    step, down = step[last], down[last]
+    changes = down != np.append(before, down[:-1])[: len(down)]
+    return step[changes], down[changes]
+
+
+def pedal_events(step: np.ndarray, down: np.ndarray) -> np.ndarray:
+    return pack(PEDAL, step, down)
+
+
+def spell(v: Vocabulary, events: np.ndarray, *, time: int) -> np.ndarray:
+    """Ids of packed events (see `pack`), and shifts after them up to step `time`. Without BOS and EOS."""
+    step, kind, pitch, velocity = _unpack(np.sort(events))
+    last = int(step[-1]) if len(step) else 0
+    gap = np.diff(step, prepend=0, append=max(time, last))  # before each event, and after the last one
+    shifts, rest = -(-gap // LONGEST_SHIFT), gap % LONGEST_SHIFT
+    ons = np.flatnonzero(kind == ON)
+    heard = np.maximum.accumulate(np.where(velocity[ons] != UNKNOWN, np.arange(len(ons)), 0))
+    loud = velocity[ons][heard]
+    changes = ons[np.append(UNKNOWN, loud[:-1])[: len(loud)] != loud]
+
+    width = shifts.copy()
+    width[:-1] += 1
+    width[changes] += 1
+    stop = np.cumsum(width)
+    ids = np.full(int(stop[-1]), v.id("shift", LONGEST_SHIFT - 1), np.uint16)
+    partial = np.flatnonzero(rest)
+    ids[(stop - width + shifts)[partial] - 1] = v.base["shift"] + rest[partial] - 1
+    at = stop[:-1] - 1
+    ids[at] = np.array([v.base["off"], v.base.get("pedal", 0), v.base["on"]])[kind] + pitch
+    ids[at[changes] - 1] = v.base["velocity"] + velocity[changes]
+    return ids
+
+
+def read_keys(v: Vocabulary, ids: np.ndarray, *, velocity: int = UNKNOWN) -> Keys:
+    """What `ids` spell, which may begin and end anywhere; `velocity` is the value in force before them."""
+    ids = np.asarray(ids).astype(np.int64)
+    here = np.arange(len(ids))
+    step = np.cumsum(np.where(v.is_kind(ids, "shift"), ids - v.base["shift"] + 1, 0))
+    last_velocity = np.maximum.accumulate(np.where(v.is_kind(ids, "velocity"), here, -1))
+
+    at = np.flatnonzero((ids >= v.base["on"]) & (ids < v.base["shift"]))
+    key = np.sort((ids[at] - v.base["on"]) % 128 << 40 | at)  # what happens to each pitch, in order
+    at, pitch = key & (1 << 40) - 1, key >> 40
+    when, on = step[at], ids[at] < v.base["off"]
+    turns = np.append(True, pitch[1:] != pitch[:-1])[: len(pitch)]
+    end = np.where(np.append(turns[1:], True)[: len(turns)], -1, np.append(when[1:], -1)[: len(when)])
+    stray = ~on & turns
+    known = last_velocity[at[on]]
+    loud = np.where(known >= 0, ids[known] - v.base["velocity"], velocity) if len(ids) else known
+    pedal = np.flatnonzero(v.is_kind(ids, "pedal")) if "pedal" in v.sizes else np.zeros(0, np.int64)
+    return Keys(
+        when[on],
+        end[on],
+        pitch[on],
+        loud,
+        (when[stray], pitch[stray]),
+        (step[pedal], ids[pedal] - v.base.get("pedal", 0)),
+        int(step[-1]) if len(step) else 0,
+    )
+
+
+def onset_shifts(v: Vocabulary, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(index of the last shift before each onset, whether nothing sounds there)."""
+    ids = np.asarray(ids)
+    on, off = v.is_kind(ids, "on"), v.is_kind(ids, "off")
+    shift = np.maximum.accumulate(np.where(v.is_kind(ids, "shift"), np.arange(len(ids)), -1))
+    at = np.unique(shift[on])
+    at = at[at >= 0]
+    sounding = np.cumsum(on.astype(np.int64) - off) + len(read_keys(v, ids).stray[0])
+    return at, sounding[at] <= 0
+
+
+def stretch(keys: Keys, factor: float, *, pedal: int) -> tuple[np.ndarray, int]:
+    """(packed events, step at which they end) of `keys` with every time multiplied; `pedal` is down before them or not.
+
+    As Oore et al. 2018 stretch their training data (arXiv:1808.03715).
+    """
+
+    def moved(steps: np.ndarray) -> np.ndarray:
+        return np.floor(steps * factor + 0.5).astype(np.int64)
+
+    start = moved(keys.start)
+    length = np.where(keys.end < 0, OPEN, np.clip(moved(keys.end) - start, 1, LONGEST))
+    step, pitch = keys.stray
+    events = [note_events(*settle(start, length, keys.pitch, keys.velocity)), pack(OFF, moved(step), pitch)]
+    events.append(pedal_events(*pedal_changes(moved(keys.pedal[0]), keys.pedal[1], before=pedal)))
+    last = max(int(a.max(initial=0)) for a in (keys.start, keys.end, step, keys.pedal[0]))
+    # Only silence after the last event needs to be told: a note shortened to the longest length leaves none.
+    return np.concatenate(events), int(moved(np.array([keys.time]))[0]) if keys.time > last else 0
+
+
+def _unpack(events: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(step, kind, pitch, velocity) of packed events."""
+    return events >> 15, events >> 13 & 3, events >> 6 & 127, events & 63
