@@ -20,14 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from musicgen.errors import UnreadableError
 from musicgen.io.bounded import MEGABYTE, read_small
 from musicgen.models import SequenceModel, State
-from musicgen.models.frames.by_frame import FrameModel
-from musicgen.models.frames.by_pitch import PitchModel
-from musicgen.models.frames.view import Q, from_ranks
 
 __all__ = [
     "gradient_by_lag",
@@ -62,24 +58,11 @@ def read_gradients(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {name: (steps[layers == name], norms[layers == name]) for name in dict.fromkeys(columns["layer"])}
 
 
+@torch.no_grad()
 def input_rows(model: SequenceModel) -> np.ndarray | None:
     """rows_VC: what each id of the vocabulary becomes on its way into the model; None where it has no such rows."""
-    size = model.settings.vocabulary_size
-    with torch.no_grad():
-        if isinstance(model, FrameModel) and not model.layout.voices:
-            read = model.trunk.embedding
-            if isinstance(read, nn.Embedding):
-                # What the trunk reads of a pitch that is struck; the speller's own rows are about what follows.
-                rows_CQ = F.pad(read.weight[:Q].t(), (0, 1))
-                return from_ranks(model.layout, rows_CQ, size).t().float().cpu().numpy()
-        if isinstance(model, PitchModel):  # all that tells one key from another
-            return model.key_rows().float().cpu().numpy()
-        if model.embedding is not None:
-            device = next(model.parameters()).device
-            return model.embedding(torch.arange(size, device=device)).float().cpu().numpy()
-        # A one-hot vector picks a column of the first matrix that it meets.
-        first = next((p for p in model.parameters() if p.ndim == 2 and p.shape[1] == size), None)
-        return None if first is None else first.t().float().cpu().numpy()
+    rows_VC = model.input_rows()
+    return None if rows_VC is None else rows_VC.float().cpu().numpy()
 
 
 def plane(rows_PC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +112,7 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
     frames reads are frames, told as what they hold: K is the least that a row has.
     """
     model.eval()
-    if isinstance(model, FrameModel | PitchModel):
+    if model.reads_frames:
         rows = [_gradient_by_frame(model, inputs[n : n + 1], targets[n : n + 1], pad=pad) for n in range(len(inputs))]
         least = min(map(len, rows))
         return np.stack([row[:least] for row in rows])
@@ -165,7 +148,7 @@ def _gradient_norms(
     return grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
 
 
-def _gradient_by_frame(model: FrameModel | PitchModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
+def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
     """norm_F of one row, the last frame first. What the speller sees of the frames by itself is left out; a model of
     pitches has many lines, whose norm is that of all."""
     caught: list[Tensor] = []

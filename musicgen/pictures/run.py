@@ -26,8 +26,6 @@ from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.io.atomic import keep_inputs, together
-from musicgen.models.frames.by_frame import FrameModel
-from musicgen.models.frames.by_pitch import PitchModel
 from musicgen.models.ladder.transformer import Transformer, attention_weights
 from musicgen.pictures import plots, probes
 from musicgen.pictures.step_roll import bar_lines, pitch_kind, step_notes
@@ -104,7 +102,7 @@ def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Alb
     _try(album, "gradients.png", lambda: _gradients(run, folder / "gradients.csv"))
     _try(album, "memory.png", lambda: _memory(run, source))
     _try(album, "pitches.png", lambda: _pitches(run, source))
-    body = run.model.trunk if isinstance(run.model, FrameModel | PitchModel) else run.model
+    body = run.model.trunk if run.model.reads_frames else run.model
     if isinstance(body, Transformer) or hasattr(body, "gates"):
         ids, title = _excerpt(run, source, piece)
         if ids is None:
@@ -215,7 +213,7 @@ def _pitches(run: Run, source: Corpus | None) -> Figure:
 def _excerpt(run: Run, source: Corpus | None, piece: Piece | None) -> tuple[np.ndarray | None, str]:
     """The ids to look at, from the beginning of a piece, and what to call them."""
     longest = min(STEPS, run.model.context or STEPS)
-    if isinstance(run.model, FrameModel | PitchModel):
+    if run.model.reads_frames:
         longest = STEPS * 4  # as many ids as frames of three notes take
     if piece is not None:
         ids = run.tokenizer.encode(piece)
@@ -233,14 +231,11 @@ def _over_excerpt(run: Run, album: Album, ids: np.ndarray, title: str) -> None:
     notes, bars = step_notes(run.tokenizer, ids), bar_lines(run.tokenizer, ids)
     batch = _tensor(run, ids[None])
     body: Any = run.model
-    if isinstance(run.model, FrameModel | PitchModel):
+    if run.model.reads_frames:
         # The trunk's steps are frames, of which the first stands before the piece.
         body = run.model.trunk
-        if isinstance(run.model, PitchModel):
-            batch, done_BT, pitch = run.model.busiest_line(batch)
-            title = f"{title}, along pitch {pitch}"
-        else:
-            batch, done_BT = run.model.frames(batch)
+        batch, done_BT, which = run.model.trunk_steps(batch)
+        title = f"{title}, {which}" if which else title
         if notes is not None:
             of_step = np.append(done_BT[0].cpu().numpy(), batch.shape[1] - 1) + 1
             notes = notes._replace(begin=of_step[notes.begin], end=of_step[notes.end])
@@ -274,7 +269,7 @@ def _tensor(run: Run, ids: np.ndarray) -> Tensor:
 
 def _unit(run: Run) -> str:
     """What the body of the model takes at a time."""
-    return "frame" if isinstance(run.model, FrameModel | PitchModel) else "step"
+    return "frame" if run.model.reads_frames else "step"
 
 
 def _name(run: Run) -> str:

@@ -40,8 +40,7 @@ class Teachers:
         said = []
         for model in self.models:
             state = model.recalling(pasts) if model.recalls and pasts is not None else None
-            hidden_BTC, _ = model.read(ids, state)
-            choices = model.choices(hidden_BTC, targets, ids, following_VV=following_VV)
+            choices = model.choices(ids, targets, state, following_VV=following_VV)
             said.append([logits.softmax(-1) for logits in choices])
         return [torch.stack(parts).mean(0) for parts in zip(*said, strict=True)]
 
@@ -58,8 +57,7 @@ class Teachers:
     ) -> Tensor:
         """nats_BT or nats_BTF of the student, expected over what teachers and the music say comes next."""
         chances = self.chances(ids, targets, pasts, following_VV=following_VV)
-        hidden_BTC, _ = student.read(ids, state)
-        choices = student.choices(hidden_BTC, targets, ids, following_VV=following_VV)
+        choices = student.choices(ids, targets, state, following_VV=following_VV)
         fields = student.settings.fields
         by_field = targets.unbind(-1) if fields else (targets,)
         firsts = [first for first, _ in fields] or [0]
