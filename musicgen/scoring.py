@@ -72,5 +72,4 @@ class Scoring:
 
     def choices(self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None) -> list[Tensor]:
         """Logits (B, T, K) of each choice that a step after `ids` is; see `SequenceModel.choices`."""
-        hidden_BTC, _ = model.read(ids, state)
-        return model.choices(hidden_BTC, targets, ids, following_VV=self.following_VV)
+        return model.choices(ids, targets, state, following_VV=self.following_VV)

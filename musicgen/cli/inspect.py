@@ -172,7 +172,7 @@ def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[s
 def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any, overwrite: bool) -> list[str]:
     """The run's pictures as files; what can't be drawn is told on stderr."""
     from musicgen.io import read
-    from musicgen.pictures.run import draw_run, refuse_to_replace
+    from musicgen.pictures.album import draw_run, refuse_to_replace
 
     music = read(piece, limits=limits) if piece else None
     refuse_to_replace(pictures, overwrite=overwrite, inputs=[*run_files(folder), *([piece] if piece else [])])

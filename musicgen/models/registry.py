@@ -11,6 +11,9 @@ from torch.overrides import TorchFunctionMode
 from musicgen.errors import UsageError
 from musicgen.models.body import SequenceModel
 from musicgen.models.hardware import check_memory
+from musicgen.models.heads.fields import FieldHead
+from musicgen.models.heads.head import Head
+from musicgen.models.heads.token import TokenHead
 from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = ["FAMILIES", "blank_model", "build_model", "count_parameters"]
@@ -66,16 +69,38 @@ def count_parameters(settings: ModelSettings) -> int:
 
 
 def _new(settings: ModelSettings) -> SequenceModel:
+    """A body and its head. Weights are drawn in this order."""
     family = _family(settings)
+    model = _body(settings, family)
+    model.attach(_head(settings, model))
+    model.first_weights()
+    return model
+
+
+def _body(settings: ModelSettings, family: type[SequenceModel]) -> SequenceModel:
     if settings.by_pitch:
-        assert settings.frames is not None
-        room, name = ("pitch_voices", "PitchVoices") if settings.frames.voices else ("pitch_sets", "PitchSets")
-        return _class("frames", room, name)(settings, family)
+        return _class("frames", "by_pitch", "PitchModel")(settings, family)
     if settings.by_frame:
         return _class("frames", "by_frame", "FrameModel")(settings, family)
     if settings.steps and settings.with_memory:
         return _class("memory", "model", "MemoryModel")(settings, family)
     return family(settings)
+
+
+def _head(settings: ModelSettings, model: Any) -> Head:
+    """What a step of this model is made of."""
+    V, C, dropout = settings.vocabulary_size, settings.width, settings.dropout
+    if settings.by_pitch:
+        if model.layout.voices:
+            return _class("frames", "pitch_voices", "VoiceKeys")(settings, model.view, width=model.hear.out_features)
+        return _class("frames", "pitch_sets", "Hazards")(settings, model.view)
+    if settings.by_frame:
+        return _class("frames", "speller", "Speller")(settings, model.view)
+    if settings.steps and settings.with_memory:
+        return _class("memory", "head", "PointerHead")(settings.steps, width=C, dropout=dropout)
+    if settings.fields:
+        return FieldHead(settings.fields, vocabulary_size=V, width=C, dropout=dropout)
+    return TokenHead(width=C, vocabulary_size=V, tied=model.embedding if settings.embedding == "learned" else None)
 
 
 def _family(settings: ModelSettings) -> type[SequenceModel]:

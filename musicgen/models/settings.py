@@ -41,8 +41,8 @@ class ModelSettings:
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
     alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
     first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
-    spell it id after id (`frame_model.py`); for that it sees `look_back` frames, up to 8, beside its memory. With
-    `by_pitch`, too, it reads along every pitch with the same weights instead (`pitch_model.py`).
+    spell it id after id (`frames/by_frame.py`); for that it sees `look_back` frames, up to 8, beside its memory. With
+    `by_pitch`, too, it reads along every pitch with the same weights instead (`frames/by_pitch.py`).
 
     Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
     `frames` is how it spells frames, where it does; `steps` which ids are which, where a memory can compare its steps.

@@ -1,1 +1,1 @@
-"""Pictures of runs: what they are drawn from, the drawings, the files."""
+"""Pictures of runs, a file a picture: the numbers behind it, the drawing, and which runs have it."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from musicgen.errors import UsageError
 from musicgen.models import SequenceModel, State, select_state
-from musicgen.models.heads.token import Scores
+from musicgen.models.heads.head import Scores
 from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tokenizers import Grammar
 from musicgen.tokenizers.vocabulary import Field

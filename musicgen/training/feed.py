@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from musicgen.workers import cores
+
 __all__ = ["Feed", "workers_for"]
 
 MOST_WORKERS = 16
@@ -31,8 +33,7 @@ def workers_for(device: torch.device, asked: int | None = None) -> int:
         return asked
     if device.type != "cuda":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(MOST_WORKERS, cores - 1)
+    return min(MOST_WORKERS, cores() - 1)
 
 
 class Feed:

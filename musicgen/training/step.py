@@ -52,7 +52,7 @@ def check_request(model: SequenceModel, settings: TrainSettings, device: torch.d
             f"[train] carry is for models with a state, which {what} in training has not",
             hint="leave carry out, or choose a recurrent model and by_frame = false",
         )
-    if taught and not model.teaches:
+    if taught and not model.step_head.teaches:
         raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
     if taught and (settings.carry or model.settings.horizon > 1):
         what = "carry" if settings.carry else "a horizon"

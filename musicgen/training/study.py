@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from musicgen.errors import UsageError
-from musicgen.models.memory.head import Seen
+from musicgen.models.memory.head import Recollection
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.schemas import in_range, typed
@@ -101,7 +102,7 @@ def study(
     learner = copy.deepcopy(model).train().eval()  # a model made faster is itself again
     for parameter in learner.parameters():
         parameter.requires_grad_(False)
-    moved = [parameter.requires_grad_(True) for parameter in learner.head_parameters()]
+    moved = [parameter.requires_grad_(True) for parameter in learner.step_head.parameters()]
     before = [parameter.detach().clone() for parameter in moved]
     optimizer = torch.optim.AdamW(moved, lr=settings.rate, weight_decay=0.0)
     with torch.inference_mode(False), torch.enable_grad():
@@ -109,13 +110,13 @@ def study(
         others = [_read(learner, *window) for window in _drawn(pieces[1:], 3 * settings.windows, settings, rng)]
         for update in range(updates):
             shelf = own if first and rng.random() < first else own + others
-            sizes = np.cumsum([len(seen.targets_BTF[0]) for seen in shelf])
-            seen = shelf[int(np.searchsorted(sizes, rng.integers(sizes[-1]), side="right"))]
-            places = torch.from_numpy(rng.integers(len(seen.targets_BTF[0]), size=settings.rows))
-            looked = seen.at(places.to(seen.targets_BTF.device))
-            nats = learner.nats_of(looked, pad=PAD)
+            sizes = np.cumsum([targets_BTF.shape[1] for _, targets_BTF in shelf])
+            reading, targets_BTF = shelf[int(np.searchsorted(sizes, rng.integers(sizes[-1]), side="right"))]
+            places = torch.from_numpy(rng.integers(targets_BTF.shape[1], size=settings.rows)).to(targets_BTF.device)
+            targets_BTF = targets_BTF[:, places]
+            nats = learner.step_head.nats(reading.at(places), targets_BTF, pad=PAD)
             optimizer.zero_grad(set_to_none=True)
-            (nats.sum() / (looked.targets_BTF != PAD).sum().clamp(min=1)).backward()
+            (nats.sum() / (targets_BTF != PAD).sum().clamp(min=1)).backward()
             torch.nn.utils.clip_grad_norm_(moved, 1.0)
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * (1 - update / updates)
@@ -145,7 +146,8 @@ def _drawn(
 
 
 @torch.no_grad()
-def _read(model: MemoryModel, past: np.ndarray, window: np.ndarray) -> Seen:
+def _read(model: MemoryModel, past: np.ndarray, window: np.ndarray) -> tuple[Recollection, Tensor]:
     ids = torch.from_numpy(window.astype(np.int64))[None].to(next(model.parameters()).device)
     state = model.recalling([torch.from_numpy(past.astype(np.int64))])
-    return model.seen(ids[:, :-1], ids[:, 1:], state)
+    reading, _ = model.listen(ids[:, :-1], state, targets=ids[:, 1:])
+    return reading, ids[:, 1:]

@@ -21,6 +21,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from musicgen.workers import cores
+
 __all__ = ["ROOT", "Spread", "header", "interleave", "parser", "ratio", "table", "versus"]
 
 ROOT = Path(__file__).resolve().parents[2]  # of the repository
@@ -108,7 +110,7 @@ def header(title: str, *packages: str) -> None:
     """Print what a result depends on: date, commit, processor, load, and versions of Python and `packages`."""
     print(f"\n## {title}, {datetime.date.today()}\n")
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    print(f"commit {_commit()}; {_cores()} cores of {_processor()}{load}; Python {platform.python_version()}", end="")
+    print(f"commit {_commit()}; {cores()} cores of {_processor()}{load}; Python {platform.python_version()}", end="")
     for name in packages:
         try:
             print(f", {name} {metadata.version(name)}", end="")
@@ -123,10 +125,6 @@ def _commit() -> str:
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _processor() -> str:

@@ -25,7 +25,7 @@ from musicxml_sources import MUSICXML_SCORES, unpacked
 from table import Plan, Row, count
 
 from musicgen.errors import MusicgenError, UnreadableError
-from musicgen.io.scores import read_scores
+from musicgen.io.scores import iter_scores
 
 SLOWEST_S = 2.0
 GIVEN_UP_S = 20.0
@@ -141,7 +141,9 @@ def fault(path: Path) -> str | None:
     """What is wrong with how a file is read, or None: a valid piece in time, or UnreadableError."""
     begun = time.process_time()  # a busy machine is no fault of the file
     try:
-        for _, piece in read_scores(path):
+        for _, piece in iter_scores(path):
+            if isinstance(piece, UnreadableError):
+                raise piece
             piece.validate()
     except UnreadableError as error:
         if "\n" in str(error) or not error.hint:

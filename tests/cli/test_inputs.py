@@ -15,7 +15,7 @@ from musicgen.composer import read_source
 from musicgen.errors import UsageError
 from musicgen.io.atomic import keep_inputs
 from musicgen.models import ModelSettings, build_model
-from musicgen.pictures import run as pictures
+from musicgen.pictures import album as pictures
 from musicgen.recipe import Recipe
 from musicgen.render.soundfont import find_soundfont
 from musicgen.resources import bundled_models, run_files

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from musicgen.cli.main import cli
 from musicgen.io import write
-from musicgen.pictures import plots
+from musicgen.pictures import canvas
 from musicgen.piece import Piece, Track, notes_array
 
 RECIPE = """
@@ -81,7 +81,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     return made
 
 
-DPI, FIGURE_OF = plots.DPI, plots.figure_of
+DPI, FIGURE_OF = canvas.DPI, canvas.figure_of
 
 
 def crowded(width: float, height: float):
@@ -94,8 +94,8 @@ def crowded(width: float, height: float):
 @pytest.fixture(autouse=True)
 def _small(monkeypatch) -> None:
     """What is drawn is the same, on a quarter of the width; only `test_a_run_has_its_pictures` has them as they are."""
-    monkeypatch.setattr(plots, "DPI", DPI / 4)
-    monkeypatch.setattr(plots, "figure_of", crowded)
+    monkeypatch.setattr(canvas, "DPI", DPI / 4)
+    monkeypatch.setattr(canvas, "figure_of", crowded)
 
 
 def png_size(path: Path) -> tuple[int, int]:
@@ -128,8 +128,8 @@ def pictures(folder: Path, out: Path) -> list[Path]:
 
 
 def test_a_run_has_its_pictures(runs, tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "DPI", DPI)
-    monkeypatch.setattr(plots, "figure_of", FIGURE_OF)
+    monkeypatch.setattr(canvas, "DPI", DPI)
+    monkeypatch.setattr(canvas, "figure_of", FIGURE_OF)
     gradients(runs["transformer"])
     paths = pictures(runs["transformer"], tmp_path / "out")
     assert {p.name for p in paths} == ALWAYS | ATTENTION | {"gradients.png"}

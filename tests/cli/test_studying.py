@@ -223,7 +223,7 @@ def test_what_was_studied_is_likelier_and_only_the_head_has_moved(here, runs):
         told, _ = each.nats(row[:, :-1], row[:, 1:], each.recalling([torch.from_numpy(ids[:0])]), pad=0)
         nats.append(float(told.detach().sum()))
     assert nats[1] < nats[0] - 5
-    head = {id(parameter) for parameter in learned.head_parameters()}
+    head = {id(parameter) for parameter in learned.step_head.parameters()}
     moved = [a for a, b in zip(learned.parameters(), model.parameters(), strict=True) if not torch.equal(a, b)]
     assert moved
     assert {id(parameter) for parameter in moved} <= head

@@ -15,9 +15,9 @@ from click.testing import CliRunner, Result
 
 from musicgen.cli.main import cli
 from musicgen.io import atomic, read
-from musicgen.pictures import run as pictures
-from musicgen.pictures.plots import figure_of
-from musicgen.pictures.run import Album
+from musicgen.pictures import canvas
+from musicgen.pictures.album import Album
+from musicgen.pictures.canvas import figure_of
 
 EXAMPLE = Path(__file__).parents[2] / "corpora" / "examples" / "schubert-unfinished.mid"
 QUICK = ("--bars", "1", "--study", "0", "--seed", "1")
@@ -100,7 +100,7 @@ def test_what_lay_there_is_back_when_overwriting_fails(here, monkeypatch):
 
 def test_all_pictures_or_none(here, monkeypatch):
     album = Album({"loss.png": figure_of(1, 1), "memory.png": figure_of(1, 1)})
-    write, written = pictures.plots.write_png, []
+    write, written = canvas.write_png, []
 
     def full(figure: object, path: Path, **options: object) -> None:
         written.append(path)
@@ -109,7 +109,7 @@ def test_all_pictures_or_none(here, monkeypatch):
         write(figure, path, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pictures.plots, "write_png", full)
+        patched.setattr(canvas, "write_png", full)
         with pytest.raises(Exception, match="no space left on device"):
             album.save(here / "pictures")
     assert os.listdir(here) == []

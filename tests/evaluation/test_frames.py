@@ -21,6 +21,7 @@ from musicgen.evaluation.figures import FrameMeans, Tally
 from musicgen.evaluation.likelihood import evaluate, step_nats
 from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.models import ModelSettings, SequenceModel, build_model
+from musicgen.models.heads.token import TokenHead
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.scoring import Scoring
 from musicgen.tokenizers import Frames, FramesSettings
@@ -53,16 +54,23 @@ class Fixed(SequenceModel):
 
     def __init__(self, logits_V: torch.Tensor, *, context: int) -> None:
         super().__init__(ModelSettings("lstm", len(logits_V), context=context))
-        self.logits_V = nn.Parameter(logits_V)
-        self.field_head = None
         self.heads: list[int] = []
+        self.attach(Even(logits_V))
 
     def read(self, ids, state=None):
         self.heads.append(int(ids[0, 0]))
         return ids[..., None].float(), None
 
-    def logits(self, hidden_BTC):
-        return self.logits_V.expand(*hidden_BTC.shape[:2], -1)
+
+class Even(TokenHead):
+    """The same scores of whatever stands before."""
+
+    def __init__(self, logits_V: torch.Tensor) -> None:
+        super().__init__(width=1, vocabulary_size=1)
+        self.logits_V = nn.Parameter(logits_V)
+
+    def _logits(self, reading):
+        return self.logits_V.expand(*reading.ids.shape, -1)
 
 
 def coins(tokenizer: Frames) -> torch.Tensor:

@@ -162,16 +162,16 @@ def test_what_is_known_of_voices_is_what_they_said():
             assert lines.held_BT[0, t] == kept
             assert lines.rested_BT[0, t] == (own[-1] is None)
             before = own[-2 - kept] if len(own) > kept + 1 else None
-            assert lines.places_BTR[0, t, :2].tolist() == [number(turn, 0, own[-1]), number(turn, 1, before)]
+            assert lines.from_BTR[0, t, :2].tolist() == [number(turn, 0, own[-1]), number(turn, 1, before)]
         if frame > 1:
             moved = [lag <= turn and said[t - lag] != said[t - lag - 4] for lag in (1, 2, 3)]
             wanted = [number(turn, 2 * lag + moved[lag - 1], said[t - lag]) for lag in (1, 2, 3)]
-            assert lines.places_BTR[0, t, 2::2].tolist() == wanted
+            assert lines.from_BTR[0, t, 2::2].tolist() == wanted
             for lag in (1, 2, 3):
                 now, was = said[t - lag], said[t - lag - 4]
                 follows = moved[lag - 1] and None not in (now, was, own[-1])
                 beside = number(turn, 7 + lag, own[-1] + now - was if follows else None)
-                assert lines.places_BTR[0, t, 1 + 2 * lag] == beside
+                assert lines.from_BTR[0, t, 1 + 2 * lag] == beside
             assert lines.moves_BT[0, t] == sum(2**n for n in range(3) if moved[n])
     for frame in range(1, 25):
         told = lines.told_BFIK[0, frame]
@@ -188,11 +188,11 @@ def test_what_is_known_of_voices_is_what_they_said():
 
 
 def test_intervals_lead_from_every_key_to_all_others():
-    net = model("gru", Frames(FramesSettings(4, "descending", 4)))
-    torch.nn.init.normal_(net.by_turn)
-    table = net._by_interval().detach().view(4, 11, KEYS + 1, KEYS, -1)
+    head = model("gru", Frames(FramesSettings(4, "descending", 4))).step_head
+    torch.nn.init.normal_(head.by_turn)
+    table = head._prepared().detach().view(4, 11, KEYS + 1, KEYS, -1)
     for turn, kind, here, there in ((0, 0, 0, 0), (0, 5, 3, 80), (3, 10, 87, 0), (1, 2, 50, 51)):
-        expected = net.by_turn[turn, kind, 0] * net.intervals[kind, there - here + KEYS - 1]
+        expected = head.by_turn[turn, kind, 0] * head.intervals[kind, there - here + KEYS - 1]
         assert torch.equal(table[turn, kind, here, there], expected)
     assert not table[:, :, KEYS].any()
 
@@ -223,10 +223,11 @@ def test_every_pitch_is_treated_alike():
     assert not torch.equal(ids, moved)
 
     def hazards(ids: torch.Tensor) -> torch.Tensor:
-        lines, hidden_BFKC, _ = net._listen(ids[None], None)
+        reading, _ = net.listen(ids[None])
+        ((lines, heard_BFKD),) = reading.parts
         first = net.view.first
-        roll_BFQ = net.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=hidden_BFKC.shape[1])
-        of_all = net._hazards(hidden_BFKC, roll_BFQ[..., first : first + KEYS], lines.told_BFIK[:, :, 0])
+        roll_BFQ = net.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=heard_BFKD.shape[1])
+        of_all = net.step_head._hazards(heard_BFKD, roll_BFQ[..., first : first + KEYS], lines.told_BFIK[:, :, 0])
         return of_all[0, :, first : first + KEYS]
 
     with torch.no_grad():

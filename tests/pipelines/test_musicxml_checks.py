@@ -12,10 +12,11 @@ from xml.etree import ElementTree
 
 import pytest
 from musicxml_bricks import attributes, backup, note, rest, score
+from score_files import read_scores
 from worker_tasks import sizes
 
 from musicgen.errors import UnreadableError
-from musicgen.io.scores import read_score, read_scores
+from musicgen.io.scores import read_score
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from musicgen.checkpoint import model_for
 from musicgen.errors import ResourceError, UnreadableError
 from musicgen.models import ModelSettings, build_model, hardware
-from musicgen.models.ladder.transformer import Rotary, rotary_table
+from musicgen.models.layers.attention import Rotary, rotary_table
 from musicgen.models.registry import blank_model
 from musicgen.recipe import Recipe
 from musicgen.runs.weights import check_optimizer, check_weights, fits_header, load_tensors, load_weights, read_header

@@ -30,7 +30,7 @@ def tokenizer(request, monkeypatch):
 class Uniform(SequenceModel):
     """Every value of a field is as likely as any other, whatever came before; `favourite` ids score 50."""
 
-    embedding = field_head = head = None
+    embedding = None
 
     def __init__(self, fill: float = 0.0, favourite: int = -1) -> None:
         super().__init__(ModelSettings("uniform", vocabulary_size=len(TOKENIZER.vocabulary), context=256))

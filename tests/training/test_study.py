@@ -65,13 +65,13 @@ def test_too_little_to_learn_from_leaves_the_model(model):
 def test_the_piece_in_hand_keeps_its_share_beside_a_shelf(model, monkeypatch, share, least, most):
     piece, shelf = tune(0, 4, 7, 4), tune(24, 26, count=2000)
     high = PARTS.vocabulary.id("pitch", 84)
-    looks, look = [], type(model).nats_of
+    looks, look = [], type(model.step_head).nats
 
-    def noted(self, seen, **options):
-        looks.append(not (seen.targets_BTF == high).any())
-        return look(self, seen, **options)
+    def noted(self, reading, targets, **options):
+        looks.append(not (targets == high).any())
+        return look(self, reading, targets, **options)
 
-    monkeypatch.setattr(type(model), "nats_of", noted)
+    monkeypatch.setattr(type(model.step_head), "nats", noted)
     study(model, [piece, shelf], settings=StudySettings(updates=20, rows=64, length=32), first=share)
     assert len(looks) == 20
     assert least <= sum(looks) <= most

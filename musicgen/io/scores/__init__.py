@@ -13,7 +13,6 @@ A file gives pieces that satisfy `Piece.validate`, with named warnings, or raise
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from musicgen.errors import UnreadableError
@@ -25,29 +24,7 @@ from musicgen.io.scores.kern import piece
 from musicgen.io.scores.musicxml import walk
 from musicgen.piece import Piece
 
-__all__ = ["SCORE_SUFFIXES", "iter_scores", "read_score", "read_scores", "read_tune"]
-
-
-def read_scores(path: str | Path, *, limits: Limits | None = None) -> list[tuple[str, Piece]]:
-    """(name, piece) for each piece in a score file; the name is the file's stem, or a tune's number and title.
-
-    A broken tune among good ones is left out with a warning on the first piece. Raises UnreadableError when
-    nothing can be read.
-    """
-    pieces: list[tuple[str, Piece]] = []
-    broken: list[str] = []
-    for name, result in iter_scores(path, limits=limits):
-        if isinstance(result, Piece):
-            pieces.append((name, result))
-        else:
-            broken.append(f"bad_tune: {name!r} was left out ({result.what})")
-            error = result
-    if not pieces:
-        raise error
-    if broken:
-        name, first = pieces[0]
-        pieces[0] = (name, replace(first, warnings=(*first.warnings, *broken)))
-    return pieces
+__all__ = ["SCORE_SUFFIXES", "iter_scores", "read_score", "read_tune"]
 
 
 def read_score(path: str | Path, *, limits: Limits | None = None) -> Piece:
@@ -62,7 +39,10 @@ def read_tune(text: str, *, where: str | Path = "tune.abc", limits: Limits | Non
 
 
 def iter_scores(path: str | Path, *, limits: Limits | None = None) -> Iterator[tuple[str, Piece | UnreadableError]]:
-    """Like `read_scores`, one by one: a tune that can't be read comes as its error. At least one item."""
+    """(name, piece) for each piece in a score file; the name is the file's stem, or a tune's number and title.
+
+    A tune that can't be read comes as its error. At least one item. Raises UnreadableError for a file that is no score.
+    """
     for text in read_texts(path, limits=limits or Limits()):
         try:
             yield text.name, _piece(text, Path(path), limits or Limits())

@@ -12,30 +12,28 @@ tied parallel networks").
 
 from __future__ import annotations
 
-import dataclasses
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from musicgen.models.body import SequenceModel
-from musicgen.models.frames.by_frame import FrameState, LockedDropout
-from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, Lines, LineView
+from musicgen.models.frames.by_frame import FrameState
+from musicgen.models.frames.layers import LockedDropout
+from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, Lines, LineView, SetLineView, VoiceLineView
 from musicgen.models.frames.recall import PLACES
 from musicgen.models.frames.view import BEAT, Memory, Q, from_ranks
 from musicgen.models.ladder.rnn import Recurrent
+from musicgen.models.ladder.trunk import make_trunk
 from musicgen.models.layers.linear import Linear
 from musicgen.models.settings import ModelSettings
 from musicgen.models.state import State
 
-__all__ = ["AT_ONCE", "NEVER", "LineState", "PitchModel"]
+__all__ = ["LineReading", "LineState", "PitchModel"]
 
 AROUND = 12  # semitones either way that a line is told of
-NEVER = -12.0  # the score of a pitch outside the keyboard; of a hazard one in 160,000
-AT_ONCE = 512  # ids whose scores are worked out at once
 
 
 class LineState(FrameState):
@@ -46,34 +44,43 @@ class LineState(FrameState):
         """The state of a batch from those of its rows, which have read as many ids."""
         memory = Memory.of_rows([row.memory for row in rows])
         trunks = tuple(trunk for row in rows for trunk in row.trunks)
-        return cls(memory, trunks, torch.cat([row.heard for row in rows]), rows[0].position)
+        last = Memory.of_rows([row.last for row in rows if isinstance(row.last, Memory)])
+        return cls(memory, trunks, torch.cat([row.heard for row in rows]), rows[0].position, last)
+
+
+class LineReading(NamedTuple):
+    """What the lines say: of the whole batch in training, else row by row, (lines, heard_BFKD) each."""
+
+    ids: Tensor
+    parts: list[tuple[Any, Tensor]]
 
 
 class PitchModel(SequenceModel):
-    """A trunk along every pitch. What `read` returns are the logits themselves; in training mode the state is None.
+    """A trunk along every pitch; in training mode the state is None.
 
-    `scores` is the width in which keys are scored.
+    Hidden states are those of all lines side by side, K * D numbers, of the frame to which the next id belongs. Voices
+    score all keys at every id: half as wide is twice as fast, and as good.
     """
 
     carries = False
     recalls = True
+    reads_frames = True
     embedding: None
 
-    def __init__(self, settings: ModelSettings, family: type[SequenceModel], view: LineView, *, scores: int) -> None:
+    def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
         super().__init__(settings)
-        C = settings.width
-        self.view, self.layout = view, view.layout
+        assert settings.frames is not None
+        C, layout = settings.width, settings.frames
+        self.view: LineView = VoiceLineView(layout) if layout.voices else SetLineView(layout)
+        self.layout = layout
         # A frame is to a line a step told by C numbers, as a step with fields is.
-        self.trunk = family(dataclasses.replace(
-            settings, vocabulary_size=C, by_frame=False, by_pitch=False, fields=((0, C),), frames=None
-        ))  # fmt: skip
-        self.trunk.field_head = None
+        self.trunk = make_trunk(family, settings, inputs=C)
         self.trunk.embedding = nn.Identity()  # type: ignore[assignment]
         self.trunk.dropout = nn.Identity()  # what is told is little enough
         if isinstance(self.trunk, Recurrent):
             self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm
         self.inputs = nn.ModuleDict({
-            "around": nn.Conv1d(view.channels, C, 2 * AROUND + 1, padding=AROUND),
+            "around": nn.Conv1d(self.view.channels, C, 2 * AROUND + 1, padding=AROUND),
             "classes": nn.Conv1d(1, C, 12, bias=False),
             "key": nn.Embedding(KEYS, C),
             "beat": nn.Embedding(BEAT, C),
@@ -82,8 +89,8 @@ class PitchModel(SequenceModel):
         self.input_norm = nn.LayerNorm(C, bias=False)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
         self.dropout = LockedDropout(settings.dropout)
-        self.hear = Linear(C, scores)
-        self.embedding, self.head, self.field_head, self.ahead = None, None, None, nn.ModuleList()
+        self.hear = Linear(C, max(8, C // 2) if layout.voices else C)
+        self.embedding = None
         for name, part in self.inputs.items():
             nn.init.normal_(part.get_parameter("weight"), std=0.05 if name == "classes" else 0.1)
 
@@ -92,59 +99,63 @@ class PitchModel(SequenceModel):
         """No limit to be kept by the caller: the trunk's state holds what it still sees."""
         return None
 
+    def first_weights(self) -> None:
+        """The parts have them."""
+
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, LineState | None]:
-        """logits_BTV after each id, and the state; see `SequenceModel.read`."""
-        return self._by_rows(self._read, ids, state)
+        reading, state = self.listen(ids, state)
+        said = []
+        for lines, heard_BFKD in reading.parts:
+            row_B1 = torch.arange(len(heard_BFKD), device=heard_BFKD.device)[:, None]
+            said.append(heard_BFKD[row_B1, lines.done_BT].flatten(2))
+        return torch.cat(said), state
+
+    def listen(
+        self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
+    ) -> tuple[LineReading, LineState | None]:
+        """The whole batch in training; else row by row, so that what becomes of a row doesn't depend on others, and
+        each can end its frames where it does."""
+        self.check_ids(ids)
+        if state is not None and not isinstance(state, LineState):
+            raise TypeError(f"a model of pitches can't go on from a {type(state).__name__}")
+        if self.training:
+            lines, heard_BFKD, _ = self._listen(ids, None if state is None or state.trunks else state)
+            return LineReading(ids, [(lines, heard_BFKD)]), None
+        parts, states = [], list[LineState]()
+        for row in range(len(ids)):
+            own = None if state is None else state.select(torch.tensor([row]))
+            lines, heard_BFKD, after = self._listen(ids[row : row + 1], own)
+            parts.append((lines, heard_BFKD))
+            assert after is not None
+            states.append(after)
+        return LineReading(ids, parts), LineState.of_rows(states)
 
     def recalling(self, pasts: Sequence[Tensor]) -> LineState:
         """See `SequenceModel.recalling`."""
         return LineState.told(self.view, pasts)
 
-    @abstractmethod
-    def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
-        """`read` of a batch in training, and else of one row."""
+    def trunk_steps(self, ids_1T: Tensor) -> tuple[Tensor, Tensor, str]:
+        """See `SequenceModel.trunk_steps`: what the trunk reads along the pitch that sounds most."""
+        lines = self.view.see(ids_1T, self.view.begin(1, ids_1T.device))
+        key = int(lines.told_BFIK[0, :, 0].sum(0).argmax())
+        rank = self.view.first + key
+        pitch = Q - 1 - rank if self.layout.descending else rank
+        return self._told(lines)[:, :, key], lines.done_BT, f"along pitch {pitch}"
 
-    def _logits(self, hidden_BTC: Tensor) -> Tensor:
-        """What `read` returned: it is the logits."""
-        return hidden_BTC
+    def input_rows(self) -> Tensor:
+        """What a line is told of the key that it runs along, by the key's id: all that tells one key from another.
+        Other rows mean nothing."""
+        rows_CK = self.inputs["key"].get_parameter("weight").t()
+        rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
+        return from_ranks(self.layout, rows_CR, self.settings.vocabulary_size).t()
 
     def faster(self, *, int8: bool = False) -> Self:
         """Only `eval()`: a step reads 88 lines at once, whose products are as fast as they get."""
         self.eval()
         return self
 
-    def busiest_line(self, ids_1T: Tensor) -> tuple[Tensor, Tensor, int]:
-        """x_1FC, what the trunk reads along the pitch that sounds most in a piece from its beginning, the first step
-        before any frame; done_1T, how many frames have ended after each id; and that pitch."""
-        lines = self.view.see(ids_1T, self.view.begin(1, ids_1T.device))
-        key = int(lines.told_BFIK[0, :, 0].sum(0).argmax())
-        rank = self.view.first + key
-        return self._told(lines)[:, :, key], lines.done_BT, Q - 1 - rank if self.layout.descending else rank
-
-    def key_rows(self) -> Tensor:
-        """rows_VC: what a line is told of the key that it runs along, by the key's id; other rows mean nothing."""
-        rows_CK = self.inputs["key"].get_parameter("weight").t()
-        rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
-        return from_ranks(self.layout, rows_CR, self.settings.vocabulary_size).t()
-
-    def _by_rows(self, read: Callable[..., Any], ids: Tensor, state: State | None, *more: Tensor) -> Any:
-        """What `read` makes of ids and a state: of the whole batch in training; else row by row, so that what becomes
-        of a row doesn't depend on others, and each can end its frames where it does."""
-        self.check_ids(ids)
-        if state is not None and not isinstance(state, LineState):
-            raise TypeError(f"a model of pitches can't go on from a {type(state).__name__}")
-        if self.training:
-            return read(ids, None if state is None or state.trunks else state, *more)
-        said, states = [], []
-        for row in range(len(ids)):
-            own = None if state is None else state.select(torch.tensor([row]))
-            part, after = read(ids[row : row + 1], own, *(x[row : row + 1] for x in more))
-            said.append(part)
-            states.append(after)
-        return torch.cat(said), LineState.of_rows(states)
-
     def _listen(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
-        """The lines, what the trunk says of each before each of F + 1 frames, and the state of one row after its ids.
+        """The lines, what is heard of each before each of F + 1 frames, and the state of one row after its ids.
 
         A state has read the first of these steps already.
         """
@@ -158,10 +169,12 @@ class PitchModel(SequenceModel):
             if x_BFKC.shape[1] > 1:
                 later_BFKC, trunk = self._along(x_BFKC[:, 1:], trunk)
                 hidden_BFKC = torch.cat([hidden_BFKC, later_BFKC], dim=1)
+        heard_BFKD = self.hear(self.dropout(self.trunk_norm(hidden_BFKC)))
         if self.training or trunk is None:
-            return lines, hidden_BFKC, None
+            return lines, heard_BFKD, None
         position = ids_BT.shape[1] + (0 if state is None else state.position)
-        return lines, hidden_BFKC, LineState(lines.memory, (trunk,), hidden_BFKC[:, -1], position)
+        last = self.view.places(lines, slice(-1, None))
+        return lines, heard_BFKD, LineState(lines.memory, (trunk,), hidden_BFKC[:, -1], position, last)
 
     def _told(self, lines: Lines) -> Tensor:
         """x_BFKC, what the trunk reads."""

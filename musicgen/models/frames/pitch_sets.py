@@ -8,40 +8,38 @@ which sum to one by themselves. All hazards that a frame needs come from one pas
 
 Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, C width, V vocabulary, Q = 128 ranks.
 
-Sources: as in `pitch_model.py`; the ranks said so far are summed by interval, as in a NADE (Larochelle and Murray
+Sources: as in `by_pitch.py`; the ranks said so far are summed by interval, as in a NADE (Larochelle and Murray
 2011), where Johnson has a second recurrence along the frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.body import SequenceModel
-from musicgen.models.frames.by_frame import Block, LockedDropout
-from musicgen.models.frames.by_pitch import AT_ONCE, NEVER, LineState, PitchModel
+from musicgen.models.frames.by_pitch import LineReading
+from musicgen.models.frames.layers import Block, LockedDropout
+from musicgen.models.frames.line_head import NEVER, LineHead
 from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, SetLines, SetLineView
-from musicgen.models.frames.view import Q, from_ranks, ranks_of
+from musicgen.models.frames.view import Q, ranks_of
 from musicgen.models.settings import ModelSettings
-from musicgen.models.state import State
 
-__all__ = ["PitchSets"]
+__all__ = ["Hazards"]
 
 FARTHEST = 40  # semitones; ranks that lie farther before count as that far
 
 
-class PitchSets(PitchModel):
+class Hazards(LineHead):
     """The hazards of a frame's ranks, from lines and from what of the frame is said."""
 
     view: SetLineView
 
-    def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
-        assert settings.frames is not None
-        super().__init__(settings, family, SetLineView(settings.frames), scores=settings.width)
+    def __init__(self, settings: ModelSettings, view: SetLineView) -> None:
+        super().__init__(view, vocabulary_size=settings.vocabulary_size)
         C, dropout = settings.width, settings.dropout
         self.intervals = nn.Parameter(torch.empty(2, FARTHEST + 1, C))
         self.said_dropout = LockedDropout(dropout / 2)
@@ -53,69 +51,50 @@ class PitchSets(PitchModel):
         nn.init.normal_(self.outputs.weight, std=0.02)
         nn.init.constant_(self.outputs.bias, -3.0)  # about the share of the keys that sound
 
-    def nats(
-        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
-    ) -> tuple[Tensor, LineState | None]:
-        """See `SequenceModel.nats`. The order within frames is the model's own: `following_VV` only says which
-        targets are impossible. Every frame is gone through once, where `read` does so once an id."""
-        exact = partial(self._exact, pad=pad, following_VV=following_VV, sharpness=[self.sharpness])
-        nats_BST, after = self._by_rows(exact, ids, state, targets)
-        return nats_BST[:, 0], after
+    def sharpened(self, logits: Tensor) -> Tensor:
+        """Hazards have been sharpened: they, not the ids' scores, are what is learned."""
+        return logits
 
-    def nats_ahead(
-        self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
-    ) -> tuple[list[Tensor], State | None]:
-        """See `SequenceModel.nats_ahead`: the next step alone."""
-        nats_BT, after = self.nats(ids, targets, state, pad=pad, following_VV=following_VV)
-        return [nats_BT], after
+    def nats(self, reading: Any, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
+        """See `Head.nats`. The order within frames is the model's own: `following_VV` only says which targets are
+        impossible. Every frame is gone through once, where `logits` does so once an id."""
+        (nats_BT,) = self.nats_at(reading, targets, pad=pad, following_VV=following_VV, sharpness=[self.sharpness])
+        return nats_BT
 
     def nats_at(
         self,
-        ids: Tensor,
-        targets: Tensor,
-        state: State | None = None,
-        *,
-        pad: int,
-        following_VV: Tensor | None = None,
-        sharpness: Sequence[tuple[float, ...]],
-    ) -> list[Tensor]:
-        """See `SequenceModel.nats_at`."""
-        exact = partial(self._exact, pad=pad, following_VV=following_VV, sharpness=sharpness)
-        return list(self._by_rows(exact, ids, state, targets)[0].unbind(1))
-
-    def logits(self, hidden_BTC: Tensor) -> Tensor:
-        """What `read` returned, where hazards have been sharpened: they, not the ids' scores, are what is learned."""
-        return hidden_BTC
-
-    def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
-        lines, hidden_BFKC, after = self._listen(ids_BT, state)
-        assert isinstance(lines, SetLines)
-        parts = []
-        for begin in range(0, ids_BT.shape[1], AT_ONCE):
-            part = slice(begin, begin + AT_ONCE)
-            parts.append(self._scores(lines, hidden_BFKC, lines.rank_BT[:, part], lines.done_BT[:, part]))
-        return from_ranks(self.layout, torch.cat(parts, dim=1), self.settings.vocabulary_size), after
-
-    def _exact(
-        self,
-        ids: Tensor,
-        state: LineState | None,
+        reading: LineReading,
         targets: Tensor,
         *,
         pad: int,
         following_VV: Tensor | None,
-        sharpness: Sequence[tuple[float, ...]],
-    ) -> tuple[Tensor, LineState | None]:
-        """nats_BST at S sharpnesses, and the state."""
-        lines, hidden_BFKC, after = self._listen(ids, state)
-        assert isinstance(lines, SetLines)
-        frames = hidden_BFKC.shape[1]
+        sharpness: Sequence[Sequence[float]],
+    ) -> list[Tensor]:
+        """See `Head.nats_at`; the hazards are worked out once."""
+        parts, begin = [], 0
+        for lines, heard_BFKD in reading.parts:
+            rows = slice(begin, begin + len(heard_BFKD))
+            exact = self._exact(lines, heard_BFKD, targets[rows], sharpness=sharpness)
+            parts.append(exact)
+            begin = rows.stop
+        result = []
+        for nats in zip(*parts, strict=True):
+            nats_BT = torch.cat(nats)
+            if following_VV is not None:
+                nats_BT = nats_BT.masked_fill(~following_VV[reading.ids, targets], torch.inf)
+            result.append(nats_BT.masked_fill(targets == pad, 0))
+        return result
+
+    def _exact(
+        self, lines: SetLines, heard_BFKD: Tensor, targets: Tensor, *, sharpness: Sequence[Sequence[float]]
+    ) -> list[Tensor]:
+        """nats_BT of targets at each sharpness."""
         # The last target belongs to a frame, too; the others are ids.
         rank_BT = torch.cat([lines.rank_BT, ranks_of(self.layout, targets[:, -1:])], dim=1)
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
-        roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=frames)
+        roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=heard_BFKD.shape[1])
         keys = slice(self.view.first, self.view.first + KEYS)
-        hazard_BFK = self._hazards(hidden_BFKC, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
+        hazard_BFK = self._hazards(heard_BFKD, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
         cell_BT = lines.done_BT * (Q + 1)
         next_BT = ranks_of(self.layout, targets)  # the end lies behind all ranks
         behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
@@ -125,30 +104,19 @@ class PitchSets(PitchModel):
             spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
             spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
             said_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
-            nats_BT = -(spared_BT + torch.where(next_BT < Q, said_BT, 0))
-            if following_VV is not None:
-                nats_BT = nats_BT.masked_fill(~following_VV[ids, targets], torch.inf)
-            parts.append(nats_BT.masked_fill(targets == pad, 0))
-        return torch.stack(parts, dim=1), after
+            parts.append(-(spared_BT + torch.where(next_BT < Q, said_BT, 0)))
+        return parts
 
-    def _scores(self, lines: SetLines, hidden_BFKC: Tensor, rank_BT: Tensor, done_BT: Tensor) -> Tensor:
-        """Scores (B, T, Q + 1) of the ranks and the end, after ids of these ranks in these frames."""
-        row_B1 = torch.arange(len(rank_BT), device=rank_BT.device)[:, None]
-        frames = hidden_BFKC.shape[1]
-        roll_BFQ = self.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=frames)
-        ranks = torch.arange(Q, device=rank_BT.device)
-        behind_BTQ = ranks > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
-        keys = slice(self.view.first, self.view.first + KEYS)
-        said_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
-        last_BTK = lines.told_BFIK[row_B1, done_BT, 0]
-        hazard_BTK = self._hazards(hidden_BFKC[row_B1, done_BT], said_BTK, last_BTK)
-        hazard_BTQ = self._by_rank(hazard_BTK, self.sharpness)
+    def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: None) -> Tensor:
+        rank_BT = places["rank"]
+        behind_BTQ = torch.arange(Q, device=rank_BT.device) > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
+        hazard_BTQ = self._by_rank(self._hazards(heard_BTKD, places["said"], places["last"]), self.sharpness)
         spared_BTQ = (F.logsigmoid(-hazard_BTQ) * behind_BTQ).cumsum(-1)
         before_BTQ = F.pad(spared_BTQ, (1, -1)) + F.logsigmoid(hazard_BTQ)
         return torch.cat([before_BTQ.masked_fill(~behind_BTQ, -1e4), spared_BTQ[..., -1:]], dim=-1)
 
-    def _hazards(self, hidden_BFKC: Tensor, said_BFK: Tensor, last_BFK: Tensor) -> Tensor:
-        """Logits of each key's hazard, from what lines say and what of the frame is said before it.
+    def _hazards(self, heard_BFKD: Tensor, said_BFK: Tensor, last_BFK: Tensor) -> Tensor:
+        """Logits of each key's hazard, from what is heard of lines and what of the frame is said before it.
 
         A rank that goes on from the last frame counts otherwise than a new one.
         """
@@ -156,14 +124,13 @@ class PitchSets(PitchModel):
         apart = torch.arange(K, device=said_BFK.device) - torch.arange(K, device=said_BFK.device)[:, None]
         table = self.intervals[:, apart.clamp(0, FARTHEST)] * (apart > 0)[..., None]  # (2, from K, to K, C)
         said = torch.cat([said_BFK * (1 - last_BFK), said_BFK * last_BFK], dim=-1)
-        x = self.hear(self.dropout(self.trunk_norm(hidden_BFKC)))
-        x = x + (said @ table.flatten(2).flatten(0, 1)).view(x.shape)
+        x = heard_BFKD + (said @ table.flatten(2).flatten(0, 1)).view(heard_BFKD.shape)
         x = self.block(self.said_dropout(x))
         return self.outputs(self.norm(x))[..., 0].float()
 
-    def _by_rank(self, hazard_BFK: Tensor, sharpness: tuple[float, ...]) -> Tensor:
+    def _by_rank(self, hazard_BFK: Tensor, sharpness: Sequence[float]) -> Tensor:
         """Logits (B, F, Q) of each rank's hazard, but in training as sharp as that."""
-        if not self.training and sharpness != (1.0,):
+        if not self.training and sharpness[0] != 1:
             hazard_BFK = hazard_BFK * sharpness[0]
         return F.pad(hazard_BFK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)
 

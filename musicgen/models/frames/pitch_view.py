@@ -1,6 +1,6 @@
 """What each pitch of the keyboard is told of the frames so far, and where ids stand in them; nothing here is learned.
 
-Ranks and layouts are those of `frame_view.py`. Only the keyboard's ranks have lines: A0 to C8, in order.
+Ranks and layouts are those of `view.py`. Only the keyboard's ranks have lines: A0 to C8, in order.
 
 Shapes: B batch, T time (ids), F frames of these ids, I channels, K ranks of the keyboard.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,21 +53,13 @@ class SetLines(Lines):
 
 @dataclasses.dataclass(frozen=True)
 class VoiceLines(Lines):
-    """Of voices, for the one whose turn is next after each id.
-
-    `turn_BT` is its number, `held_BT` for how many frames it has kept its rank, `rested_BT` whether that is a rest,
-    and `moves_BT` which of the three voices before it in this frame have moved, a bit each. `places_BTR` are ranks
-    that count from: the one it had, the one before that, those of the other voices, in this frame or the last, and for
-    each that has moved in this one the rank to which the same move would bring this voice: where it would run in
-    parallel, which in fifths and octaves is what chorales avoid. The number is
-    (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
-    """
+    """Of voices: where each id stands, for the one whose turn is next; see `VoiceLineView.places`."""
 
     turn_BT: Tensor
     held_BT: Tensor
     rested_BT: Tensor
     moves_BT: Tensor
-    places_BTR: Tensor
+    from_BTR: Tensor
 
 
 class LineView(ABC):
@@ -86,6 +79,10 @@ class LineView(ABC):
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Lines:
         """What is known before each frame and after each id; what `skims`, the first ids of one piece, leaves out is
         what is recalled."""
+
+    @abstractmethod
+    def places(self, lines: Any, part: slice) -> Memory:
+        """Where some of the ids stand in their frames, by name: what a head is to know of that."""
 
 
 class SetLineView(LineView):
@@ -145,6 +142,18 @@ class SetLineView(LineView):
                 **recalled,
             }),
         )  # fmt: skip
+
+    def places(self, lines: SetLines, part: slice) -> Memory:
+        """Where some of the ids stand: `rank` (B, T), NONE where an id is no pitch; the keys that its frame has `said`
+        so far (B, T, K), and those that sounded in the `last` one.
+        """
+        rank_BT, done_BT = lines.rank_BT[:, part], lines.done_BT[:, part]
+        row_B1 = torch.arange(len(rank_BT), device=rank_BT.device)[:, None]
+        roll_BFQ = self.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=lines.told_BFIK.shape[1])
+        behind_BTQ = torch.arange(Q, device=rank_BT.device) > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
+        keys = slice(self.first, self.first + KEYS)
+        said_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
+        return Memory({"rank": rank_BT, "said": said_BTK, "last": lines.told_BFIK[row_B1, done_BT, 0]})
 
     def rolls(self, rank_BT: Tensor, frame_BT: Tensor, begun_BQ: Tensor, *, frames: int) -> Tensor:
         """(B, frames, Q): 1 at each rank that its frame says, the first of them beside what it had said before."""
@@ -217,14 +226,14 @@ class VoiceLineView(LineView):
 
         row_B1 = torch.arange(len(line), device=line.device)[:, None]
         own_BT, own_before_BT = frame_BFS[row_B1, done_BT, turn_BT], melody_BFS[row_B1, done_BT, turn_BT]
-        places_ = [self._place(turn_BT, 0, own_BT), self._place(turn_BT, 1, own_before_BT)]
+        from_ = [self._place(turn_BT, 0, own_BT), self._place(turn_BT, 1, own_before_BT)]
         moves_BT = torch.zeros_like(turn_BT)
         for lag in range(1, S):  # of the voice that many ids ago, in this frame or the last
             back, was = (line[:, 2 * S + 1 - n : 2 * S + 1 - n + T] for n in (lag, lag + S))
             moved = (turn_BT >= lag) & (back != was)
-            places_.append(self._place(turn_BT, 2 * lag + moved.long(), back))
+            from_.append(self._place(turn_BT, 2 * lag + moved.long(), back))
             beside_BT = torch.where(turn_BT >= lag, parallel(own_BT, was, back), NONE)
-            places_.append(self._place(turn_BT, 2 * S + lag - 1, beside_BT))
+            from_.append(self._place(turn_BT, 2 * S + lag - 1, beside_BT))
             if lag <= 3:
                 moves_BT = moves_BT + moved.long() * 2 ** (lag - 1)
         end_B = done_BT[:, -1]
@@ -238,7 +247,7 @@ class VoiceLineView(LineView):
             held_BT=held_BFS[row_B1, done_BT, turn_BT],
             rested_BT=(own_BT >= NONE).long(),
             moves_BT=moves_BT,
-            places_BTR=torch.stack(places_, dim=2),
+            from_BTR=torch.stack(from_, dim=2),
             memory=Memory({
                 "tail": line[:, -2 * S :],
                 "frame": frame_BFS[rows_B, end_B],
@@ -250,6 +259,24 @@ class VoiceLineView(LineView):
                 **recalled,
             }),
         )  # fmt: skip
+
+    def places(self, lines: VoiceLines, part: slice) -> Memory:
+        """Where some of the ids stand, of the voice whose turn is next after each.
+
+        `turn` is its number, `held` for how many frames it has kept its rank, `rested` whether that is a rest, and
+        `moves` which of the three voices before it in this frame have moved, a bit each; (B, T) all of them. `from`
+        (B, T, R) are ranks that count from: the one it had, the one before that, those of the other voices, in this
+        frame or the last, and for each that has moved in this one the rank to which the same move would bring this
+        voice: where it would run in parallel, which in fifths and octaves is what chorales avoid. The number is
+        (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
+        """
+        return Memory({
+            "turn": lines.turn_BT[:, part],
+            "held": lines.held_BT[:, part],
+            "rested": lines.rested_BT[:, part],
+            "moves": lines.moves_BT[:, part],
+            "from": lines.from_BTR[:, part],
+        })  # fmt: skip
 
     def _place(self, turn_BT: Tensor, kind: Tensor | int, rank_BT: Tensor) -> Tensor:
         """The number of a rank as a place of this kind."""

@@ -6,7 +6,7 @@ the other voices say or still have. The scores of an id are made into chances to
 Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, R places to count from, C width of lines, D of scores,
 S voices, Q = 128 ranks.
 
-Sources: as in `pitch_model.py`.
+Sources: as in `by_pitch.py`.
 """
 
 from __future__ import annotations
@@ -15,30 +15,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.body import SequenceModel
-from musicgen.models.frames.by_frame import Block, LockedDropout
-from musicgen.models.frames.by_pitch import AT_ONCE, NEVER, LineState, PitchModel
-from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, VoiceLines, VoiceLineView
-from musicgen.models.frames.view import from_ranks
+from musicgen.models.frames.layers import Block, LockedDropout
+from musicgen.models.frames.line_head import NEVER, LineHead
+from musicgen.models.frames.pitch_view import KEYS, OUTSIDE, VoiceLineView
 from musicgen.models.settings import ModelSettings
 
-__all__ = ["PitchVoices"]
+__all__ = ["VoiceKeys"]
 
 LONGEST = 15  # frames that a voice has kept its rank
 MOVES = 8
 
 
-class PitchVoices(PitchModel):
+class VoiceKeys(LineHead):
     """The scores of a voice's keys, from lines and from where all voices are."""
 
     view: VoiceLineView
 
-    def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
-        assert settings.frames is not None
-        S, dropout = settings.frames.voices, settings.dropout
-        D = max(8, settings.width // 2)  # every id scores every key: half as wide is twice as fast, and as good
-        super().__init__(settings, family, VoiceLineView(settings.frames), scores=D)
-        self.inputs.update({
+    def __init__(self, settings: ModelSettings, view: VoiceLineView, *, width: int) -> None:
+        super().__init__(view, vocabulary_size=settings.vocabulary_size)
+        S, dropout, D = view.voices, settings.dropout, width
+        self.inputs = nn.ModuleDict({
             "turn": nn.Embedding(S, D),
             "held": nn.Embedding(S * (LONGEST + 1), D),
             "moves": nn.Embedding(S * MOVES, D),
@@ -58,17 +54,7 @@ class PitchVoices(PitchModel):
         nn.init.normal_(self.outputs["key"].get_parameter("weight"), std=0.02)
         nn.init.constant_(self.outputs["rest"].get_parameter("weight"), -3.0)
 
-    def _read(self, ids_BT: Tensor, state: LineState | None) -> tuple[Tensor, LineState | None]:
-        lines, hidden_BFKC, after = self._listen(ids_BT, state)
-        assert isinstance(lines, VoiceLines)
-        heard_BFKD = self.hear(self.dropout(self.trunk_norm(hidden_BFKC)))
-        table = self._by_interval()
-        parts = []
-        for begin in range(0, ids_BT.shape[1], AT_ONCE):
-            parts.append(self._scores(lines, slice(begin, begin + AT_ONCE), heard_BFKD, table))
-        return from_ranks(self.layout, torch.cat(parts, dim=1), self.settings.vocabulary_size), after
-
-    def _by_interval(self) -> Tensor:
+    def _prepared(self) -> Tensor:
         """A row for each place: what it says to every key, (S * kinds * (K + 1), K * D). No key says nothing."""
         K = KEYS
         intervals = (self.by_turn * self.intervals).flatten(0, 1)
@@ -76,23 +62,18 @@ class PitchVoices(PitchModel):
         windows = intervals.unfold(1, K, 1).flip(1).transpose(2, 3)  # (S * kinds, from K, to K, D)
         return F.pad(windows.flatten(2), (0, 0, 0, 1)).flatten(0, 1)
 
-    def _scores(self, lines: VoiceLines, part: slice, heard_BFKD: Tensor, table: Tensor) -> Tensor:
-        """Scores (B, T, Q + 1) of the ranks and the rest, after some of the ids."""
-        turn_BT = lines.turn_BT[:, part]
+    def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: Tensor) -> Tensor:
+        turn_BT, from_BTR = places["turn"], places["from"]
         B, T = turn_BT.shape
-        row_B1 = torch.arange(B, device=turn_BT.device)[:, None]
-        done_BT = lines.done_BT[:, part]
-        places = lines.places_BTR[:, part]
-        said = F.embedding_bag(places.reshape(B * T, -1), table, mode="sum").view(B, T, KEYS, -1)
-        held_BT = lines.held_BT[:, part].clamp(max=LONGEST)
+        said = F.embedding_bag(from_BTR.reshape(B * T, -1), prepared, mode="sum").view(B, T, KEYS, -1)
         about_BTD = (
             self.inputs["turn"](turn_BT)
-            + self.inputs["held"](turn_BT * (LONGEST + 1) + held_BT)
-            + self.inputs["moves"](turn_BT * MOVES + lines.moves_BT[:, part])
+            + self.inputs["held"](turn_BT * (LONGEST + 1) + places["held"].clamp(max=LONGEST))
+            + self.inputs["moves"](turn_BT * MOVES + places["moves"])
         )
-        x = heard_BFKD[row_B1, done_BT] + said + about_BTD[:, :, None]
+        x = heard_BTKD + said + about_BTD[:, :, None]
         x = self.block(self.said_dropout(x))
         key_BTK = self.outputs["key"](self.norm(x))[..., 0].float()
-        rest_BT1 = self.outputs["rest"](2 * turn_BT + lines.rested_BT[:, part])
+        rest_BT1 = self.outputs["rest"](2 * turn_BT + places["rested"])
         ranks_BTQ = F.pad(key_BTK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)
         return torch.cat([ranks_BTQ, rest_BT1], dim=-1)

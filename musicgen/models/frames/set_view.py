@@ -89,6 +89,7 @@ class SetView(View):
         tensors = {"now": now[:, -1], "frames": line.gather(1, _wide(recent)), "number": number_BT[:, -1]}
         recalled_ranks = {name: _first(windows[name], behind_BT) for name in self.recalled}
         return Seen(
+            ids_BT=ids_BT,
             categories={
                 **recalled_ranks,
                 **sures(sure_BFR, done_BT),

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from musicgen.models.frames import recall
 from musicgen.models.layouts import FrameLayout
 
-__all__ = ["Memory", "Seen", "View", "ages", "from_ranks", "parallel", "places", "ranks_of", "sures"]
+__all__ = ["Memory", "Seen", "Sight", "View", "ages", "from_ranks", "parallel", "places", "ranks_of", "sures"]
 
 Q = 128
 NONE = 128
@@ -50,7 +50,7 @@ def from_ranks(layout: FrameLayout, scores: Tensor, size: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """What the view of the next ids needs of those before, a row a piece: tensors (B, ...) by name."""
+    """Tensors (B, ...) by name, a row a piece: what the view of the next ids needs of those before."""
 
     tensors: dict[str, Tensor]
 
@@ -72,16 +72,35 @@ class Memory:
 
 
 @dataclasses.dataclass(frozen=True)
-class Seen:
+class Sight:
     """What is seen after each id of a batch.
 
     `categories` are numbers (B, T) below `View.categories[name]`; `windows` are rolls (B, T, Q) and the rank (B, T)
     that each is looked at from; `references` are ranks (B, T) to which the next one may stand in an interval.
     """
 
+    ids_BT: Tensor
     categories: dict[str, Tensor]
     windows: dict[str, tuple[Tensor, Tensor]]
     references: dict[str, Tensor]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Sight:
+        """With every tensor changed."""
+        return Sight(
+            change(self.ids_BT),
+            {name: change(x) for name, x in self.categories.items()},
+            {name: (change(roll), change(rank)) for name, (roll, rank) in self.windows.items()},
+            {name: change(x) for name, x in self.references.items()},
+        )
+
+    def select(self, rows_B: Tensor) -> Sight:
+        return self.map(lambda x: x[rows_B.to(x.device)])
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen(Sight):
+    """That, and the frames among the ids."""
+
     frames_BFX: Tensor  # the frames that these ids have completed, as the trunk reads them; rows with fewer end in 0
     done_BT: Tensor  # how many of them after each id
     memory: Memory

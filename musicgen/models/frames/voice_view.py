@@ -89,6 +89,7 @@ class VoiceView(View):
             of_turn = told_BFIQ[row_B1, done_BT, place * S + turn_BT]
             ranks[name] = torch.where(of_turn.amax(-1) > 0, of_turn.argmax(-1), NONE)
         return Seen(
+            ids_BT=ids_BT,
             categories={
                 **ranks,
                 **sures(sure_BFR, done_BT),

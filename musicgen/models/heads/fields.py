@@ -12,24 +12,28 @@ with a residual perceptron a field in the place of their small Transformer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from musicgen.models.heads.head import Head, Reading
 from musicgen.models.layers.linear import Linear
 
 __all__ = ["FieldHead", "FieldScores"]
 
 
-class FieldHead(nn.Module):
+class FieldHead(Head):
     """A residual perceptron for each field, told the hidden state and the sum of the values chosen before.
 
     `fields` are (first id, number of ids) each.
     """
 
+    name = "field_head"
+
     def __init__(self, fields: Sequence[tuple[int, int]], *, vocabulary_size: int, width: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(len(fields))
         C, count = width, len(fields)
         self.fields = tuple(fields)
         self.embedding = nn.Embedding(vocabulary_size, C)
@@ -40,7 +44,6 @@ class FieldHead(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(count))
         self.outputs = nn.ModuleList(Linear(C, size) for _, size in fields)
         self.dropout = nn.Dropout(dropout)
-        self.sharpness = (1.0,) * count  # see `SequenceModel.sharpen`
         self.packed_VFC: Tensor | None = None
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
@@ -49,8 +52,9 @@ class FieldHead(nn.Module):
         for part in self.outputs.parameters():
             nn.init.normal_(part, std=0.02)
 
-    def choices(self, hidden_BTC: Tensor, targets_BTF: Tensor) -> list[Tensor]:
-        """Logits (B, T, K) of each field's values given the targets of the fields before."""
+    def choices(self, reading: Reading, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
+        """Logits (B, T, K) of each field's values given the targets_BTF of the fields before. No mask is for fields."""
+        hidden_BTC = reading.hidden_BTC
         heard = self.hear(hidden_BTC).unflatten(-1, (len(self.fields), -1))  # (B, T, F, C)
         told_BTC: Tensor | None = None
         choices = []
@@ -59,21 +63,24 @@ class FieldHead(nn.Module):
             if told_BTC is not None:
                 x_BTC = x_BTC + self.learn[f - 1](told_BTC)
             choices.append(self.output(f, hidden_BTC, x_BTC).float())
-            chosen_BTC = self.embedding(targets_BTF[:, :, f])
+            chosen_BTC = self.embedding(targets[:, :, f])
             told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
         return choices
 
-    def nats(self, hidden_BTC: Tensor, targets_BTF: Tensor, *, pad: int) -> Tensor:
+    def nats(self, reading: Reading, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
         """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
         nats = []
         for logits, target_BT, (first, size) in zip(
-            self.choices(hidden_BTC, targets_BTF), targets_BTF.unbind(-1), self.fields, strict=True
+            self.choices(reading, targets), targets.unbind(-1), self.fields, strict=True
         ):
             inside_BT = torch.where(target_BT == pad, -100, target_BT - first)
             nats.append(
                 F.cross_entropy(logits.view(-1, size), inside_BT.flatten(), reduction="none").view_as(target_BT)
             )
         return torch.stack(nats, dim=-1)
+
+    def scores(self, hidden_BC: Tensor, state: Any) -> FieldScores:
+        return FieldScores(self, hidden_BC)
 
     def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
         """Logits (..., K) from what the trunk says and what the field's perceptron has heard."""
@@ -84,6 +91,11 @@ class FieldHead(nn.Module):
     def pack(self) -> None:
         """For sampling: what each value tells each later field becomes a row to look up."""
         self.packed_VFC = torch.stack([learn(self.embedding.weight) for learn in self.learn], dim=1)
+
+    def train(self, mode: bool = True) -> FieldHead:
+        if mode:
+            self.packed_VFC = None
+        return super().train(mode)
 
 
 class FieldScores:

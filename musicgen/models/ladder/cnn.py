@@ -32,8 +32,6 @@ class CNN(SequenceModel):
             for dilation in self.dilations
         )
         self.norm = nn.LayerNorm(C, bias=False)
-        self._make_heads()
-        self._small_ends()
 
     @property
     def context(self) -> None:

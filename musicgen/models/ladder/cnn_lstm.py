@@ -68,8 +68,6 @@ class CNNLSTM(SequenceModel):
         self.features = nn.LayerNorm(C, bias=False)
         self.recurrence = Recurrence("lstm", C, C, settings.layers, dropout=settings.dropout)
         self.norm = nn.LayerNorm(C, bias=False)
-        self._make_heads()
-        self._small_ends()
 
     @property
     def context(self) -> None:

@@ -37,9 +37,11 @@ class Recurrent(SequenceModel):
         self.dropout = nn.Dropout(settings.dropout)
         self.last_dropout: nn.Module = nn.Dropout(settings.dropout)
         self._first_VG: Tensor | None = None  # what each id sends to the first layer's gates
-        self._make_heads()
-        if self.embedding is not None:  # rows of length one
-            nn.init.normal_(self.embedding.weight, std=C**-0.5)
+
+    def first_weights(self) -> None:
+        """Rows of the table of length one."""
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=self.settings.width**-0.5)
 
     @property
     def context(self) -> None:

@@ -1,6 +1,6 @@
-"""A decoder-only Transformer over ids, with rotary positions and a key/value cache.
+"""A decoder-only Transformer over ids, with rotary positions and a key/value cache (`layers/attention.py`).
 
-Reads from top to bottom: positions, cache, attention, block, model.
+Reads from top to bottom: attention, block, model.
 
 Shapes: B batch, T time (the ids read now), K time (the ids attended to), V vocabulary, C width, H heads,
 D = C / H width of a head.
@@ -21,124 +21,13 @@ from torch.nn import functional as F
 
 from musicgen.errors import UsageError
 from musicgen.models.body import SequenceModel
+from musicgen.models.layers.attention import LayerCache, Rotary, band, rotate
 from musicgen.models.layers.embedding import embed
 from musicgen.models.layers.linear import Linear
 from musicgen.models.settings import ModelSettings
 from musicgen.models.state import State
 
-__all__ = ["LayerCache", "Transformer", "TransformerState", "attention_weights"]
-
-_GROWTH = 256  # steps of room that a cache gains at a time
-_ROTARY_BASE = 10_000.0
-_AT_HAND = 4096  # positions whose turns are worked out at once, however long the context
-
-
-def rotary_table(start: int, length: int, width: int) -> tuple[Tensor, Tensor]:
-    """cos_TD and sin_TD of positions start..start+length-1 for heads of the (even) width D, on the CPU.
-
-    Pair i turns by position * base^(-2i/D) (Su et al. 2021, section 3.2.2). The pair's two numbers lie D/2
-    apart, so `rotate` needs one roll; the sign of its second half is folded into the sine.
-    """
-    with torch.device("cpu"):
-        # In float64: at position 100,000 a float32 angle is off by 0.004.
-        frequencies = _ROTARY_BASE ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
-        angles = torch.arange(start, start + length, dtype=torch.float64)[:, None] * frequencies  # (T, D/2)
-        cos, sin = angles.cos(), angles.sin()
-        return torch.cat([cos, cos], dim=1).float(), torch.cat([-sin, sin], dim=1).float()
-
-
-class Rotary(nn.Module):
-    """Cosines and sines by position: the first ones of the context at hand, later ones in chunks as they come."""
-
-    def __init__(self, context: int, width: int) -> None:
-        super().__init__()
-        cos_TD, sin_TD = rotary_table(0, min(context, _AT_HAND), width)
-        self.register_buffer("cos", cos_TD, persistent=False)
-        self.register_buffer("sin", sin_TD, persistent=False)
-        self.cos: Tensor
-        self.sin: Tensor
-        self._later: tuple[int, Tensor, Tensor] = (0, cos_TD[:0], sin_TD[:0])
-
-    def forward(self, start: int, length: int) -> tuple[Tensor, Tensor]:
-        ready, width = self.cos.shape
-        if start + length <= ready:
-            return self.cos[start : start + length], self.sin[start : start + length]
-        first, cos_TD, sin_TD = self._later
-        inside = first <= start and start + length <= first + len(cos_TD)
-        if not inside or cos_TD.device != self.cos.device or cos_TD.dtype != self.cos.dtype:
-            with torch.inference_mode(False):  # the chunk may outlive the sampling that asked for it
-                cos_TD, sin_TD = (table.to(self.cos) for table in rotary_table(start, length + ready, width))
-            self._later, first = (start, cos_TD, sin_TD), start
-        return cos_TD[start - first : start - first + length], sin_TD[start - first : start - first + length]
-
-
-def rotate(x_BTNHD: Tensor, cos_TD: Tensor, sin_TD: Tensor) -> Tensor:
-    """Turns queries and keys by their positions, so that their product depends only on the distance."""
-    cos, sin = cos_TD[:, None, None], sin_TD[:, None, None]  # (T, 1, 1, D)
-    return torch.addcmul(x_BTNHD * cos, x_BTNHD.roll(x_BTNHD.shape[-1] // 2, dims=-1), sin)
-
-
-@dataclasses.dataclass
-class LayerCache:
-    """One layer's past keys and values, in buffers (B, H, room, D) whose first `end` steps are filled.
-
-    Caches that grew from one another share a buffer. Only the newest may write on; an older one, or one
-    without room, moves what can still be seen to a new buffer. So a state is a value, stepping costs no copy,
-    and memory stays within context + 256 steps however long the piece.
-    """
-
-    keys: Tensor
-    values: Tensor
-    end: int
-    written: list[int]  # shared with the buffer's other caches: how far anyone has written
-
-    def extend(self, keys_BHTD: Tensor, values_BHTD: Tensor, *, context: int) -> tuple[LayerCache, Tensor, Tensor]:
-        """The cache after T more steps, and the keys and values (B, H, K, D) that these steps may attend to."""
-        steps, end = keys_BHTD.shape[2], self.end
-        keys, values, written = self.keys, self.values, self.written
-        # A buffer made in inference mode can't be written to outside it.
-        frozen = keys.is_inference() and not torch.is_inference_mode_enabled()
-        if written[0] != end or end + steps > keys.shape[2] or frozen:
-            kept = min(end, context - 1)
-            B, H, _, D = keys.shape
-            keys, values = (
-                torch.cat([old[:, :, end - kept : end], old.new_empty(B, H, steps + _GROWTH, D)], dim=2)
-                for old in (keys, values)
-            )
-            end, written = kept, [kept]
-        now = end + steps
-        keys[:, :, end:now] = keys_BHTD.detach()
-        values[:, :, end:now] = values_BHTD.detach()
-        written[0] = now
-        first = max(0, end - (context - 1))  # the oldest key that the first new step sees
-        return LayerCache(keys, values, now, written), keys[:, :, first:now], values[:, :, first:now]
-
-    def select(self, rows_B: Tensor) -> LayerCache:
-        rows_B = rows_B.to(self.keys.device)
-        keys, values = (past[:, :, : self.end].index_select(0, rows_B) for past in (self.keys, self.values))
-        return LayerCache(keys, values, self.end, [self.end])
-
-
-@dataclasses.dataclass
-class TransformerState(State):
-    """The caches of all layers and the number of ids read."""
-
-    caches: tuple[LayerCache, ...]
-    position: int
-
-    @property
-    def rows(self) -> int:
-        return self.caches[0].keys.shape[0]
-
-    def select(self, rows_B: Tensor) -> Self:
-        return dataclasses.replace(self, caches=tuple(cache.select(rows_B) for cache in self.caches))
-
-
-def band(steps: int, seen: int, *, context: int, device: torch.device) -> Tensor:
-    """mask_TK, true where one of the last `steps` of `seen` positions may attend: not ahead, not past `context`."""
-    query = torch.arange(seen - steps, seen, device=device)[:, None]
-    key = torch.arange(seen, device=device)
-    return (key <= query) & (key > query - context)
+__all__ = ["Transformer", "TransformerState", "attention_weights"]
 
 
 class Attention(nn.Module):
@@ -205,6 +94,21 @@ class Block(nn.Module):
         return self.dropout(y_BTC) if self.training else y_BTC  # a call that does nothing costs a step 2 us
 
 
+@dataclasses.dataclass
+class TransformerState(State):
+    """The caches of all layers and the number of ids read."""
+
+    caches: tuple[LayerCache, ...]
+    position: int
+
+    @property
+    def rows(self) -> int:
+        return self.caches[0].keys.shape[0]
+
+    def select(self, rows_B: Tensor) -> Self:
+        return dataclasses.replace(self, caches=tuple(cache.select(rows_B) for cache in self.caches))
+
+
 class Transformer(SequenceModel):
     """Embedding, blocks, norm, head. A learned embedding is also the head's weight; a one-hot input has its own.
 
@@ -227,16 +131,14 @@ class Transformer(SequenceModel):
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width, bias=False)
-        self._make_heads()
-        self._initialise()
 
-    def _initialise(self) -> None:
+    def first_weights(self) -> None:
         """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less."""
         for name, parameter in self.blocks.named_parameters():
             if parameter.ndim == 2:
                 added = name.endswith(("attention.project.weight", "narrow.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.settings.layers) if added else 0.02)
-        self._small_ends()
+        super().first_weights()
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, TransformerState | None]:
         self.check_ids(ids)

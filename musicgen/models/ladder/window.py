@@ -53,8 +53,6 @@ class Window(SequenceModel):
             Hidden(C, dropout=settings.dropout, layers=settings.layers) for _ in range(settings.layers - 1)
         )
         self.norm = nn.LayerNorm(C, bias=False)
-        self._make_heads()
-        self._small_ends()
 
     @property
     def context(self) -> None:

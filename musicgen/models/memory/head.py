@@ -20,17 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from musicgen.errors import UsageError
+from musicgen.models.heads.head import Head, Scores
 from musicgen.models.layers.linear import Linear
 from musicgen.models.layouts import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY, MemoryLayout
+from musicgen.models.memory.scores import INTERVALS, LOUDNESS, NEVER, PART_WIDTH, MemoryScores, Packed
 from musicgen.models.memory.sources import COUNTS, POINTERS
+from musicgen.models.memory.state import MemoryState
 from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
 
-__all__ = ["Hints", "PointerHead", "Seen"]
-
-LOUDNESS = 5  # columns
-INTERVALS = 49  # semitones up to two octaves either way
-PART_WIDTH = 48
-NEVER = -1e9
+__all__ = ["Hints", "PointerHead", "Recollection"]
 
 
 class Hints(NamedTuple):
@@ -57,23 +56,25 @@ class Hints(NamedTuple):
         return self._replace(**parts)
 
 
-class Seen(NamedTuple):
-    """All that the head hears of steps, and what came: the trunk's work is done."""
+class Recollection(NamedTuple):
+    """What the trunk has made of steps, and what is recalled of the ones that follow."""
 
     hidden_BTC: Tensor
-    targets_BTF: Tensor
     hints: Hints
 
-    def at(self, places: Tensor) -> Seen:
-        """The steps at some places in time."""
-        return Seen(self.hidden_BTC[:, places], self.targets_BTF[:, places], self.hints.at(places))
+    def at(self, places: Tensor) -> Recollection:
+        """That of some places in time."""
+        return Recollection(self.hidden_BTC[:, places], self.hints.at(places))
 
 
-class PointerHead(nn.Module):
+class PointerHead(Head):
     """Field after field from the hidden state, as `FieldHead`, with memory."""
 
+    name = "pointer_head"
+    teaches = False
+
     def __init__(self, layout: MemoryLayout, *, width: int, dropout: float) -> None:
-        super().__init__()
+        super().__init__(FIELDS)
         C = width
         self.layout, self.first, self.sizes = layout, layout.first, layout.sizes
         self.embedding = nn.Embedding(layout.size, C)
@@ -98,7 +99,6 @@ class PointerHead(nn.Module):
             {str(f): nn.Embedding(len(names) * COUNT_BUCKETS, 1) for f, names in COUNTS.items()}
         )
         self.dropout = nn.Dropout(dropout)
-        self.sharpness = (1.0,) * FIELDS
         self.packed: Any = None  # `Packed`, for sampling
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
@@ -121,7 +121,7 @@ class PointerHead(nn.Module):
         x = self.deepen[field](self.dropout(F.gelu(heard)))
         return self.norms[field](hidden + x)
 
-    def scores(self, field: int, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
+    def field_scores(self, field: int, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
         """Scores (B, T, K) of the field's values before memory, float32; the onset counts where it comes before."""
         scores = self.outputs[field](y_BTC).float()
         if field == PITCH:
@@ -199,8 +199,9 @@ class PointerHead(nn.Module):
 
     # ---- all of them ------------------------------------------------------------------------------
 
-    def nats(self, hidden_BTC: Tensor, targets_BTF: Tensor, hints: Hints, *, pad: int) -> Tensor:
+    def nats(self, reading: Recollection, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
         """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
+        hidden_BTC, hints = reading
         heard = self.hear(hidden_BTC).unflatten(-1, (FIELDS, -1))
         told_BTC: Tensor | None = None
         nats = []
@@ -211,10 +212,10 @@ class PointerHead(nn.Module):
             if f == VELOCITY:
                 x_BTC = x_BTC + self.heard_loudness(hints.loudness_BTL)
             y_BTC = self.seen(f, hidden_BTC, x_BTC)
-            target_BT = targets_BTF[:, :, f]
+            target_BT = targets[:, :, f]
             scored_BT = target_BT != pad
             inside_BT = (target_BT - self.first[f]).clamp(min=0)
-            scores = self.scores(f, y_BTC, hints, targets_BTF[:, :, ONSET])
+            scores = self.field_scores(f, y_BTC, hints, targets[:, :, ONSET])
             log_p = -F.cross_entropy(scores.flatten(0, 1), inside_BT.flatten(), reduction="none").view_as(inside_BT)
             if f in POINTERS:
                 log_g = self.log_gates(f, y_BTC, hints)
@@ -227,6 +228,23 @@ class PointerHead(nn.Module):
                 chosen_BTC = self.embedding(target_BT)
                 told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
         return torch.stack(nats, dim=-1)
+
+    def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
+        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
+
+    def scores(self, hidden_BC: Tensor, state: Any) -> Scores:
+        """See `Head.scores`; the state is that which came with the hidden state."""
+        if not isinstance(state, MemoryState):
+            raise TypeError("a model with a memory needs the state to score the next step")
+        return MemoryScores(self, hidden_BC, state.memories_now(self.layout))
+
+    def pack(self) -> None:
+        self.packed = Packed(self)
+
+    def train(self, mode: bool = True) -> PointerHead:
+        if mode:
+            self.packed = None
+        return super().train(mode)
 
     def heard_loudness(self, loudness_BTL: Tensor) -> Tensor:
         """What the levels around a note say, (..., C)."""

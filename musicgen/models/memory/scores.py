@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -22,12 +22,18 @@ from torch.nn import functional as F
 from musicgen.models.layers.linear import products_by_row
 from musicgen.models.layouts import FIELDS, MOST_PARTS, ONSET, PART, PITCH, VELOCITY
 from musicgen.models.memory.growing import Memory
-from musicgen.models.memory.head import INTERVALS, LOUDNESS, NEVER, PART_WIDTH, PointerHead
 from musicgen.models.memory.sources import COUNTS, POINTERS
 from musicgen.models.memory.trust import COUNT_BUCKETS, TRUST_BUCKETS
 
-__all__ = ["MemoryScores", "Packed"]
+if TYPE_CHECKING:
+    from musicgen.models.memory.head import PointerHead
 
+__all__ = ["INTERVALS", "LOUDNESS", "NEVER", "PART_WIDTH", "MemoryScores", "Packed"]
+
+LOUDNESS = 5  # columns
+INTERVALS = 49  # semitones up to two octaves either way
+PART_WIDTH = 48
+NEVER = -1e9
 TINY = 1e-30
 _SPAN = 2 * INTERVALS + 1
 _BLOCK = 16  # results of a product are a multiple of so many, so that every row of a batch begins aligned

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from musicgen.models.layouts import MOST_PARTS, ONSET, MemoryLayout
-from musicgen.models.memory.head import LOUDNESS, Hints
+from musicgen.models.memory.head import Hints
 from musicgen.models.memory.inputs import column_sizes, columns
+from musicgen.models.memory.scores import LOUDNESS
 from musicgen.models.memory.sources import COUNTS, POINTERS, Recalled, nothing_of, recall
 from musicgen.models.state import State
 

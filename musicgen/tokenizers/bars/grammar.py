@@ -1,4 +1,4 @@
-"""What the grammars of bar tokenizers share: where a walk stands in its bar, and what a request forbids.
+"""What the grammars of bar tokenizers share: how ids move the place, and the masks that they ask.
 
 A bar has a meter and then onsets with growing positions, each with a tempo, notes, or both; notes on one onset
 strictly ascend by (program, pitch), so no onset goes on for ever.
@@ -6,87 +6,51 @@ strictly ascend by (program, pitch), so no onset goes on for ever.
 
 from __future__ import annotations
 
-from typing import Self
-
 import numpy as np
 
+from musicgen.tokenizers.bars.grid import bar_steps
 from musicgen.tokenizers.bars.music import SPAN_QUARTERS
-from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints, pitch_mask
-from musicgen.tokenizers.grammar import Grammar
+from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.constraints.length import Length, Presence, allowed_meters
+from musicgen.tokenizers.constraints.pitches import Pitches
+from musicgen.tokenizers.constraints.players import Players
+from musicgen.tokenizers.constraints.room import Density, Line, Polyphony
+from musicgen.tokenizers.grammar import PlacedGrammar
+from musicgen.tokenizers.place import BarPlace
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["BarGrammar"]
 
 
-class BarGrammar(Grammar):
+class BarGrammar(PlacedGrammar):
     """Walks one sequence; the subclasses say how items are spelled.
 
     Constraints hold from the beginning, or from `constrain` on when a prompt is walked first.
     """
 
+    place: BarPlace
+
     def __init__(
         self, vocabulary: Vocabulary, steps: int, durations: np.ndarray, constraints: Constraints | None = None
     ) -> None:
-        self.v, self.steps = vocabulary, steps
-        self.durations = durations.tolist()  # in grid steps, by duration value
-        names = list(vocabulary.sizes)
-        # Plain lists: a walk asks for one token at a time, and indexing an array costs ten times as much.
-        self._kind_of_id = [names[k] for k in vocabulary.kind_of_id.tolist()]
-        self.state = "start"
-        self.bar_steps = 4 * steps
-        self.position = -1  # last position in this bar, in steps from its start
-        self.window = 0
-        self.program: int | None = None  # running program in this bar
-        self.pitch = -1  # last pitch of the running program on this onset
-        self.fresh = True  # no note on this onset yet
-        self.bars = 0
-        self.notes_in_bar = 0
-        self.empty_bars = 0
-        self.time = 0  # steps from the first bar to the start of this one
-        self.sounding: list[int] = []  # ends of notes, for polyphony
-        self.chord = 0  # notes of the running program on this onset
-        self.closed = False  # whether the last onset lies before the anchor, so that no note may join it
+        super().__init__(vocabulary, BarPlace(steps, window_steps=SPAN_QUARTERS * steps))
+        self._durations = durations.tolist()  # in grid steps, by duration value
         self.constrain(constraints or Constraints())
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
         """Follow `constraints` from here on; bars count anew. With an anchor, no onset before it comes in this bar."""
-        self.constraints = constraints
-        self.bars = self.empty_bars = self.notes_in_bar = 0
-        if anchor is not None and anchor.tick:
-            per_tick = self.steps / anchor.ticks_per_quarter
-            # A cut at a bar line closes the prompt's last bar.
-            from_position = (
-                round((anchor.tick - anchor.bar_start) * per_tick)
-                if anchor.fills
-                else round(anchor.bar_length * per_tick) + 1
-            )
-            self.position = max(self.position, from_position - 1)
-            self.closed = True
-        c, v = constraints, self.v
-        self._chord_sizes = dict(c.chord_sizes)
-        self._pitches = pitch_mask(c)
-        self._highest_pitch = int(np.flatnonzero(self._pitches).max(initial=-1))
-        self._programs = np.ones(v.sizes["program"], bool)
-        if c.programs is not None:
-            self._programs[:] = False
-            self._programs[list(c.programs)] = True
-        if not self._pitches.any():
-            self._programs[:DRUMS] = False
-        self._meters = np.zeros(v.sizes["meter"], bool)
-        if c.meter is None:
-            self._meters[:] = True
-        else:
-            self._meters[(c.meter[0] - 1) * 7 + c.meter[1].bit_length() - 1] = True
+        c, parts = constraints, self.v.sizes.get("part", 0)
+        self.pitches = Pitches(c, by_part=parts > 0)
+        self.players = Players(c, self.pitches, parts=parts)
+        self.density, self.polyphony, self.line = Density(c), Polyphony(c), Line(c)
+        self.meters = allowed_meters(c, self.v.sizes["meter"])
+        self.tempo_changes = c.tempo_changes
+        self.place.begin(anchor, counted=self.polyphony.most is not None)
+        self.length, self.presence = Length(c, self.place), Presence(c, self.place)
 
     @property
     def bars_done(self) -> int:
-        return max(0, self.bars - 1)
-
-    def copy(self) -> Self:
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.sounding = list(self.sounding)
-        return other
+        return max(0, self.place.bars - 1)
 
     def ends(self, token: int) -> bool:
         """Whether taking `token` now ends the sequence: EOS, or the bar line after the last bar asked for.
@@ -94,91 +58,51 @@ class BarGrammar(Grammar):
         A bar line rather than EOS, because the model knows well when a bar is full and has hardly met an end in
         mid-piece: were only EOS allowed, it would pile up notes on the last onset.
         """
-        return token == self.v.base["eos"] or (token == self.v.base["bar"] and self._full())
-
-    # ---- what happens on the way -----------------------------------------------------------------
+        return token == self.v.base["eos"] or (token == self.v.base["bar"] and self.length.is_full(self.place))
 
     def _take(self, kind: str, value: int) -> None:
-        """A value of a kind that means the same however it is spelled; other kinds pass."""
+        """Move on by a value of a kind that means the same however it is spelled; other kinds pass."""
+        place = self.place
         if kind == "bar":
-            self._enter_bar(first=self.state == "bos")
+            place.enter_bar(first=self.state == "bos")
         elif kind == "meter":
-            self._take_meter(value)
+            place.bar_steps = bar_steps(value, place.steps)
         elif kind == "span":
-            self.window += 1
+            place.take_span()
         elif kind in ("pitch", "drum"):
-            self._take_pitch(value)
+            place.take_pitch(value)
         elif kind == "duration":
-            self._take_duration(value)
-
-    def _enter_bar(self, *, first: bool) -> None:
-        if self.bars:
-            self.empty_bars = 0 if self.notes_in_bar else self.empty_bars + 1
-        self.time += 0 if first else self.bar_steps
-        self.bars += 1
-        self.position, self.window, self.program, self.notes_in_bar = -1, 0, None, 0
-        self.closed = False
-
-    def _take_meter(self, value: int) -> None:
-        # Rounded up: in a bar of odd 64ths the last step begins inside the bar.
-        self.bar_steps = -(-(value // 7 + 1) * 4 * self.steps // (1 << value % 7))
-
-    def _enter_onset(self, value: int) -> None:
-        self.position = self.window * SPAN_QUARTERS * self.steps + value
-        self.pitch, self.fresh, self.chord, self.closed = -1, True, 0, False
-
-    def _take_program(self, value: int) -> None:
-        self.program, self.pitch, self.chord = value, -1, 0
-
-    def _take_pitch(self, value: int) -> None:
-        self.pitch, self.fresh = value, False
-        self.chord += 1
-        self.notes_in_bar += 1
-
-    def _take_duration(self, value: int) -> None:
-        if self.constraints.max_polyphony:
-            self.sounding.append(self.time + self.position + self.durations[value])
+            place.take_duration(self._durations[value])
 
     # ---- what is allowed -------------------------------------------------------------------------
 
-    def _full(self) -> bool:
-        return self.constraints.bars is not None and self.bars >= self.constraints.bars
+    def _is_kit(self, player: int) -> bool:
+        """Whether this player plays drums."""
+        return player == DRUMS
 
-    def _crowded(self) -> bool:
-        """Whether this bar holds as many notes as a bar may."""
-        most = self.constraints.max_notes_a_bar
-        return bool(most and self.notes_in_bar >= most)
+    def _bar_is_full(self) -> bool:
+        return self.density.is_full(self.place.notes_in_bar)
 
     def _room_for_note(self) -> bool:
-        if self.closed or self._crowded():
-            return False
-        most = self.constraints.max_polyphony
-        if not most:
-            return True
-        now = self.time + self.position
-        self.sounding = [end for end in self.sounding if end > now]
-        return len(self.sounding) < most
+        """Whether one more note may begin on this onset, whoever plays it."""
+        return not (self.place.closed or self._bar_is_full() or self.polyphony.is_full(self.place))
 
-    def _chord_has_room(self) -> bool:
-        """Whether the running program may play one more note on this onset, by the size of its chords."""
-        return self.program is not None and self.chord < self._chord_sizes.get(self.program, 128)
-
-    def _allow_pitches(self, mask: np.ndarray) -> None:
-        v = self.v
-        if self.program == DRUMS:
-            mask[v.slice("drum", self.pitch + 1)] = True
-        else:
-            mask[v.slice("pitch", self.pitch + 1)] = self._pitches[self.pitch + 1 :]
+    def _allow_pitches(self, mask: np.ndarray, player: int) -> None:
+        """What the player may play above its last note on this onset."""
+        kit, low = self._is_kit(player), self.place.pitch + 1
+        mask[self.v.slice("drum" if kit else "pitch", low)] = self.pitches.of(player, kit=kit)[low:]
 
     def _allow_positions(self, mask: np.ndarray, *, begin: int) -> None:
         """Positions of this bar from `begin` on, within the window; and a span where the bar reaches past it."""
-        v, per_window = self.v, SPAN_QUARTERS * self.steps
-        base = self.window * per_window
-        mask[v.slice("position", begin - base, self.bar_steps - base)] = True
-        if self.bar_steps > max(base + per_window, begin):
+        v, place = self.v, self.place
+        mask[v.slice("position", begin - place.window, place.bar_steps - place.window)] = True
+        if place.bar_steps > max(place.window + place.window_steps, begin):
             mask[v.base["span"]] = True
 
-    def _must_sound(self) -> bool:
-        """Whether this bar may not stay empty: as many empty bars as are allowed lie behind it."""
-        most = self.constraints.max_empty_bars
-        return most is not None and not self.notes_in_bar and self.empty_bars >= most
+    def _allow_end(self, mask: np.ndarray) -> None:
+        """The next bar, or the end, unless this bar must sound and can: `mask` has the onsets that may come."""
+        if self.presence.is_due(self.place) and mask.any():
+            return
+        mask[self.v.base["bar"]] = True
+        if self.length.may_end and self.place.bars and not self.length.is_full(self.place):
+            mask[self.v.base["eos"]] = True

@@ -10,9 +10,18 @@ import numpy as np
 
 from musicgen.piece import Piece
 
-__all__ = ["DENOMINATORS", "BarGrid"]
+__all__ = ["DENOMINATORS", "BarGrid", "bar_steps"]
 
 DENOMINATORS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def bar_steps(meter: int, steps: int) -> int:
+    """Grid steps that begin in a bar of a meter value; `steps` to a quarter.
+
+    >>> bar_steps(2 * 7 + 2, 24), bar_steps(0 * 7 + 6, 24)  # 3/4; of 1/64 a step and a half
+    (72, 2)
+    """
+    return -(-(meter // 7 + 1) * 4 * steps // (1 << meter % 7))
 
 
 class BarGrid:

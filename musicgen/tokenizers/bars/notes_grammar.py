@@ -10,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 from musicgen.tokenizers.bars.grammar import BarGrammar
-from musicgen.tokenizers.bars.music import SPAN_QUARTERS
-from musicgen.tokenizers.constraints import DRUMS
 
 __all__ = ["NotesGrammar"]
 
@@ -22,6 +20,7 @@ ONSET, FIELDS = 3, 5  # the onset's column, and how many there are
 class NotesGrammar(BarGrammar):
     """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field."""
 
+    player = "program"  # the kind that says who plays
     column = 0  # of the field that comes next
     began = False  # whether the onset in hand is a new one
 
@@ -32,15 +31,22 @@ class NotesGrammar(BarGrammar):
         kind = self._kind_of_id[token]
         value = token - self.v.base[kind]
         if kind == "position":
-            self.began = self._absolute(value) > self.position
-            if self.began:
-                self._enter_onset(value)
+            self._take_position(value)
         elif kind == "program":
-            if self.fresh or value != self.program:
-                self._take_program(value)
+            self._take_player(value)
         else:
             self._take(kind, value)
         self.state = kind
+
+    def _take_position(self, value: int) -> None:
+        """A position: a new onset, or the one in hand again."""
+        self.began = self.place.window + value > self.place.position
+        if self.began:
+            self.place.enter_onset(value)
+
+    def _take_player(self, value: int) -> None:
+        if self.place.fresh or value != self.place.player:
+            self.place.take_player(value)
 
     def allowed(self) -> np.ndarray:
         v, state = self.v, self.state
@@ -55,61 +61,58 @@ class NotesGrammar(BarGrammar):
             else:
                 self._allow_onsets(mask)
         elif state == "bar":
-            mask[v.slice("meter")] = self._meters
+            mask[v.slice("meter")] = self.meters
         elif state == "position":
-            mask[v.slice("program")] = self._parts()
+            mask[v.slice("program")] = self._players_here()
             # A tempo stands first on its onset; where no note may sound, it is all that may.
-            if self.began and (self.constraints.tempo_changes or not mask.any()):
+            if self.began and (self.tempo_changes or not mask.any()):
                 mask[v.slice("tempo")] = True
-        elif state == "program":
-            self._allow_pitches(mask)
+        else:
+            self._allow_note(mask)
+        return mask
+
+    def _allow_note(self, mask: np.ndarray) -> None:
+        """The fields of the note whose player was told last, one after the other."""
+        v, state = self.v, self.state
+        if state == self.player:
+            assert self.place.player is not None
+            self._allow_pitches(mask, self.place.player)
         elif state in ("pitch", "drum"):
             mask[v.slice("duration")] = True
         elif state == "duration":
             mask[v.slice("velocity")] = True
         else:
             mask[PAD] = True
-        return mask
 
-    def _absolute(self, value: int) -> int:
-        return self.window * SPAN_QUARTERS * self.steps + value
+    def _playing(self) -> np.ndarray:
+        """(129,) the programs that may play."""
+        return self.players.programs
 
-    def _parts(self) -> np.ndarray:
-        """(129,) the programs that may sound on this onset, by the notes it holds."""
-        parts, running = self._programs.copy(), self.program
-        if self.fresh or running is None:
-            return parts
-        parts[:running] = False
-        highest = 127 if running == DRUMS else self._highest_pitch
-        if self.pitch >= highest or not self._chord_has_room():
-            parts[running] = False
-        return parts
+    def _players_here(self) -> np.ndarray:
+        """Of those that may play the ones that may on this onset, by the notes it holds."""
+        players, place = self._playing().copy(), self.place
+        running = place.player
+        if place.fresh or running is None:
+            return players
+        players[:running] = False
+        if place.pitch >= self.pitches.highest(running, kit=self._is_kit(running)) or self.line.is_full(place):
+            players[running] = False
+        return players
 
     def _may_place(self) -> bool:
         """Whether anything may stand on an onset: a note, or a tempo."""
-        return bool(self._programs.any() or self.constraints.tempo_changes)
+        return bool(self._playing().any() or self.tempo_changes)
 
     def _allow_onsets(self, mask: np.ndarray) -> None:
         """This onset again, a later one in this bar, the next bar, or the end."""
-        v = self.v
+        place, later = self.place, max(self.place.position + 1, self.polyphony.earliest(self.place))
         if self.state == "span":
-            self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
+            self._allow_positions(mask, begin=later)
             if mask.any():
                 return
-        elif not self._crowded() and self._may_place():
-            here = self.state in ("tempo", "velocity") and self.position >= 0
-            if here and self._room_for_note() and self._parts().any():
-                mask[v.id("position", self.position - self._absolute(0))] = True
-            self._allow_positions(mask, begin=max(self.position + 1, self._earliest()))
-        if self._must_sound() and mask.any():
-            return
-        mask[v.base["bar"]] = True
-        if not self._full() and self.constraints.may_end and self.bars:
-            mask[v.base["eos"]] = True
-
-    def _earliest(self) -> int:
-        """The first position of this bar at which one more note may sound: a step with a position has a note."""
-        most = self.constraints.max_polyphony
-        if not most or len(self.sounding) < most:
-            return 0
-        return sorted(self.sounding)[-most] - self.time
+        elif not self._bar_is_full() and self._may_place():
+            here = self.state in ("tempo", "velocity") and place.position >= 0
+            if here and self._room_for_note() and self._players_here().any():
+                mask[self.v.id("position", place.position - place.window)] = True
+            self._allow_positions(mask, begin=later)
+        self._allow_end(mask)

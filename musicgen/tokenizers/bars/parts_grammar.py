@@ -15,7 +15,8 @@ from typing import Self
 import numpy as np
 
 from musicgen.tokenizers.bars.notes_grammar import NotesGrammar
-from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.constraints import DRUMS, Constraints
+from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["PartsGrammar"]
 
@@ -27,18 +28,13 @@ MARKS = ("after", "here")
 class PartsGrammar(NotesGrammar):
     """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field."""
 
-    column = 0  # of the field that comes next
-    began = False  # whether the onset in hand is a new one
+    player = "part"
 
-    def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
-        super().constrain(constraints, anchor=anchor)
-        if not hasattr(self, "entered"):
-            self.entered: list[int] = []  # the program of every part
-        self._open = np.ones(self.v.sizes["part"], bool)
-        if constraints.parts is not None:
-            self._open[:] = False
-            self._open[list(constraints.parts)] = True
-        self._part_pitches = dict(constraints.part_pitches)
+    def __init__(
+        self, vocabulary: Vocabulary, steps: int, durations: np.ndarray, constraints: Constraints | None = None
+    ) -> None:
+        super().__init__(vocabulary, steps, durations, constraints)
+        self.entered: list[int] = []  # the program of every part
 
     def copy(self) -> Self:
         other = super().copy()
@@ -56,18 +52,15 @@ class PartsGrammar(NotesGrammar):
         kind = self._kind_of_id[token]
         value = token - self.v.base[kind]
         if kind == "position":
-            self.began = self._absolute(value) > self.position
-            if self.began:
-                self._enter_onset(value)
+            self._take_position(value)
         elif kind == "part":
             if self.state == "enter" or self.state in MARKS:
                 return  # its program follows in the same step; or it says how many bars are missing
-            if self.fresh or value != self.program:
-                self._take_program(value)
+            self._take_player(value)
         elif kind == "program":
             self.entered.append(value)
         elif kind == "again":
-            self.position, self.window, self.program, self.closed = -1, 0, None, False
+            self.place.tell_again()
         elif kind == "style":
             return
         else:
@@ -83,14 +76,15 @@ class PartsGrammar(NotesGrammar):
             elif state == "eos":
                 mask[v.base["eos"]] = True
             elif state in ("tempo", "program"):  # before the first bar
-                wanted = self.constraints.part_count
-                mask[v.base["bar"]] = len(self.entered) >= (1 if wanted is None else wanted)
-                mask[v.base["enter"]] = len(self.entered) < (v.sizes["part"] if wanted is None else wanted)
+                mask[v.base["bar"]] = self.players.are_complete(self.entered)
+                mask[v.base["enter"]] = self.players.may_enter(self.entered)
+            elif state in MARKS:
+                mask[v.base["bar"]] = True
             else:
                 self._allow_onsets(mask)
         elif self.column == PROGRAM:
             if state == "enter":
-                mask[v.slice("program")] = self._programs
+                mask[v.slice("program")] = self.players.programs
             elif state == "tempo":
                 mask[v.slice("style")] = True
             else:
@@ -99,59 +93,20 @@ class PartsGrammar(NotesGrammar):
             mask[v.slice("tempo")] = True
         elif state == "enter" and self.column == ONSET + 1:
             mask[v.id("part", len(self.entered))] = True
-        elif state in ("bar", "again") and self.column == ONSET + 1:
-            mask[v.slice("meter") if state == "bar" else PAD] = self._meters if state == "bar" else True
+        elif state == "bar" and self.column == ONSET + 1:
+            mask[v.slice("meter")] = self.meters
         elif state == "position":
-            mask[v.slice("part")] = self._parts()
-        elif state == "part":
-            self._allow_pitches(mask)
-        elif state in ("pitch", "drum"):
-            mask[v.slice("duration")] = True
-        elif state == "duration":
-            mask[v.slice("velocity")] = True
+            mask[v.slice("part")] = self._players_here()
         else:
-            mask[PAD] = True
+            self._allow_note(mask)
         return mask
+
+    def _is_kit(self, player: int) -> bool:
+        return self.entered[player] == DRUMS
 
     def _playing(self) -> np.ndarray:
         """(64,) the parts that have entered and may play."""
-        playing = self._open.copy()
-        playing[len(self.entered) :] = False
-        playing[: len(self.entered)] &= self._programs[self.entered]
-        return playing
-
-    def _parts(self) -> np.ndarray:
-        """(64,) the parts that may sound on this onset, by the notes it holds."""
-        parts, running = self._playing(), self.program
-        if self.fresh or running is None:
-            return parts
-        parts[:running] = False
-        if self.pitch >= self._highest(running) or not self._chord_has_room():
-            parts[running] = False
-        return parts
-
-    def _of_part(self, part: int) -> np.ndarray:
-        """(128,) the pitches, or drums, that a part may play."""
-        drums = self.entered[part] == DRUMS
-        own = self._part_pitches.get(part)
-        if own is None:
-            return np.ones(128, bool) if drums else self._pitches
-        both = own if drums else own & self._pitches
-        return both if both.any() else own
-
-    def _highest(self, part: int) -> int:
-        return int(np.flatnonzero(self._of_part(part)).max(initial=-1))
-
-    def _allow_pitches(self, mask: np.ndarray) -> None:
-        assert self.program is not None
-        kind = "drum" if self.entered[self.program] == DRUMS else "pitch"
-        mask[self.v.slice(kind, self.pitch + 1)] = self._of_part(self.program)[self.pitch + 1 :]
+        return self.players.parts(self.entered)
 
     def _may_place(self) -> bool:
-        return bool(self._playing().any())
-
-    def _allow_onsets(self, mask: np.ndarray) -> None:
-        if self.state in MARKS:
-            mask[self.v.base["bar"]] = True
-        else:
-            super()._allow_onsets(mask)
+        return bool(self._playing().any())  # no tempo stands on an onset

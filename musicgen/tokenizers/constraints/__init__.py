@@ -8,7 +8,7 @@ import numpy as np
 
 from musicgen.errors import ResourceError
 
-__all__ = ["DRUMS", "MOST_STEPS", "Anchor", "Constraints", "check_length", "pitch_mask"]
+__all__ = ["DRUMS", "MOST_STEPS", "Anchor", "Constraints", "check_length"]
 
 DRUMS = 128  # the program value that stands for the drum channel
 MOST_STEPS = 2**22  # of a piece, whatever the tokenizer: three hours of the densest music have a tenth of it
@@ -48,31 +48,6 @@ class Constraints:
     def melodic(self) -> frozenset[int] | None:
         """The allowed programs but drums; None where all are."""
         return None if self.programs is None else self.programs - {DRUMS}
-
-    def most_at_once(self) -> int:
-        """Notes that may sound at once where all of them are one part: that of the only program, if there is one."""
-        most = self.max_polyphony or 128
-        if self.melodic is not None and len(self.melodic) == 1:
-            most = min(most, dict(self.chord_sizes).get(next(iter(self.melodic)), 128))
-        return most
-
-    def longest_silence(self, bar_length: float) -> int | None:
-        """Units of time without an onset, where a bar has `bar_length` of them; None where nothing limits it.
-
-        One less than the whole, so that silence stays shorter than that many bars.
-        """
-        if self.max_empty_bars is None:
-            return None
-        return max(1, int((self.max_empty_bars + 1) * bar_length) - 1)
-
-
-def pitch_mask(constraints: Constraints) -> np.ndarray:
-    """(128,) the melodic pitches that a request allows by range and key."""
-    mask = np.zeros(128, bool)
-    mask[constraints.pitch_low : constraints.pitch_high + 1] = True
-    if constraints.pitch_classes is not None:
-        mask &= np.isin(np.arange(128) % 12, list(constraints.pitch_classes))
-    return mask
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from abc_pieces import HEAD, heard, lengths, letters, pitches, rows, tune, warnings
+from score_files import read_scores
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import read_scores, read_tune
+from musicgen.io.scores import read_tune
 
 # ---- keys ------------------------------------------------------------------------------------------------
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 from kern_texts import kern, line_of, piece_of
+from score_files import read_scores
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import read_score, read_scores
+from musicgen.io.scores import iter_scores, read_score
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "pipelines" / "torture"))
 from kern_sources import KERN_PIECES
@@ -107,9 +108,9 @@ def test_a_file_may_hold_several_pieces(tmp_path):
 def test_a_broken_piece_doesnt_cost_the_others_and_names_the_line_of_the_file(tmp_path):
     path = tmp_path / "all.krn"
     path.write_text(kern("!!!!SEGMENT: one\n**kern\n4c\n*-\n!!!!SEGMENT: two\n**kern\n4d  4e\n*-\n"))
-    ((name, piece),) = read_scores(path)
+    (name, piece), (broken, error) = iter_scores(path)
     assert (name, line_of(piece)) == ("1 one", [(0, 60)])
-    assert piece.warnings == ("bad_tune: '2 two' was left out (line 7: 2 fields where 1 spine is open)",)
+    assert (broken, error.what) == ("2 two", "line 7: 2 fields where 1 spine is open")
 
 
 def test_too_many_pieces_are_refused(tmp_path):

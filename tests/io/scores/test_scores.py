@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from score_files import read_scores
 
 from musicgen.errors import UnreadableError
 from musicgen.io.midi import Limits
-from musicgen.io.scores import read_score, read_scores
+from musicgen.io.scores import iter_scores, read_score
 from musicgen.io.scores.names import program_for
 
 LIEDER = Path("../shared/data/openscore_lieder")
@@ -217,9 +218,10 @@ def test_abc_without_meter_counts_in_eighths(tmp_path):
 def test_a_broken_tune_doesnt_cost_the_others(tmp_path):
     path = tmp_path / "tunes.abc"
     path.write_text("X:1\nT:Empty\nK:C\n\n" + ABC)
-    pieces = read_scores(path)
-    assert [name for name, _ in pieces] == ["2 First", "3 Second"]
-    assert pieces[0][1].warnings == ("bad_tune: '1 Empty' was left out (has no notes)",)
+    (broken, error), (one, first), (two, second) = iter_scores(path)
+    assert (broken, error.what) == ("1 Empty", "has no notes")
+    assert (one, two) == ("2 First", "3 Second")
+    assert first.n_notes > second.n_notes > 0
 
 
 KERN = """**kern\t**kern

@@ -10,6 +10,7 @@ from musicgen.errors import UsageError
 from musicgen.models.layouts import MemoryLayout
 from musicgen.models.memory.walk import bar_steps, walk
 from musicgen.tokenizers import Parts
+from musicgen.tokenizers.bars import grid
 from musicgen.tokenizers.bars.grid import DENOMINATORS
 from musicgen.tokenizers.bars.music import BarSettings
 
@@ -66,11 +67,9 @@ def test_notes_of_a_part_are_in_order_of_time_and_chords_are_counted():
 
 
 def test_bars_are_as_long_as_the_grammar_has_them():
+    meters = np.arange(64 * len(DENOMINATORS))
     for steps in (24, 48):
-        walker = Parts(BarSettings(steps)).grammar()
-        for value in range(64 * len(DENOMINATORS)):
-            walker._take_meter(value)
-            assert bar_steps(np.array([value]), steps).tolist() == [walker.bar_steps]
+        assert bar_steps(meters, steps).tolist() == [grid.bar_steps(value, steps) for value in meters.tolist()]
 
 
 def test_a_layout_comes_from_its_tokenizer():

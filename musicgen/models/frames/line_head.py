@@ -1,0 +1,63 @@
+"""What heads of lines along pitches have in common: a score for every rank of the keyboard and for the mark.
+
+Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, D width of scores, V vocabulary, Q = 128 ranks.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from musicgen.models.frames.by_pitch import LineReading, LineState
+from musicgen.models.frames.pitch_view import KEYS, LineView
+from musicgen.models.frames.view import Memory, from_ranks
+from musicgen.models.heads.head import IdHead, IdScores
+
+__all__ = ["NEVER", "LineHead"]
+
+NEVER = -12.0  # the score of a pitch outside the keyboard; of a hazard one in 160,000
+AT_ONCE = 512  # ids whose scores are worked out at once
+
+
+class LineHead(IdHead):
+    """Scores of the next id from what is heard of each line, and from where the ids stand in their frames."""
+
+    name = ""
+
+    def __init__(self, view: LineView, *, vocabulary_size: int) -> None:
+        super().__init__()
+        self.view, self.layout, self.size = view, view.layout, vocabulary_size
+
+    def _prepared(self) -> Any:
+        """What the scores of all ids need, worked out once a pass."""
+        return None
+
+    @abstractmethod
+    def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: Any) -> Tensor:
+        """Scores (B, T, Q + 1) of the ranks and the mark."""
+
+    def _logits(self, reading: LineReading) -> Tensor:
+        rows, prepared = [], self._prepared()
+        for lines, heard_BFKD in reading.parts:
+            row_B1 = torch.arange(len(heard_BFKD), device=heard_BFKD.device)[:, None]
+            scores = []
+            for begin in range(0, lines.done_BT.shape[1], AT_ONCE):
+                part = slice(begin, begin + AT_ONCE)
+                heard_BTKD = heard_BFKD[row_B1, lines.done_BT[:, part]]
+                scores.append(self._of_places(heard_BTKD, self.view.places(lines, part).tensors, prepared))
+            rows.append(torch.cat(scores, dim=1))
+        return from_ranks(self.layout, torch.cat(rows), self.size)
+
+    def scores(self, hidden_BC: Tensor, state: Any) -> IdScores:
+        """See `Head.scores`; the state says where the last ids stand. Rows go one by one, as they are read."""
+        if not isinstance(state, LineState) or not isinstance(state.last, Memory):
+            raise TypeError("a model of pitches needs the state to score the next id")
+        rows, prepared = [], self._prepared()
+        for row, hidden_C in enumerate(hidden_BC):
+            places = state.last.select(torch.tensor([row])).tensors
+            rows.append(self._of_places(hidden_C.view(1, 1, KEYS, -1), places, prepared))
+        logits_B1V = from_ranks(self.layout, torch.cat(rows), self.size)
+        return IdScores(self.sharpened(logits_B1V)[:, 0])

@@ -1,0 +1,89 @@
+"""All pictures of a run, and the files they become. What a run lacks is left out and named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from musicgen.checkpoint import Run
+from musicgen.errors import UsageError
+from musicgen.io.atomic import keep_inputs, together
+from musicgen.pictures import attention, canvas, gates, gradients, loss, memory, pitches
+from musicgen.pictures.subject import Absent, Subject
+from musicgen.piece import Piece
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Album", "draw_run", "refuse_to_replace"]
+
+PICTURES = {kind.NAME: kind.draw for kind in (loss, gradients, memory, pitches, attention, gates)}
+
+
+@dataclass
+class Album:
+    """Figures by file name, in order, and a line for each picture that a run doesn't have."""
+
+    figures: dict[str, Figure] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Write all figures into `folder`, which is made where its parent exists, or none; return their paths.
+
+        Raises UsageError before anything is written when one of them exists and `overwrite` is False, or when there
+        are none.
+        """
+        folder = Path(folder)
+        if not self.figures:
+            raise UsageError("this run has nothing to draw", where=folder, hint="name a piece with --piece")
+        refuse_to_replace(folder, overwrite=overwrite)
+        paths = [folder / name for name in self.figures]
+        made = not folder.exists()
+        folder.mkdir(exist_ok=True)
+        try:
+            with together(paths, overwrite=overwrite) as drawn:
+                for path, figure in zip(drawn, self.figures.values(), strict=True):
+                    canvas.write_png(figure, path)
+        except BaseException:
+            if made:
+                folder.rmdir()
+            raise
+        return paths
+
+
+def refuse_to_replace(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Raises UsageError where pictures can't go to `folder`, or some lie there already and `overwrite` is False, or one
+    of them is an input.
+
+    Drawing takes a while: this is known before.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
+    if not folder.parent.is_dir():
+        raise UsageError("its folder does not exist", where=folder, hint=f"create {folder.parent} first")
+    there = [path for pattern in PICTURES for path in sorted(folder.glob(pattern))]
+    keep_inputs(there, inputs)
+    if there and not overwrite:
+        raise UsageError("already exists", where=there[0], hint="pass --overwrite to replace it")
+
+
+def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Album:
+    """All pictures of the run that lies in `folder`. `piece` is what attention and gates are drawn over.
+
+    Without a piece they take the first of the validation split that is long enough. Raises UsageError where
+    matplotlib is not installed or the piece has nothing to read.
+    """
+    subject, album = Subject(run, Path(folder), piece), Album()
+    try:
+        _ = subject.corpus
+    except Absent as reason:
+        album.left_out.append(f"what needs the corpus: {reason}")
+    for name, draw in PICTURES.items():
+        try:
+            album.figures |= draw(subject)
+        except Absent as reason:
+            album.left_out.append(f"{name.removesuffix('.layer*.png')}: {reason}")
+    return album

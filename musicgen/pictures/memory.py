@@ -1,0 +1,172 @@
+"""memory.png: how much a prediction depends on what was read k steps before.
+
+Shapes: N excerpts, T time, F fields or frames, K lags.
+
+Sources: the gradient of a late loss with respect to early inputs as a measure of vanishing memory is that of Bengio
+et al. 1994, "Learning Long-Term Dependencies with Gradient Descent is Difficult", and of Pascanu et al. 2013
+(arXiv:1211.5063), section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from musicgen.corpus.split import spread
+from musicgen.models import SequenceModel, State
+from musicgen.pictures import canvas
+from musicgen.pictures.subject import Absent, Subject
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["NAME", "draw", "draw_memory", "gradient_by_lag"]
+
+NAME = "memory.png"
+EXCERPTS = 16  # over which memory is averaged
+LONGEST_LAG = 256
+
+
+def draw(subject: Subject) -> dict[str, Figure]:
+    """The picture by its name, over excerpts of the run's corpus. Raises Absent."""
+    source, model = subject.needed_corpus(), subject.run.model
+    spans = source.spans("valid") if len(source.spans("valid")) else source.spans("train")
+    if not len(spans):
+        raise Absent("the corpus has no pieces to train on or to validate with")
+    length = min(LONGEST_LAG, model.context or LONGEST_LAG)
+    # The longest lag that still finds enough pieces.
+    length = min(length, int(np.sort(spans[:, 1])[-min(EXCERPTS, len(spans))]) - 1)
+    if length < 2:
+        raise Absent("the pieces of the corpus are too short")
+    spans = spans[spans[:, 1] > length]
+    chosen = spans[spread(len(spans), EXCERPTS)]
+    # Out of the middle of a piece: at its beginning there is little to remember, at its end nothing to predict.
+    begins = chosen[:, 0] + (chosen[:, 1] - length - 1) // 2
+    ids = subject.tensor(np.stack([source.tokens[begin : begin + length + 1] for begin in begins.tolist()]))
+    norm_NK = gradient_by_lag(model, ids[:, :-1], ids[:, 1:], pad=subject.run.tokenizer.vocabulary.id("pad"))
+    title = f"{subject.name}: what the next step's nats depend on"
+    return {NAME: draw_memory(norm_NK, title=title, unit=subject.unit)}
+
+
+def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figure:
+    """How strongly the prediction depends on what was read k steps ago; beyond the last point not at all.
+
+    `unit` is what a step is called: for a model that reads by frame, a frame.
+    """
+    figure = canvas.figure_of(8, 5)
+    axes = figure.subplots()
+    mean_K = norm_NK.mean(axis=0)
+    lags = np.arange(len(mean_K))
+    heard = mean_K > 0
+    low_K, high_K = np.quantile(norm_NK, [0.25, 0.75], axis=0)
+    band = heard & (low_K > 0)
+    axes.fill_between(
+        lags, low_K, high_K, where=band, color="tab:blue", alpha=0.2, linewidth=0, label="middle half of them"
+    )
+    axes.plot(lags[heard], mean_K[heard], color="tab:blue", label=f"mean of {len(norm_NK)} excerpts")
+    axes.set_yscale("log")
+    # Twelve powers of ten hold all that training in float32 can tell from nought.
+    axes.set_ylim(bottom=max(mean_K[heard].min(initial=1.0) / 3, mean_K.max(initial=1e-12) * 1e-12))
+    axes.set_xlim(0, max(1, len(lags) - 1))
+    axes.set_xlabel(f"lag ({unit}s before the last one read)")
+    axes.set_ylabel("norm of the gradient (nats per unit of input)")
+    if not heard.all():
+        reach = int(np.flatnonzero(heard).max(initial=0))
+        axes.axvspan(reach + 0.5, len(lags) - 1, color="grey", alpha=0.15, label=f"nought past lag {reach}")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    canvas.entitle(figure, title)
+    return figure
+
+
+def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pad: int) -> np.ndarray:
+    """norm_NK: how much the nats of each row's last step change with what the model read k steps before it.
+
+    `inputs` is (N, T) or (N, T, F) and `targets` follows it one step ahead. The norm is of the gradient with respect
+    to the embedded step, or to the one-hot vector where no embedding is. Lag 0 is the last step read. What a model of
+    frames reads are frames, told as what they hold: K is the least that a row has.
+    """
+    model.eval()
+    if model.reads_frames:
+        rows = [_gradient_by_frame(model, inputs[n : n + 1], targets[n : n + 1], pad=pad) for n in range(len(inputs))]
+        least = min(map(len, rows))
+        return np.stack([row[:least] for row in rows])
+    caught: list[Tensor] = []
+    norm_NT = _gradient_norms(
+        model, inputs, targets, caught, _on_first_input(model, inputs.shape[:2], caught.append), pad=pad
+    )
+    if norm_NT.ndim > 2:  # the sum of the fields' embeddings is read: each has the gradient of the sum
+        norm_NT = norm_NT.mean(dim=2)
+    return norm_NT.flip(1).cpu().numpy()
+
+
+def _gradient_norms(
+    model: SequenceModel,
+    inputs: Tensor,
+    targets: Tensor,
+    caught: list[Tensor],
+    undo: Callable[[], None],
+    *,
+    pad: int,
+) -> Tensor:
+    """Norms over the last dimension of the gradient of the last step's nats with respect to the leaf that a pass puts
+    into `caught`; `undo` is called then."""
+    last = torch.full_like(targets, pad)
+    last[:, -1] = targets[:, -1]
+    model.zero_grad(set_to_none=True)
+    try:
+        with torch.enable_grad():
+            nats, _ = model.nats(inputs, last, pad=pad)
+            (grad,) = torch.autograd.grad(nats.sum(), caught[:1])
+    finally:
+        undo()
+    return grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
+
+
+def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
+    """norm_F of one row, the last frame first. What the speller sees of the frames by itself is left out; a model of
+    pitches has many lines, whose norm is that of all."""
+    caught: list[Tensor] = []
+    trunk, read = model.trunk, model.trunk.read
+
+    def told(frames_1FX: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        caught.append(frames_1FX.detach().requires_grad_())
+        return read(caught[-1], state)
+
+    vars(trunk)["read"] = told  # before the class's own
+    undo = partial(vars(trunk).pop, "read")
+    norm_NF = _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)
+    return norm_NF.norm(dim=0).flip(0).cpu().numpy()
+
+
+def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:
+    """Have the next pass tell of the vectors it first makes of ids, as a leaf; the function returned undoes it."""
+
+    def leaf(x: Tensor) -> Tensor:
+        x = x.detach().requires_grad_()
+        tell(x)
+        return x
+
+    if model.embedding is not None:
+        return model.embedding.register_forward_hook(lambda _module, _ids, x: leaf(x)).remove
+    done: list[bool] = []
+
+    def before(_module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        x = arguments[0] if arguments else None
+        if done or not isinstance(x, Tensor) or not x.is_floating_point() or x.shape[:2] != shape:
+            return None
+        done.append(True)
+        return (leaf(x), *arguments[1:])
+
+    hooks = [module.register_forward_pre_hook(before) for module in model.modules() if module is not model]
+
+    def undo() -> None:
+        for hook in hooks:
+            hook.remove()
+
+    return undo
