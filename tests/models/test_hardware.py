@@ -10,6 +10,7 @@ from musicgen.composer import Composer
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, hardware
 from musicgen.models.layers.linear import Linear, products_by_row
+from musicgen.sampling.eager import _Product, can_round, prepared
 from musicgen.training.loop import train
 from musicgen.training.precision import precision_for
 
@@ -95,15 +96,13 @@ def test_a_processor_held_to_avx2_is_not_said_to_be_fast(monkeypatch):
 @pytest.mark.parametrize("width", [16, 20, 31, 48])
 def test_layers_that_the_kernel_would_read_past_keep_their_32_bits(width):
     layer, x = Linear(width, 7), torch.randn(3, width)
-    assert layer.quantisable is (width % 16 == 0 and hardware.has_int8())
+    assert can_round(layer) is (width % 16 == 0 and hardware.has_int8())
     net = small("window", width=width)
     exact = net.eval()(torch.ones(1, 1, dtype=torch.int64))[0]
-    rough = net.faster(int8=True)(torch.ones(1, 1, dtype=torch.int64))[0]
+    rough = prepared(net, int8=True)(torch.ones(1, 1, dtype=torch.int64))[0]
     assert torch.allclose(exact, rough, atol=0.05)
-    if layer.quantisable:
-        layer.quantise()
-        layer.by_row = True
-        assert torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight), atol=0.05)
+    if can_round(layer):
+        assert torch.allclose(_Product(layer, rounded=True)(x), layer(x), atol=0.05)
 
 
 @torch.inference_mode()
@@ -112,7 +111,7 @@ def test_layers_that_the_kernel_would_read_past_keep_their_32_bits(width):
 def test_a_row_of_a_product_is_the_same_alone_and_among_others(inputs, outputs, rows):
     generator = torch.Generator().manual_seed(rows)
     x_BC = torch.randn(rows, inputs, generator=generator)
-    weight = torch.randn(inputs, outputs, generator=generator).t()  # column by column, as `faster` leaves it
+    weight = torch.randn(inputs, outputs, generator=generator).t()  # column by column, as steps read it
     for x in (x_BC, x_BC[:, None]):
         products = products_by_row(x, weight)
         assert torch.equal(products, torch.cat([torch.nn.functional.linear(row, weight) for row in x.split(1)]))
@@ -138,11 +137,11 @@ def test_rows_that_begin_inside_a_cache_line_are_not_put_into_one_batch():
 )
 def test_a_wish_for_8_bits_that_cant_be_met_says_so(device, works, width, text, monkeypatch):
     from musicgen.checkpoint import Run
-    from musicgen.models.layers import linear
     from musicgen.recipe import Recipe
+    from musicgen.sampling import eager
 
     monkeypatch.setattr("musicgen.composer.has_int8", lambda: works)
-    monkeypatch.setattr(linear, "has_int8", lambda: works)
+    monkeypatch.setattr(eager, "has_int8", lambda: works)
     run = Run(small("cnn", width=width), REMI, Recipe(), {}, "run", "0")
     with pytest.raises(UsageError) as caught:
         Composer(run, device=device, int8=True)
