@@ -49,7 +49,7 @@ class LineState(FrameState):
 
 
 class LineReading(NamedTuple):
-    """What the lines say: of the whole batch in training, else row by row, (lines, heard_BFKD) each."""
+    """The lines and their hidden states heard_BFKD: of the whole batch in training, else row by row."""
 
     ids: Tensor
     parts: list[tuple[Any, Tensor]]

@@ -25,7 +25,7 @@ __all__ = ["FieldHead", "FieldScores"]
 
 
 class FieldHead(Head):
-    """A residual perceptron for each field, told the hidden state and the sum of the values chosen before.
+    """A residual perceptron for each field, of the hidden state and the summed embeddings of the values chosen before.
 
     `fields` are (first id, number of ids) each.
     """
@@ -82,7 +82,7 @@ class FieldHead(Head):
         return FieldScores(self, hidden_BC)
 
     def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
-        """Logits (..., K) from what the trunk says and what the field's perceptron has heard."""
+        """Logits (..., K) of a field from the hidden state and from the input x of its perceptron."""
         x = self.deepen[field](self.dropout(F.gelu(x)))
         logits = self.outputs[field](self.norms[field](hidden + x))
         return logits if self.training or self.sharpness[field] == 1 else logits * self.sharpness[field]

@@ -1,6 +1,6 @@
 """Recurrence, written out: the plain network, GRU and LSTM, each as its equations and as the library's fused layer.
 
-A layer reads x_t and what it said last, h_{t-1}. Both go through a matrix, `into` = W x_t + b and
+A layer reads x_t and its own last output, h_{t-1}. Both go through a matrix, `into` = W x_t + b and
 `own` = U h_{t-1} + c, and the cell makes the new h_t of the two. The stack runs fused over whole passes and cell by
 cell over single steps, with the same weights and the same results.
 
@@ -73,7 +73,7 @@ _FUSED: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "l
 
 @dataclasses.dataclass
 class RecurrentState(State):
-    """What the layers said last and, for an LSTM, what their cells hold."""
+    """The last outputs of all layers and, for an LSTM, their cells."""
 
     hidden_LBC: Tensor
     cell_LBC: Tensor | None
