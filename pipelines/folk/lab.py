@@ -33,7 +33,7 @@ from musicgen.checkpoint import load_run
 from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.progress import Progress
+from musicgen.events import Step
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
 from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.filters import SamplingSettings
@@ -118,9 +118,9 @@ def sample_lab(model: Lab, alphabet: str, *, count: int, longest: int, seed: int
     return [t.rstrip("\n") + "\n" for t in texts]
 
 
-def _tell(progress: Progress) -> None:
+def _tell(progress: Step) -> None:
     if progress.valid is not None:
-        print(f"ours: step {progress.step}, valid {progress.valid:.4f}, {progress.seconds:.0f} s", flush=True)
+        print(f"ours: step {progress.done}, valid {progress.valid:.4f}, {progress.seconds:.0f} s", flush=True)
 
 
 def main(arguments: list[str]) -> None:
