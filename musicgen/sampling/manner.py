@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from musicgen.piece import NOTE, Piece
-from musicgen.sampling.continuation import Plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.microtiming import Beat, Strokes, deviations, gates, on_the_beat
+from musicgen.sampling.plan import Plan
 from musicgen.tokenizers import Tokenizer
 
 __all__ = ["in_the_manner_of", "struck_already"]

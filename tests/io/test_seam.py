@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 import pytest
-from midi_bricks import event, file, meta, off, on, sysex, track
+from midi_bricks import event, file, meta, off, on, part_homes, sysex, track
 
 from musicgen.io.channels import Channels
 from musicgen.io.controllers import changes, wheel
-from musicgen.io.midi import midi_from_piece, part_homes, piece_from_midi
+from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.io.smf import END_OF_TRACK, META, MidiFile, parse_smf, smf_bytes
 from musicgen.io.sounding import sounding
 from musicgen.io.splice import NewPart, alone, splice

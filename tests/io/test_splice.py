@@ -5,13 +5,13 @@ from __future__ import annotations
 import midi_fixtures
 import numpy as np
 import pytest
-from midi_bricks import events_from_rows
+from midi_bricks import events_from_rows, part_homes
 
-from musicgen.io.midi import part_homes, piece_from_midi, read_midi_file
+from musicgen.io.midi import piece_from_midi, read_midi_file
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
 from musicgen.piece import Piece, notes_array
-from musicgen.sampling.continuation import plain_cut
+from musicgen.sampling.plan import plain_cut
 
 
 def listed(track: Events, before: int) -> list[tuple]:

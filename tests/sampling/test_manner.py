@@ -11,12 +11,12 @@ from memory_models import build
 from midi_bricks import event, header, meta, off, on, track
 
 from musicgen.composer import Composer, Source, Studying
-from musicgen.io.midi import piece_from_midi
+from musicgen.io.midi import piece_and_homes
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece, Track, notes_array
-from musicgen.sampling.continuation import Plan, Request, make_plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.manner import in_the_manner_of, struck_already
+from musicgen.sampling.plan import Plan, Request, make_plan
 from musicgen.tokenizers import Parts
 
 PARTS = Parts()
@@ -168,7 +168,7 @@ def test_a_drummer_early_for_the_cut_is_not_heard_twice_and_opens_no_bar():
     old = row(range(17), EIGHTHS, shift=lambda bar, place: -8 if not place else 0)
     piece, plan = of(old, drums=True)
     assert (old["start"] == plan.cut - 8).any()  # on the file's side of the cut
-    assert len(PARTS.bar_positions(plan.prompt)) == 16  # and yet not told as the first of bar 17
+    assert len(PARTS.bar_positions(plan.reading.prompt)) == 16  # and yet not told as the first of bar 17
     again = struck_already(piece, plan, plain(), np.zeros(len(plain()), int))
     assert again.tolist() == [True] + [False] * (len(plain()) - 1)
     piece, plan = of(old)
@@ -214,7 +214,7 @@ def test_a_take_is_in_the_manner_of_its_file_and_the_file_stays_event_for_event(
             events += [on(5 if not k else 0, pitches[k % 4], 72), off(455, pitches[k % 4]), event(25, 0xB0, 64, 0)]
         chunks.append(track(*events))
     midi = parse_smf(header(1, 2) + b"".join(chunks))
-    source = Source(midi, piece_from_midi(midi), "band.mid", "0")
+    source = Source(midi, *piece_and_homes(midi), "band.mid", "0")
     run = SimpleNamespace(
         model=build("gru", context=64), tokenizer=PARTS, name="tiny", sha256="0", folder=None, card={}
     )
