@@ -142,7 +142,7 @@ class NoteWriter:
     def _joined(self, best: Candidate, candidates: list[Candidate]) -> Take:
         plan, source = self.plan, self.source
         parts = pedalled(self._parts(best), source.channels, source.piece, plan)
-        midi = splice(source.midi, parts, cut=plan.cut, end=plan.end, at_end=self.request.start is None)
+        midi = splice(source.midi, parts, span=plan.span, at_end=self.request.start is None)
         piece = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in source.piece.tracks)
         facts = {
