@@ -279,10 +279,11 @@ class Composer:
         lies behind the cut was among them."""
         settings = StudySettings(updates=studying.updates)
         nothing = {"updates": 0, "pieces": 0, "whole": False}
-        if not (settings.updates and isinstance(writer, NoteWriter) and isinstance(self.model, MemoryModel)):
+        if not settings.updates or not self.can_study:
             return self.model, nothing
-        if not self.can_study:
-            return self.model, nothing
+        # A model that can study reads notes, and so does its writer.
+        assert isinstance(self.model, MemoryModel)
+        assert isinstance(writer, NoteWriter)
         whole = studying.whole and writer.request.start is not None
         pieces = [writer.known(whole=whole)]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]

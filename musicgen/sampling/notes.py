@@ -120,11 +120,13 @@ class NoteWriter:
             programs = np.array([voice.program for voice in plan.voices])
             home, program = voices[program], programs[program]
         else:
-            home = assign_parts(heard.tracks, self._open_parts(), notes, program, cut=plan.cut)
-        notes = in_the_manner_of(self.source.piece, plan, notes, home, tokenizer=self.tokenizer, seed=seed)
-        keep = ~struck_already(heard, plan, notes, home)
+            home = assign_parts(heard.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
+        piece = self.source.piece
+        notes = in_the_manner_of(piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
+        keep = ~struck_already(heard, plan, notes=notes, home=home)
         notes, program, home = notes[keep], program[keep], home[keep]
-        new, before = stretches(heard, plan, notes, np.where(home < 0, 1000 + program, home), program == DRUMS)
+        parts = np.where(home < 0, 1000 + program, home)
+        new, before = stretches(heard, plan, notes=notes, home=parts, drum=program == DRUMS)
         asked = None
         if plan.constraints.parts is not None:
             asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])

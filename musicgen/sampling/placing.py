@@ -36,7 +36,7 @@ def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.nda
 
 
 def assign_parts(
-    tracks: Sequence[Track], allowed: Sequence[int], notes: np.ndarray, program: np.ndarray, *, cut: int
+    tracks: Sequence[Track], allowed: Sequence[int], *, notes: np.ndarray, program: np.ndarray, cut: int
 ) -> np.ndarray:
     """For each new note the number of the part it goes to, -1 where no part of its program is among `allowed`.
 
@@ -58,7 +58,7 @@ def assign_parts(
 
 
 def stretches(
-    piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray, drum: np.ndarray
+    piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndarray, drum: np.ndarray
 ) -> tuple[Stretch, Stretch]:
     """(the new notes, those of the last bars before the cut), to be compared; `home` is the part of each new note."""
     anchor, begin = plan.anchor, plan.anchor.bar_start

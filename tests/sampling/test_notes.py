@@ -195,7 +195,7 @@ def test_a_line_stays_a_line():
 def test_two_hands_share_the_notes_by_pitch():
     tracks = (Track("right", 0, notes=line([76] * 16)), Track("left", 0, notes=line([40] * 16)))
     notes = notes_array([(8000, 100, 80, 90), (8000, 100, 35, 90), (9000, 100, 62, 90)])
-    home = assign_parts(tracks, [0, 1], notes, np.zeros(3, int), cut=7680)
+    home = assign_parts(tracks, [0, 1], notes=notes, program=np.zeros(3, int), cut=7680)
     assert home[notes["pitch"] == 80] == 0
     assert home[notes["pitch"] == 35] == 1
 
