@@ -14,7 +14,9 @@ __all__ = [
     "MusicgenError",
     "Piece",
     "Request",
+    "Source",
     "Studying",
+    "Take",
     "Track",
     "build_corpus",
     "read",
@@ -27,8 +29,10 @@ _HOMES = {
     "Corpus": "musicgen.corpus.store",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
-    "Request": "musicgen.sampling.continuation",
+    "Request": "musicgen.sampling.plan",
+    "Source": "musicgen.sampling.source",
     "Studying": "musicgen.training.study",
+    "Take": "musicgen.sampling.take",
     "Track": "musicgen.piece",
     "build_corpus": "musicgen.corpus.build",
     "read": "musicgen.io",
@@ -45,7 +49,9 @@ if TYPE_CHECKING:
     from musicgen.io import read, write
     from musicgen.piece import Piece, Track
     from musicgen.render import render_file
-    from musicgen.sampling.continuation import Request
+    from musicgen.sampling.plan import Request
+    from musicgen.sampling.source import Source
+    from musicgen.sampling.take import Take
     from musicgen.training.study import Studying
 else:
     from importlib import import_module as _load
