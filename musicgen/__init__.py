@@ -16,7 +16,9 @@ __all__ = [
     "MusicgenError",
     "Piece",
     "Request",
+    "Source",
     "Studying",
+    "Take",
     "Track",
     "Trained",
     "build_corpus",
@@ -34,8 +36,10 @@ _HOMES = {
     "Listener": "musicgen.events",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
-    "Request": "musicgen.sampling.continuation",
+    "Request": "musicgen.sampling.plan",
+    "Source": "musicgen.sampling.source",
     "Studying": "musicgen.training.study",
+    "Take": "musicgen.sampling.take",
     "Track": "musicgen.piece",
     "Trained": "musicgen.api",
     "build_corpus": "musicgen.api",
@@ -56,7 +60,9 @@ if TYPE_CHECKING:
     from musicgen.io import read, write
     from musicgen.piece import Piece, Track
     from musicgen.render import render_file
-    from musicgen.sampling.continuation import Request
+    from musicgen.sampling.plan import Request
+    from musicgen.sampling.source import Source
+    from musicgen.sampling.take import Take
     from musicgen.training.study import Studying
 else:
     from importlib import import_module as _load

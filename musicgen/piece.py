@@ -19,7 +19,7 @@ import numpy as np
 from musicgen.chords import chord_of, transposed_symbol
 from musicgen.errors import MusicgenError, ResourceError
 
-__all__ = ["BEND", "CHORD", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Track", "notes_array"]
+__all__ = ["BEND", "CHORD", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Span", "Track", "notes_array"]
 
 NOTE = np.dtype([("start", "<i8"), ("duration", "<i8"), ("pitch", "u1"), ("velocity", "u1")])
 CONTROL = np.dtype([("tick", "<i8"), ("number", "u1"), ("value", "u1")])
@@ -217,6 +217,15 @@ class Piece:
 
     # ---- changes -------------------------------------------------------------------------------
 
+    def until(self, tick: int) -> Piece:
+        """The notes that begin before `tick`, ended there at the latest; all else as it is."""
+        tracks = []
+        for track in self.tracks:
+            notes = track.notes[track.notes["start"] < tick].copy()
+            notes["duration"] = np.minimum(notes["duration"], tick - notes["start"])
+            tracks.append(replace(track, notes=notes))
+        return replace(self, tracks=tuple(tracks))
+
     def transposed(self, semitones: int) -> Piece:
         """The same piece `semitones` higher; drums stay. Raises MusicgenError when a pitch leaves 0..127."""
         tracks = []
@@ -256,3 +265,28 @@ class Piece:
         for part in ("numerator", "denominator"):
             if len(self.meters) and not (self.meters[part].min() >= 1 and self.meters[part].max() <= 64):
                 raise MusicgenError(f"a meter's {part} is outside 1..64")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The stretch of a piece that new music fills, from tick `begin` up to tick `end`.
+
+    `is_open`: the piece breaks off at `begin`, and nothing that it has there or later follows the new music. Else the
+    span is a hole: what lies before it and what begins at `end` or later stays.
+    """
+
+    begin: int
+    end: int
+    is_open: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begin <= self.end:
+            raise MusicgenError(f"a span from tick {self.begin} to {self.end}: it must begin at 0 or later, then end")
+
+    def is_before(self, ticks: np.ndarray) -> np.ndarray:
+        """Which of some ticks lie in the context before the span."""
+        return ticks < self.begin
+
+    def is_after(self, ticks: np.ndarray) -> np.ndarray:
+        """Which of some ticks lie in the context after the span; of an open one none."""
+        return (ticks >= self.end) & (not self.is_open)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicgen.io.smf import EVENT, Events
+from musicgen.io.midi import UNLIMITED, piece_and_homes
+from musicgen.io.smf import EVENT, Events, MidiFile
+
+
+def part_homes(midi: MidiFile) -> list[tuple[int, int]]:
+    """(track number, channel 0..15) of every part of a file."""
+    return list(piece_and_homes(midi, limits=UNLIMITED)[1])
 
 
 def varlen(value: int) -> bytes:

@@ -11,10 +11,10 @@ import torch
 from click.testing import CliRunner
 
 from musicgen.cli.main import cli
-from musicgen.composer import Composer, read_source
+from musicgen.composer import Composer, Source
 from musicgen.errors import UsageError
 from musicgen.recipe import TrainSettings
-from musicgen.sampling.continuation import Request
+from musicgen.sampling.plan import Request
 from musicgen.seeds import MOST_SEED, checked_seed
 
 EXAMPLE = Path(__file__).parents[1] / "corpora" / "examples" / "schubert-unfinished.mid"
@@ -59,7 +59,7 @@ def test_no_command_takes_another(arguments, seed):
 
 
 def test_nor_does_the_library():
-    composer, source = Composer.load(), read_source(EXAMPLE)
+    composer, source = Composer.load(), Source.read(EXAMPLE)
     with pytest.raises(UsageError, match="the seed is 2147483648"):
         composer.takes(source, request=Request(bars=1), seed=MOST_SEED + 1)
     with pytest.raises(UsageError, match=r"\[train\] seed is -1"):

@@ -14,15 +14,17 @@ PROGRAM = """
 from pathlib import Path
 
 import musicgen
-from musicgen import Composer, Corpus, Evaluation, Listener, MusicgenError, Piece, Request, Studying, Track, Trained
-from musicgen import build_corpus, evaluate, read, render_file, train, write
+from musicgen import Composer, Corpus, Evaluation, Listener, MusicgenError, Piece, Request, Source, Studying, Take
+from musicgen import Track, Trained, build_corpus, evaluate, read, render_file, train, write
 
 piece: Piece = read("piece.mid")
 notes: int = piece.n_notes
 tracks: tuple[Track, ...] = piece.tracks
-take = Composer.load().continue_file(Path("piece.mid"), seed=3, request=Request(bars=4), studying=Studying(updates=9))
+takes: list[Take] = Composer.load().continue_(Path("piece.mid"), bars=4, seed=3, studying=Studying(updates=9))
+take = next(Composer.load().takes(Source.of_piece(piece), request=Request(bars=4)))
 whole: Piece = take.piece
-take.save("more.mid", overwrite=True)
+facts = take.save("more.mid", formats=["wav"], overwrite=True)
+notes = int(facts["notes_added"])
 write(whole, "whole.mid")
 seconds: float = render_file(whole, "whole.wav", rate=48000)
 corpus: Corpus = build_corpus(["songs"], "corpus", jobs=2)

@@ -47,10 +47,10 @@ def command(piece: str, start: str, **options: Any) -> None:
     """
     from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
-    from musicgen.cli.takes import run_takes, split_request
+    from musicgen.cli.takes import request_from, run_takes, sampling_from
 
     path = piece_path(piece)
-    request, sampling = split_request(options, start=_bar(start))
+    request, sampling = request_from(options, start=_bar(start), bars=8), sampling_from(options)
     limits = limits_from(options)
     wish = wish_from(options, start=request.start, piece=path, limits=limits)
     outputs = plan_outputs(
@@ -61,9 +61,10 @@ def command(piece: str, start: str, **options: Any) -> None:
         overwrite=options["overwrite"],
         inputs=[path, options["soundfont"], *wish.files, *run_files(options["model"])],
     )
-    from musicgen.composer import read_source
+    from musicgen.sampling.source import Source
 
-    run_takes(read_source(path, limits=limits), outputs, options, request=request, sampling=sampling, wish=wish)
+    source = Source.read(path, limits=limits)
+    run_takes(source, outputs, request=request, sampling=sampling, wish=wish, options=options)
 
 
 def _bar(start: str) -> int | None:

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from musicgen.errors import UsageError
 
-__all__ = ["FORMATS", "Outputs", "check_folder", "made", "plan_outputs"]
+__all__ = ["Outputs", "check_folder", "made", "plan_outputs"]
 
-FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
 SAID = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
 
 
@@ -82,6 +81,7 @@ def plan_outputs(
     taken off. Raises UsageError for a format that can't be written, for a folder that can't be made and, whatever is
     said of overwriting, for an output that would replace what is read.
     """
+    from musicgen.io import TAKE_FORMATS
     from musicgen.io.atomic import keep_inputs
 
     folder, ours = Path(), True
@@ -93,14 +93,14 @@ def plan_outputs(
         else:
             folder, stem, ours = path.parent, path.name, False
             suffix = path.suffix.lower().lstrip(".").replace("midi", "mid")
-            if suffix in FORMATS:
+            if suffix in TAKE_FORMATS:
                 stem = path.name[: -len(path.suffix)]
                 chosen = [suffix, *chosen]
             elif _is_format(path.suffix):
                 raise UsageError(f"can't be written as {path.suffix}", where=output, hint=SAID)
     chosen = list(dict.fromkeys(chosen)) or ["mid"]
     for name in chosen:
-        if name not in FORMATS:
+        if name not in TAKE_FORMATS:
             raise UsageError(f"can't write the format {name!r}", where="--formats", hint=SAID)
     check_folder(folder)
     outputs = Outputs(folder, stem, tuple(chosen), takes, ours, None if takes == 1 else 1)

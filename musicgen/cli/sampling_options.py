@@ -50,7 +50,7 @@ sampling_options = all_options(
         help="The file to write, such as take.mid or take.wav; or a folder, with a / at its end.",
         shell_complete=names_and_files(list),
     ),
-    click.option("--bars", type=Whole(1, 1000), default=8, show_default=True, help="How many new bars; up to 1000."),
+    click.option("--bars", type=Whole(1, 1000), default=None, help="How many new bars; up to 1000.  [8]"),
     click.option(
         "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
     ),

@@ -13,9 +13,10 @@ from musicgen.errors import UsageError
 from musicgen.piece import Piece
 from musicgen.resources import piece_path
 
-__all__ = ["MIDI_SUFFIXES", "SCORE_SUFFIXES", "read", "read_score", "write"]
+__all__ = ["MIDI_SUFFIXES", "SCORE_SUFFIXES", "TAKE_FORMATS", "read", "read_score", "write"]
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".smf")
+TAKE_FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
 SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".hum", ".abc")
 
 

@@ -10,6 +10,7 @@ Source for the events: Standard MIDI Files 1.0.
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from dataclasses import dataclass
@@ -37,10 +38,11 @@ from musicgen.piece import (
 )
 
 __all__ = [
+    "UNLIMITED",
     "Limits",
     "midi_bytes",
     "midi_from_piece",
-    "part_homes",
+    "piece_and_homes",
     "piece_from_midi",
     "read_bytes",
     "read_midi",
@@ -65,6 +67,9 @@ class Limits:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:  # NaN isn't, either
                 raise UsageError(f"the limit of {name} is {value!r}", hint="give a number of at least 0")
+
+
+UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)  # for what we have made ourselves
 
 
 def read_bytes(path: str | os.PathLike[str], *, max_megabytes: float = 10.0) -> bytes:
@@ -111,6 +116,14 @@ def read_midi(path: str | os.PathLike[str], *, limits: Limits | None = None) -> 
 
 def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limits | None = None) -> Piece:
     """Interpret a file's events. Raises UnreadableError past `limits`."""
+    return piece_and_homes(midi, where=where, limits=limits)[0]
+
+
+def piece_and_homes(
+    midi: MidiFile, *, where: object = "MIDI data", limits: Limits | None = None
+) -> tuple[Piece, tuple[tuple[int, int], ...]]:
+    """The piece in a file's events, and of each of its parts (track number, channel 0..15) in the file. Raises
+    UnreadableError past `limits`."""
     limits = limits or Limits()
     warnings = list(midi.warnings)
     channels = Channels(midi)
@@ -125,22 +138,16 @@ def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limi
         if len(tempos):
             warnings.append("timecode: the file counts in seconds; its tempo changes have no meaning and are ignored")
         tempos = np.array([(0, fixed)], TEMPO) if fixed != DEFAULT_TEMPO else np.empty(0, TEMPO)
-    tracks = [part for _, part in _parts(channels, per_quarter, warnings)]
-    piece = Piece(per_quarter, tuple(tracks), tempos, meters, keys, tuple(dict.fromkeys(warnings)))
+    parts = _parts(channels, per_quarter, warnings)
+    tracks = tuple(part for _, part in parts)
+    piece = Piece(per_quarter, tracks, tempos, meters, keys, tuple(dict.fromkeys(warnings)))
     if piece.seconds > limits.hours * 3600:
         raise UnreadableError(
             f"lasts {piece.seconds / 3600:.1f} hours, the limit is {limits.hours:g}",
             where=where,
             hint="raise the limit with --max-hours",
         )
-    return piece
-
-
-def part_homes(midi: MidiFile) -> list[tuple[int, int]]:
-    """(track number, channel 0..15) of every part that `piece_from_midi` finds, in its order."""
-    channels = Channels(midi)
-    homes = [home for home, _ in _parts(channels, 1, [])]
-    return [(int(channels.lane_track[home >> 4]), home & 15) for home in homes]
+    return piece, tuple((int(channels.lane_track[home >> 4]), home & 15) for home, _ in parts)
 
 
 def resolution(division: int) -> tuple[int, int | None]:

@@ -59,10 +59,13 @@ class Seat:
 
 
 class Seam:
-    """The cut of a file at tick `cut`: `kept` is what stays of it, `used` are the channels of the whole."""
+    """The cut of a file at tick `cut`: `kept` is what stays of it up to there, `used` are the channels of the whole.
 
-    def __init__(self, kept: MidiFile, *, cut: int, used: set[int]) -> None:
-        self.cut, self.file = cut, kept
+    Where the cut is not `is_open`, the file goes on behind the new notes: then nothing is said on channels in use.
+    """
+
+    def __init__(self, kept: MidiFile, *, cut: int, used: set[int], is_open: bool = True) -> None:
+        self.cut, self.file, self.used, self.is_open = cut, kept, used, is_open
         self.channels = Channels(kept)
         c = self.channels
         moved = (c.kind == 0xB0) | (c.kind == 0xE0)
@@ -91,8 +94,10 @@ class Seam:
                 seats.append(self._free_seat(part, 0 if alone else None, self.new_port))
                 continue
             now = self._in_force(seat)
-            if now == mine:
+            if now == mine or (not self.is_open and not self._has_free(part, seat.port)):
                 seats.append(seat)
+            elif not self.is_open:
+                seats.append(self._free_seat(part, seat.track, seat.port))
             elif owners.setdefault((seat.port, seat.channel), mine) == mine or not self._has_free(part, seat.port):
                 seats.append(replace(seat, before=self._instrument(part, seat, now)))
             else:
@@ -153,6 +158,8 @@ class Seam:
             return Seat(track, DRUM_CHANNEL if drums[DRUM_CHANNEL] else drums.index(True), port)
         seat = Seat(track, free[0] if free else 15, port)
         self._taken.add(16 * port + seat.channel)
+        if not free and not self.is_open:
+            return seat
         return replace(seat, before=self._instrument(part, seat, (-1, drums[seat.channel])))
 
     def _instrument(self, part: NewPart, seat: Seat, now: tuple[int, bool]) -> tuple[Row, ...]:

@@ -1,16 +1,22 @@
 """New music joined to a MIDI file that stays as it was.
 
-Every event of the source before the cut is kept, tick for tick and in order, whatever it is. At the cut, notes
-that still sound are ended; then comes what the channels need (see `seam`), then the new notes and what controllers they
-bring, on the tracks and channels that they continue. What the source has after the cut is dropped, except that a cut
-at the end keeps its texts.
+Every event of the source before the span of the new music is kept, tick for tick and in order, whatever it is.
+
+An open span continues the file. Where it begins, notes that still sound are ended; then comes what the channels need
+(see `seam`), then the new notes and what controllers they bring, on the tracks and channels that they continue. What
+the source has from there on is dropped, except that a cut at the end keeps its texts.
+
+A closed span is a hole in the file. Of what the source has in it, only notes go (with their pressure); a note that
+began before and would end in it ends where it begins. Controllers, programs, bends, tempi and texts stay, and nothing
+is said on a channel that the source uses: so what lies behind the hole is heard as it was. There every event stays,
+but for the ends of notes that began in the hole.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +36,7 @@ from musicgen.io.midi_writing import (
 from musicgen.io.seam import NewPart, Row, Seam, Seat
 from musicgen.io.smf import END_OF_TRACK, EVENT, META, Events, MidiFile
 from musicgen.io.sounding import sounding
-from musicgen.piece import METER, TEMPO, Piece, Track
+from musicgen.piece import METER, TEMPO, Piece, Span, Track
 
 __all__ = ["NewPart", "alone", "splice"]
 
@@ -38,16 +44,39 @@ _TEXTS = (*range(0x01, 0x08), OWN_DATA)  # texts, lyrics, markers, cues, and a p
 _TIMING = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
 
 
-def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_end: bool) -> MidiFile:
-    """The file up to tick `cut`, then `parts`; tracks end at tick `end` or with their last event.
+@dataclass(frozen=True)
+class _Kept:
+    """What stays of the source, EVENT by track: the events before the new ones, among them what ends old notes, and the
+    events behind; the tick at which each track ends at the earliest. `begun` are the tracks up to the span's begin, by
+    which new notes find their places; `held` the keys (128 * channel + pitch) that sound on all through a hole."""
 
-    `at_end` says that no note of the source begins at the cut or later.
+    front: list[np.ndarray]
+    back: list[np.ndarray]
+    last: list[int]
+    begun: list[np.ndarray]
+    held: np.ndarray
+
+
+def splice(
+    midi: MidiFile,
+    parts: Sequence[NewPart],
+    *,
+    span: Span,
+    at_end: bool = False,
+    homes: Collection[tuple[int, int]] | None = None,
+) -> MidiFile:
+    """The file with `parts` in `span`, to which their notes are cut.
+
+    `at_end`, of an open span, says that no note of the source begins at its begin or later. `homes`, of a hole, are
+    (track number, channel 0..15) of the parts whose notes are replaced; None: of all.
     """
-    tracks = [Events(track.rows[_keep(track.rows, cut, at_end)], track.blobs) for track in midi.tracks]
     source = Channels(midi)
-    seam = Seam(replace(midi, tracks=tuple(tracks)), cut=cut, used=source.used())
+    kept = _before(source, span, at_end) if span.is_open else _around(source, span, homes)
+    count = len(midi.tracks)
+    tracks = [Events(rows, track.blobs) for rows, track in zip(kept.front, midi.tracks, strict=True)]
+    begun = [Events(rows, track.blobs) for rows, track in zip(kept.begun, midi.tracks, strict=True)]
+    seam = Seam(replace(midi, tracks=tuple(begun)), cut=span.begin, used=source.used(), is_open=span.is_open)
     seats = seam.seats(parts)
-    count = len(tracks)
     where: list[int] = []  # the track of each part, new ones behind the others
     for seat, part in zip(seats, parts, strict=True):
         where.append(seat.track if seat.track is not None else len(tracks))
@@ -55,20 +84,70 @@ def splice(midi: MidiFile, parts: Sequence[NewPart], *, cut: int, end: int, at_e
             head = seam.port_metas() + ([(META, TRACK_NAME, 0, part.name.encode("utf-8"))] if part.name else [])
             tracks.append(_with_rows(Events(np.empty(0, EVENT)), head, 0))
     said, controls = _settings(seam, parts, seats, where)
-    endings = _endings(source, cut)
     out = []
     for number, track in enumerate(tracks):
         new = [controls[number]] if number in controls else []
         new += [
-            note_events(_without_overlaps(part.notes), seat.channel)
+            note_events(_playable(part.notes, span, kept.held - 128 * (16 * seat.port + seat.channel)), seat.channel)
             for part, seat, home in zip(parts, seats, where, strict=True)
             if home == number
         ]
+        track = _with_rows(track, said[number], span.begin)
         if number < count:
-            track = Events(np.concatenate([track.rows, endings[number]]), track.blobs)
-        track = _with_rows(track, said[number], cut)
-        out.append(_extended(track, new, end))
+            out.append(_joined(track, new, kept.back[number], kept.last[number]))
+        else:
+            out.append(_joined(track, new, track.rows[:0], span.end if span.is_open else 0))
     return replace(midi, tracks=tuple(out))
+
+
+# ---- what stays ----------------------------------------------------------------------------------------
+
+
+def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
+    """What stays before an open span."""
+    midi = source.midi
+    kept = [track.rows[_keep(track.rows, span.begin, at_end)] for track in midi.tracks]
+    endings = _endings(source, span.begin)
+    nothing = np.empty(0, np.int64)
+    front = [np.concatenate(pair) for pair in zip(kept, endings, strict=True)]
+    return _Kept(front, [rows[:0] for rows in kept], [span.end] * len(kept), kept, nothing)
+
+
+def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | None) -> _Kept:
+    """What stays around a hole, and in it."""
+    played = sounding(source, ticks_per_quarter=resolution(source.midi.division)[0])
+    rows, tick = source.rows.copy(), source.tick
+    inside = ~span.is_before(tick) & ~span.is_after(tick)
+    asked = np.ones(len(rows), bool)
+    if homes is not None:
+        asked = np.isin(32 * source.track + (rows["status"] & 15), [32 * track + channel for track, channel in homes])
+    keep = (rows["status"] != META) | (rows["data1"] != END_OF_TRACK)
+    keep &= ~(inside & asked & np.isin(source.kind, (0x80, 0x90, 0xA0)))
+    on, off = played.on, played.off
+    ended = np.where(off >= 0, tick[off], played.end)
+    theirs = asked[on]
+    goes = theirs & inside[on] & (off >= 0)
+    keep[off[goes]] = False
+    # A note that would have ended in the hole ends where it begins: by its own end, or by one of ours.
+    across = theirs & span.is_before(tick[on]) & ~span.is_before(ended)
+    shorter = across & ~span.is_after(ended)
+    moved = off[shorter & (off >= 0)]
+    keep[moved], rows["tick"][moved] = True, span.begin
+    ours = rows[on[shorter & (off < 0)]].copy()
+    ours["tick"], ours["status"], ours["data2"] = span.begin, 0x80 | ours["status"] & 15, 64
+    of_ours = source.track[on[shorter & (off < 0)]]
+    held = np.flatnonzero(span.is_before(tick[on]) & span.is_after(ended))
+    after = span.is_after(rows["tick"])
+    front, back, last, begun = [], [], [], []
+    for number, track in enumerate(source.midi.tracks):
+        mine = source.track == number
+        before = rows[mine & keep & ~after]
+        front.append(np.concatenate([before, ours[of_ours == number]]))
+        back.append(rows[mine & keep & after])
+        last.append(int(track.rows["tick"][-1]) if len(track.rows) else 0)
+        begun.append(before[before["tick"] <= span.begin])
+    keys = 128 * source.channel[on[held]].astype(np.int64) + rows["data1"][on[held]]
+    return _Kept(front, back, last, begun, keys)
 
 
 def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
@@ -104,13 +183,15 @@ def _settings(
     """By track, what is said on the cut, and the controllers (EVENT) that the parts bring, once a channel."""
     said: dict[int, list[Row]] = defaultdict(list)
     controls: dict[int, np.ndarray] = {}
-    lifts = seam.lifts()
-    if where:
+    lifts = seam.lifts() if seam.is_open else {}
+    if where and seam.is_open:
         said[min(where)] += seam.master()
     by_channel: dict[int, list[int]] = defaultdict(list)
     for number, seat in enumerate(seats):
         by_channel[16 * seat.port + seat.channel].append(number)
     for channel, mine in sorted(by_channel.items()):
+        if not seam.is_open and channel in seam.used:
+            continue
         first = min(where[number] for number in mine)
         # What the source says of the channel on the cut itself, in a track further back, would have the last word.
         latest = seam.last_track(channel, on_the_cut=True)
@@ -139,19 +220,27 @@ def _with_rows(track: Events, rows: Sequence[Row], tick: int) -> Events:
     return Events(np.concatenate([track.rows, np.array(added, EVENT)]), tuple(blobs))
 
 
-def _extended(track: Events, new: list[np.ndarray], end: int) -> Events:
-    """The track with new events in their order, and its end."""
+def _joined(track: Events, new: list[np.ndarray], back: np.ndarray, last: int) -> Events:
+    """The track, new events in their order, those of the source that lie behind them, and its end, at tick `last` or
+    with the last event."""
     notes = np.concatenate([np.empty(0, EVENT), *new])
-    joined = np.concatenate([track.rows, notes[event_order(notes)]])
-    # Stable, so that events on one tick stay in the source's order and come before what is added.
+    joined = np.concatenate([track.rows, notes[event_order(notes)], back])
+    # Stable, so that events on one tick stay in the source's order; what is added stands between.
     joined = joined[np.argsort(joined["tick"], kind="stable")]
-    last = max(int(joined["tick"][-1]) if len(joined) else 0, end)
+    last = max(int(joined["tick"][-1]) if len(joined) else 0, last)
     final = np.array([(last, META, END_OF_TRACK, 0, len(track.blobs))], EVENT)
     return Events(np.concatenate([joined, final]), (*track.blobs, b""))
 
 
-def _without_overlaps(notes: np.ndarray) -> np.ndarray:
-    """Notes of one pitch shortened to end where the next one begins: a channel can't hold one key twice."""
+def _playable(notes: np.ndarray, span: Span, held: np.ndarray) -> np.ndarray:
+    """Notes that a channel can play: those of one pitch end where the next one begins, as it can't hold one key twice.
+
+    In a hole they end with it, and those on keys that are `held` all through it are left out.
+    """
+    if not span.is_open:
+        inside = ~span.is_before(notes["start"]) & ~span.is_after(notes["start"])
+        notes = notes[inside & ~np.isin(notes["pitch"], held)].copy()
+        notes["duration"] = np.minimum(notes["duration"], span.end - notes["start"])
     order = np.lexsort((notes["start"], notes["pitch"]))
     notes = notes[order].copy()
     same = notes["pitch"][1:] == notes["pitch"][:-1]

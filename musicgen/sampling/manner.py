@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 
 from musicgen.piece import NOTE, Piece
-from musicgen.sampling.continuation import Plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.microtiming import Beat, Strokes, deviations, gates, on_the_beat
+from musicgen.sampling.plan import Plan
 from musicgen.tokenizers import Tokenizer
 
 __all__ = ["in_the_manner_of", "struck_already"]
@@ -28,7 +28,7 @@ ANOTHER = 8.0  # velocity: so far from now, a passage was louder or softer
 
 
 def in_the_manner_of(
-    piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray, *, tokenizer: Tokenizer, seed: int
+    piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndarray, tokenizer: Tokenizer, seed: int
 ) -> np.ndarray:
     """`notes` (NOTE, one by one as they came) with the loudness, the timing and the lengths of their parts.
 
@@ -53,11 +53,12 @@ def in_the_manner_of(
         notes["velocity"][mine] = like_before(notes["velocity"][mine], _as_of_late(loud, piece, plan), step=step)
     _not_another_loudness(notes, home, piece, plan)
     if beat is not None and old:
-        _retime(notes, home, {p: _last(n, plan, TIMING_BARS) for p, n in old.items()}, plan, beat, seed)
+        late = {part: _last(before, plan, TIMING_BARS) for part, before in old.items()}
+        _retime(notes, plan, home=home, old=late, beat=beat, seed=seed)
     return notes
 
 
-def struck_already(piece: Piece, plan: Plan, notes: np.ndarray, home: np.ndarray) -> np.ndarray:
+def struck_already(piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndarray) -> np.ndarray:
     """Which new notes a drummer has struck just before the cut, early for its beat; to write them would be a flam."""
     near = plan.anchor.ticks_per_quarter / NEAR
     found = np.zeros(len(notes), bool)
@@ -121,8 +122,10 @@ def _bar_of(notes: np.ndarray, plan: Plan) -> np.ndarray:
     return np.floor((notes["start"] - plan.anchor.bar_start) / plan.anchor.bar_length).astype(np.int64)
 
 
-def _retime(notes: np.ndarray, home: np.ndarray, old: dict[int, np.ndarray], plan: Plan, beat: Beat, seed: int) -> None:
-    """Move and lengthen `notes` in place."""
+def _retime(
+    notes: np.ndarray, plan: Plan, *, home: np.ndarray, old: dict[int, np.ndarray], beat: Beat, seed: int
+) -> None:
+    """Move and lengthen `notes` in place, as each part of `home` has struck and held its `old` notes."""
     everyone = np.concatenate([before["start"] for before in old.values()])
     together = on_the_beat(everyone, beat)
     strokes = {part: Strokes.of(before["start"], beat) for part, before in old.items()}

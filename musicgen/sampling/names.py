@@ -10,14 +10,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from musicgen.gm import PROGRAMS, find_program, program_name
 from musicgen.io.channels import Channels
-from musicgen.io.midi import part_homes
-from musicgen.io.smf import MidiFile
 from musicgen.piece import Piece, Track
 from musicgen.tokenizers.constraints import DRUMS
 
@@ -117,13 +116,14 @@ def called(name: str, *, alone: bool = False) -> int | None:
     return find_program(_INSTRUMENT[value])
 
 
-def as_called(piece: Piece, midi: MidiFile) -> Piece:
+def as_called(piece: Piece, channels: Channels, homes: Sequence[tuple[int, int]]) -> Piece:
     """The piece as a model is to hear it: parts without a program of their own play what they are called.
 
-    `midi` are the events that the piece was read from. Every part that is heard otherwise is told in a warning,
-    `named: track 3 "Drums" is understood as drums`, by the number that requests know it by.
+    `channels` are those of the file that the piece was read from, `homes` (track, channel 0..15) of each part. Every
+    part that is heard otherwise is told in a warning, `named: track 3 "Drums" is understood as drums`, by the number
+    that requests know it by.
     """
-    programs = _meant(piece, midi)
+    programs = _meant(piece, channels, homes)
     tracks, lines = list(piece.tracks), []
     for number, program in programs.items():
         track = tracks[number]
@@ -132,14 +132,11 @@ def as_called(piece: Piece, midi: MidiFile) -> Piece:
     return replace(piece, tracks=tuple(tracks), warnings=(*piece.warnings, *lines)) if lines else piece
 
 
-def _meant(piece: Piece, midi: MidiFile) -> dict[int, int]:
+def _meant(piece: Piece, channels: Channels, homes: Sequence[tuple[int, int]]) -> dict[int, int]:
     """The program value of every part whose name says another than its program, which nobody chose."""
-    channels = Channels(midi)
-    homes = [(track, 16 * channels.port_of(track) + channel) for track, channel in part_homes(midi)]
-    if len(homes) != len(piece.tracks):
-        return {}
+    homes = [(track, 16 * channels.port_of(track) + channel) for track, channel in homes]
     playing = [n for n, track in enumerate(piece.tracks) if len(track.notes)]
-    alone = midi.format == 0 or len({homes[n][0] for n in playing}) < 2
+    alone = channels.midi.format == 0 or len({homes[n][0] for n in playing}) < 2
     names = {n: called(piece.tracks[n].name, alone=alone) for n in playing if not piece.tracks[n].is_drum}
     staves = any(_is_staff(piece.tracks[n].name) for n in playing)
     chosen = channels.chosen()

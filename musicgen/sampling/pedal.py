@@ -16,10 +16,9 @@ import numpy as np
 
 from musicgen.io.channels import Channels
 from musicgen.io.controllers import SUSTAIN, changes
-from musicgen.io.smf import MidiFile
 from musicgen.io.splice import NewPart
 from musicgen.piece import CONTROL, Piece
-from musicgen.sampling.continuation import Plan
+from musicgen.sampling.plan import Plan
 
 __all__ = ["pedalled"]
 
@@ -46,10 +45,9 @@ class BarOfPedal:
         return value
 
 
-def pedalled(parts: Sequence[NewPart], midi: MidiFile, piece: Piece, plan: Plan) -> list[NewPart]:
-    """The parts with the pedal of their channels, which all parts of a channel carry; `midi` and `piece` are the
+def pedalled(parts: Sequence[NewPart], channels: Channels, piece: Piece, plan: Plan) -> list[NewPart]:
+    """The parts with the pedal of their channels, which all parts of a channel carry; `channels` and `piece` are the
     source."""
-    channels = Channels(midi)
     homes = [_channel(part, channels) for part in parts]
     playing = sorted({home for home in homes if home is not None})
     new = {

@@ -1,4 +1,4 @@
-"""Tunes as text: written from nothing or continued by a model whose tokens are characters.
+"""Takes as text: tunes by a model whose tokens are characters of ABC.
 
 A continued tune begins with the user's text, unchanged; new lines follow it. The take is text first; its MIDI file is
 what the text sounds like, repeats played.
@@ -7,162 +7,158 @@ what the text sounds like, repeats played.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from musicgen.errors import MusicgenError, UsageError
+from musicgen.gm import key_pitch_classes
 from musicgen.io.midi import midi_from_piece
 from musicgen.io.scores import read_tune
-from musicgen.io.smf import MidiFile
-from musicgen.piece import Piece
+from musicgen.piece import NOTE, Piece
 from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.loop import per_field, read_prompt, sample
-from musicgen.seeds import checked_seed
-from musicgen.tokenizers.abc.tokenizer import Abc, header_of
+from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.plan import Request
+from musicgen.sampling.source import Source
+from musicgen.sampling.take import OnBars, Take
+from musicgen.tokenizers import Tokenizer
+from musicgen.tokenizers.abc.fields import meter_value
+from musicgen.tokenizers.abc.tokenizer import header_of
 from musicgen.tokenizers.constraints import Constraints
 
-__all__ = ["TextTake", "refuse", "text_takes"]
+__all__ = ["TextWriter"]
 
 TOGETHER = 8  # takes in lockstep
 LONGEST_PROMPT = 2048  # characters
 MAX_STEPS = 200_000  # the grammar ends a tune long before
 
 
-@dataclass(frozen=True)
-class TextTake:
-    """One tune: its text, the new part alone, the facts that go beside it, and what a listener would call broken."""
+class TextWriter:
+    """Writes takes as ABC text behind the text of a source, or new tunes where the source is nothing.
 
-    text: str
-    new_text: str
-    piece: Piece
-    new_piece: Piece
-    facts: dict[str, Any]
-    faults: tuple[str, ...]
-
-    @property
-    def midi(self) -> MidiFile:
-        return midi_from_piece(self.piece)
-
-    @property
-    def only_new(self) -> MidiFile:
-        return midi_from_piece(self.new_piece)
-
-
-def text_takes(
-    run: Any,
-    decoder: Decoder,
-    *,
-    source: str = "",
-    about: dict[str, Any] | None = None,
-    bars: int | None = None,
-    constraints: Constraints | None = None,
-    tempo: float | None = None,
-    sampling: SamplingSettings | None = None,
-    seed: int = 0,
-    count: int = 1,
-    on_step: Callable[[int], None] = lambda bars: None,
-) -> Iterator[TextTake]:
-    """`count` tunes by a loaded run and a decoder of its model; take k (from 0) has seed `seed + k`.
-
-    `source` is the text to continue, empty for a new tune; `bars` are new bars as written, None: the tune ends where
-    it likes, after 8 at least. `tempo` (quarters a minute) is written into a new tune. `about` goes into the facts.
-    `on_step(bars)` is told how many new bars are behind the slowest of the takes at hand. Raises UsageError for a
-    request that text can't be held to, at once.
+    A tune ends after the bars that the request asks for, as written; where it asks for none, where the model likes,
+    after 8 at least.
     """
-    tokenizer, settings = run.tokenizer, (sampling or SamplingSettings()).validate()
-    seed = checked_seed(seed, count=count)
-    asked = Constraints(bars=bars) if constraints is None else constraints
-    v = tokenizer.vocabulary
-    if source:
-        source = source.rstrip() + "\n"  # an empty line would end the tune
-    ids = tokenizer.encode_text(source)[:-1] if source else tokenizer.encode_text("")[:1]
-    context = run.model.context
-    ids = tokenizer.tail(ids.astype("int64"), LONGEST_PROMPT if context is None else context * 3 // 4)
-    grammar = tokenizer.grammar() if source else tokenizer.grammar(asked)
-    prompt = read_prompt(decoder, ids, grammar=grammar)
-    if source:
-        prompt.grammar.constrain(asked)
-    before = read_tune(source) if source else Piece()
-    per_field(settings, tokenizer.fields)
 
-    def drawn() -> Iterator[TextTake]:
-        for first in range(0, count, TOGETHER):
-            seeds = range(seed + first, seed + min(count, first + TOGETHER))
+    def __init__(
+        self, source: Source, tokenizer: Tokenizer, *, request: Request, sampling: SamplingSettings, context: int | None
+    ) -> None:
+        """`context` is how many characters the model sees; None: all. Raises UsageError for a model that writes no
+        text, and for a request that text can't be held to."""
+        if tokenizer.as_text is None:
+            what = f"this model writes {tokenizer.name}, not ABC text"
+            raise UsageError(what, hint="choose -f mid, or a model of abc with -m")
+        _refuse(request)
+        if source.meter is not None and meter_value(*source.meter) is None:
+            what = "a tune in {}/{} can't be asked for".format(*source.meter)
+            raise UsageError(what, hint="try 4/4, 3/4, 6/8 or 9/8")
+        self.source, self.tokenizer, self.sampling = source, tokenizer, sampling
+        self.form = tokenizer.as_text
+        self.asked = Constraints(
+            meter=source.meter,
+            pitch_low=request.pitch_low,
+            pitch_high=request.pitch_high,
+            pitch_classes=key_pitch_classes(request.key) if request.key else None,
+            bars=request.bars,
+            max_polyphony=request.max_polyphony,
+        )
+        self.new_tune = tokenizer.grammar(self.asked)
+        text = source.text
+        if text is None:  # notes, as a plain tune
+            text = "" if source.is_nothing else self.form.text(tokenizer.encode(source.piece))
+        self.text = text.rstrip() + "\n" if text else ""  # an empty line would end the tune
+        self.before = read_tune(self.text) if text else Piece()
+        ids = self.form.encode_text(self.text)[:-1] if text else self.form.encode_text("")[:1]
+        self.ids = tokenizer.tail(ids.astype("int64"), LONGEST_PROMPT if context is None else context * 3 // 4)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked of the music, for the facts."""
+        return {"bars": self.asked.bars, "max_polyphony": self.asked.max_polyphony}
+
+    def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
+        """A take for each seed. `on_bars(done, of)` is told how many new bars are behind the slowest of those drawn."""
+        prompt = self._read(decoder)
+        eos = self.tokenizer.vocabulary.id("eos")
+        for first in range(0, len(seeds), TOGETHER):
             drawn = sample(
                 decoder,
                 prompt,
-                fields=tokenizer.fields,
-                settings=settings,
-                generators=[torch.Generator().manual_seed(number) for number in seeds],
+                fields=self.tokenizer.fields,
+                settings=self.sampling,
+                generators=[torch.Generator().manual_seed(seed) for seed in seeds[first : first + TOGETHER]],
                 max_steps=MAX_STEPS,
-                on_step=on_step,
+                on_step=lambda bars: on_bars(bars, self.asked.bars),
             )
-            for number, new_ids in zip(seeds, drawn, strict=True):
-                new = tokenizer.text(new_ids[new_ids != v.id("eos")])
-                if tempo is not None and not source:
-                    head, rest = new.split("\nK:", 1)
-                    head = re.sub(r"\nQ:.*", "", head)
-                    new = f"{head}\nQ:1/4={tempo:g}\nK:{rest}"
-                yield _take(
-                    run, source, new, before, number, settings, asked, about or {}, tokenizer.report_text(source)
-                )
+            for ids in drawn:
+                yield self._joined(self._with_tempo(self.form.text(ids[ids != eos])))
 
-    return drawn()
+    def _read(self, decoder: Decoder) -> Prompt:
+        if not self.text:
+            return read_prompt(decoder, self.ids, grammar=self.new_tune.copy())
+        prompt = read_prompt(decoder, self.ids, grammar=self.tokenizer.grammar())
+        prompt.grammar.constrain(self.asked)
+        return prompt
+
+    def _with_tempo(self, new: str) -> str:
+        """A new tune with the tempo that was asked for in its header."""
+        if self.source.tempo is None:
+            return new
+        tempo = round(60e6 / self.source.piece.tempo_at(0), 2)
+        head, rest = new.split("\nK:", 1)
+        head = re.sub(r"\nQ:.*", "", head)
+        return f"{head}\nQ:1/4={tempo:g}\nK:{rest}"
+
+    def _joined(self, new: str) -> Take:
+        head = header_of(self.text) if self.text else ""
+        faults: list[str] = []
+        pieces = []
+        for text in (self.text + new, head + new):
+            try:
+                pieces.append(read_tune(text))
+            except MusicgenError as error:
+                faults.append(error.what)
+                pieces.append(Piece())
+        piece, alone = pieces
+        cut = self.before.end
+        facts = {
+            "ticks_per_quarter": piece.ticks_per_quarter,
+            "cut_tick": cut,
+            "notes_kept": self.before.n_notes,
+            "notes_added": piece.n_notes - self.before.n_notes,
+            "bars_added": self._bars(head + new),
+            "seconds_added": round(piece.seconds - self.before.seconds, 3),
+            "characters_added": len(new),
+            "warnings": [
+                *self.before.warnings,
+                *self.form.report_text(self.text),
+                *(f"broken: {what}" for what in faults),
+            ],
+        }
+        notes = [np.empty(0, NOTE), *(track.notes[track.notes["start"] >= cut] for track in piece.tracks)]
+        return Take(
+            midi_from_piece(piece),
+            midi_from_piece(alone),
+            piece,
+            np.concatenate(notes),
+            facts,
+            tuple(dict.fromkeys(faults)),
+            self.text + new,
+            head + new,
+        )
+
+    def _bars(self, text: str) -> int:
+        """Bars with notes in a tune, as written."""
+        walker = self.tokenizer.grammar()
+        for token in self.form.encode_text(text)[:-1].tolist():
+            walker.advance(token)
+        return walker.bars_done
 
 
-def _take(
-    run: Any,
-    source: str,
-    new: str,
-    before: Piece,
-    seed: int,
-    settings: SamplingSettings,
-    asked: Constraints,
-    about: dict[str, Any],
-    warnings: list[str],
-) -> TextTake:
-    head = header_of(source) if source else ""
-    faults: list[str] = []
-    pieces = []
-    for text in (source + new, head + new):
-        try:
-            pieces.append(read_tune(text))
-        except MusicgenError as error:
-            faults.append(error.what)
-            pieces.append(Piece())
-    piece, alone = pieces
-    facts = {
-        "model": run.name,
-        "model_sha256": run.sha256,
-        "seed": seed,
-        "settings": {**asdict(settings), "bars": asked.bars, "max_polyphony": asked.max_polyphony},
-        **about,
-        "ticks_per_quarter": piece.ticks_per_quarter,
-        "cut_tick": before.end,
-        "notes_kept": before.n_notes,
-        "notes_added": piece.n_notes - before.n_notes,
-        "bars_added": _bars(run.tokenizer, head, new),
-        "seconds_added": round(piece.seconds - before.seconds, 3),
-        "characters_added": len(new),
-        "warnings": [*before.warnings, *warnings, *(f"broken: {what}" for what in faults)],
-        "licence": run.card.get("licence", "unknown"),
-    }
-    return TextTake(source + new, head + new, piece, alone, facts, tuple(dict.fromkeys(faults)))
-
-
-def _bars(tokenizer: Abc, head: str, new: str) -> int:
-    """New bars with notes, as written."""
-    walker = tokenizer.grammar()
-    for token in tokenizer.encode_text(head + new)[:-1].tolist():
-        walker.advance(token)
-    return walker.bars_done
-
-
-def refuse(request: Any) -> None:
+def _refuse(request: Request) -> None:
     """Raise UsageError for what a request of notes may ask and a text can't be held to."""
     for name, asked in (
         ("--seconds", request.seconds),

@@ -21,7 +21,7 @@ import torch
 from measure import Spread, header, interleave, parser, ratio, table
 from torch import Tensor
 
-from musicgen.composer import read_source
+from musicgen.composer import Source
 from musicgen.models import ModelSettings, SequenceModel, build_model, select_state
 from musicgen.sampling.eager import prepared
 from musicgen.tokenizers import load_tokenizer
@@ -83,7 +83,7 @@ def main() -> None:
     header("One step of drawing", "torch", "numpy")
     encode = load_tokenizer({"name": "parts"}).encode
     rounds = chosen.rounds or 9
-    pieces = [encode(read_source(file).heard).astype(np.int64) for file in chosen.files]
+    pieces = [encode(Source.read(file).heard).astype(np.int64) for file in chosen.files]
     for file, ids in zip(chosen.files, pieces, strict=True):
         if len(ids) <= (least := PROMPT + STEPS * (rounds + 1) + APART * ROWS[-1]):
             raise SystemExit(

@@ -30,20 +30,17 @@ from judging import judge
 from torch import Tensor, nn
 
 from musicgen.checkpoint import load_run
+from musicgen.composer import Composer
 from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.events import Step
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
-from musicgen.sampling.decoder import EagerDecoder
-from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.text import text_takes
 from musicgen.tokenizers import Abc
 from musicgen.training.loop import train
 
 STEPS, BATCH, LENGTH, RATE, WIDTH = 3000, 8, 100, 5e-3, 1024
 LONGEST = 2000  # characters of a tune that the lab's model draws
-PLAIN = SamplingSettings(temperature=1.0, top_k=0, top_p=1.0, min_p=0.0)
 # The budget shapes the learning rate; `steps` only has to be out of reach.
 OURS = Recipe(
     {"family": "lstm", "width": 512, "layers": 2, "context": 512, "dropout": 0.25},
@@ -177,7 +174,8 @@ def main(arguments: list[str]) -> None:
     figures = evaluate(run.model, corpus, tokenizer, split="valid", max_tokens=most)
     if not options.quick and figures.tokens != scored:
         raise SystemExit(f"the lab's model was scored on {scored} characters, ours on {figures.tokens}")
-    our_tunes = [t.text for t in text_takes(run, EagerDecoder(run.model), sampling=PLAIN, count=tunes)]
+    drawn_by_us = Composer(run, device="cpu").generate(temperature=1.0, top_p=1.0, takes=tunes)
+    our_tunes = [str(take.text) for take in drawn_by_us]
 
     rows = [
         ("6.S191 lab", sum(p.numel() for p in lab.parameters()), lab_seconds, lab_nats, lab_tunes),

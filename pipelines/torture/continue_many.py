@@ -19,10 +19,10 @@ from typing import Any
 import mido
 import torch
 
-from musicgen.composer import Composer, read_source
+from musicgen.composer import Composer, Source
 from musicgen.errors import MusicgenError
 from musicgen.io.smf import smf_bytes
-from musicgen.sampling.continuation import Request
+from musicgen.sampling.plan import Request
 
 FOLDERS = ("mutopia_pd", "giantmidi_piano", "piano_midi_de", "nottingham", "polish_scores", "noncommercial")
 
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
     for number, path in enumerate(files):
         begun = time.monotonic()
         try:
-            source = read_source(path)
+            source = Source.read(path)
             take = next(composer.takes(source, request=Request(), seed=number))
             result = smf_bytes(take.midi)
             seconds = time.monotonic() - begun

@@ -25,7 +25,7 @@ import pretty_midi
 import symusic
 
 from musicgen.errors import MusicgenError, printable
-from musicgen.io.midi import Limits, part_homes, piece_from_midi, read_midi_file
+from musicgen.io.midi import Limits, piece_and_homes, read_midi_file
 
 LIMITS = Limits(megabytes=100, notes=10**7, tracks=10_000, hours=1000)
 UNEXPLAINED = "unexplained"
@@ -107,10 +107,10 @@ class Oracle:
 def ours(path: Path) -> tuple[Counter[tuple], Counter[tuple], tuple[str, ...]]:
     """Our notes with track and channel, our notes with program and drums, and the warnings."""
     midi = read_midi_file(path, limits=LIMITS)
-    piece = piece_from_midi(midi, where=path, limits=LIMITS)
+    piece, homes = piece_and_homes(midi, where=path, limits=LIMITS)
     by_home: Counter[tuple] = Counter()
     by_program: Counter[tuple] = Counter()
-    for home, part in zip(part_homes(midi), piece.tracks, strict=True):
+    for home, part in zip(homes, piece.tracks, strict=True):
         for start, duration, pitch, velocity in part.notes.tolist():
             by_home[*home, start, start + duration, pitch, velocity] += 1
             by_program[part.program, part.is_drum, start, start + duration, pitch, velocity] += 1

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from musicgen import Composer, read, render_file
 from musicgen.cli.main import cli
-from musicgen.composer import read_source
+from musicgen.composer import Source
 from musicgen.errors import UsageError
 from musicgen.io.atomic import keep_inputs
 from musicgen.models import ModelSettings, build_model
@@ -19,7 +19,7 @@ from musicgen.pictures import album as pictures
 from musicgen.recipe import Recipe
 from musicgen.render.soundfont import find_soundfont
 from musicgen.resources import bundled_models, run_files
-from musicgen.sampling.continuation import Request
+from musicgen.sampling.plan import Request
 from musicgen.tokenizers import Notes
 
 EXAMPLE = Path(__file__).parents[2] / "corpora" / "examples" / "schubert-unfinished.mid"
@@ -122,7 +122,7 @@ def test_a_take_is_not_saved_over_its_source(here, name):
     fields = tuple((field.first, field.size) for field in tokenizer.fields)
     net = build_model(ModelSettings("lstm", len(tokenizer.vocabulary), width=16, layers=1, fields=fields))
     composer = Composer(Run(net.eval(), tokenizer, Recipe(), {}, "run", "0", here / "run"))
-    take = next(composer.takes(read_source("p.mid"), request=Request(bars=1)))
+    take = next(composer.takes(Source.read("p.mid"), request=Request(bars=1)))
     before = content(here)
     for overwrite in (False, True):
         with pytest.raises(UsageError, match=f"^{name}: is the input .*p.mid itself, which is never written over"):

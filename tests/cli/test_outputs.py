@@ -231,11 +231,11 @@ def test_a_run_that_exists_is_told_last(tunes, options, said):
 
 
 def test_bars_are_told_to_whoever_waits():
-    from musicgen.composer import Composer, read_source
-    from musicgen.sampling.continuation import Request
+    from musicgen.composer import Composer, Source
+    from musicgen.sampling.plan import Request
 
     told: list[tuple[int, int]] = []
-    source, request = read_source("schubert-unfinished"), Request(bars=3)
+    source, request = Source.read("schubert-unfinished"), Request(bars=3)
     takes = Composer.load().takes(source, request=request, seed=1, on_bars=lambda *bars: told.append(bars))
     assert told == [], "nothing is drawn before it is asked for"
     next(takes)

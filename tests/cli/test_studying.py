@@ -10,14 +10,15 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from musicgen import Composer, Studying, composer, read
+from musicgen import Composer, Studying, read
 from musicgen.checkpoint import load_run, model_for, save_run
 from musicgen.cli import studying as options
 from musicgen.cli.main import cli
 from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
-from musicgen.sampling.continuation import Request, make_plan
+from musicgen.sampling import notes
+from musicgen.sampling.plan import Request, make_plan
 from musicgen.tokenizers import Notes
 from musicgen.tokenizers.bars.parts import Parts
 from musicgen.training.study import StudySettings, study
@@ -46,7 +47,7 @@ def runs(tmp_path_factory) -> Path:
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(composer, "CANDIDATES", (1, 1))  # of an untrained model none is better
+    monkeypatch.setattr(notes, "CANDIDATES", (1, 1))  # of an untrained model none is better
     tune(tmp_path / "piece.mid")
     return tmp_path
 
@@ -195,18 +196,17 @@ def test_the_prompt_says_whether_hands_play(runs):
     style = tokenizer.vocabulary.base["style"]
     for played, value in ((None, 0), (False, 0), (True, 1)):
         plan = make_plan(piece, tokenizer, request=Request(played=played), context=64)
-        assert plan.prompt[0, 5] - style == value
+        assert plan.reading.prompt[0, 5] - style == value
         assert plan.played is bool(value)
 
 
 def test_studying_is_a_function_of_what_is_studied(here, runs):
     made = Composer.load(runs / "parts", device="cpu")
     before = {name: value.clone() for name, value in made.model.state_dict().items()}
-    request, heard = Request(bars=1), []
+    heard = []
     studying = Studying(updates=4, on_update=lambda done, of: heard.append((done, of)))
     one, other = (
-        made.continue_file("piece.mid", seed=3, request=request, studying=each)
-        for each in (studying, Studying(updates=4))
+        made.continue_("piece.mid", bars=1, seed=3, studying=each)[0] for each in (studying, Studying(updates=4))
     )
     assert heard == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert np.array_equal(one.notes, other.notes)

@@ -6,11 +6,11 @@ import random
 
 import numpy as np
 import pytest
-from midi_bricks import END, chunk, event, events_from_rows, file, meta, off, on, sysex, track
+from midi_bricks import END, chunk, event, events_from_rows, file, meta, off, on, part_homes, sysex, track
 
 from musicgen.io.channels import Channels
 from musicgen.io.controllers import transposition
-from musicgen.io.midi import Limits, midi_bytes, part_homes, piece_from_midi
+from musicgen.io.midi import Limits, midi_bytes, piece_from_midi
 from musicgen.io.smf import MidiFile, parse_smf
 from musicgen.piece import Piece
 

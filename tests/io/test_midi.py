@@ -8,6 +8,7 @@ from collections import Counter, defaultdict, deque
 
 import mido
 import pytest
+from midi_bricks import part_homes
 from midi_fixtures import (
     DAMAGED,
     ESCAPES,
@@ -26,7 +27,7 @@ from midi_fixtures import (
 )
 
 from musicgen.errors import MusicgenError, UnreadableError
-from musicgen.io.midi import Limits, midi_bytes, part_homes, piece_from_midi, read_midi
+from musicgen.io.midi import Limits, midi_bytes, piece_from_midi, read_midi
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece
 

@@ -8,10 +8,11 @@ import random
 import mido
 import numpy as np
 import pytest
+from midi_bricks import part_homes
 from midi_fixtures import LEGAL
 
 from musicgen.errors import MusicgenError
-from musicgen.io.midi import Limits, midi_bytes, midi_from_piece, part_homes, piece_from_midi
+from musicgen.io.midi import Limits, midi_bytes, midi_from_piece, piece_from_midi
 from musicgen.io.smf import parse_smf
 from musicgen.piece import BEND, CONTROL, KEY, METER, TEMPO, Piece, Track, notes_array
 

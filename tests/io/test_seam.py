@@ -6,15 +6,15 @@ import random
 
 import numpy as np
 import pytest
-from midi_bricks import event, file, meta, off, on, sysex, track
+from midi_bricks import event, file, meta, off, on, part_homes, sysex, track
 
 from musicgen.io.channels import Channels
 from musicgen.io.controllers import changes, wheel
-from musicgen.io.midi import midi_from_piece, part_homes, piece_from_midi
+from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.io.smf import END_OF_TRACK, META, MidiFile, parse_smf, smf_bytes
 from musicgen.io.sounding import sounding
 from musicgen.io.splice import NewPart, alone, splice
-from musicgen.piece import CONTROL, Piece, notes_array
+from musicgen.piece import CONTROL, Piece, Span, notes_array
 
 CUT, END = 960, 1920
 
@@ -43,7 +43,7 @@ def events(midi: MidiFile, *, before: int = 10**9, since: int = 0) -> list[list[
 def joined(tracks: list[bytes], *parts: NewPart, at_end: bool = True, form: int | None = None) -> MidiFile:
     """A file with new parts, as it is read again; what was before the cut is as it was."""
     midi = parse_smf(file(*tracks, form=form))
-    out = parse_smf(smf_bytes(splice(midi, parts, cut=CUT, end=END, at_end=at_end)))
+    out = parse_smf(smf_bytes(splice(midi, parts, span=Span(CUT, END), at_end=at_end)))
     assert events(out, before=CUT)[: len(tracks)] == events(midi, before=CUT)
     return out
 
@@ -231,7 +231,7 @@ def test_a_bank_that_waits_for_a_program_does_not_make_drums_of_new_notes():
 def test_new_tracks_keep_off_the_channels_of_parts_that_begin_at_the_cut():
     late = [track(event(CUT, 0x90, 60, 80), off(480, 60))]
     midi = parse_smf(file(*late, form=1))
-    out = splice(midi, [new_part(), new_track(73)], cut=CUT, end=END, at_end=False)
+    out = splice(midi, [new_part(), new_track(73)], span=Span(CUT, END), at_end=False)
     assert [(t.program, len(t.notes)) for t in piece_from_midi(out).tracks] == [(0, 1), (73, 1)]
 
 
@@ -294,7 +294,7 @@ def test_random_files_keep_their_notes_before_the_cut():
         parts = [NewPart(notes_array([(cut + 10, 10, 70, 80)]), t.program, False, *home)
                  for t, home in zip(piece.tracks, part_homes(midi), strict=True)]  # fmt: skip
         at_end = all(int(t.notes["start"].max()) < cut for t in piece.tracks)
-        out = piece_from_midi(splice(midi, parts, cut=cut, end=cut + 40, at_end=at_end))
+        out = piece_from_midi(splice(midi, parts, span=Span(cut, cut + 40), at_end=at_end))
         kept = [n for t in out.tracks for n in t.notes.tolist() if n[0] < cut]
         channels = Channels(midi)
         played = sounding(channels, ticks_per_quarter=480)

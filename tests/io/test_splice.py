@@ -5,13 +5,13 @@ from __future__ import annotations
 import midi_fixtures
 import numpy as np
 import pytest
-from midi_bricks import events_from_rows
+from midi_bricks import events_from_rows, part_homes
 
-from musicgen.io.midi import part_homes, piece_from_midi, read_midi_file
+from musicgen.io.midi import piece_from_midi, read_midi_file
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf, smf_bytes
 from musicgen.io.splice import NewPart, splice
-from musicgen.piece import Piece, notes_array
-from musicgen.sampling.continuation import plain_cut
+from musicgen.piece import Piece, Span, notes_array
+from musicgen.sampling.plan import plain_cut
 
 
 def listed(track: Events, before: int) -> list[tuple]:
@@ -36,7 +36,7 @@ def new_parts(midi: MidiFile, piece: Piece, cut: int) -> list[NewPart]:
 
 def check_preserved(midi: MidiFile, *, cut: int, at_end: bool) -> None:
     piece = piece_from_midi(midi)
-    out = parse_smf(smf_bytes(splice(midi, new_parts(midi, piece, cut), cut=cut, end=cut + 40, at_end=at_end)))
+    out = parse_smf(smf_bytes(splice(midi, new_parts(midi, piece, cut), span=Span(cut, cut + 40), at_end=at_end)))
     assert out.format == midi.format
     assert out.division == midi.division
     for number, track in enumerate(midi.tracks):
@@ -90,14 +90,14 @@ def after(midi: MidiFile, tick: int) -> list[tuple]:
 
 def test_held_notes_and_pedals_end_at_the_cut():
     midi = one_track((0, 0xB0, 64, 127), (0, 0x90, 60, 80), (100, 0x90, 64, 80), (900, 0x80, 60, 0), (900, 0x80, 64, 0))
-    out = splice(midi, [], cut=480, end=960, at_end=False)
+    out = splice(midi, [], span=Span(480, 960), at_end=False)
     assert sorted(after(out, 480)) == [(480, 0x80, 60, 64), (480, 0x80, 64, 64), (480, 0xB0, 64, 0)]
 
 
 def test_a_fade_out_and_a_bend_do_not_swallow_the_new_notes():
     midi = one_track((0, 0xB0, 7, 100), (0, 0x90, 60, 80), (400, 0xE0, 0, 100), (470, 0xB0, 7, 0), (480, 0x80, 60, 0))
     part = NewPart(notes_array([(480, 240, 62, 80)]), 0, False, 0, 0)
-    out = after(splice(midi, [part], cut=480, end=960, at_end=True), 480)
+    out = after(splice(midi, [part], span=Span(480, 960), at_end=True), 480)
     assert (480, 0xB0, 7, 100) in out
     assert (480, 0xE0, 0, 64) in out
     assert out.index((480, 0xB0, 7, 100)) < out.index((480, 0x90, 62, 80))
@@ -106,12 +106,12 @@ def test_a_fade_out_and_a_bend_do_not_swallow_the_new_notes():
 def test_a_channel_gets_the_program_of_the_part_that_plays_on():
     midi = one_track((0, 0xC0, 40, 0), (0, 0x90, 60, 80), (480, 0x80, 60, 0), (480, 0xC0, 56, 0))
     part = NewPart(notes_array([(960, 240, 62, 80)]), 40, False, 0, 0)
-    assert (960, 0xC0, 40, 0) in after(splice(midi, [part], cut=960, end=1440, at_end=True), 960)
+    assert (960, 0xC0, 40, 0) in after(splice(midi, [part], span=Span(960, 1440), at_end=True), 960)
 
 
 def test_format_0_stays_format_0():
     midi = MidiFile(0, 480, one_track((0, 0x90, 60, 80), (480, 0x80, 60, 0)).tracks)
-    out = splice(midi, [NewPart(notes_array([(480, 240, 62, 80)]), 73, False)], cut=480, end=960, at_end=True)
+    out = splice(midi, [NewPart(notes_array([(480, 240, 62, 80)]), 73, False)], span=Span(480, 960), at_end=True)
     assert (out.format, len(out.tracks)) == (0, 1)
     assert {t.program for t in piece_from_midi(out).tracks} == {0, 73}
 
@@ -119,7 +119,7 @@ def test_format_0_stays_format_0():
 def test_a_track_that_is_lacking_is_appended_with_its_name():
     midi = one_track((0, 0x90, 60, 80), (480, 0x80, 60, 0))
     out = splice(
-        midi, [NewPart(notes_array([(480, 240, 62, 80)]), 73, False, name="Flute")], cut=480, end=960, at_end=True
+        midi, [NewPart(notes_array([(480, 240, 62, 80)]), 73, False, name="Flute")], span=Span(480, 960), at_end=True
     )
     assert [t.name for t in piece_from_midi(out).tracks] == ["", "Flute"]
 
@@ -127,11 +127,11 @@ def test_a_track_that_is_lacking_is_appended_with_its_name():
 def test_a_key_is_never_held_twice():
     midi = one_track((0, 0x90, 60, 80), (480, 0x80, 60, 0))
     notes = notes_array([(480, 900, 62, 80), (600, 100, 62, 80)])
-    out = piece_from_midi(splice(midi, [NewPart(notes, 0, False, 0, 0)], cut=480, end=1920, at_end=True))
+    out = piece_from_midi(splice(midi, [NewPart(notes, 0, False, 0, 0)], span=Span(480, 1920), at_end=True))
     assert out.tracks[0].notes[["start", "duration"]].tolist() == [(0, 480), (480, 120), (600, 100)]
 
 
 def test_texts_after_the_end_stay_and_channel_events_go():
     rows = [(0, 0x90, 60, 80, None), (480, 0x80, 60, 0, None), (960, 0xB0, 123, 0, None), (960, META, 6, 0, b"Coda")]
-    out = splice(MidiFile(1, 480, (events_from_rows(rows),)), [], cut=480, end=1920, at_end=True)
+    out = splice(MidiFile(1, 480, (events_from_rows(rows),)), [], span=Span(480, 1920), at_end=True)
     assert [e for e in listed(out.tracks[0], 10**9) if e[0] > 480] == [(960, META, 6, 0, b"Coda")]

@@ -11,12 +11,12 @@ from memory_models import build
 from midi_bricks import event, header, meta, off, on, track
 
 from musicgen.composer import Composer, Source, Studying
-from musicgen.io.midi import piece_from_midi
+from musicgen.io.midi import piece_and_homes
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece, Track, notes_array
-from musicgen.sampling.continuation import Plan, Request, make_plan
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.manner import in_the_manner_of, struck_already
+from musicgen.sampling.plan import Plan, Request, make_plan
 from musicgen.tokenizers import Parts
 
 PARTS = Parts()
@@ -45,7 +45,7 @@ def row(bars, places, *, velocity=80, length=240, pitch=60, shift=0):
 def manner(before: np.ndarray, new: np.ndarray, *, seed: int = 0, drums: bool = False) -> np.ndarray:
     """`new`, one part, from bar 16 on, in the manner of `before`."""
     piece, plan = of(before, drums=drums)
-    return in_the_manner_of(piece, plan, new, np.zeros(len(new), int), tokenizer=PARTS, seed=seed)
+    return in_the_manner_of(piece, plan, notes=new, home=np.zeros(len(new), int), tokenizer=PARTS, seed=seed)
 
 
 def of(before: np.ndarray, *, drums: bool = False) -> tuple[Piece, Plan]:
@@ -97,7 +97,7 @@ def test_a_part_from_a_loud_passage_comes_back_into_a_soft_one():
     for other, expected in ((np.concatenate([tutti, soft]), 40), (row(OLD, EIGHTHS, velocity=106), 110)):
         piece = Piece(480, (Track(notes=tutti), Track(notes=notes_array(other))))
         plan = make_plan(piece, PARTS, request=Request(start=16, bars=8, tracks=("1",)), context=512)
-        new = in_the_manner_of(piece, plan, plain(), np.zeros(len(plain()), int), tokenizer=PARTS, seed=0)
+        new = in_the_manner_of(piece, plan, notes=plain(), home=np.zeros(len(plain()), int), tokenizer=PARTS, seed=0)
         assert abs(new["velocity"].mean() - expected) < 6
         assert len(set(new["velocity"].tolist())) == 1
 
@@ -106,11 +106,11 @@ def test_what_plays_on_alone_is_not_suddenly_soft():
     band = Track(notes=row(OLD, EIGHTHS, velocity=100)), Track(notes=row(OLD, range(0, BAR, 960), velocity=50))
     piece = Piece(480, band)
     plan = make_plan(piece, PARTS, request=Request(start=16, bars=8), context=512)
-    new = in_the_manner_of(piece, plan, plain(), np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
+    new = in_the_manner_of(piece, plan, notes=plain(), home=np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
     late = (100 * len(EIGHTHS) + 50 * 2) / (len(EIGHTHS) + 2)
     assert abs(new["velocity"].mean() - late) <= 12.5
     alone = make_plan(piece, PARTS, request=Request(start=16, bars=8, tracks=("2",)), context=512)
-    new = in_the_manner_of(piece, alone, plain(), np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
+    new = in_the_manner_of(piece, alone, notes=plain(), home=np.ones(len(plain()), int), tokenizer=PARTS, seed=0)
     assert set(new["velocity"].tolist()) == {50}, "what was asked to play alone keeps its own"
 
 
@@ -168,11 +168,11 @@ def test_a_drummer_early_for_the_cut_is_not_heard_twice_and_opens_no_bar():
     old = row(range(17), EIGHTHS, shift=lambda bar, place: -8 if not place else 0)
     piece, plan = of(old, drums=True)
     assert (old["start"] == plan.cut - 8).any()  # on the file's side of the cut
-    assert len(PARTS.bar_positions(plan.prompt)) == 16  # and yet not told as the first of bar 17
-    again = struck_already(piece, plan, plain(), np.zeros(len(plain()), int))
+    assert len(PARTS.bar_positions(plan.reading.prompt)) == 16  # and yet not told as the first of bar 17
+    again = struck_already(piece, plan, notes=plain(), home=np.zeros(len(plain()), int))
     assert again.tolist() == [True] + [False] * (len(plain()) - 1)
     piece, plan = of(old)
-    assert not struck_already(piece, plan, plain(), np.zeros(len(plain()), int)).any()
+    assert not struck_already(piece, plan, notes=plain(), home=np.zeros(len(plain()), int)).any()
 
 
 # ---- lengths -------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_lines_stay_lines_within_cut_and_end():
 
 def test_a_new_part_stays_as_it_is():
     piece, plan = of(row(OLD, EIGHTHS, velocity=30, shift=5))
-    out = in_the_manner_of(piece, plan, plain(), np.full(len(plain()), -1), tokenizer=PARTS, seed=0)
+    out = in_the_manner_of(piece, plan, notes=plain(), home=np.full(len(plain()), -1), tokenizer=PARTS, seed=0)
     assert np.array_equal(out, plain())
 
 
@@ -214,7 +214,7 @@ def test_a_take_is_in_the_manner_of_its_file_and_the_file_stays_event_for_event(
             events += [on(5 if not k else 0, pitches[k % 4], 72), off(455, pitches[k % 4]), event(25, 0xB0, 64, 0)]
         chunks.append(track(*events))
     midi = parse_smf(header(1, 2) + b"".join(chunks))
-    source = Source(midi, piece_from_midi(midi), "band.mid", "0")
+    source = Source(midi, *piece_and_homes(midi), "band.mid", "0")
     run = SimpleNamespace(
         model=build("gru", context=64), tokenizer=PARTS, name="tiny", sha256="0", folder=None, card={}
     )

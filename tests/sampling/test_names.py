@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from midi_bricks import event, header, meta, off, on, track
 
-from musicgen.io.midi import piece_from_midi
+from musicgen.io.midi import piece_and_homes
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece
-from musicgen.sampling.continuation import Request, make_plan
-from musicgen.sampling.names import as_called, called
+from musicgen.sampling.names import called
+from musicgen.sampling.plan import Request, make_plan
+from musicgen.sampling.source import Source
 from musicgen.tokenizers import Parts
 
 DRUMS = 128
@@ -25,7 +26,7 @@ def heard(*tracks: tuple[str, int, int | None, int], form: int = 1) -> Piece:
             events += [on(0, pitch, 80, channel), off(240, pitch, channel)]
         chunks.append(track(*events))
     midi = parse_smf(header(form, len(chunks)) + b"".join(chunks))
-    return as_called(piece_from_midi(midi), midi)
+    return Source(midi, *piece_and_homes(midi), "test.mid", "0").heard
 
 
 def values(piece: Piece) -> list[int]:
@@ -93,4 +94,4 @@ def test_a_program_of_another_port_is_no_program_of_this_one():
         for port, name, chosen in ((0, b"Flute", [event(0, 0xC0, 5)]), (1, b"Bass", []))
     ]
     midi = parse_smf(header(1, 2) + b"".join(chunks))
-    assert values(as_called(piece_from_midi(midi), midi)) == [5, 32]
+    assert values(Source(midi, *piece_and_homes(midi), "test.mid", "0").heard) == [5, 32]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from midi_bricks import part_homes
 
-from musicgen.io.midi import midi_from_piece, part_homes, piece_from_midi
+from musicgen.io.channels import Channels
+from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.io.splice import NewPart, splice
 from musicgen.piece import CONTROL, Piece, Track, notes_array
-from musicgen.sampling.continuation import Request, make_plan
 from musicgen.sampling.pedal import pedalled
+from musicgen.sampling.plan import Request, make_plan
 from musicgen.tokenizers import Parts
 
 BAR, BARS, NEW = 1920, 12, 4
@@ -30,7 +32,7 @@ def continued(*controls, at_end=True, tail=0):
     plan = make_plan(piece, Parts(), request=Request(bars=NEW, start=None if at_end else BARS), context=512)
     new = notes_array([(plan.cut + 480 * k, 480, 62, 80) for k in range(4 * NEW)])
     parts = [NewPart(new, 0, False, track, channel) for track, channel in part_homes(midi)]
-    out = splice(midi, pedalled(parts, midi, piece, plan), cut=plan.cut, end=plan.end, at_end=at_end)
+    out = splice(midi, pedalled(parts, Channels(midi), piece, plan), span=plan.span, at_end=at_end)
     found = []
     for old, track in zip(midi.tracks, out.tracks, strict=True):
         kept = old.rows[old.rows["tick"] < plan.cut]
@@ -101,9 +103,9 @@ def test_two_staves_of_one_channel_pedal_once_where_the_pedal_stood():
         plan = make_plan(piece, Parts(), request=Request(bars=NEW), context=512)
         new = notes_array([(plan.cut, 480, 62, 80)])
         parts = [NewPart(new, 0, False, track, 0) for track, _ in part_homes(file)]
-        parts = pedalled(parts, file, piece, plan)
+        parts = pedalled(parts, Channels(file), piece, plan)
         assert [len(part.controls) for part in parts] == [2 * NEW, 2 * NEW]
-        out = splice(file, parts, cut=plan.cut, end=plan.end, at_end=True)
+        out = splice(file, parts, span=plan.span, at_end=True)
         found = [
             int(((t.rows["status"] == 0xB0) & (t.rows["data1"] == 64) & (t.rows["tick"] >= plan.cut)).sum())
             for t in out.tracks

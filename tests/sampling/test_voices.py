@@ -11,10 +11,10 @@ from part_pieces import PARTS
 
 from musicgen.composer import Composer, Source
 from musicgen.errors import UsageError
-from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
-from musicgen.sampling.continuation import Request, make_plan
 from musicgen.sampling.filters import SamplingSettings
+from musicgen.sampling.notes import NoteWriter
+from musicgen.sampling.plan import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Notes, Remi
 from musicgen.tokenizers.bars.voices import MOST_PARTS, Voice
@@ -135,8 +135,7 @@ def composer(family: str = "gru") -> Composer:
 
 
 def take_of(p: Piece, *, seed: int = 0, by: Composer | None = None, count: int = 1, **request):
-    midi = midi_from_piece(p)
-    source = Source(midi, piece_from_midi(midi), "test.mid", "0")
+    source = Source.of_piece(p)
     bold = SamplingSettings(temperature=1.3)  # what repeats itself would only be repeated
     return list((by or composer()).takes(source, request=Request(**request), sampling=bold, seed=seed, count=count))
 
@@ -189,12 +188,12 @@ def test_a_bar_that_is_longer_than_the_prompt_keeps_its_meter():
     p = piece(
         Track("", 0, notes=notes_array([*busy, *((960 + start, *rest) for start, *rest in busy[:72])])), meter=(2, 4)
     )
-    plan = make_plan(p, PARTS, request=Request(bars=1), context=64)
+    writer = NoteWriter(Source.of_piece(p), PARTS, request=Request(bars=1), sampling=SamplingSettings(), context=64)
+    plan = writer.plan
     assert plan.anchor.fills
-    assert len(plan.prompt) <= 48
-    assert not len(PARTS.bar_positions(plan.prompt))
-    by = composer()
-    grammar = by._read(plan, by.decoder).grammar
+    assert len(plan.reading.prompt) <= 48
+    assert not len(PARTS.bar_positions(plan.reading.prompt))
+    grammar = writer._read(composer().decoder).grammar
     positions = np.flatnonzero(grammar.allowed()[PARTS.vocabulary.slice("position")])
     assert positions.tolist() == list(range(37, 48))
     assert grammar.entered == [0]

@@ -15,7 +15,6 @@ from musicgen.checkpoint import load_run
 from musicgen.errors import MusicgenError
 from musicgen.evaluation.likelihood import step_nats
 from musicgen.models.memory.model import MemoryModel
-from musicgen.sampling.continuation import music_until
 from musicgen.scoring import Scoring
 from musicgen.tokenizers.bars.voices import voices_of
 from musicgen.training.study import StudySettings, study
@@ -81,7 +80,7 @@ def _ids(tokenizer: Any, case: Case) -> tuple[np.ndarray, int]:
     # Parts are those of the whole piece, also where some of them play only in its second half.
     parts: dict[str, Any] = {"voices": voices_of(case.piece)} if tokenizer.as_parts else {}
     whole = tokenizer.encode(case.piece, **parts).astype(np.int64)
-    before = tokenizer.encode(music_until(case.piece, case.cut), until=case.cut, **parts)
+    before = tokenizer.encode(case.piece.until(case.cut), until=case.cut, **parts)
     half = len(before) - 1  # its last step says that the piece ends
     begin = max(0, half - MOST)
     head = whole[: 1 + len(parts["voices"])] if parts and begin else whole[:0]

@@ -11,11 +11,11 @@ import torch
 
 from musicgen.composer import Composer, Source
 from musicgen.errors import MusicgenError, UsageError
-from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.models import ModelSettings, SequenceModel
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
-from musicgen.sampling.continuation import Request, assign_parts, make_plan, plain_cut
 from musicgen.sampling.filters import SamplingSettings
+from musicgen.sampling.placing import assign_parts
+from musicgen.sampling.plan import Request, make_plan, plain_cut
 from musicgen.tokenizers import TOKENIZERS, Frames, FramesSettings, Remi
 
 TOKENIZER = Remi()
@@ -69,8 +69,7 @@ def piece(*tracks: Track, meter=(4, 4), ticks=480, tempo=500_000) -> Piece:
 
 
 def source(p: Piece) -> Source:
-    midi = midi_from_piece(p)
-    return Source(midi, piece_from_midi(midi), "test.mid", "0")
+    return Source.of_piece(p)
 
 
 MELODY = piece(Track("Violin", 40, notes=line([60, 62, 64, 65] * 4)))
@@ -193,7 +192,7 @@ def test_a_line_stays_a_line():
 def test_two_hands_share_the_notes_by_pitch():
     tracks = (Track("right", 0, notes=line([76] * 16)), Track("left", 0, notes=line([40] * 16)))
     notes = notes_array([(8000, 100, 80, 90), (8000, 100, 35, 90), (9000, 100, 62, 90)])
-    home = assign_parts(tracks, [0, 1], notes, np.zeros(3, int), cut=7680)
+    home = assign_parts(tracks, [0, 1], notes=notes, program=np.zeros(3, int), cut=7680)
     assert home[notes["pitch"] == 80] == 0
     assert home[notes["pitch"] == 35] == 1
 
@@ -215,8 +214,8 @@ def test_an_empty_piece_begins_from_nothing():
 def test_a_prompt_longer_than_the_context_is_its_tail():
     p = piece(Track("", 40, notes=line([60, 64] * 2000)))
     plan = make_plan(source(p).piece, TOKENIZER, request=Request(), context=256)
-    assert len(plan.prompt) <= 192
-    assert TOKENIZER.bar_positions(plan.prompt)[0] == 0
+    assert len(plan.reading.prompt) <= 192
+    assert TOKENIZER.bar_positions(plan.reading.prompt)[0] == 0
     (take,) = composer().takes(source(p), request=Request(bars=1))
     assert take.facts["notes_kept"] == 4000
 

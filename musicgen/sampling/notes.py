@@ -1,0 +1,196 @@
+"""Takes as notes: drawn several times, the best one joined to the file that it continues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from musicgen.gm import program_name
+from musicgen.io.midi import UNLIMITED, piece_from_midi
+from musicgen.io.splice import NewPart, alone, splice
+from musicgen.sampling.asked import find_parts
+from musicgen.sampling.decoder import Decoder
+from musicgen.sampling.faults import distance, faults
+from musicgen.sampling.filters import SamplingSettings
+from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.manner import in_the_manner_of, struck_already
+from musicgen.sampling.pedal import pedalled
+from musicgen.sampling.placing import assign_parts, new_notes, stretches
+from musicgen.sampling.plan import Plan, Request, make_plan
+from musicgen.sampling.source import Source
+from musicgen.sampling.take import OnBars, Take
+from musicgen.seeds import MOST_SEED
+from musicgen.tokenizers import Tokenizer
+from musicgen.tokenizers.constraints import DRUMS
+
+__all__ = ["NoteWriter"]
+
+CANDIDATES = 3, 8  # of which the best is kept: at least, at most
+NOTES_IN_ALL = 1200  # that may be drawn for one take: what a core draws in about five seconds
+RETRY = 1_000_003  # from a take's seed to that of its next candidate: far from its neighbours' seeds
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One drawing: its new notes with program value and part (a track, or -1), and how good it is."""
+
+    seed: int
+    notes: np.ndarray
+    program: np.ndarray
+    home: np.ndarray
+    faults: tuple[str, ...]
+    distance: float  # from the music before the cut; see `faults.distance`
+
+
+class NoteWriter:
+    """Writes takes as notes on the parts of a piece.
+
+    Of each take several candidates are drawn, with seeds that follow from its own, and the best is kept: one that no
+    listener would call broken, and the nearest to the music before the cut. The facts say what the others were.
+    """
+
+    def __init__(
+        self, source: Source, tokenizer: Tokenizer, *, request: Request, sampling: SamplingSettings, context: int | None
+    ) -> None:
+        """`context` is how many steps the model sees; None: all. Raises UsageError for a request that doesn't fit the
+        piece."""
+        self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
+        self.plan: Plan = make_plan(source.heard, tokenizer, request=request, context=context)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked of the music, for the facts."""
+        return asdict(self.request)
+
+    def known(self, *, whole: bool) -> np.ndarray:
+        """The ids of the music that may be studied first: all before the cut, or the `whole` piece."""
+        numbered = self.tokenizer.as_parts
+        if whole and numbered is not None:
+            return numbered.encode(self.source.heard, played=self.plan.played).astype(np.int64)
+        return self.plan.reading.whole
+
+    def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
+        """A take for each seed. `on_bars(done, of)` is told how far the new bars have come, for each drawing anew."""
+        prompt = self._read(decoder)
+        for seed in seeds:
+            yield self._joined(*self._best(decoder, prompt, seed, on_bars))
+
+    def _read(self, decoder: Decoder) -> Prompt:
+        reading = self.plan.reading
+        begins = (reading.whole[:1] == self.tokenizer.vocabulary.id("bos")).any()
+        grammar = self.tokenizer.grammar(inside=not begins)
+        prompt = read_prompt(decoder, reading.prompt, grammar=grammar, begun=reading.begun, past=reading.past)
+        prompt.grammar.constrain(self.plan.constraints, anchor=self.plan.anchor)
+        return prompt
+
+    def _best(self, decoder: Decoder, prompt: Prompt, seed: int, on_bars: OnBars) -> tuple[Candidate, list[Candidate]]:
+        """(the best, all) of a seed's candidates, drawn in lockstep; where all are broken, as many are drawn again."""
+        plan = self.plan
+        fewest, most = CANDIDATES
+        count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
+        seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
+        candidates: list[Candidate] = []
+        for used in (seeds[:count], seeds[count:]):
+            drawn = sample(
+                decoder,
+                prompt,
+                fields=self.tokenizer.fields,
+                settings=self.sampling,
+                generators=[torch.Generator().manual_seed(number) for number in used],
+                max_steps=plan.max_steps,
+                on_step=lambda bars: on_bars(min(bars, plan.bars), plan.bars),
+            )
+            candidates += [self._candidate(number, ids) for number, ids in zip(used, drawn, strict=True)]
+            best = min(candidates, key=lambda each: (len(each.faults), each.distance))
+            if not best.faults:
+                break
+        return best, candidates
+
+    def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
+        plan, heard = self.plan, self.source.heard
+        notes, program = new_notes(plan, ids, self.tokenizer)
+        if plan.voices:
+            voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
+            programs = np.array([voice.program for voice in plan.voices])
+            home, program = voices[program], programs[program]
+        else:
+            home = assign_parts(heard.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
+        piece = self.source.piece
+        notes = in_the_manner_of(piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
+        keep = ~struck_already(heard, plan, notes=notes, home=home)
+        notes, program, home = notes[keep], program[keep], home[keep]
+        parts = np.where(home < 0, 1000 + program, home)
+        new, before = stretches(heard, plan, notes=notes, home=parts, drum=program == DRUMS)
+        asked = None
+        if plan.constraints.parts is not None:
+            asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
+        found = faults(new, before, asked=asked)
+        return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
+
+    def _open_parts(self) -> list[int]:
+        """The parts that new notes may go to: those that are asked for; all of them where nobody asks, or for more."""
+        tracks = self.source.heard.tracks
+        found = [find_parts(name, tracks) for name in self.request.tracks]
+        named = list(dict.fromkeys(part for parts in found for part in parts))
+        others = [i for i in range(len(tracks)) if i not in named]
+        return named if found and all(found) else named + others
+
+    def _joined(self, best: Candidate, candidates: list[Candidate]) -> Take:
+        plan, source = self.plan, self.source
+        parts = pedalled(self._parts(best), source.channels, source.piece, plan)
+        midi = splice(source.midi, parts, span=plan.span, at_end=self.request.start is None)
+        piece = piece_from_midi(midi, limits=UNLIMITED)
+        kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in source.piece.tracks)
+        facts = {
+            "ticks_per_quarter": piece.ticks_per_quarter,
+            "cut_tick": plan.cut,
+            "notes_kept": kept,
+            "notes_added": piece.n_notes - kept,
+            "bars_added": plan.bars,
+            "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
+            "warnings": [*source.heard.warnings, *plan.warnings, *self._notices(best, candidates)],
+            "played": plan.played,
+            "candidates": [
+                {
+                    "seed": each.seed,
+                    "faults": list(each.faults),
+                    "distance": round(each.distance, 4),
+                    "kept": each is best,
+                }
+                for each in candidates
+            ],
+        }
+        return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)
+
+    def _parts(self, best: Candidate) -> list[NewPart]:
+        """The new notes by track and channel of the file, and those for which it has no part."""
+        parts = []
+        for part in np.unique(best.home).tolist():
+            mine = best.home == part
+            if part >= 0:
+                track, channel = self.source.homes[part]
+                owner = self.source.piece.tracks[part]
+                parts.append(NewPart(best.notes[mine], owner.program, owner.is_drum, track, channel))
+                continue
+            for value in np.unique(best.program[mine]).tolist():
+                drums = value == DRUMS
+                new = best.notes[mine & (best.program == value)]
+                parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
+        return parts
+
+    def _notices(self, best: Candidate, candidates: list[Candidate]) -> list[str]:
+        found = []
+        if self.plan.from_nothing and not self.source.is_nothing:  # whoever gave no source knows that it is empty
+            found.append("empty: no notes before the cut; the music begins from nothing")
+        found += [
+            f"refused: seed {each.seed} gave {' and '.join(each.faults)}, and was left out"
+            for each in candidates
+            if each.faults and each is not best
+        ]
+        if best.faults:
+            found.append(f"broken: {' and '.join(best.faults)}; of {len(candidates)} candidates none was better")
+        return found

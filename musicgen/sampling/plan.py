@@ -1,0 +1,367 @@
+"""What is asked of new music, and the plan of it: where it goes, what the model reads before, what holds it.
+
+Ticks are the piece's own. Bars count from 0 here; the command line counts from 1 as musicians do. This file sees
+notes but no tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicgen.errors import UsageError
+from musicgen.gm import key_pitch_classes, pitch_name, program_name
+from musicgen.gm import pitch_range as pitches_said
+from musicgen.piece import Piece, Span
+from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
+from musicgen.schemas import typed
+from musicgen.tokenizers import Tokenizer
+from musicgen.tokenizers.bars.voices import Voice, is_played
+from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.words import counted
+
+__all__ = [
+    "RECENT_BARS",
+    "Plan",
+    "Request",
+    "make_plan",
+    "part_names",
+    "pitches_between",
+    "plain_cut",
+    "recent_pitch",
+]
+
+RECENT_BARS = 16  # a part that has been silent for longer doesn't come back by itself
+TOKENS_A_NOTE = 4
+MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
+FEWEST_NOTES_A_BAR = 24
+LONGEST_PROMPT = 2048  # steps
+FULLER = 1.25  # times the fullest of the last bars: so full may a new one be
+FEWEST_BARS = 4  # with notes, that say how full bars are
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a continuation is asked for.
+
+    `bars` counts whole new bars after the bar that the cut stands in; None: a tune that is written as text ends where
+    it likes. `seconds` (in place of bars) counts new music. `start` is None for the end, or a bar counted from 0.
+    `tracks` are part numbers counted from 1, names of parts, or instruments (`asked.py`). `max_polyphony` 0 means no
+    limit. `played` tells the model that the music is of hands, off the grid, or that it is a score; None: it is
+    measured.
+    """
+
+    bars: int | None = 8
+    seconds: float | None = None
+    start: int | None = None
+    tracks: tuple[str, ...] = ()
+    key: str | None = None
+    pitch_low: int = 0
+    pitch_high: int = 127
+    max_polyphony: int = 0
+    played: bool | None = None
+
+    def __post_init__(self) -> None:
+        typed(self, where=None)
+        if self.bars is not None and not 1 <= self.bars <= 1000:
+            raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
+        if self.seconds is not None and not 0 < self.seconds <= 3600:
+            raise UsageError(f"seconds is {self.seconds:g}", hint="ask for up to 3600 seconds")
+        if not 0 <= self.pitch_low <= self.pitch_high <= 127:
+            what = f"the pitch range is {self.pitch_low}-{self.pitch_high}"
+            if all(0 <= pitch <= 127 for pitch in (self.pitch_low, self.pitch_high)):
+                what += f" ({pitch_name(self.pitch_low)} to {pitch_name(self.pitch_high)}), the higher note first"
+            raise UsageError(what, hint="give LO-HI within 0-127, as in 48-84 or C3-C6")
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"start is {self.start}", hint="give a bar counted from 0, or None for the end")
+        if self.max_polyphony < 0:
+            raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
+
+
+def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
+    """The parts of a request out of a list of names and numbers, or of one text with commas.
+
+    >>> part_names("Bass, Drums"), part_names(["Bass", 3])
+    (('Bass', 'Drums'), ('Bass', '3'))
+    """
+    names = tracks.split(",") if isinstance(tracks, str) else map(str, tracks)
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int]:
+    """The lowest and the highest pitch that a text such as "C3-C6" or a pair says; None: all. Raises UsageError."""
+    if pitch_range is None:
+        return 0, 127
+    return pitches_said(pitch_range) if isinstance(pitch_range, str) else pitch_range
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the model reads before it goes on: ids in whole steps."""
+
+    past: np.ndarray  # what lies before the prompt, for a model that is told of it
+    prompt: np.ndarray
+    begun: tuple[int, ...]  # the first fields of the step in which the prompt breaks off
+
+    @property
+    def whole(self) -> np.ndarray:
+        """The past and the prompt."""
+        return np.concatenate([self.past, self.prompt])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where and how to go on: the span to fill, what the model reads before, and what sampling is held to."""
+
+    span: Span
+    anchor: Anchor
+    bars: int  # whole new bars
+    reading: Reading
+    constraints: Constraints
+    melodic: frozenset[int]  # programs that play one note at a time; parts where steps number them
+    max_steps: int
+    centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+    expected_notes: int  # how many new notes there will be if they come as often as of late
+    from_nothing: bool  # no note stands before the span
+    warnings: tuple[str, ...]
+    played: bool | None = None  # whether the model is told that hands play; None where it is told nothing
+    voices: tuple[Voice, ...] = ()  # the parts that steps number, where the tokenizer has any
+
+    @property
+    def cut(self) -> int:
+        """The tick at which the new music begins."""
+        return self.span.begin
+
+    @property
+    def end(self) -> int:
+        """The tick at which the new music ends."""
+        return self.span.end
+
+
+def plain_cut(piece: Piece) -> int:
+    """The tick where the music stops: the end of the last sounding note, or the bar line next to it.
+
+    A bar line counts when it lies within a sixteenth note and no note begins at it or later.
+    """
+    end = piece.end
+    if not end:
+        return 0
+    starts, _ = piece.bar_starts(end + piece.ticks_per_quarter)
+    near = int(np.rint(starts[np.argmin(np.abs(starts - end))]))
+    last_onset = max(int(t.notes["start"].max()) for t in piece.tracks if len(t.notes))
+    return near if abs(near - end) <= piece.ticks_per_quarter / 4 and near > last_onset else end
+
+
+def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
+    """Decide span, prompt and constraints. `context` is how many steps the model sees; None: all.
+
+    Raises UsageError for a bar, track or key that isn't there.
+    """
+    warnings: list[str] = []
+    bar_line, anchor, bars, span = _place(piece, request)
+    before = piece.until(span.begin)
+    recent = span.begin - RECENT_BARS * anchor.bar_length
+    voices: tuple[Voice, ...] = ()
+    chosen: frozenset[int] | None = None
+    if tokenizer.as_parts is not None:
+        voices, chosen = open_voices(piece, before, request.tracks, recent=recent, warnings=warnings)
+        programs = frozenset(voices[number].program for number in chosen)
+        polyphony = {n: most for n, most in voice_polyphony(before, voices).items() if n in chosen}
+    else:
+        programs = _programs(piece, before, request=request, recent=recent, warnings=warnings)
+        polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+    if DRUMS in programs and not tokenizer.has_programs:
+        if programs == {DRUMS}:
+            raise UsageError(
+                "this model plays no drums, and drums are all there is to continue", hint="name other tracks"
+            )
+        warnings.append("drums: this model plays none, so they are not continued")
+    played = None
+    if voices:
+        played = is_played(before) if request.played is None else request.played
+    elif request.played is not None:
+        warnings.append("played: this model isn't told whether hands play or a score")
+
+    total = bars + int(anchor.fills)
+    cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
+    cap = min(cap, _most_notes_a_bar(before, anchor))
+    meter = piece.meter_at(span.begin)
+    ranged = (request.pitch_low, request.pitch_high) != (0, 127)
+    held = round(4 * meter[0] / meter[1] * tokenizer.held_steps_a_quarter)
+    return Plan(
+        span=span,
+        anchor=anchor,
+        bars=bars,
+        reading=_reading(
+            before, tokenizer, context=context, cut=span.begin, bar_line=bar_line, voices=voices, played=played
+        ),
+        constraints=Constraints(
+            meter=meter,
+            programs=programs,
+            pitch_low=request.pitch_low,
+            pitch_high=request.pitch_high,
+            pitch_classes=key_pitch_classes(request.key) if request.key else None,
+            tempo_changes=False,
+            bars=bars,
+            may_end=False,
+            max_polyphony=request.max_polyphony,
+            max_notes_a_bar=cap,
+            max_empty_bars=1,
+            chord_sizes=tuple(sorted(polyphony.items())),
+            parts=chosen,
+            part_pitches=part_pitches(before, voices, reach=not ranged) if voices else (),
+            part_count=len(voices) if voices else None,
+        ),
+        melodic=frozenset(
+            n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
+        ),
+        max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
+        centres=_centres(before, programs, span.begin),
+        expected_notes=round(total * _notes_a_bar(before, anchor)),
+        from_nothing=not before.n_notes,
+        warnings=tuple(warnings),
+        played=played,
+        voices=voices,
+    )
+
+
+def _place(piece: Piece, request: Request) -> tuple[float | None, Anchor, int, Span]:
+    """Where new music goes: the bar line on which it begins (None: in mid-bar), how its time is counted, how many whole
+    new bars there are, and the ticks that it fills."""
+    cut = plain_cut(piece) if request.start is None else _bar_tick(piece, request.start)
+    numerator, denominator = piece.meter_at(cut)
+    bar_length = 4 * piece.ticks_per_quarter * numerator / denominator
+    starts, _ = piece.bar_starts(max(cut, 0))
+    at = max(0, int(np.searchsorted(starts, cut + 0.5, side="right")) - 1)
+    bar_start = float(starts[at])
+    # Less than half a step of the usual grid, 24 a quarter, is the bar line itself.
+    fills = cut - bar_start > piece.ticks_per_quarter / 48
+    us = piece.tempo_at(cut)
+    first_bar = bar_start if fills else cut
+    if request.seconds is not None:
+        ticks = request.seconds * 1e6 / us * piece.ticks_per_quarter
+        bars = max(0 if fills else 1, math.ceil((cut + ticks - first_bar) / bar_length) - int(fills))
+        if bars > 1000:
+            raise UsageError("that is more than 1000 bars at this tempo", hint="ask for fewer seconds")
+        end = cut + round(ticks)
+    elif request.bars is None:
+        raise UsageError("notes are asked for without a number of bars", hint="say how many")
+    else:
+        bars = request.bars
+        end = round(first_bar + (bars + int(fills)) * bar_length)
+    anchor = Anchor(cut, float(first_bar), bar_length, piece.ticks_per_quarter, us, fills)
+    return None if fills else bar_start, anchor, bars, Span(cut, end)
+
+
+def _reading(
+    before: Piece,
+    tokenizer: Tokenizer,
+    *,
+    context: int | None,
+    cut: int,
+    bar_line: float | None,
+    voices: tuple[Voice, ...],
+    played: bool | None,
+) -> Reading:
+    """What the model reads of the music before the cut, which stands on `bar_line` unless that is None."""
+    numbered = tokenizer.as_parts
+    told = before
+    if bar_line is not None and tokenizer.steps:
+        # Hands that strike a little before the bar line mean the bar behind it, which is to be new.
+        told = before.until(math.ceil(bar_line - before.ticks_per_quarter / (2 * tokenizer.steps)))
+    until = max(cut, 1) if before.n_notes or cut else None
+    if numbered is None:
+        ids = tokenizer.encode(told, until=until).astype(np.int64)
+    else:
+        ids = numbered.encode(told, until=until, voices=voices, played=played).astype(np.int64)
+    last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
+    ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
+    if not cut:
+        return Reading(ids[:0], ids[: 1 + len(voices)] if voices else ids[:1], ())
+    # A recurrent model could read all of it, but the seconds count.
+    room = LONGEST_PROMPT if context is None else context * 3 // 4
+    if numbered is not None:
+        return Reading(*numbered.past_and_prompt(ids, room), tuple(begun))
+    return Reading(ids[:0], tokenizer.tail(ids, room), tuple(begun))
+
+
+# ---- small steps ---------------------------------------------------------------------------------------
+
+
+def _most_notes_a_bar(before: Piece, anchor: Anchor) -> int:
+    """A little more than the fullest of the last bars before the cut has; no limit where there are few bars."""
+    starts = np.concatenate([np.empty(0, np.int64), *(track.notes["start"] for track in before.tracks)])
+    back = np.floor((anchor.tick - 1 - starts) / anchor.bar_length).astype(np.int64)
+    count = np.bincount(back[(back >= 0) & (back < RECENT_BARS)], minlength=1)
+    return math.ceil(FULLER * int(count.max())) + 2 if (count > 0).sum() >= FEWEST_BARS else MAX_NEW_TOKENS
+
+
+def _notes_a_bar(before: Piece, anchor: Anchor) -> float:
+    """Notes a bar in the last bars before the cut."""
+    bars = max(1.0, min(RECENT_BARS, anchor.tick / anchor.bar_length))
+    first = anchor.tick - bars * anchor.bar_length
+    recent = sum(int((track.notes["start"] >= first).sum()) for track in before.tracks)
+    return recent / bars
+
+
+def _bar_tick(piece: Piece, bar: int) -> int:
+    starts, _ = piece.bar_starts(max(0, piece.end - 1))
+    if not 0 <= bar <= len(starts):
+        raise UsageError(f"there is no bar {bar + 1}", hint=f"the piece has {counted(len(starts), 'bar')}")
+    if bar == len(starts):  # right after the last bar
+        more, _ = piece.bar_starts(int(np.ceil(starts[-1])) + 4 * 64 * piece.ticks_per_quarter)
+        return int(np.rint(more[bar]))
+    return int(np.rint(starts[bar]))
+
+
+def _programs(piece: Piece, before: Piece, *, request: Request, recent: float, warnings: list[str]) -> frozenset[int]:
+    """The program values that may play on: those asked for, or those that have played since tick `recent`."""
+    if request.tracks:
+        found = [(name, find_parts(name, piece.tracks)) for name in request.tracks]
+        new = frozenset(program_of(name) for name, parts in found if not parts)
+        return new | {value_of(piece.tracks[n]) for _, parts in found for n in parts}
+    playing = [t for t in before.tracks if len(t.notes) and t.end >= recent]
+    playing = playing or [t for t in before.tracks if len(t.notes)]
+    if not playing:
+        playing = [t for t in piece.tracks if len(t.notes)]
+    chosen = frozenset(DRUMS if t.is_drum else t.program for t in playing)
+    silent = frozenset(DRUMS if t.is_drum else t.program for t in before.tracks if len(t.notes)) - chosen
+    if silent:
+        names = ", ".join(program_name(p) for p in sorted(silent))
+        warnings.append(f"silent_parts: not continued, silent for {RECENT_BARS} bars: {names}")
+    return chosen or frozenset({0})
+
+
+def _centres(before: Piece, programs: frozenset[int], cut: int) -> tuple[tuple[int, float], ...]:
+    """(program, its mean pitch of late) of the melodic programs that play on, where they have played."""
+    tracks = [t for t in before.tracks if not t.is_drum and len(t.notes)]
+    centres = []
+    for value in sorted(programs - {DRUMS}):
+        means = [recent_pitch(t.notes, cut) for t in tracks if t.program == value]
+        centres.append((value, float(np.mean(means)) if means else 60.0))
+    return tuple(centres)
+
+
+def _polyphony(piece: Piece) -> dict[int, int]:
+    """The most notes that sound at once, by program. Overlaps up to an eighth of a quarter are legato, not chords."""
+    most: dict[int, int] = {}
+    slack = piece.ticks_per_quarter // 8
+    for value in {DRUMS if t.is_drum else t.program for t in piece.tracks if len(t.notes)}:
+        mine = [t.notes for t in piece.tracks if (DRUMS if t.is_drum else t.program) == value]
+        notes = np.concatenate(mine)
+        ends = notes["start"] + np.maximum(1, notes["duration"] - slack)
+        edges = np.concatenate([notes["start"], ends])
+        steps = np.repeat([1, -1], len(notes))
+        order = np.lexsort((steps, edges))  # ends before starts
+        most[value] = int(np.cumsum(steps[order]).max(initial=1))
+    return most
+
+
+def recent_pitch(notes: np.ndarray, cut: int) -> float:
+    """Mean pitch of the last notes before the cut; middle C for a part without any."""
+    notes = notes[notes["start"] < cut]
+    return float(notes["pitch"][-16:].mean()) if len(notes) else 60.0
