@@ -78,16 +78,15 @@ def build_corpus(
         limits=limits,
     )
     named = [sources] if isinstance(sources, str | Path) else sources
-    return _build(named, output, listener or Listener(), tokenizer=tokenizer, jobs=jobs, settings=settings)
-
-
-def _build(sources: Iterable[Source], output: Source, listener: Listener, **options: Any) -> Corpus:
+    listener = listener or Listener()
     return build.build_corpus(
-        sources,
+        named,
         output,
+        tokenizer=tokenizer,
+        jobs=jobs,
+        settings=settings,
         progress=lambda done, total, name: listener.on_file(done, total),
         told=listener.on_line,
-        **options,
     )
 
 
@@ -165,7 +164,15 @@ def train(
         if resume:
             listener.on_saved()
         card = _trained(
-            corpus, folder, plan, hold, listener, resume=resume, max_seconds=max_seconds, device=device, workers=workers
+            plan,
+            corpus,
+            folder=folder,
+            hold=hold,
+            listener=listener,
+            resume=resume,
+            max_seconds=max_seconds,
+            device=device,
+            workers=workers,
         )
     return Trained(
         folder,
@@ -180,7 +187,16 @@ def train(
 
 
 def _trained(
-    named: Source, folder: Path, plan: Plan, hold: Hold, listener: Listener, *, resume: bool, **options: Any
+    plan: Plan,
+    named: Source,
+    *,
+    folder: Path,
+    hold: Hold,
+    listener: Listener,
+    resume: bool,
+    max_seconds: float | None,
+    device: str,
+    workers: int | None,
 ) -> dict[str, Any]:
     """Carry out a plan: the corpus, where it has to be built, then the training; the card of the run."""
     with ExitStack() as stack:
@@ -196,10 +212,16 @@ def _trained(
         if corpus is None:
             listener.on_build(folder / "corpus")
             # The work lies beside the run: a new run's hidden folder goes when this process is killed.
-            part = part_of(f"{folder}.corpus")
-            corpus = _build([named], home / "corpus", listener, tokenizer=plan.tokenizer, part=part)
+            corpus = build.build_corpus(
+                [named],
+                home / "corpus",
+                tokenizer=plan.tokenizer,
+                progress=lambda done, total, name: listener.on_file(done, total),
+                told=listener.on_line,
+                part=part_of(f"{folder}.corpus"),
+            )
         if resume:
-            check_corpus(plan.recipe, corpus, named)
+            check_corpus(plan.recipe, corpus, named=named)
         start_sha256 = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
         data = data_settings(corpus, str(named), teachers=plan.teachers, start_sha256=start_sha256)
         recipe = replace(plan.recipe, data=data)
@@ -218,15 +240,17 @@ def _trained(
             plan.tokenizer,
             recipe=recipe,
             folder=home,
-            card=first_card(folder.name, corpus, str(named), teachers=plan.teachers, start=plan.start),
+            card=first_card(corpus, str(named), title=folder.name, teachers=plan.teachers, start=plan.start),
             resume=resume,
+            max_seconds=max_seconds,
+            device=device,
+            workers=workers,
             teachers=[teacher.model for teacher in plan.teachers],
             start=plan.start.model if plan.start else None,
             report=listener.on_step,
             begun=begun,
             told=listener.on_line,
             hold=hold,
-            **options,
         )
 
 
