@@ -31,7 +31,7 @@ _HOMES = {
     "Composer": "musicgen.composer",
     "Corpus": "musicgen.corpus.store",
     "Evaluation": "musicgen.api",
-    "Listener": "musicgen.progress",
+    "Listener": "musicgen.events",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
     "Request": "musicgen.sampling.continuation",
@@ -52,9 +52,9 @@ if TYPE_CHECKING:
     from musicgen.composer import Composer
     from musicgen.corpus.store import Corpus
     from musicgen.errors import MusicgenError
+    from musicgen.events import Listener
     from musicgen.io import read, write
     from musicgen.piece import Piece, Track
-    from musicgen.progress import Listener
     from musicgen.render import render_file
     from musicgen.sampling.continuation import Request
     from musicgen.training.study import Studying

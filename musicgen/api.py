@@ -1,8 +1,8 @@
 """The library's front for whoever makes models: build a corpus, train on it, measure what came of it.
 
 Each function takes what the command of its name takes, checks all of it before anything is written, and returns a typed
-result. A `Listener` hears how the work goes on. Errors are of `MusicgenError`, one line each; they name what was asked
-for by the command's options (`--from` is `start`, `--set` is `changes`, `--resume` is `resume=True`).
+result. A listener hears how the work goes on (`events.py`). Errors are of `MusicgenError`, one line each; they name
+what was asked for by the command's options (`--from` is `start`, `--set` is `changes`, `--resume` is `resume=True`).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from musicgen.errors import UsageError
 from musicgen.evaluation import likelihood
 from musicgen.evaluation.figures import Figures
 from musicgen.evaluation.ngram import Baseline, evaluate_ngram
+from musicgen.events import Began, Finished, Listener, Progress, Saved, Warned, ignore
 from musicgen.io.beside import Beside
 from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
-from musicgen.progress import Listener
 from musicgen.recipe import Recipe
 from musicgen.runs.lineage import data_settings, first_card
 from musicgen.tokenizers import Tokenizer
@@ -32,7 +32,7 @@ from musicgen.training.loop import check_limits, choose_device
 from musicgen.training.loop import train as train_model
 from musicgen.training.plan import Plan, check_corpus, plan_run
 from musicgen.training.recipes import Asked
-from musicgen.words import spec_in_words
+from musicgen.words import counted, spec_in_words
 
 __all__ = ["Evaluation", "Trained", "build_corpus", "evaluate", "train"]
 
@@ -55,7 +55,7 @@ def build_corpus(
     limits: Limits | None = None,
     jobs: int | None = None,
     overwrite: bool = False,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Corpus:
     """Make a corpus folder out of music, and open it.
 
@@ -78,16 +78,7 @@ def build_corpus(
         limits=limits,
     )
     named = [sources] if isinstance(sources, str | Path) else sources
-    listener = listener or Listener()
-    return build.build_corpus(
-        named,
-        output,
-        tokenizer=tokenizer,
-        jobs=jobs,
-        settings=settings,
-        progress=lambda done, total, name: listener.on_file(done, total),
-        told=listener.on_line,
-    )
+    return build.build_corpus(named, output, listener=listener, tokenizer=tokenizer, jobs=jobs, settings=settings)
 
 
 # ---- training --------------------------------------------------------------------------------------------
@@ -131,7 +122,7 @@ def train(
     workers: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Trained:
     """Train a next-note model into the run folder `output`.
 
@@ -151,18 +142,17 @@ def train(
     a number. On Ctrl-C and SIGTERM the run is saved and Interrupted, a KeyboardInterrupt, is raised.
     """
     check_limits(max_seconds, workers)
-    listener = listener or Listener()
     asked = Asked(
         model, preset, recipe, changes or {}, embedding, tokenizer, tuple(teachers), start, steps, seed, precision
     )
     folder = Path(output)
     with Hold(folder) as hold:
         if hold.note:
-            listener.on_line(hold.note)
+            listener(Warned(hold.note))
         timed = max_seconds is not None
         plan = plan_run(corpus, folder, asked=asked, device=device, resume=resume, overwrite=overwrite, timed=timed)
         if resume:
-            listener.on_saved()
+            listener(Saved())
         card = _trained(
             plan,
             corpus,
@@ -204,21 +194,17 @@ def _trained(
 
         def begun(home: Path) -> Path:
             home = beside.swap() if beside else home
-            listener.on_saved()
+            listener(Saved())
             return home
 
         home = beside.path if beside else folder
         corpus = plan.corpus
         if corpus is None:
-            listener.on_build(folder / "corpus")
+            listener(Warned(f"building a corpus from {named} at {folder / 'corpus'}"))
             # The work lies beside the run: a new run's hidden folder goes when this process is killed.
+            part = part_of(f"{folder}.corpus")
             corpus = build.build_corpus(
-                [named],
-                home / "corpus",
-                tokenizer=plan.tokenizer,
-                progress=lambda done, total, name: listener.on_file(done, total),
-                told=listener.on_line,
-                part=part_of(f"{folder}.corpus"),
+                [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, part=part
             )
         if resume:
             check_corpus(plan.recipe, corpus, named=named)
@@ -226,16 +212,12 @@ def _trained(
         data = data_settings(corpus, str(named), teachers=plan.teachers, start_sha256=start_sha256)
         recipe = replace(plan.recipe, data=data)
         info = corpus.info()
-        listener.on_begin(
-            pieces=info["pieces"],
-            tokens=info["tokens"],
-            steps=recipe.train.steps,
-            family=recipe.model["family"],
-            device=str(plan.device),
-        )
+        data_in_words = f"{counted(info['pieces'], 'piece')}, {counted(info['tokens'], 'token')}"
+        about = f"{data_in_words}; {recipe.model['family']} on {plan.device}"
+        listener(Began("training", "step", recipe.train.steps, about))
         for line in _doubts(recipe, corpus):
-            listener.on_line(line)
-        return train_model(
+            listener(Warned(line))
+        card = train_model(
             corpus,
             plan.tokenizer,
             recipe=recipe,
@@ -247,11 +229,13 @@ def _trained(
             workers=workers,
             teachers=[teacher.model for teacher in plan.teachers],
             start=plan.start.model if plan.start else None,
-            report=listener.on_step,
+            report=listener,
             begun=begun,
-            told=listener.on_line,
+            told=lambda line: listener(Warned(line)),
             hold=hold,
         )
+        listener(Finished("training"))
+        return card
 
 
 def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
@@ -291,7 +275,7 @@ def evaluate(
     max_tokens: int | None = None,
     baseline: bool = False,
     device: str = "auto",
-    listener: Listener | None = None,
+    listener: Listener = ignore,
 ) -> Evaluation:
     """Measure how well a run, or a model that comes along, predicts the pieces of a split (train, valid or test).
 
@@ -309,14 +293,15 @@ def evaluate(
             where=folder,
             hint="build the corpus again with the run's tokenizer",
         )
-    on_piece = (listener or Listener()).on_piece
+    listener(Began("evaluation", "piece"))
     found = likelihood.evaluate(
         loaded.model.to(choose_device(device)),
         source,
         loaded.tokenizer,
         split=split,
         max_tokens=max_tokens,
-        on_piece=on_piece,
+        on_piece=lambda done, of: listener(Progress(done, of, "piece")),
     )
     floor = evaluate_ngram(source, loaded.tokenizer, split=split) if baseline else None
+    listener(Finished("evaluation"))
     return Evaluation(str(run), folder, found, floor)

@@ -25,14 +25,14 @@ from musicgen.io.atomic import keep_inputs, write_bytes
 from musicgen.io.midi import Limits, part_homes, piece_from_midi
 from musicgen.io.smf import MidiFile, smf_bytes
 from musicgen.io.splice import NewPart, alone, splice
-from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
-from musicgen.models.layers.linear import Linear
 from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.asked import find_parts
 from musicgen.sampling.continuation import Plan, Request, assign_parts, make_plan, new_notes, stretches
+from musicgen.sampling.decoder import Decoder, EagerDecoder
+from musicgen.sampling.eager import can_round
 from musicgen.sampling.faults import distance, faults
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, per_field, read_prompt, sample
@@ -95,7 +95,7 @@ def _check_int8(run: Run, device: str) -> None:
     if not has_int8():
         what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
         raise UsageError(what, where="--int8", hint="leave --int8 out")
-    if not any(isinstance(layer, Linear) and layer.quantisable for layer in run.model.modules()):
+    if not any(can_round(layer) for layer in run.model.modules()):
         what = f"this {run.model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
         raise UsageError(what, where="--int8", hint="leave --int8 out")
 
@@ -120,8 +120,7 @@ class Composer:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):
             raise UsageError(f"no device {device!r} on this machine", hint="use --device auto") from None
-        self.model.faster(int8=int8)
-        self.int8 = int8
+        self.decoder, self.int8 = EagerDecoder(self.model, int8=int8), int8
 
     @classmethod
     def load(
@@ -173,23 +172,23 @@ class Composer:
         plan = make_plan(source.heard, self.tokenizer, request=request, context=self.model.context)
 
         def drawn() -> Iterator[Take]:
-            model, study_facts = self._studied(source, plan, request, studying or Studying())
-            prompt = self._read(plan, model)
+            decoder, study_facts = self._studied(source, plan, request, studying or Studying())
+            prompt = self._read(plan, decoder)
             for number in range(seed, seed + count):
-                yield self._best(source, plan, model, prompt, request, settings, number, study_facts, on_bars)
+                yield self._best(source, plan, decoder, prompt, request, settings, number, study_facts, on_bars)
 
         return drawn()
 
     def _studied(
         self, source: Source, plan: Plan, request: Request, studying: Studying
-    ) -> tuple[SequenceModel, dict[str, Any]]:
-        """The model that has studied the music, and the facts: by how many updates, how many pieces, and whether what
-        lies behind the cut was among them."""
+    ) -> tuple[Decoder, dict[str, Any]]:
+        """A decoder of the model that has studied the music, and the facts: by how many updates, how many pieces, and
+        whether what lies behind the cut was among them."""
         settings = StudySettings(updates=studying.updates)
         nothing = {"updates": 0, "pieces": 0, "whole": False}
         numbered = self.tokenizer.as_parts
         if not settings.updates or not isinstance(self.model, MemoryModel) or numbered is None:
-            return self.model, nothing
+            return self.decoder, nothing
         whole = studying.whole and request.start is not None
         if whole:
             pieces = [numbered.encode(source.heard, played=plan.played).astype(np.int64)]
@@ -201,7 +200,7 @@ class Composer:
         pieces = worth_studying(pieces)
         updates = settings.updates_for(sum(len(ids) for ids in pieces))
         if not updates:
-            return self.model, nothing
+            return self.decoder, nothing
         done = 0
 
         def on_update() -> None:
@@ -209,14 +208,14 @@ class Composer:
             done += 1
             studying.on_update(done, updates)
 
-        model = study(self.model, pieces, settings=settings, seed=0, first=first, on_update=on_update)
-        return model.faster(int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
+        learned = study(self.model, pieces, settings=settings, seed=0, first=first, on_update=on_update)
+        return EagerDecoder(learned, int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
 
-    def _read(self, plan: Plan, model: SequenceModel) -> Prompt:
+    def _read(self, plan: Plan, decoder: Decoder) -> Prompt:
         first = plan.past if len(plan.past) else plan.prompt
         begins = (first[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
-        prompt = read_prompt(model, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
+        prompt = read_prompt(decoder, plan.prompt, grammar=grammar, begun=plan.begun, past=plan.past)
         prompt.grammar.constrain(plan.constraints, anchor=plan.anchor)
         return prompt
 
@@ -224,7 +223,7 @@ class Composer:
         self,
         source: Source,
         plan: Plan,
-        model: SequenceModel,
+        decoder: Decoder,
         prompt: Prompt,
         request: Request,
         settings: SamplingSettings,
@@ -239,7 +238,7 @@ class Composer:
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
             drawn = sample(
-                model,
+                decoder,
                 prompt,
                 fields=self.tokenizer.fields,
                 settings=settings,

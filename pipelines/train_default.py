@@ -32,8 +32,8 @@ from musicgen.corpus.catalog import CorpusEntry, find_entry
 from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
+from musicgen.events import Step
 from musicgen.piece import Piece
-from musicgen.progress import Progress
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
 from musicgen.runs.checkpoints import has_checkpoint
 from musicgen.tokenizers import Parts
@@ -177,10 +177,10 @@ def ship(run: Run, corpus: Corpus, out: str) -> None:
         print(f"{name}: {figure.nats_per_token:.4f} nats a token, {figure.nats_per_note:.4f} nats a note")
 
 
-def report(p: Progress) -> None:
+def report(p: Step) -> None:
     if p.valid is not None:
         print(
-            f"{p.step} steps, {p.seconds:.0f} s: loss {p.loss:.4f}, valid {p.valid:.4f} nats a token, "
+            f"{p.done} steps, {p.seconds:.0f} s: loss {p.loss:.4f}, valid {p.valid:.4f} nats a token, "
             f"{p.tokens_per_second:.0f} tokens/s",
             flush=True,
         )

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 import musicgen
 from musicgen.cli.main import cli
 from musicgen.errors import UnreadableError, UsageError
+from musicgen.events import Began, Event, Finished, Progress, Saved, Step, Warned
 from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
-from musicgen.progress import Listener, Progress
 from musicgen.recipe import Recipe, read_recipe
 from musicgen.stopping import Interrupted
 from musicgen.tokenizers import Parts
@@ -39,37 +39,20 @@ def content(folder: str) -> dict[str, bytes]:
     return {str(name): p.read_bytes() for name, p in files.items() if name.parts[0] not in ("checkpoints", *timed)}
 
 
-class Heard(Listener):
-    """Writes down what it hears."""
+class Heard:
+    """A listener that writes down what it hears."""
 
     def __init__(self, stop_at: int = 0) -> None:
-        self.names: list[str] = []
-        self.lines: list[str] = []
-        self.steps: list[Progress] = []
-        self.counts: list[tuple[int, int]] = []
+        self.events: list[Event] = []
         self.stop_at = stop_at
 
-    def on_line(self, text: str) -> None:
-        self.lines.append(text)
-
-    def on_build(self, place: Path) -> None:
-        self.names.append(f"build {place}")
-
-    def on_file(self, done: int, total: int) -> None:
-        self.counts.append((done, total))
-
-    on_piece = on_file
-
-    def on_begin(self, *, pieces: int, tokens: int, steps: int, family: str, device: str) -> None:
-        self.names.append(f"begin {pieces} {steps} {family} {device}")
-
-    def on_saved(self) -> None:
-        self.names.append("saved")
-
-    def on_step(self, progress: Progress) -> None:
-        self.steps.append(progress)
-        if progress.step == self.stop_at:
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        if isinstance(event, Step) and event.done == self.stop_at:
             raise KeyboardInterrupt
+
+    def of(self, *kinds: type) -> list[Any]:
+        return [event for event in self.events if type(event) in kinds]
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +88,8 @@ def test_a_corpus_is_the_one_of_the_command(here):
     assert isinstance(corpus, musicgen.Corpus)
     assert corpus.info()["pieces"] == 6
     assert content("again") == content("corpus")
-    assert heard.counts[-1] == (6, 6)
+    assert heard.of(Began, Finished) == [Began("corpus", "file", 6), Finished("corpus")]
+    assert [(event.done, event.of) for event in heard.of(Progress)] == [(n, 6) for n in range(1, 7)]
     as_parts = musicgen.build_corpus([Path("tunes")], Path("parts"), tokenizer="parts", jobs=1)
     assert as_parts.spec == Parts().spec
 
@@ -114,8 +98,9 @@ def test_a_run_is_the_one_of_the_command(here):
     heard = Heard()
     trained = musicgen.train("corpus", output="again", listener=heard, **ASKED)
     assert content("again") == content("run")
-    assert heard.names == ["begin 6 4 lstm cpu", "saved"]
-    assert [p.step for p in heard.steps] == [1, 2, 3, 4]
+    about = f"6 pieces, {musicgen.Corpus.open('corpus').info()['tokens']:,} tokens; lstm on cpu"
+    assert heard.of(Began, Saved, Finished) == [Began("training", "step", 4, about), Saved(), Finished("training")]
+    assert [(step.done, step.of) for step in heard.of(Step)] == [(n, 4) for n in range(1, 5)]
     card = json.loads(Path("again/card.json").read_text())
     assert trained.card == card
     assert trained.folder == Path("again")
@@ -127,7 +112,8 @@ def test_a_run_is_the_one_of_the_command(here):
 def test_music_is_built_into_the_run_and_kept(here):
     heard = Heard()
     musicgen.train("tunes", output="new", listener=heard, **ASKED)
-    assert heard.names == [f"build {Path('new', 'corpus')}", "begin 6 4 lstm cpu", "saved"]
+    assert heard.of(Warned)[0] == Warned(f"building a corpus from tunes at {Path('new', 'corpus')}")
+    assert [event.what for event in heard.of(Began, Finished)] == ["corpus", "corpus", "training", "training"]
     assert musicgen.Corpus.open("new/corpus").info()["pieces"] == 6
 
 
@@ -161,7 +147,8 @@ def test_figures_are_those_of_the_command(here):
     result = musicgen.evaluate("run", split="valid", baseline=True, device="cpu", listener=heard)
     assert result.to_dict() == json.loads(command("evaluate", "run", "--json", "--baseline", "--device", "cpu"))
     assert result.corpus == Path("corpus")
-    assert heard.counts[-1] == (result.figures.pieces, result.figures.pieces)
+    assert heard.of(Began, Finished) == [Began("evaluation", "piece"), Finished("evaluation")]
+    assert heard.of(Progress)[-1] == Progress(result.figures.pieces, result.figures.pieces, "piece")
     assert result.baseline is not None
     assert result.baseline.figures.tokens == result.figures.tokens
     with pytest.raises(dataclasses.FrozenInstanceError):

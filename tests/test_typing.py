@@ -26,7 +26,7 @@ take.save("more.mid", overwrite=True)
 write(whole, "whole.mid")
 seconds: float = render_file(whole, "whole.wav", rate=48000)
 corpus: Corpus = build_corpus(["songs"], "corpus", jobs=2)
-trained: Trained = train("corpus", output="run", model="lstm", changes={"train.carry": True}, listener=Listener())
+trained: Trained = train("corpus", output="run", model="lstm", changes={"train.carry": True}, listener=print)
 nats: float | None = trained.valid_nats_per_token
 measured: Evaluation = evaluate(trained.folder, split="test", baseline=True)
 perplexity: float = measured.figures.perplexity

@@ -48,7 +48,7 @@ def stopped_half(folder: Path) -> Path:
     """A run that was stopped at step 6; the best weights are those of step 4."""
 
     def stop(progress: Any) -> None:
-        if progress.step == 6:
+        if progress.done == 6:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):

@@ -1,4 +1,4 @@
-"""How long work is shown: a bar on a terminal, lines elsewhere."""
+"""The command line's listeners: what long work tells is shown as a bar on a terminal, and as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from typing import Any, Self
 
 from musicgen.cli.options import progress_bar, warn
 from musicgen.errors import printable
-from musicgen.progress import Listener, Progress
-from musicgen.words import counted
+from musicgen.events import Began, Event, Progress, Saved, Step, Warned
 
 __all__ = ["Shown", "TrainingShown"]
 
 
-class Shown(Listener):
-    """Lines go to stderr, counts to a bar there; a context, which takes the bar off."""
+class Shown:
+    """A listener. Lines go to stderr, counts to a bar there; a context, which takes the bar off."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._task: Any = None
-        self._what = ""
 
     def __enter__(self) -> Self:
         return self
@@ -32,30 +30,24 @@ class Shown(Listener):
         """Take the bar off, if there is one."""
         if self._bar is not None:
             self._bar.stop()
-        self._bar, self._what = None, ""
+        self._bar = None
 
-    def on_line(self, text: str) -> None:
-        # This may be called from a signal's handler, in the middle of another line that goes through a buffer.
-        try:
-            os.write(sys.stderr.fileno(), f"{printable(text)}\n".encode())
-        except (OSError, ValueError):  # no real stream
-            warn(text)
-
-    def on_file(self, done: int, total: int) -> None:
-        self._count("files", done, total)
-
-    def on_piece(self, done: int, total: int) -> None:
-        self._count("pieces", done, total)
-
-    def _count(self, what: str, done: int, total: int) -> None:
-        if self._what != what:
-            self._show(progress_bar(), what, total=total)
-        self._bar.update(self._task, completed=done, total=total)
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Warned(text=text):
+                # This may be called from a signal's handler, in the middle of another line that goes through a buffer.
+                try:
+                    os.write(sys.stderr.fileno(), f"{printable(text)}\n".encode())
+                except (OSError, ValueError):  # no real stream
+                    warn(text)
+            case Began(unit=unit, of=of):
+                self._show(progress_bar(), f"{unit}s", total=of)
+            case Progress(done=done, of=of) if self._bar is not None:
+                self._bar.update(self._task, completed=done, total=of)
 
     def _show(self, bar: Any, what: str, **options: Any) -> None:
         self.close()
-        self._bar, self._what = bar, what
-        self._task = bar.add_task(what, **options)
+        self._bar, self._task = bar, bar.add_task(what, **options)
         bar.start()
 
 
@@ -66,38 +58,42 @@ class TrainingShown(Shown):
     `building` is true while the corpus is built, `saved` from when a run that can be resumed lies in its folder.
     """
 
-    def __init__(self, corpus: str, *, quiet: bool) -> None:
+    def __init__(self, *, quiet: bool) -> None:
         super().__init__()
-        self.corpus, self.quiet = corpus, quiet
-        self.building, self.saved = False, False
+        self.quiet, self.building, self.saved = quiet, False, False
         self._live = sys.stderr.isatty()
         self._valid: float | None = None
 
-    def on_build(self, place: object) -> None:
-        self.building = True
-        self.on_line(f"building a corpus from {self.corpus} at {place}")
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Saved():
+                self.saved = True
+            case Began(what="training", of=of, about=about):
+                self.building = False
+                self.close()
+                if not self.quiet:
+                    super().__call__(Warned(f"{about}; Ctrl-C saves"))
+                self._show(_training_bar(live=self._live), "train", total=of, line="")
+            case Step():
+                self._step(event)
+            case _:
+                self.building = self.building or isinstance(event, Began)
+                super().__call__(event)
 
-    def on_begin(self, *, pieces: int, tokens: int, steps: int, family: str, device: str) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self.building = False
-        self.close()
-        if not self.quiet:
-            self.on_line(f"{counted(pieces, 'piece')}, {counted(tokens, 'token')}; {family} on {device}; Ctrl-C saves")
-        columns = BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[line]}")
-        bar = Progress(*columns, console=Console(stderr=True), disable=not self._live)
-        self._show(bar, "train", total=steps, line="")
-
-    def on_saved(self) -> None:
-        self.saved = True
-
-    def on_step(self, progress: Progress) -> None:
-        p = progress
-        self._valid = p.valid if p.valid is not None else self._valid
+    def _step(self, step: Step) -> None:
+        self._valid = step.valid if step.valid is not None else self._valid
         valid = "-" if self._valid is None else f"{self._valid:.3f}"
-        left = f"{int(p.seconds_left) // 60}:{int(p.seconds_left) % 60:02d}"
-        line = f"loss {p.loss:.3f}  valid {valid}  {p.tokens_per_second:,.0f} tokens/s  {left} left"
-        self._bar.update(self._task, completed=p.step, line=line)
-        if not self._live and p.valid is not None:
-            warn(f"step {p.step}/{p.steps}  {line}")
+        left = f"{int(step.seconds_left) // 60}:{int(step.seconds_left) % 60:02d}"
+        line = f"loss {step.loss:.3f}  valid {valid}  {step.tokens_per_second:,.0f} tokens/s  {left} left"
+        self._bar.update(self._task, completed=step.done, line=line)
+        if not self._live and step.valid is not None:
+            warn(f"step {step.done}/{step.of}  {line}")
+
+
+def _training_bar(*, live: bool) -> Any:
+    """A bar on stderr with a `line` behind it; nothing where that isn't a terminal, and no time, which the line has."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[line]}")
+    return Progress(*columns, console=Console(stderr=True), disable=not live)

@@ -65,7 +65,7 @@ def draw_text(
     )
     return text_takes(
         composer.run,
-        composer.model,
+        composer.decoder,
         source=text,
         about={"source": source.name, "source_sha256": source.sha256},
         constraints=asked,

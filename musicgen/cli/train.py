@@ -131,7 +131,7 @@ def command(
 
     seconds = duration(max_time)
     tokenizer = tokenizer_from(options) if asked_tokenizer(options) else None
-    with TrainingShown(corpus, quiet=as_json) as shown:
+    with TrainingShown(quiet=as_json) as shown:
         try:
             trained = train(
                 corpus,

@@ -8,7 +8,7 @@ disk, so a build that is killed goes on where it was, and holds no pieces in mem
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from musicgen.corpus.scan import MUSIC_SUFFIXES, Found, find_files
 from musicgen.corpus.split import assign_splits, merge_works, work_key
 from musicgen.corpus.store import Corpus, PieceRecord, check_target, write_corpus
 from musicgen.errors import UnreadableError, UsageError, printable
+from musicgen.events import Began, Finished, Listener, Progress, Warned, ignore
 from musicgen.io.foreign import PROJECTS
 from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
@@ -63,16 +64,15 @@ def build_corpus(
     jobs: int | None = None,
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
-    progress: Callable[[int, int, str], None] | None = None,
-    told: Callable[[str], None] = lambda line: None,
+    listener: Listener = ignore,
     part: str | Path | None = None,
 ) -> Corpus:
     """Build a corpus from folders, files and catalogue names, and open it.
 
     `licences` gives the licence of some folders or files where it isn't `settings.licence`;
     `tokenizer` is a tokenizer or its spec (default `notes`); `jobs` worker processes (default: one a core);
-    `progress(done, total, name)` is called after each file, `told` with a line where a build goes on; `part` is where
-    its work lies until then, by default beside `out` (`journal.py`).
+    `listener` hears how many files are done, and a line where a build goes on (`events.py`); `part` is where its work
+    lies until then, by default beside `out` (`journal.py`).
     Raises UsageError for a source or target that won't do or another process that builds there, UnreadableError when no
     file is usable. On any error and on Ctrl-C `out` is left as it was; the same call goes on with the work.
     """
@@ -83,14 +83,15 @@ def build_corpus(
     files, entries = plan_sources(sources, spec, settings=settings, licences=licences, outside=outside)
     with Hold(out) as hold:
         if hold.note:
-            told(hold.note)
+            listener(Warned(hold.note))
         check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request
         _keep_sources(out, files)
         key = key_of(spec=spec, limits=None if settings.limits is None else asdict(settings.limits))
         with Journal(Path(part) if part else part_of(out), key) as journal:
-            _read_all(files, spec, journal, jobs=jobs, settings=settings, progress=progress, told=told)
+            _read_all(files, spec, journal, jobs=jobs, settings=settings, listener=listener)
             _write(out, files, entries, spec, journal, settings, outside=len(outside))
             journal.remove()
+        listener(Finished("corpus"))
     return Corpus.open(out)
 
 
@@ -101,16 +102,16 @@ def _read_all(
     *,
     jobs: int | None,
     settings: BuildSettings,
-    progress: Callable[[int, int, str], None] | None,
-    told: Callable[[str], None],
+    listener: Listener,
 ) -> None:
     """Encode what the journal doesn't hold yet."""
     journal.take_up(files)
     if journal.dropped:
-        told(f"{journal.folder}: is of a build with other options; begun anew")
+        listener(Warned(f"{journal.folder}: is of a build with other options; begun anew"))
     done = len(journal)
     if done:
-        told(f"going on with a build that was broken off: {done:,} of {len(files):,} files are done")
+        listener(Warned(f"going on with a build that was broken off: {done:,} of {len(files):,} files are done"))
+    listener(Began("corpus", "file", len(files)))
     todo = [file for file in files if not journal.has(file)]
     pool = Pool(jobs=jobs or cores(), wall_s=settings.timeout_s)
     for file, result in pool.stream(Encoder(load_tokenizer(spec), settings.limits), todo):
@@ -121,8 +122,7 @@ def _read_all(
             journal.add(file, Rejected(file.name, result.reason))
         journal.done(file, result if isinstance(result, Seen) else None)  # what failed is tried again another time
         done += 1
-        if progress is not None:
-            progress(done, len(files), file.name)
+        listener(Progress(done, len(files), "file", file.name))
 
 
 def _write(

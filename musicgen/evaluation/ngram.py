@@ -112,4 +112,5 @@ def _scored(ids: np.ndarray, tally: Tally) -> np.ndarray:
 def _flat(ids: np.ndarray) -> list[int]:
     """Ids as one sequence; of steps with fields, the values of field after field without what is empty."""
     values = np.asarray(ids)
-    return (values if values.ndim == 1 else values[values != 0]).tolist()
+    flat: list[int] = (values if values.ndim == 1 else values[values != 0]).tolist()
+    return flat

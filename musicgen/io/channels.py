@@ -120,7 +120,7 @@ class Channels(Homes):
 
     def drums(self, places: Places) -> np.ndarray:
         """Whether the channel is drums at each place."""
-        default = places.channel & 15 == DRUM_CHANNEL
+        default: np.ndarray = places.channel & 15 == DRUM_CHANNEL
         banked, banked_drum = self._drum_banks()
         if not len(banked.row) and not len(self._parts.row):
             return default
@@ -129,7 +129,8 @@ class Channels(Homes):
         events = Places(*(np.concatenate(pair)[order] for pair in columns))
         is_drum = np.concatenate([banked_drum, self._parts_drum])[order]
         found = self._in_force(events, places)
-        return np.where(found >= 0, is_drum[found], default)
+        drums: np.ndarray = np.where(found >= 0, is_drum[found], default)
+        return drums
 
     def _drum_banks(self) -> tuple[Places, np.ndarray]:
         """The program changes whose bank says whether the channel is drums, and what it says."""

@@ -68,7 +68,8 @@ def changes(controls: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 def silences(controls: np.ndarray) -> np.ndarray:
     """The ticks of "all sound off" (120), which no pedal holds up."""
-    return controls["tick"][controls["number"] == ALL_SOUND_OFF]
+    ticks: np.ndarray = controls["tick"][controls["number"] == ALL_SOUND_OFF]
+    return ticks
 
 
 def wheel(controls: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

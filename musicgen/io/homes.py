@@ -56,7 +56,8 @@ class Homes:
 
     def _sent(self, rows: np.ndarray) -> np.ndarray:
         """How much has been sent to channels before each of some rows."""
-        return np.concatenate([[0], np.cumsum(self.kind < 0xF0)])[rows]
+        sent: np.ndarray = np.concatenate([[0], np.cumsum(self.kind < 0xF0)])[rows]
+        return sent
 
     # ---- ports -----------------------------------------------------------------------------------
 
@@ -106,7 +107,8 @@ class Homes:
         lanes = {pair: n for n, pair in enumerate(zip(self.lane_track.tolist(), self.lane_port.tolist(), strict=True))}
         pairs = zip(owner.tolist(), self.lane_port.tolist(), strict=True)
         lane = np.array([lanes.get(pair, n) for n, pair in enumerate(pairs)])
-        return 16 * lane[home >> 4] + (home & 15)
+        places: np.ndarray = 16 * lane[home >> 4] + (home & 15)
+        return places
 
     # ---- names -----------------------------------------------------------------------------------
 

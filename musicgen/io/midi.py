@@ -194,7 +194,8 @@ def _as_map(array: np.ndarray) -> np.ndarray:
     if len(array) < 2:
         return array
     array = array[np.argsort(array["tick"], kind="stable")]
-    return array[np.append(array["tick"][1:] != array["tick"][:-1], True)]
+    last: np.ndarray = array[np.append(array["tick"][1:] != array["tick"][:-1], True)]
+    return last
 
 
 def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> list[tuple[int, Track]]:

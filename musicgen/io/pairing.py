@@ -35,7 +35,8 @@ def pair_notes(key: np.ndarray, is_on: np.ndarray) -> np.ndarray:
     ends[first_on[g] + np.arange(len(off_at)) - first_off[g]] = order[off_at]
     off = np.full(len(key), -1)
     off[order[on_at]] = ends
-    return off[is_on]
+    found: np.ndarray = off[is_on]
+    return found
 
 
 def one_at_a_time(ticks: list[int], is_on: list[bool]) -> dict[int, int]:
@@ -87,7 +88,8 @@ def count_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, want
     span = max(int(when.max(initial=0)), int(wanted_when.max(initial=0))) + 1
     keys = np.sort(group.astype(np.int64) * span + when)
     wanted = wanted_group.astype(np.int64) * span
-    return np.searchsorted(keys, wanted + wanted_when, side="right") - np.searchsorted(keys, wanted)
+    count: np.ndarray = np.searchsorted(keys, wanted + wanted_when, side="right") - np.searchsorted(keys, wanted)
+    return count
 
 
 def narrow(keys: np.ndarray) -> np.ndarray:

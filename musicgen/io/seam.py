@@ -119,7 +119,9 @@ class Seam:
         return int(self.channels.programs(place)[0]), bool(self.channels.drums(place)[0])
 
     def _drums_here(self, port: int) -> list[bool]:
-        return self.channels.drums(self._at_cut(None, [16 * port + channel for channel in range(16)])).tolist()
+        places = self._at_cut(None, [16 * port + channel for channel in range(16)])
+        drums: list[bool] = self.channels.drums(places).tolist()
+        return drums
 
     @property
     def new_port(self) -> int:

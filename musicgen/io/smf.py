@@ -296,7 +296,8 @@ def _gather(
 def _is_sound(rows: np.ndarray) -> np.ndarray:
     status, data = rows["status"], rows["data1"] | rows["data2"]
     channel = (status >= 0x80) & (status < 0xF0) & (data < 0x80)
-    return channel | (status == META) | (status == SYSEX) | (status == ESCAPE)
+    sound: np.ndarray = channel | (status == META) | (status == SYSEX) | (status == ESCAPE)
+    return sound
 
 
 def _sound_rows(rows: np.ndarray, number: int, warnings: list[str]) -> np.ndarray:
@@ -312,7 +313,8 @@ def _sound_rows(rows: np.ndarray, number: int, warnings: list[str]) -> np.ndarra
         )
     if (~channel & ~sound).any():
         warnings.append("system_message: real-time messages inside a track were skipped")
-    return rows[sound]
+    kept: np.ndarray = rows[sound]
+    return kept
 
 
 def _variable_length(data: bytes, at: int, stop: int) -> tuple[int | None, int]:

@@ -135,7 +135,8 @@ class _Hanging:
     def _shared(self) -> np.ndarray:
         """As `key`, but of the channel on all tracks."""
         place = self.channels.channel[self.at].astype(np.int64) * 128 + self.channels.rows["data1"][self.at]
-        return place * (int(self.count.max()) + 1) + self.count
+        key: np.ndarray = place * (int(self.count.max()) + 1) + self.count
+        return key
 
 
 def _groups(key: np.ndarray, places: np.ndarray) -> dict[int, np.ndarray]:

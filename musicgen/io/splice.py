@@ -82,7 +82,8 @@ def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
     if at_end:
         keep |= here & ~note_on
         keep |= meta & np.isin(rows["data1"], _TEXTS)
-    return keep & ~(meta & (rows["data1"] == END_OF_TRACK))
+    kept: np.ndarray = keep & ~(meta & (rows["data1"] == END_OF_TRACK))
+    return kept
 
 
 def _endings(channels: Channels, cut: int) -> list[np.ndarray]:

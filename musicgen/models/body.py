@@ -40,6 +40,7 @@ class SequenceModel(nn.Module, ABC):
     embedding: nn.Embedding | OneHotLinear | None
     carries: ClassVar[bool] = True  # whether in training, too, it returns a state to go on from
     recalls: ClassVar[bool] = False  # whether training windows come with what lies before them in their pieces
+    apart: ClassVar[bool] = False  # whether in evaluation it reads every row by itself
     reads_frames: ClassVar[bool] = False  # whether what its trunk reads are frames, of several ids each
     trunk: SequenceModel  # of bodies that read something else than steps, or more: a rung of the ladder inside
     step_head: Head
@@ -237,39 +238,7 @@ class SequenceModel(nn.Module, ABC):
             raise ValueError(f"sharpness is {len(self.sharpness)} numbers above 0, not {list(values)}")
         self.step_head.sharpness = tuple(values)
 
-    # ---- sampling ---------------------------------------------------------------------------------
-
-    def faster(self, *, int8: bool = False) -> Self:
-        """Prepares, in place, for sampling on a CPU, and switches to `eval()`; elsewhere it only does the latter.
-
-        A product of one row with a matrix runs faster when the matrix lies column by column. Values and
-        shapes stay as they were, so the logits move by rounding only. Single steps of several rows go row by row,
-        so that a row's bits don't depend on its neighbours. Save before, not after: safetensors takes row-by-row
-        tensors only. `train()` undoes what would go stale.
-
-        With `int8` single steps multiply with weights of 8 bits in the layers that can (`Linear.quantisable`): faster
-        still, and a little less exact. Prompts are read as ever; so are the gates of an LSTM.
-        """
-        self.eval()
-        if next(self.parameters()).device.type == "cpu":
-            # A tensor made in inference mode could never be trained again.
-            with torch.inference_mode(False), torch.no_grad():
-                for layer in self.modules():
-                    if isinstance(layer, nn.Linear):
-                        layer.weight.data = layer.weight.data.t().contiguous().t()
-                    if isinstance(layer, Linear):
-                        layer.by_row = True
-                        if int8 and layer.quantisable:
-                            layer.quantise()
-                if hasattr(self, "step_head"):
-                    self.step_head.pack()
-        return self
-
     def train(self, mode: bool = True) -> Self:
-        if mode:
-            for layer in self.modules():
-                if isinstance(layer, Linear):
-                    layer.by_row, layer.int8 = False, None
         if "step_head" in vars(self):  # a trunk has none
             self.step_head.train(mode)
         return super().train(mode)

@@ -26,7 +26,7 @@ _WIDTH = 16
 def bfloat16_helps(device: torch.device) -> bool:
     """Whether the device has instructions for products in bfloat16, and PyTorch and oneDNN may use them."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device.type == "cpu" and _cpu_multiplies_in_bfloat16()
 
 

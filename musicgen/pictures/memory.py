@@ -125,7 +125,8 @@ def _gradient_norms(
             (grad,) = torch.autograd.grad(nats.sum(), caught[:1])
     finally:
         undo()
-    return grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
+    norms: Tensor = grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
+    return norms
 
 
 def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
@@ -141,7 +142,8 @@ def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor,
     vars(trunk)["read"] = told  # before the class's own
     undo = partial(vars(trunk).pop, "read")
     norm_NF = _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)
-    return norm_NF.norm(dim=0).flip(0).cpu().numpy()
+    norm_F: np.ndarray = norm_NF.norm(dim=0).flip(0).cpu().numpy()
+    return norm_F
 
 
 def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:

@@ -67,7 +67,8 @@ class Envelope:
         limit = int(CACHED_S * self._rate)
         rate = np.float32(-5 * np.log(10) / self.release)
         if stop > limit:
-            return np.exp(np.arange(start, stop, dtype=np.float32) * rate)
+            level: np.ndarray = np.exp(np.arange(start, stop, dtype=np.float32) * rate)
+            return level
         if stop > len(self._fallen):
             self._fallen = np.exp(np.arange(min(limit, max(2 * stop, 16384)), dtype=np.float32) * rate)
         return self._fallen[start:stop]
@@ -82,7 +83,8 @@ class Envelope:
         level = np.exp(fall_db * np.float32(-np.log(10) / 20))
         if start < self._delay + self._attack:
             level *= np.clip((at + np.float32(start - self._delay)) / np.float32(self._attack), 0, 1)
-        return level.astype(np.float32, copy=False)
+        faded: np.ndarray = level.astype(np.float32, copy=False)
+        return faded
 
 
 class Modulation:
@@ -118,9 +120,11 @@ def triangle(seconds: np.ndarray, *, delay: int, frequency: int) -> np.ndarray:
     """A low-frequency oscillator, -1..1, rising from 0 after its delay (timecents; absolute cents)."""
     hertz = 8.176 * 2.0 ** (min(max(frequency, -16000), 4500) / 1200)
     phase = np.maximum(seconds - 2.0 ** (min(max(delay, -12000), 5000) / 1200), 0) * hertz
-    return 1 - 4 * np.abs((phase + 0.75) % 1 - 0.5)
+    wave: np.ndarray = 1 - 4 * np.abs((phase + 0.75) % 1 - 0.5)
+    return wave
 
 
 def _frames(timecents: int, rate: int) -> float:
     """Timecents as output frames; the specification's limits are 1 ms and 100 s. At least one frame."""
-    return max(2.0 ** (min(max(timecents, -12000), 8000) / 1200) * rate, 1.0)
+    frames: float = max(2.0 ** (min(max(timecents, -12000), 8000) / 1200) * rate, 1.0)
+    return frames

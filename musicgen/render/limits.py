@@ -39,7 +39,8 @@ def without_copies(voices: np.ndarray) -> np.ndarray:
     result = voices[order[fresh]]
     for side in ("left", "right"):
         result[side] = np.bincount(group, voices[side][order])
-    return result[np.argsort(result["start"], kind="stable")]
+    ordered: np.ndarray = result[np.argsort(result["start"], kind="stable")]
+    return ordered
 
 
 def check_voices(voices: np.ndarray, *, rate: int) -> None:

@@ -47,7 +47,8 @@ class Bend:
 
     def __call__(self, at: np.ndarray) -> np.ndarray:
         k = np.searchsorted(self.frames, at, side="right") - 1
-        return self.passed[k] + (at - self.frames[k]) * self.speeds[k]
+        at_speed: np.ndarray = self.passed[k] + (at - self.frames[k]) * self.speeds[k]
+        return at_speed
 
     def since(self, onset: int) -> Warp:
         """Frames of unbent sound as a function of the frames since `onset`."""
@@ -69,11 +70,13 @@ class Volume:
     levels: np.ndarray
 
     def __call__(self, start: int, stop: int) -> np.ndarray:
-        return np.interp(np.arange(start, stop), self.frames, self.levels).astype(np.float32)
+        levels: np.ndarray = np.interp(np.arange(start, stop), self.frames, self.levels).astype(np.float32)
+        return levels
 
 
 def to_frames(piece: Piece, ticks: np.ndarray, rate: int) -> np.ndarray:
-    return np.rint(piece.to_seconds(ticks) * rate).astype(np.int64)
+    frames: np.ndarray = np.rint(piece.to_seconds(ticks) * rate).astype(np.int64)
+    return frames
 
 
 def releases(piece: Piece, track: Track, rate: int) -> np.ndarray:
@@ -95,7 +98,8 @@ def releases(piece: Piece, track: Track, rate: int) -> np.ndarray:
         again[order[inside]] = onset[following[inside]]
         held = np.where(later, np.maximum(end, np.minimum(held, again)), end)
     latest = int((piece.seconds + PEDAL_S) * rate)
-    return np.minimum(to_frames(piece, held, rate), latest)
+    ends: np.ndarray = np.minimum(to_frames(piece, held, rate), latest)
+    return ends
 
 
 def _caught(track: Track, start: np.ndarray, end: np.ndarray, never: int) -> np.ndarray:

@@ -175,7 +175,8 @@ class Sound:
         spectra *= gain / np.sqrt((1 - x) ** 2 + x * np.float32(q**-2))
         wet = np.fft.irfft(spectra, axis=1) * _WINDOW
         out = (wet[:-1, HOP:] + wet[1:, :HOP]).ravel()
-        return out[start - first * HOP : stop - first * HOP].astype(np.float32, copy=False)
+        cut: np.ndarray = out[start - first * HOP : stop - first * HOP].astype(np.float32, copy=False)
+        return cut
 
     def _resample(self, start: int, stop: int, warp: Warp | None) -> np.ndarray:
         """Frames start..stop-1 by cubic (Catmull-Rom) interpolation; silence before frame 0."""
@@ -210,8 +211,10 @@ class Sound:
         """Frames of the recording since its start, at output frames since the onset."""
         table = self._table
         if table is None:
-            return frames * self._ratio
+            straight: np.ndarray = frames * self._ratio
+            return straight
         last = (len(table) - 1) * STEP
         k = np.minimum(frames * (1 / STEP), len(table) - 2).astype(np.int64)
         inside = table[k] + (np.minimum(frames, last) - k * STEP) * ((table[k + 1] - table[k]) / STEP)
-        return inside + np.maximum(frames - last, 0) * ((table[-1] - table[-2]) / STEP)
+        position: np.ndarray = inside + np.maximum(frames - last, 0) * ((table[-1] - table[-2]) / STEP)
+        return position

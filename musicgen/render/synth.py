@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -144,7 +145,8 @@ class _Player:
         np.add.at(change, first, power)
         np.add.at(change, np.minimum(np.minimum(v["release"], v["end"]) // size + 1, count), -power)
         onsets = np.bincount(first, power, count)
-        return np.argsort(-(np.cumsum(change)[:count] + onsets), kind="stable").tolist()
+        order: list[int] = np.argsort(-(np.cumsum(change)[:count] + onsets), kind="stable").tolist()
+        return order
 
     def _block(self, start: int, stop: int) -> np.ndarray:
         """Frames start..stop-1 of the mix before any gain, float32 (2, n)."""
@@ -167,7 +169,7 @@ class _Player:
                 out += bus
         return out
 
-    def _mix(self, bus: np.ndarray, voice: tuple, scratch: np.ndarray, *, start: int, stop: int) -> None:
+    def _mix(self, bus: np.ndarray, voice: tuple[Any, ...], scratch: np.ndarray, *, start: int, stop: int) -> None:
         """Add one voice (a row of VOICE) to the frames start..stop-1 in `bus` (2, n)."""
         onset, release, end, choke, number, track, left, right, bent = voice
         a, b = max(onset, start) - onset, min(end, stop) - onset  # frames of the voice

@@ -8,7 +8,7 @@ distance adds up how unlike the two are; of several candidates the nearest is ke
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -138,12 +138,14 @@ def distance(new: Stretch, before: Stretch) -> float:
 
 
 def _pitch_classes(s: Stretch) -> np.ndarray:
-    return s.notes["pitch"][~s.drum].astype(np.int64) % 12
+    classes: np.ndarray = s.notes["pitch"][~s.drum].astype(np.int64) % 12
+    return classes
 
 
 def _durations(s: Stretch) -> np.ndarray:
     steps = s.notes["duration"][~s.drum] * GRID / s.ticks_per_quarter
-    return np.clip(np.rint(2 * np.log2(np.maximum(steps, 1))), 0, 15).astype(np.int64)
+    values: np.ndarray = np.clip(np.rint(2 * np.log2(np.maximum(steps, 1))), 0, 15).astype(np.int64)
+    return values
 
 
 def _intervals(s: Stretch) -> np.ndarray:
@@ -151,7 +153,8 @@ def _intervals(s: Stretch) -> np.ndarray:
     order = np.lexsort((s.notes["pitch"], s.notes["start"], s.part))
     pitch, part = s.notes["pitch"][order].astype(np.int64), s.part[order]
     same = (part[1:] == part[:-1]) & ~s.drum[order][1:]
-    return np.clip(np.diff(pitch)[same], -12, 12) + 12
+    steps: np.ndarray = np.clip(np.diff(pitch)[same], -12, 12) + 12
+    return steps
 
 
 def _parts(s: Stretch) -> np.ndarray:
@@ -159,11 +162,13 @@ def _parts(s: Stretch) -> np.ndarray:
 
 
 def _places(s: Stretch) -> np.ndarray:
-    return np.minimum(s.place, 255)
+    places: np.ndarray = np.minimum(s.place, 255)
+    return places
 
 
 def _drums(s: Stretch) -> np.ndarray:
-    return s.notes["pitch"][s.drum].astype(np.int64)
+    pitches: np.ndarray = s.notes["pitch"][s.drum].astype(np.int64)
+    return pitches
 
 
 _HISTOGRAMS: tuple[tuple[Callable[[Stretch], np.ndarray], int], ...] = (
@@ -206,7 +211,7 @@ def _growth(new: Stretch, before: Stretch) -> float:
     return max(0, int(now.max()) - int(old.max())) + max(0, int(old.min()) - int(now.min()))
 
 
-def _likeness(bars: list[frozenset], others: list[frozenset]) -> float:
+def _likeness(bars: Sequence[frozenset[object]], others: Sequence[frozenset[object]]) -> float:
     """The mean over bars of how much the most alike of the others shares with each."""
     best = [max((len(bar & other) / len(bar | other) for other in others if other), default=0.0) for bar in bars if bar]
     return float(np.mean(best)) if best else 0.0

@@ -69,7 +69,8 @@ def shares(
     # Beyond these temperatures a quotient could be NaN.
     shares_K = np.exp((x_K - x_K.max()) / min(max(settings.temperature, 1e-30), 1e30))
     keep_K = _kept(shares_K, settings)
-    return shares_K if keep_K is None else shares_K * keep_K
+    kept_K: np.ndarray = shares_K if keep_K is None else shares_K * keep_K
+    return kept_K
 
 
 def _tidy(x_K: np.ndarray) -> np.ndarray:
@@ -102,7 +103,8 @@ def _kept(shares_K: np.ndarray, settings: SamplingSettings) -> np.ndarray | None
         equal_K = shares_K == ordered[count - 1]
         better_K = best_K & ~equal_K
         best_K = better_K | (equal_K & (equal_K.cumsum() <= count - np.count_nonzero(better_K)))
-    return best_K if keep_K is None else best_K & keep_K
+    both_K: np.ndarray = best_K if keep_K is None else best_K & keep_K
+    return both_K
 
 
 @dataclasses.dataclass(frozen=True)

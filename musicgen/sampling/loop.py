@@ -1,24 +1,23 @@
-"""Drawing sequences from a model, one step at a time, inside a grammar.
+"""Drawing sequences from a model (`decoder.py`), one step at a time, inside a grammar.
 
 Takes are drawn in lockstep: one pass of the model serves a step of each. A take is nevertheless the same bit for bit
-whether it is drawn alone or beside 63 others: it has its own generator, its own grammar, and a model made `faster()`
-computes each row on its own. The prompt is read once for all takes.
+whether it is drawn alone or beside 63 others: it has its own generator, its own grammar, and a decoder computes each
+row on its own. The prompt is read once for all takes.
 
-Shapes: B takes, T time, F fields, V vocabulary, C width, K the values of a field.
+Shapes: B takes, T time, F fields, K the values of a field.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from musicgen.errors import UsageError
-from musicgen.models import SequenceModel, State, select_state
-from musicgen.models.heads.head import Scores
+from musicgen.sampling.decoder import Decoder, NextStep
 from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tokenizers import Grammar
 from musicgen.tokenizers.vocabulary import Field
@@ -31,40 +30,35 @@ PAD = 0
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that a model has read: its ids (T,) or (T, F), what follows from them, and the state to go on from.
+    """A prompt that has been read: its ids (T,) or (T, F), where the decoder stands behind them, and the grammar.
 
     `begun` are the first fields of the step after them, where the prompt breaks off inside a step.
     """
 
     ids: np.ndarray
     begun: tuple[int, ...]
-    hidden_BC: Tensor
-    state: State | None
+    row: Any
     grammar: Grammar
 
 
-@torch.inference_mode()
 def read_prompt(
-    model: SequenceModel,
+    decoder: Decoder,
     ids: np.ndarray,
     *,
     grammar: Grammar,
     begun: Sequence[int] = (),
     past: np.ndarray | None = None,
 ) -> Prompt:
-    """Feed the prompt to the model, and to `grammar`, which must accept sequences that begin as `ids` does.
+    """Feed the prompt to the decoder, and to `grammar`, which must accept sequences that begin as `ids` does.
 
     `past` are ids before them, which the grammar walks first, and which a model is told of that asks for them.
     """
     past = ids[:0] if past is None else past
-    device = next(model.parameters()).device
-    state = None
-    if model.recalls and len(past):
-        state = model.recalling([torch.from_numpy(past.astype(np.int64))])
-    hidden_BTC, state = model.read(torch.from_numpy(ids.astype(np.int64))[None].to(device), state)
+    with decoder.drawing():
+        row = decoder.read(ids, past=past)
     for token in (*past.ravel().tolist(), *ids.ravel().tolist(), *begun):
         grammar.advance(token)
-    return Prompt(ids, tuple(begun), hidden_BTC[:, -1], state, grammar)
+    return Prompt(ids, tuple(begun), row, grammar)
 
 
 class _Take:
@@ -89,9 +83,8 @@ class _Take:
         return [step[field] for step in self.past[-REPETITION_WINDOW:] if step[field] != PAD]
 
 
-@torch.inference_mode()
 def sample(
-    model: SequenceModel,
+    decoder: Decoder,
     prompt: Prompt,
     *,
     fields: Sequence[Field],
@@ -112,36 +105,31 @@ def sample(
     of_field = per_field(settings, fields)
     takes = [_Take(prompt, generator) for generator in generators]
     alive = takes
-    device = prompt.hidden_BC.device
-    hidden_BC = prompt.hidden_BC.expand(len(takes), -1)
-    state = (
-        select_state(prompt.state, [0] * len(takes)) if prompt.state is not None and len(takes) > 1 else prompt.state
-    )
-    while alive and len(alive[0].steps) < max_steps:
-        scores = model.scores(hidden_BC, state)
-        steps: list[list[int]] = [[] for _ in alive]
-        for number, field in enumerate(fields):
-            _fill(alive, steps, number, field, scores, of_field[number])
-            if number + 1 < len(fields):
-                scores.take(number, torch.tensor([step[number] for step in steps], device=device))
-        staying = [row for row, take in enumerate(alive) if not take.over]
-        for take, step in zip(alive, steps, strict=True):
-            take.finish(step)
-        on_step(min(take.walker.bars_done for take in alive))
-        if len(staying) < len(alive):
-            alive, steps = [alive[row] for row in staying], [steps[row] for row in staying]
-            if not alive:
-                break
-            state = select_state(state, staying) if state is not None else None
-        ids_B1F = torch.tensor(steps, device=device)[:, None]
-        hidden_BTC, state = model.read(ids_B1F if len(fields) > 1 else ids_B1F[:, :, 0], state)
-        hidden_BC = hidden_BTC[:, -1]
+    with decoder.drawing():
+        rows = decoder.select(prompt.row, [0] * len(takes)) if len(takes) > 1 else prompt.row
+        while alive and len(alive[0].steps) < max_steps:
+            scores = decoder.next_step(rows)
+            steps: list[list[int]] = [[] for _ in alive]
+            for number, field in enumerate(fields):
+                _fill(alive, steps, number, field, scores, of_field[number])
+                if number + 1 < len(fields):
+                    scores.take(number, [step[number] for step in steps])
+            staying = [row for row, take in enumerate(alive) if not take.over]
+            for take, step in zip(alive, steps, strict=True):
+                take.finish(step)
+            on_step(min(take.walker.bars_done for take in alive))
+            if len(staying) < len(alive):
+                alive, steps = [alive[row] for row in staying], [steps[row] for row in staying]
+                if not alive:
+                    break
+                rows = decoder.select(rows, staying)
+            rows = decoder.step(rows, steps)
     shape = (-1, len(fields)) if len(fields) > 1 else (-1,)
     return [np.array(take.steps, np.int64).reshape(shape) for take in takes]
 
 
 def _fill(
-    takes: list[_Take], steps: list[list[int]], number: int, field: Field, scores: Scores, settings: SamplingSettings
+    takes: list[_Take], steps: list[list[int]], number: int, field: Field, scores: NextStep, settings: SamplingSettings
 ) -> None:
     """Choose one field of a step of every take; a take that ends is marked, and its place filled with padding."""
     logits_BK: np.ndarray | None = None
@@ -154,7 +142,7 @@ def _fill(
             token = int(choices[0])
         else:
             if logits_BK is None:  # once for all takes, and not at all where no take has a choice
-                logits_BK = scores.logits_BK(number).cpu().numpy()
+                logits_BK = scores.logits_BK(number)
             history = take.history(number) if settings.repetition_penalty != 1 else ()
             best = choose(logits_BK[row, choices - field.first], settings, take.generator, ids=choices, history=history)
             token = int(choices[best])

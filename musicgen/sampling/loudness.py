@@ -33,7 +33,8 @@ def _levelled(new: np.ndarray, old: np.ndarray) -> np.ndarray:
     wanted = float(old.mean()) + np.clip(mean - old.mean(), -LEVEL, LEVEL)
     scale = np.clip(spread, NARROWEST * old.std(), WIDEST * old.std()) / spread if spread else 1.0
     levelled = np.rint(wanted + scale * (new - mean))
-    return np.clip(levelled, old.min() - LEVEL, old.max() + LEVEL).astype(np.int64)
+    within: np.ndarray = np.clip(levelled, old.min() - LEVEL, old.max() + LEVEL).astype(np.int64)
+    return within
 
 
 def _as_used(new: np.ndarray, old: np.ndarray, step: int) -> np.ndarray:
@@ -48,4 +49,5 @@ def _as_used(new: np.ndarray, old: np.ndarray, step: int) -> np.ndarray:
             table[values] = values[np.argmax(counts[values])]
         elif few:
             table[values] = used[np.argmin(np.abs(used - (first + step // 2)))]
-    return table[new]
+    found: np.ndarray = table[new]
+    return found

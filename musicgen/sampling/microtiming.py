@@ -76,7 +76,8 @@ def on_the_beat(start: np.ndarray, beat: Beat) -> bool:
     if len(start) < FEWEST_ONSETS:
         return False
     quarters = (start - beat.origin) / beat.ticks_per_quarter
-    return max(abs(np.exp(2j * np.pi * n * quarters).mean()) for n in (4, 3, 6)) >= ON_BEAT
+    even: bool = max(abs(np.exp(2j * np.pi * n * quarters).mean()) for n in (4, 3, 6)) >= ON_BEAT
+    return even
 
 
 def deviations(

@@ -18,6 +18,7 @@ from musicgen.io.midi import midi_from_piece
 from musicgen.io.scores import read_tune
 from musicgen.io.smf import MidiFile
 from musicgen.piece import Piece
+from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import per_field, read_prompt, sample
 from musicgen.seeds import checked_seed
@@ -53,7 +54,7 @@ class TextTake:
 
 def text_takes(
     run: Any,
-    model: Any,
+    decoder: Decoder,
     *,
     source: str = "",
     about: dict[str, Any] | None = None,
@@ -65,7 +66,7 @@ def text_takes(
     count: int = 1,
     on_step: Callable[[int], None] = lambda bars: None,
 ) -> Iterator[TextTake]:
-    """`count` tunes by a loaded run and its `faster()` model; take k (from 0) has seed `seed + k`.
+    """`count` tunes by a loaded run and a decoder of its model; take k (from 0) has seed `seed + k`.
 
     `source` is the text to continue, empty for a new tune; `bars` are new bars as written, None: the tune ends where
     it likes, after 8 at least. `tempo` (quarters a minute) is written into a new tune. `about` goes into the facts.
@@ -79,10 +80,10 @@ def text_takes(
     if source:
         source = source.rstrip() + "\n"  # an empty line would end the tune
     ids = tokenizer.encode_text(source)[:-1] if source else tokenizer.encode_text("")[:1]
-    context = model.context
+    context = run.model.context
     ids = tokenizer.tail(ids.astype("int64"), LONGEST_PROMPT if context is None else context * 3 // 4)
     grammar = tokenizer.grammar() if source else tokenizer.grammar(asked)
-    prompt = read_prompt(model, ids, grammar=grammar)
+    prompt = read_prompt(decoder, ids, grammar=grammar)
     if source:
         prompt.grammar.constrain(asked)
     before = read_tune(source) if source else Piece()
@@ -92,7 +93,7 @@ def text_takes(
         for first in range(0, count, TOGETHER):
             seeds = range(seed + first, seed + min(count, first + TOGETHER))
             drawn = sample(
-                model,
+                decoder,
                 prompt,
                 fields=tokenizer.fields,
                 settings=settings,

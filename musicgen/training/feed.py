@@ -76,7 +76,7 @@ class Feed:
         self._batches, self._next = iter(()), -1
 
 
-class _Steps(Dataset):
+class _Steps(Dataset[Any]):
     def __init__(self, make: Callable[[int], Any]) -> None:
         self._make = make
 
@@ -84,7 +84,7 @@ class _Steps(Dataset):
         return self._make(step)
 
 
-class _Counting(torch.utils.data.Sampler):
+class _Counting(torch.utils.data.Sampler[int]):
     """All steps from one on."""
 
     def __init__(self, begin: int) -> None:

@@ -20,10 +20,10 @@ import torch
 from musicgen.checkpoint import model_for
 from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import CheckError, UsageError
+from musicgen.events import Step
 from musicgen.io.atomic import write_text
 from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
-from musicgen.progress import Progress
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
 from musicgen.runs.recipes import check_resumed
@@ -78,7 +78,7 @@ def train(
     teachers: Sequence[SequenceModel] = (),
     start: SequenceModel | None = None,
     workers: int | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Step], None] = lambda step: None,
     begun: Callable[[Path], Path] = lambda folder: folder,
     told: Callable[[str], None] = lambda line: None,
     hold: Hold | None = None,
@@ -169,7 +169,7 @@ class _Loop:
         self,
         keeper: Keeper,
         stop: Stop,
-        report: Callable[[Progress], None],
+        report: Callable[[Step], None],
         clock: Callable[[], float],
         max_seconds: float | None,
         checkpoint_seconds: float,
@@ -277,15 +277,16 @@ class _Loop:
             left = min(left, self.budget - standing.seconds)
         try:
             self._report(
-                Progress(
+                Step(
                     standing.step,
                     steps,
-                    self.value,
-                    valid,
-                    standing.best,
-                    self.speed,
-                    standing.seconds,
-                    max(0.0, left),
+                    "step",
+                    loss=self.value,
+                    valid=valid,
+                    best=standing.best,
+                    tokens_per_second=self.speed,
+                    seconds=standing.seconds,
+                    seconds_left=max(0.0, left),
                 )
             )
         except KeyboardInterrupt as error:

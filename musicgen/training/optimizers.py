@@ -29,7 +29,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     """About the orthogonal matrix nearest to each of `matrices` (..., rows, columns): singular values near 1."""
     a, b, c = _POLYNOMIAL
     is_wide = matrices.shape[-2] <= matrices.shape[-1]
-    x = (matrices if is_wide else matrices.mT).to(dtype)
+    x: Tensor = (matrices if is_wide else matrices.mT).to(dtype)
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)  # no singular value above 1
     for _ in range(_TIMES):
         square = x @ x.mT

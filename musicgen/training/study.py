@@ -99,7 +99,7 @@ def study(
     if not updates:
         return model
     rng = np.random.default_rng(seed)
-    learner = copy.deepcopy(model).train().eval()  # a model made faster is itself again
+    learner = copy.deepcopy(model).eval()
     for parameter in learner.parameters():
         parameter.requires_grad_(False)
     moved = [parameter.requires_grad_(True) for parameter in learner.step_head.parameters()]

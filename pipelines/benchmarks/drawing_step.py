@@ -23,6 +23,7 @@ from torch import Tensor
 
 from musicgen.composer import read_source
 from musicgen.models import ModelSettings, SequenceModel, build_model, select_state
+from musicgen.sampling.eager import prepared
 from musicgen.tokenizers import load_tokenizer
 
 SIZES = {"192x5": {"width": 192, "layers": 5}, "256x8": {"width": 256, "layers": 8}}
@@ -44,7 +45,7 @@ def model_of(shape: dict[str, int], *, with_memory: bool) -> SequenceModel:
         with_memory=with_memory,
         **shape,
     )
-    return build_model(settings).faster()
+    return prepared(build_model(settings))
 
 
 def drawing(model: SequenceModel, ids: np.ndarray, rows: int) -> Callable[[], None]:

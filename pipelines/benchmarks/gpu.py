@@ -24,6 +24,7 @@ import torch
 from measure import header, parser, table
 
 from musicgen.models import ModelSettings, SequenceModel, build_model, select_state
+from musicgen.sampling.eager import prepared
 from musicgen.tokenizers import Notes
 
 NOTES = Notes()
@@ -105,7 +106,7 @@ def flops_a_step(model: SequenceModel) -> float:
 @torch.inference_mode()
 def sampling(model: SequenceModel, device: torch.device, *, rows: int, seconds: float) -> float:
     """Steps a second of all rows: read, and all five fields chosen on the device."""
-    model = model.to(device).faster()
+    model = prepared(model.to(device))
     ids = steps_of(rows, 2, device)
     _, state = model.read(ids[:1, :1])
     state = select_state(state, [0] * rows)
@@ -123,7 +124,7 @@ def sampling_graph(model: SequenceModel, device: torch.device, *, rows: int, sec
     """The same for an LSTM, whose state has one size, captured once and replayed. None without CUDA."""
     if device.type != "cuda" or model.settings.family != "lstm":
         return None
-    model = model.to(device).faster()
+    model = prepared(model.to(device))
     ids = steps_of(rows, 1, device)
     _, state = model.read(ids)
     stream = torch.cuda.Stream()

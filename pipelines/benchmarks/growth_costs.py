@@ -110,6 +110,7 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
     from musicgen.checkpoint import model_for
     from musicgen.models.presets import PRESETS
     from musicgen.recipe import Recipe
+    from musicgen.sampling.decoder import EagerDecoder
     from musicgen.sampling.filters import SamplingSettings
     from musicgen.sampling.loop import read_prompt, sample
     from musicgen.tokenizers import Notes
@@ -117,7 +118,7 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
 
     torch.set_num_threads(1)
     tokenizer = Notes()
-    model = model_for(Recipe({"family": family, **PRESETS[family]["tiny"]}), tokenizer).faster()
+    decoder = EagerDecoder(model_for(Recipe({"family": family, **PRESETS[family]["tiny"]}), tokenizer))
     grammar = tokenizer.grammar(Constraints(may_end=False))
     marks, count = [], 0
 
@@ -128,10 +129,10 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
             marks.append(time.process_time())
 
     before = _reset_peak()
-    prompt = read_prompt(model, tokenizer.encode(made_piece(0, notes=8))[:1], grammar=grammar)
+    prompt = read_prompt(decoder, tokenizer.encode(made_piece(0, notes=8))[:1], grammar=grammar)
     marks.append(time.process_time())
     (ids,) = sample(
-        model,
+        decoder,
         prompt,
         fields=tokenizer.fields,
         settings=SamplingSettings(),

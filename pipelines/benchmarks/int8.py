@@ -18,17 +18,19 @@ from measure import header, table
 
 from musicgen.checkpoint import load_run
 from musicgen.corpus.store import Corpus
+from musicgen.models import SequenceModel
+from musicgen.sampling.eager import prepared
 
 
 @torch.inference_mode()
-def stepped(run: Any, ids: np.ndarray) -> float:
+def stepped(run: Any, model: SequenceModel, ids: np.ndarray) -> float:
     """Nats of a piece, a step at a time through what sampling sees."""
     steps = torch.from_numpy(ids.astype(np.int64))[None]
     fields = run.tokenizer.fields
     state, nats = None, 0.0
     for t in range(steps.shape[1] - 1):
-        hidden_BTC, state = run.model.read(steps[:, t : t + 1], state)
-        scores = run.model.scores(hidden_BTC[:, -1])
+        hidden_BTC, state = model.read(steps[:, t : t + 1], state)
+        scores = model.scores(hidden_BTC[:, -1], state)
         following = steps[:, t + 1].view(1, -1)
         for number, field in enumerate(fields):
             token = int(following[0, number])
@@ -52,9 +54,9 @@ def main() -> None:
     notes = sum(run.tokenizer.count_notes(ids) for ids in pieces)
     rows = []
     for int8 in (False, True):
-        run.model.faster(int8=int8)
+        model = prepared(run.model, int8=int8)
         begun = time.process_time()
-        nats = sum(stepped(run, ids) for ids in pieces)
+        nats = sum(stepped(run, model, ids) for ids in pieces)
         speed = sum(len(ids) for ids in pieces) / (time.process_time() - begun)
         rows.append(["8 bits" if int8 else "32 bits", f"{nats / notes:.4f}", f"{speed:,.0f}"])
     print(f"{run.model.n_parameters:,} parameters, {len(pieces)} pieces, {notes:,} notes\n")

@@ -35,6 +35,8 @@ from musicgen.io.midi import read_midi
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.hardware import bfloat16_helps
 from musicgen.piece import Piece
+from musicgen.sampling.decoder import EagerDecoder
+from musicgen.sampling.eager import prepared
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import load_tokenizer
@@ -149,13 +151,13 @@ def sampler(
 ) -> Callable[[], int]:
     """A way to draw `takes` sequences of `steps` steps after the prompt; it returns the notes of all of them."""
     tokenizer = load_tokenizer({"name": name})
-    model.faster(int8=int8)
+    decoder = EagerDecoder(model, int8=int8)
 
     def way() -> int:
-        read = read_prompt(model, prompt, grammar=tokenizer.grammar())
+        read = read_prompt(decoder, prompt, grammar=tokenizer.grammar())
         read.grammar.constrain(Constraints(may_end=False, tempo_changes=False, meter=(4, 4)))
         drawn = sample(
-            model,
+            decoder,
             read,
             fields=tokenizer.fields,
             settings=SamplingSettings(),
@@ -231,7 +233,7 @@ def sampling(music: Music, *, notes: int, takes: int, rounds: int) -> None:
 def lstm_sampling(music: Music, *, steps: int, rounds: int) -> None:
     """Measure an LSTM of two layers of 512 over `remi`, the step alone and with the draw, beside nn.LSTM."""
     V = len(load_tokenizer({"name": "remi"}).vocabulary)
-    fast = build_model(ModelSettings("lstm", V, width=512, layers=2)).faster()
+    fast = prepared(build_model(ModelSettings("lstm", V, width=512, layers=2)))
     plain = PlainLSTM(V, 512, 2).eval()
     ids_T11 = torch.from_numpy(np.resize(music.tokens, steps).astype(np.int64)).view(-1, 1, 1)
 

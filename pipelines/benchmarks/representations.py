@@ -27,6 +27,7 @@ from musicgen.corpus.store import Corpus
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.models.presets import PRESETS
 from musicgen.recipe import Recipe, TrainSettings
+from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import load_tokenizer
@@ -84,15 +85,15 @@ def learn(corpus: Corpus, family: str, folder: Path, *, steps: int, seconds: flo
 
 def sampled(run: Any, corpus: Corpus, *, steps: int) -> float:
     """Notes a second that one take brings, from the opening of the first validation piece."""
-    model, tokenizer = run.model.faster(), run.tokenizer
+    decoder, tokenizer = EagerDecoder(run.model), run.tokenizer
     ids = corpus.ids(corpus.pieces("valid")[0])[:PROMPT].astype("int64")
-    prompt = read_prompt(model, ids, grammar=tokenizer.grammar())
+    prompt = read_prompt(decoder, ids, grammar=tokenizer.grammar())
     prompt.grammar.constrain(Constraints(may_end=False, tempo_changes=False))
     rates = []
     for seed in range(3):
         begun = time.process_time()
         (take,) = sample(
-            model,
+            decoder,
             prompt,
             fields=tokenizer.fields,
             settings=SamplingSettings(),

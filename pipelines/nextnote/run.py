@@ -35,7 +35,7 @@ from musicgen.corpus.build import build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.progress import Progress
+from musicgen.events import Step
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Frames, FramesSettings
 from musicgen.training.loop import choose_device, train
@@ -142,9 +142,9 @@ def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Reci
     return recipe
 
 
-def report(p: Progress) -> None:
+def report(p: Step) -> None:
     if p.valid is not None:
-        print(f"{p.step} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token", file=sys.stderr, flush=True)
+        print(f"{p.done} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token", file=sys.stderr, flush=True)
 
 
 def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.Namespace, share: float) -> list[Path]:

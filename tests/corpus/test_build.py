@@ -15,6 +15,7 @@ from musicgen.corpus import build, store
 from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
 from musicgen.errors import UnreadableError, UsageError
+from musicgen.events import Began, Finished
 from musicgen.io.midi import midi_bytes
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.tokenizers import load_tokenizer
@@ -121,16 +122,17 @@ def test_info_has_the_keys_that_scripts_rely_on(corpus):
 
 def test_a_crash_or_a_hang_costs_one_file(folder, corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "Encoder", EvilEncoder)
-    done = []
+    heard = []
     settings = BuildSettings(timeout_s=1.5)
-    built = build_corpus(
-        [folder], tmp_path / "c", tokenizer=SPEC, jobs=2, settings=settings, progress=lambda *a: done.append(a)
-    )
+    built = build_corpus([folder], tmp_path / "c", tokenizer=SPEC, jobs=2, settings=settings, listener=heard.append)
     lost = {"music/sub/p1.mid": "crashed its worker (SIGKILL)", "music/sub/p2.mid": "took longer than 1.5 s"}
     reasons = {row["source"]: row["reason"] for row in built.meta["rejected"]}
     assert reasons == {row["source"]: row["reason"] for row in corpus.meta["rejected"]} | lost
     assert {r.source for r in built.pieces()} == {r.source for r in corpus.pieces()} - set(lost)
-    assert [d[:2] for d in done] == [(i, 19) for i in range(1, 20)]
+    began, *each, finished = heard
+    assert (began, finished) == (Began("corpus", "file", 19), Finished("corpus"))
+    assert [(event.done, event.of, event.unit) for event in each] == [(i, 19, "file") for i in range(1, 20)]
+    assert {event.about for event in each} == {file.name for file in build.find_sources([folder])[0]}
 
 
 def test_nothing_usable_is_said(tmp_path):

@@ -16,6 +16,7 @@ from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.encode import Seen, Work
 from musicgen.corpus.journal import Journal, key_of, part_of
 from musicgen.errors import ResourceError, UnreadableError, UsageError
+from musicgen.events import Event, Finished, Progress, Warned
 from musicgen.io.locks import Hold
 from musicgen.io.midi import midi_bytes
 from musicgen.piece import Piece, Track, notes_array
@@ -63,23 +64,23 @@ def content(folder: Path) -> dict[str, bytes]:
 def interrupted(music: Path, out: Path, *, after: int, **options: object) -> None:
     """A build that Ctrl-C ends after so many files."""
 
-    def progress(done: int, total: int, name: str) -> None:
-        if done == after:
+    def listener(event: Event) -> None:
+        if isinstance(event, Progress) and event.done == after:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build_corpus([music], out, jobs=1, progress=progress, **options)
+        build_corpus([music], out, jobs=1, listener=listener, **options)
     assert not out.exists()
 
 
 def going_on(music: Path, out: Path, **options: object) -> tuple[dict[str, bytes], list[str], list[str]]:
     """What a build comes to, what it says, and which files it reads."""
-    told, read = [], []
-    build_corpus(
-        [music], out, jobs=1, told=told.append, progress=lambda done, total, name: read.append(name), **options
-    )
+    heard: list[Event] = []
+    build_corpus([music], out, jobs=1, listener=heard.append, **options)
     assert not part_of(out).exists()
-    return content(out), told, read
+    assert heard[-1] == Finished("corpus")
+    told = [event.text for event in heard if isinstance(event, Warned)]
+    return content(out), told, [event.about for event in heard if isinstance(event, Progress)]
 
 
 @pytest.mark.parametrize("after", [1, 5, 12])

@@ -10,6 +10,7 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, select_state
 from musicgen.models.hardware import has_int8
+from musicgen.sampling.eager import prepared
 
 FIELDS = ((1, 4), (5, 3), (8, 2))  # ids 1..9, and 0 for an empty field
 SIZE = 10
@@ -49,11 +50,11 @@ def test_probabilities_of_all_steps_sum_to_one(model):
 
 @torch.inference_mode()
 def test_scores_are_those_of_the_likelihood(model):
-    """Field after field, before and after faster(): what sampling sees is what evaluation scores."""
+    """Field after field, as evaluation reads and as sampling steps: what sampling sees is what evaluation scores."""
     ids = steps(4, 7)
     targets = torch.cat([ids[:, 1:], steps(4, 1, seed=5)], dim=1)
     nats_BTF, _ = model.nats(ids, targets, pad=0)
-    for ready in (model, model.faster()):
+    for ready in (model, prepared(model)):
         hidden_BTC, _ = ready.read(ids)
         scores = ready.scores(hidden_BTC[:, -1])
         for field, (first, _size) in enumerate(FIELDS):
@@ -69,7 +70,7 @@ def test_scores_are_those_of_the_likelihood(model):
 def test_stepping_equals_the_whole_pass(model):
     ids = steps(3, 24)  # past the context of 16
     whole_BTC, _ = model.read(ids)
-    for ready in (model, model.faster()):
+    for ready in (model, prepared(model)):
         state, parts = None, []
         for t in range(24):
             hidden_BTC, state = ready.read(ids[:, t : t + 1], state)
@@ -79,8 +80,8 @@ def test_stepping_equals_the_whole_pass(model):
 
 @torch.inference_mode()
 def test_a_row_alone_is_the_same_bit_for_bit(model):
-    """Once made faster, a row's numbers don't depend on its neighbours."""
-    model.faster()
+    """As sampling steps, a row's numbers don't depend on its neighbours."""
+    model = prepared(model)
     ids = steps(6, 10)
     prefix_BTC, prefix = model.read(ids[:1, :4])
 
@@ -107,19 +108,18 @@ def test_weights_of_8_bits_are_nearly_the_same():
     ids = steps(2, 12)
     with torch.inference_mode():
         exact_BTC, _ = model.read(ids)
-        model.faster(int8=True)
+        drawing = prepared(model, int8=True)
         state, parts = None, []
         for t in range(12):
-            hidden_BTC, state = model.read(ids[:, t : t + 1], state)
+            hidden_BTC, state = drawing.read(ids[:, t : t + 1], state)
             parts.append(hidden_BTC)
         rounded_BTC = torch.cat(parts, dim=1)
         assert torch.allclose(rounded_BTC, exact_BTC, atol=0.1)
         assert torch.allclose(rounded_BTC, exact_BTC, atol=1e-5) is not has_int8()
-        alone_BTC = model.read(ids[1:, :1])[0]
+        alone_BTC = drawing.read(ids[1:, :1])[0]
         assert torch.equal(alone_BTC, rounded_BTC[1:, :1]), "a row doesn't depend on its neighbours here either"
-        model.train().eval()
         again_BTC = model.read(ids[:, :1])[0]
-        assert torch.allclose(again_BTC, exact_BTC[:, :1], atol=1e-5), "train() brings the weights back"
+        assert torch.allclose(again_BTC, exact_BTC[:, :1], atol=1e-5), "the model itself keeps its weights"
 
 
 def test_padding_counts_nothing_and_later_steps_change_nothing(model):

@@ -16,6 +16,7 @@ from musicgen.models.frames.set_view import LAGS, TRACES
 from musicgen.models.frames.view import BLANK, NONE
 from musicgen.models.heads.following import following_of
 from musicgen.models.layouts import FrameLayout
+from musicgen.sampling.eager import prepared
 from musicgen.tokenizers import Frames, FramesSettings
 
 WAYS = [(0, "descending"), (0, "ascending"), (4, "descending")]
@@ -103,12 +104,12 @@ def test_any_family_can_be_the_trunk(family):
 
 @pytest.mark.parametrize("voices", [0, 4])
 @pytest.mark.parametrize("family", ["lstm", "transformer"])
-def test_made_faster_it_samples_each_row_as_if_alone(family, voices):
+def test_it_samples_each_row_as_if_alone(family, voices):
     tokenizer = frames(voices)
     net, ids = model(family, tokenizer), music(tokenizer, 12, seed=3)
     with torch.no_grad():
         whole, _ = net(ids[None])
-        net.faster()
+        net = prepared(net)
         _, state = net(ids[None, :6])
         three = select_state(state, [0, 0, 0])
         other = torch.where(ids == ids[7], ids[8], ids)

@@ -6,10 +6,9 @@ import pytest
 import torch
 from training_tunes import REMI, Tunes, recipe
 
-from musicgen.composer import Composer
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model, hardware
-from musicgen.models.layers.linear import Linear, products_by_row
+from musicgen.models.layers.linear import products_by_row
 from musicgen.training.loop import train
 from musicgen.training.precision import precision_for
 
@@ -92,27 +91,13 @@ def test_a_processor_held_to_avx2_is_not_said_to_be_fast(monkeypatch):
         hardware._cpu_multiplies_in_bfloat16.cache_clear()
 
 
-@pytest.mark.parametrize("width", [16, 20, 31, 48])
-def test_layers_that_the_kernel_would_read_past_keep_their_32_bits(width):
-    layer, x = Linear(width, 7), torch.randn(3, width)
-    assert layer.quantisable is (width % 16 == 0 and hardware.has_int8())
-    net = small("window", width=width)
-    exact = net.eval()(torch.ones(1, 1, dtype=torch.int64))[0]
-    rough = net.faster(int8=True)(torch.ones(1, 1, dtype=torch.int64))[0]
-    assert torch.allclose(exact, rough, atol=0.05)
-    if layer.quantisable:
-        layer.quantise()
-        layer.by_row = True
-        assert torch.allclose(layer(x), torch.nn.functional.linear(x, layer.weight), atol=0.05)
-
-
 @torch.inference_mode()
 @pytest.mark.parametrize(("inputs", "outputs"), [(16, 16), (48, 32), (64, 192), (192, 768), (48, 98), (20, 64), (7, 1)])
 @pytest.mark.parametrize("rows", [1, 2, 3, 8, 11])
 def test_a_row_of_a_product_is_the_same_alone_and_among_others(inputs, outputs, rows):
     generator = torch.Generator().manual_seed(rows)
     x_BC = torch.randn(rows, inputs, generator=generator)
-    weight = torch.randn(inputs, outputs, generator=generator).t()  # column by column, as `faster` leaves it
+    weight = torch.randn(inputs, outputs, generator=generator).t()  # column by column, as steps read it
     for x in (x_BC, x_BC[:, None]):
         products = products_by_row(x, weight)
         assert torch.equal(products, torch.cat([torch.nn.functional.linear(row, weight) for row in x.split(1)]))
@@ -121,29 +106,3 @@ def test_a_row_of_a_product_is_the_same_alone_and_among_others(inputs, outputs, 
 def test_rows_that_begin_inside_a_cache_line_are_not_put_into_one_batch():
     assert not hardware.keeps_rows_apart(98, 64)
     assert not hardware.keeps_rows_apart(64, 20)
-
-
-@pytest.mark.parametrize(
-    ("device", "works", "width", "text"),
-    [
-        ("cuda", True, 32, "--int8: weights of 8 bits are for a CPU, not for cuda; use --device cpu"),
-        ("cpu", False, 32, "--int8: this PyTorch can't multiply with weights of 8 bits on this CPU; leave --int8 out"),
-        (
-            "auto",
-            True,
-            20,
-            "--int8: this cnn model has no layer for it: none is a multiple of 16 wide; leave --int8 out",
-        ),
-    ],
-)
-def test_a_wish_for_8_bits_that_cant_be_met_says_so(device, works, width, text, monkeypatch):
-    from musicgen.checkpoint import Run
-    from musicgen.models.layers import linear
-    from musicgen.recipe import Recipe
-
-    monkeypatch.setattr("musicgen.composer.has_int8", lambda: works)
-    monkeypatch.setattr(linear, "has_int8", lambda: works)
-    run = Run(small("cnn", width=width), REMI, Recipe(), {}, "run", "0")
-    with pytest.raises(UsageError) as caught:
-        Composer(run, device=device, int8=True)
-    assert str(caught.value) == text

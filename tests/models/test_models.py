@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, SequenceModel, build_model, select_state
 from musicgen.models.hardware import lacks_bfloat16
+from musicgen.sampling.eager import prepared
 
 CONTEXT = 16
 V = 40
@@ -65,7 +66,7 @@ def read(model: SequenceModel, ids_BT: torch.Tensor, pieces: list[int]) -> torch
 def test_reading_in_pieces_equals_the_whole_pass(model, pieces, faster):
     ids = some_ids(2, sum(pieces))
     whole = read(model, ids, [ids.shape[1]])
-    model = model.faster() if faster else model
+    model = prepared(model) if faster else model
     logits = read(model, ids, pieces)
     torch.testing.assert_close(logits, whole, atol=1e-5, rtol=1e-5)
     assert torch.equal(logits.argmax(-1), whole.argmax(-1))
@@ -78,7 +79,7 @@ def test_the_greedy_continuation_is_the_same_stepped_and_recomputed(model):
         for _ in range(25):
             logits, _ = model(whole)
             whole = torch.cat([whole, logits[:, -1:].argmax(-1)], dim=1)
-        model.faster()
+        model = prepared(model)
         logits, state = model(ids)
         stepped = [ids]
         for _ in range(25):
@@ -213,9 +214,9 @@ def test_every_weight_has_a_gradient(model):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_training_goes_on_after_faster(model):
+def test_a_model_is_trained_on_after_a_decoder_was_made_of_it(model):
     ids = some_ids(2, 10)
-    before = read(model.faster(), ids, [10])
+    before = read(prepared(model), ids, [10])
     model.train()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     F.cross_entropy(model(ids[:, :-1])[0].flatten(0, 1), ids[:, 1:].flatten()).backward()

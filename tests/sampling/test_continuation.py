@@ -52,9 +52,6 @@ class Uniform(SequenceModel):
             logits_BK[:, self.favourite - field.first] = 50.0
         return logits_BK
 
-    def faster(self, *, int8=False):
-        return self
-
 
 def composer(model: SequenceModel | None = None) -> Composer:
     run = SimpleNamespace(

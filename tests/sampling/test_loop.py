@@ -11,6 +11,7 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model
 from musicgen.piece import Piece, Track, notes_array
+from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import TOKENIZERS
@@ -21,26 +22,26 @@ SONG = Piece(480, (Track("", 40, notes=notes_array([(i * 240, 240, 60 + i % 5, 8
 
 @pytest.fixture(params=list(itertools.product(sorted(FAMILIES), sorted(TOKENIZERS))), ids=lambda p: "-".join(p))
 def ready(request):
-    """(model made faster, tokenizer, prompt with a request for two bars)"""
+    """(decoder, tokenizer, prompt with a request for two bars)"""
     family, name = request.param
     tokenizer = TOKENIZERS[name]()
     fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
     size = len(tokenizer.vocabulary)
     model = build_model(ModelSettings(family, size, width=32, layers=2, heads=2, context=64, fields=fields), seed=0)
-    model.faster()
+    decoder = EagerDecoder(model)
     ids = tokenizer.encode(SONG).astype(np.int64)
     last = ids[-1:].ravel().tolist()
     begun = last[: last.index(tokenizer.vocabulary.id("eos"))]
-    prompt = read_prompt(model, ids[:-1], begun=begun, grammar=tokenizer.grammar())
+    prompt = read_prompt(decoder, ids[:-1], begun=begun, grammar=tokenizer.grammar())
     prompt.grammar.constrain(Constraints(meter=(4, 4), bars=2, may_end=False, max_notes_a_bar=12, max_empty_bars=0))
-    return model, tokenizer, prompt
+    return decoder, tokenizer, prompt
 
 
 def drawn(ready, seeds, *, max_steps=60, **settings) -> list[np.ndarray]:
-    model, tokenizer, prompt = ready
+    decoder, tokenizer, prompt = ready
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     return sample(
-        model,
+        decoder,
         prompt,
         fields=tokenizer.fields,
         settings=SamplingSettings(**settings),

@@ -194,7 +194,7 @@ def test_a_bar_that_is_longer_than_the_prompt_keeps_its_meter():
     assert len(plan.prompt) <= 48
     assert not len(PARTS.bar_positions(plan.prompt))
     by = composer()
-    grammar = by._read(plan, by.model).grammar
+    grammar = by._read(plan, by.decoder).grammar
     positions = np.flatnonzero(grammar.allowed()[PARTS.vocabulary.slice("position")])
     assert positions.tolist() == list(range(37, 48))
     assert grammar.entered == [0]

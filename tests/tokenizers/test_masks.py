@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from musicgen import tokenizers
 from musicgen.tokenizers.constraints import DRUMS, Constraints
 from musicgen.tokenizers.constraints.length import Length, Presence, allowed_meters
 from musicgen.tokenizers.constraints.pitches import Pitches
@@ -150,3 +154,13 @@ def test_by_the_clock_the_same_holds_of_lengths_of_time():
 
 def test_one_meter_is_allowed_by_its_value():
     assert np.flatnonzero(allowed_meters(Constraints(meter=(6, 8)), 448)).tolist() == [5 * 7 + 3]
+
+
+def test_masks_and_places_know_nothing_of_ids():
+    """So that one mask serves every spelling: they import neither vocabularies nor grammars nor tokenizers."""
+    home = Path(tokenizers.__file__).parent
+    known = ("musicgen.tokenizers.constraints", "musicgen.tokenizers.place")
+    for path in (home / "place.py", *sorted((home / "constraints").glob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("musicgen.tokenizers"):
+                assert node.module.startswith(known), f"{path.name} imports {node.module}"

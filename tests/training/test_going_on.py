@@ -72,8 +72,8 @@ def test_a_kill_after_any_step_changes_nothing(whole, tmp_path, kind):
     options = kinds(whole["start"])[kind]
 
     def copy(progress: Any) -> None:
-        if progress.step in (1, 3, 4, 5, 8):
-            shutil.copytree(tmp_path / "run", tmp_path / f"at {progress.step}")
+        if progress.done in (1, 3, 4, 5, 8):
+            shutil.copytree(tmp_path / "run", tmp_path / f"at {progress.done}")
 
     go(tmp_path / "run", report=copy, **options)
     for step in (1, 3, 4, 5, 8):
@@ -88,7 +88,7 @@ def test_a_stop_after_any_step_changes_nothing(whole, tmp_path, kind, step):
     options = kinds(whole["start"])[kind]
 
     def stop(progress: Any) -> None:
-        if progress.step == step:
+        if progress.done == step:
             signal.raise_signal(signal.SIGTERM)
 
     folder = tmp_path / "run"
@@ -214,7 +214,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_the_checkpoint_stays(whole, tmp_pat
 
 def test_a_second_sigterm_is_the_same_again(whole, tmp_path):
     def twice(progress: Any) -> None:
-        if progress.step == 3:
+        if progress.done == 3:
             signal.raise_signal(signal.SIGTERM)
             signal.raise_signal(signal.SIGTERM)
 
@@ -226,7 +226,7 @@ def test_a_second_sigterm_is_the_same_again(whole, tmp_path):
 
 def test_what_cannot_be_saved_is_not_said_to_be(tmp_path, monkeypatch):
     def stop(progress: Any) -> None:
-        if progress.step == 3:
+        if progress.done == 3:
             monkeypatch.setattr(checkpoints, "sync", full)
             raise KeyboardInterrupt
 
@@ -280,7 +280,7 @@ def test_another_recipe_is_told_by_its_key(half, change, what):
 )  # before there are parts to use, whose manifest would know recipe.toml, and after
 def test_a_kill_after_more_steps_were_asked_for_is_no_edit(whole, tmp_path, at):
     def copy(name: str, step: int) -> Callable[[Any], None]:
-        return lambda p: shutil.copytree(tmp_path / "run", tmp_path / name) if p.step == step else None
+        return lambda p: shutil.copytree(tmp_path / "run", tmp_path / name) if p.done == step else None
 
     go(tmp_path / "run", report=copy("first", at))
     shutil.move(tmp_path / "run", tmp_path / "whole")

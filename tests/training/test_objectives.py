@@ -162,7 +162,7 @@ def test_a_resumed_run_with_teachers_equals_an_uninterrupted_one(tmp_path):
     train(Tunes(), REMI, folder=tmp_path / "whole", **given)
 
     def interrupt(progress):
-        if progress.step == 5:
+        if progress.done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -83,7 +83,7 @@ def test_a_resumed_run_that_carries_equals_an_uninterrupted_one(family, tmp_path
     train(tunes, REMI, recipe=settings, folder=tmp_path / "whole", device="cpu")
 
     def interrupt(progress):
-        if progress.step == 5:
+        if progress.done == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -143,7 +143,7 @@ def test_a_run_trains_resumes_and_is_scored(tmp_path, memory):
     assert 0 < card["valid_nats_per_token"] < 40
 
     def interrupt(progress):
-        if progress.step == 3:
+        if progress.done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

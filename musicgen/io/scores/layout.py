@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,7 @@ class Layout:
         rows = [(*row[:2], *chord) for p in parts for row in p.chords if (chord := chord_of(row[2])) is not None]
         return self._map(rows, CHORD, repeated=True)
 
-    def _map(self, rows: list[tuple], dtype: np.dtype, *, repeated: bool = False) -> np.ndarray:
+    def _map(self, rows: list[tuple[Any, ...]], dtype: np.dtype, *, repeated: bool = False) -> np.ndarray:
         """Rows (bar, onset, values..) as a map by tick; of several on one tick the last.
 
         What changes nothing is left out unless it is to be `repeated`.

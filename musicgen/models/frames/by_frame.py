@@ -40,8 +40,8 @@ __all__ = ["FrameModel", "FrameReading", "FrameState", "view_of"]
 
 @dataclasses.dataclass
 class FrameState(State):
-    """What the view remembers, the trunk's states, one a row (rows end their frames at different ids), and what the
-    trunk has said of the frames so far: heard, (B, C), or (B, K, C) of each of K lines."""
+    """What the view remembers; the trunk's states, one a row, as rows end their frames at different ids; and the
+    trunk's hidden state after the last whole frame: heard, (B, C), or (B, K, C) of each of K lines."""
 
     memory: Memory
     trunks: tuple[State, ...]
@@ -75,7 +75,7 @@ class FrameState(State):
 
 @dataclasses.dataclass(frozen=True)
 class FrameReading(Reading):
-    """What the trunk says of the frames before each id, and what is seen from there."""
+    """The trunk's hidden state of the frames before each id, and what is seen after the id."""
 
     seen: Sight
 

@@ -49,7 +49,7 @@ class LineState(FrameState):
 
 
 class LineReading(NamedTuple):
-    """What the lines say: of the whole batch in training, else row by row, (lines, heard_BFKD) each."""
+    """The lines and their hidden states heard_BFKD: of the whole batch in training, else row by row."""
 
     ids: Tensor
     parts: list[tuple[Any, Tensor]]
@@ -64,6 +64,7 @@ class PitchModel(SequenceModel):
 
     carries = False
     recalls = True
+    apart = True
     reads_frames = True
     embedding: None
 
@@ -148,11 +149,6 @@ class PitchModel(SequenceModel):
         rows_CK = self.inputs["key"].get_parameter("weight").t()
         rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
         return from_ranks(self.layout, rows_CR, self.settings.vocabulary_size).t()
-
-    def faster(self, *, int8: bool = False) -> Self:
-        """Only `eval()`: a step reads 88 lines at once, whose products are as fast as they get."""
-        self.eval()
-        return self
 
     def _listen(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
         """The lines, what is heard of each before each of F + 1 frames, and the state of one row after its ids.

@@ -57,7 +57,7 @@ class LineHead(IdHead):
             raise TypeError("a model of pitches needs the state to score the next id")
         rows, prepared = [], self._prepared()
         for row, hidden_C in enumerate(hidden_BC):
-            places = state.last.select(torch.tensor([row])).tensors
+            places = {name: of_rows[row : row + 1] for name, of_rows in state.last.tensors.items()}
             rows.append(self._of_places(hidden_C.view(1, 1, KEYS, -1), places, prepared))
         logits_B1V = from_ranks(self.layout, torch.cat(rows), self.size)
         return IdScores(self.sharpened(logits_B1V)[:, 0])

@@ -1,8 +1,8 @@
-"""What came next when the piece last stood as it stands now. Music repeats itself, often hundreds of frames later,
+"""What followed the longest match with the piece's own past. Music repeats itself, often hundreds of frames later,
 which is farther than a recurrence learns to copy; so models are told. Nothing here is learned.
 
-Two places are recalled after every frame: the one up to which the piece has run alike for the most changes, and the
-same among those that are so in another key. Of equals the later one counts.
+After every frame two earlier places are found: the one whose last frames equal the newest ones for as many changes of
+the frame as possible, and the same among transposed matches. Of equally long matches the latest counts.
 
 Shapes: B batch, P frames before, F new frames, N = P + F, L = N - 1 lags with the longest first, S voices (1 for sets),
 K ranks of the keyboard, R places.
@@ -193,7 +193,7 @@ def _earlier(of_BN: Tensor, new: int) -> Tensor:
 def _longest(run_BFL: Tensor, before_BP: Tensor) -> tuple[Tensor, Tensor]:
     """Where the longest run of each frame ends, the latest of equals, and that run: before these frames and after each.
 
-    Where there is none, somewhere.
+    Where no run ends at a frame the length is 0, and the place means nothing.
     """
     B, new, lags = run_BFL.shape
     P = before_BP.shape[1]

@@ -25,7 +25,7 @@ __all__ = ["FieldHead", "FieldScores"]
 
 
 class FieldHead(Head):
-    """A residual perceptron for each field, told the hidden state and the sum of the values chosen before.
+    """A residual perceptron for each field, of the hidden state and the summed embeddings of the values chosen before.
 
     `fields` are (first id, number of ids) each.
     """
@@ -44,7 +44,6 @@ class FieldHead(Head):
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(count))
         self.outputs = nn.ModuleList(Linear(C, size) for _, size in fields)
         self.dropout = nn.Dropout(dropout)
-        self.packed_VFC: Tensor | None = None
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
         for part in (*self.learn.parameters(), *self.deepen.parameters()):
@@ -83,19 +82,10 @@ class FieldHead(Head):
         return FieldScores(self, hidden_BC)
 
     def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
-        """Logits (..., K) from what the trunk says and what the field's perceptron has heard."""
+        """Logits (..., K) of a field from the hidden state and from the input x of its perceptron."""
         x = self.deepen[field](self.dropout(F.gelu(x)))
         logits = self.outputs[field](self.norms[field](hidden + x))
         return logits if self.training or self.sharpness[field] == 1 else logits * self.sharpness[field]
-
-    def pack(self) -> None:
-        """For sampling: what each value tells each later field becomes a row to look up."""
-        self.packed_VFC = torch.stack([learn(self.embedding.weight) for learn in self.learn], dim=1)
-
-    def train(self, mode: bool = True) -> FieldHead:
-        if mode:
-            self.packed_VFC = None
-        return super().train(mode)
 
 
 class FieldScores:
@@ -112,12 +102,10 @@ class FieldScores:
         return self.head.output(field, self._hidden_BC, self._x_FBC[field]).float()
 
     def take(self, field: int, ids_B: Tensor) -> None:
-        head = self.head
-        if head.packed_VFC is not None:
-            told = head.packed_VFC[ids_B]  # (B, F - 1, C)
-            for later in range(field + 1, len(head.fields)):
-                self._x_FBC[later] = self._x_FBC[later] + told[:, later - 1]
-            return
-        chosen_BC = head.embedding(ids_B)
-        for later in range(field + 1, len(head.fields)):
-            self._x_FBC[later] = self._x_FBC[later] + head.learn[later - 1](chosen_BC)
+        for later, told_BC in enumerate(self.told(field, ids_B), start=field + 1):
+            self._x_FBC[later] = self._x_FBC[later] + told_BC
+
+    def told(self, field: int, ids_B: Tensor) -> list[Tensor]:
+        """What the values chosen for a field tell each later one, (B, C)."""
+        chosen_BC = self.head.embedding(ids_B)
+        return [learn(chosen_BC) for learn in self.head.learn[field:]]

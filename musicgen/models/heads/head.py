@@ -65,9 +65,6 @@ class Head(nn.Module, ABC):
     def scores(self, hidden_BC: Tensor, state: Any) -> Scores:
         """The next step's scores, from what was read up to here and the state that came with it."""
 
-    def pack(self) -> None:
-        """Prepare copies of weights for sampling; `train()` drops them."""
-
     def nats_at(
         self,
         reading: Any,

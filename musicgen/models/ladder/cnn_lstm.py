@@ -101,11 +101,3 @@ class CNNLSTM(SequenceModel):
             for block in self.blocks:
                 x_BTC, _ = block(x_BTC, None)
             return self.recurrence.gates(self.features(x_BTC))
-
-    def faster(self, *, int8: bool = False) -> Self:
-        """As every model's, and packs the gates' weights in copies; `train()` drops them, as they would go stale."""
-        super().faster(int8=int8)
-        if self.recurrence.first_bias_G.device.type == "cpu":
-            with torch.inference_mode(False), torch.no_grad():
-                self.recurrence.pack()
-        return self

@@ -5,7 +5,7 @@ Shapes: B batch, T time, F fields, V vocabulary, C width, G the gates of the fir
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from musicgen.models.layers.recurrence import Recurrence, RecurrentState
 from musicgen.models.settings import ModelSettings
 from musicgen.models.state import State
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "summed"]
 
 
 class Recurrent(SequenceModel):
@@ -36,7 +36,6 @@ class Recurrent(SequenceModel):
         self.recurrence = Recurrence(self.kind, V if one_hot else C, C, settings.layers, dropout=settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
         self.last_dropout: nn.Module = nn.Dropout(settings.dropout)
-        self._first_VG: Tensor | None = None  # what each id sends to the first layer's gates
 
     def first_weights(self) -> None:
         """Rows of the table of length one."""
@@ -54,7 +53,7 @@ class Recurrent(SequenceModel):
             raise TypeError(f"a recurrent model can't go on from a {type(state).__name__}")
         # The fused kernel takes three to nine times as long for a single step as the step written out.
         if ids.shape[1] == 1 and not self.training:
-            x_BC, into_BG = self._first(ids[:, 0])
+            x_BC, into_BG = self.first(ids[:, 0])
             hidden_BC, new = self.recurrence.step(x_BC, state or self.recurrence.silence(len(ids)), into_BG=into_BG)
             hidden_BTC = hidden_BC[:, None]
             if self._skips:
@@ -87,34 +86,16 @@ class Recurrent(SequenceModel):
         with torch.no_grad():
             return self.recurrence.gates(self.inputs(ids))
 
-    def _first(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    def first(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """Of one step, ids_B or ids_BF: its vectors, or what these send to the first layer's gates."""
-        table = self._first_VG
         if isinstance(self.embedding, nn.Identity):
             return ids, None
-        if table is None and self.embedding is not None:
-            return _summed(ids, self.embedding.weight), None
-        table = self.recurrence.table(None) if table is None else table
-        return None, _summed(ids, table) + self.recurrence.first_bias_G
-
-    def faster(self, *, int8: bool = False) -> Self:
-        """As every model's, and packs the gates' weights in copies; `train()` drops them, as they would go stale."""
-        super().faster(int8=int8)
-        if self.recurrence.first_bias_G.device.type == "cpu":
-            with torch.inference_mode(False), torch.no_grad():
-                if not isinstance(self.embedding, nn.Identity):  # steps that are vectors have no table
-                    vectors_VC = None if self.embedding is None else self.embedding.weight
-                    self._first_VG = self.recurrence.table(vectors_VC).contiguous()
-                self.recurrence.pack()
-        return self
-
-    def train(self, mode: bool = True) -> Self:
-        if mode:
-            self._first_VG = None
-        return super().train(mode)
+        if self.embedding is not None:
+            return summed(ids, self.embedding.weight), None
+        return None, summed(ids, self.recurrence.table(None)) + self.recurrence.first_bias_G
 
 
-def _summed(ids: Tensor, table: Tensor) -> Tensor:
+def summed(ids: Tensor, table: Tensor) -> Tensor:
     """The table's rows for ids_B, or for ids_BF, or the counts ids_BV, their sums."""
     if ids.is_floating_point():
         return ids @ table

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.hardware import INT8_BLOCK, has_int8, keeps_rows_apart
+from musicgen.models.hardware import keeps_rows_apart
 
 __all__ = ["Linear", "products_by_row", "row_by_row"]
 
@@ -37,35 +37,7 @@ def products_by_row(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """A linear layer without a bias that, once `by_row` is set, multiplies single steps row by row.
-
-    `int8` then holds its weight in 8 bits, with a scale for each output, where speed counts for more than the last
-    digits: one step waits for the weights to come from memory, and these are a quarter as long.
-    """
-
-    by_row = False
-    int8: tuple[Tensor, Tensor] | None = None
+    """A linear layer without a bias."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.by_row and (x.ndim == 2 or x.shape[1] == 1):
-            return products_by_row(x, self.weight) if self.int8 is None else row_by_row(self._rounded, x)
-        return F.linear(x, self.weight)
-
-    def _rounded(self, row: Tensor) -> Tensor:
-        assert self.int8 is not None
-        product = torch._weight_int8pack_mm(row.reshape(1, -1).bfloat16(), *self.int8)
-        return product.float().view(*row.shape[:-1], -1)
-
-    @property
-    def quantisable(self) -> bool:
-        """Whether `quantise` may be called: this machine can, and the inputs are a multiple of the kernel's block."""
-        return self.in_features % INT8_BLOCK == 0 and has_int8()
-
-    def quantise(self) -> None:
-        """Round the weight to 127 steps either side of nought, by output; the weight itself stays."""
-        scale = (self.weight.abs().amax(dim=1) / 127).clamp(min=1e-12).bfloat16()
-        steps = (self.weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
-        self.int8 = steps.contiguous(), scale

@@ -1,6 +1,6 @@
 """Recurrence, written out: the plain network, GRU and LSTM, each as its equations and as the library's fused layer.
 
-A layer reads x_t and what it said last, h_{t-1}. Both go through a matrix, `into` = W x_t + b and
+A layer reads x_t and its own last output, h_{t-1}. Both go through a matrix, `into` = W x_t + b and
 `own` = U h_{t-1} + c, and the cell makes the new h_t of the two. The stack runs fused over whole passes and cell by
 cell over single steps, with the same weights and the same results.
 
@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from musicgen.models.layers.linear import row_by_row
 from musicgen.models.state import State
 
 __all__ = ["CELLS", "Recurrence", "RecurrentState", "gru_cell", "lstm_cell", "rnn_cell"]
@@ -75,7 +73,7 @@ _FUSED: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "l
 
 @dataclasses.dataclass
 class RecurrentState(State):
-    """What the layers said last and, for an LSTM, what their cells hold."""
+    """The last outputs of all layers and, for an LSTM, their cells."""
 
     hidden_LBC: Tensor
     cell_LBC: Tensor | None
@@ -101,20 +99,6 @@ class RecurrentState(State):
         return self.restored({name: value * keep for name, value in self.tensors().items()})
 
 
-@dataclasses.dataclass(frozen=True)
-class _Packed:
-    """Copies of a layer's weights as single steps read them: (inputs, G) and (C, G), column by column."""
-
-    into: Tensor
-    own: Tensor
-    into_bias: Tensor
-    own_bias: Tensor
-
-
-def _affine(bias: Tensor, matrix: Tensor, row: Tensor) -> Tensor:
-    return torch.addmm(bias, row, matrix)
-
-
 class Recurrence(nn.Module):
     """A stack of recurrent layers over vectors x_BTI of `inputs` numbers: `kind` is rnn, gru or lstm."""
 
@@ -124,7 +108,6 @@ class Recurrence(nn.Module):
         self.cell = CELLS[kind]
         between = dropout if layers > 1 else 0.0
         self.fused = _FUSED[kind](inputs, width, layers, dropout=between, batch_first=True)
-        self._packed: list[_Packed] | None = None
         C = width
         for layer in range(layers):
             # PyTorch has two biases where one would do; only a GRU's reset gate tells them apart.
@@ -159,8 +142,9 @@ class Recurrence(nn.Module):
         for layer in range(self.layers):
             hidden_BC = state.hidden_LBC[layer]
             cell_BC = None if state.cell_LBC is None else state.cell_LBC[layer]
-            sums_BG = into_BG if layer == 0 and into_BG is not None else self._into(layer, x_BC)
-            x_BC, cell_BC = self.cell(sums_BG, self._own(layer, hidden_BC), hidden_BC, cell_BC)
+            sums_BG = into_BG if x_BC is None else self.into(layer, x_BC)
+            assert sums_BG is not None
+            x_BC, cell_BC = self.cell(sums_BG, self.own(layer, hidden_BC), hidden_BC, cell_BC)
             hiddens.append(x_BC)
             if cell_BC is not None:
                 cells.append(cell_BC)
@@ -190,7 +174,7 @@ class Recurrence(nn.Module):
             seen: list[tuple[Tensor, ...]] = []
             told: list[Tensor] = []
             for x_BI in x_BTI.unbind(1):
-                into_BG, own_BG = self._into(layer, x_BI), self._own(layer, hidden_BC)
+                into_BG, own_BG = self.into(layer, x_BI), self.own(layer, hidden_BC)
                 seen.append(lstm_gates(into_BG, own_BG) if self.kind == "lstm" else gru_gates(into_BG, own_BG))
                 hidden_BC, cell_BC = self.cell(into_BG, own_BG, hidden_BC, cell_BC)
                 told.append(hidden_BC)
@@ -199,20 +183,15 @@ class Recurrence(nn.Module):
             x_BTI = torch.stack(told, dim=1)
         return result
 
-    def _into(self, layer: int, x: Tensor | None) -> Tensor:
-        assert x is not None
-        if self._packed is None:
-            into, _, bias, _ = self.fused.all_weights[layer]
-            return F.linear(x, into, bias)
-        packed = self._packed[layer]
-        return row_by_row(partial(_affine, packed.into_bias, packed.into), x)
+    def into(self, layer: int, x: Tensor) -> Tensor:
+        """What a layer's input sends to its gates: W x + b."""
+        weight, _, bias, _ = self.fused.all_weights[layer]
+        return F.linear(x, weight, bias)
 
-    def _own(self, layer: int, hidden_BC: Tensor) -> Tensor:
-        if self._packed is None:
-            _, own, _, bias = self.fused.all_weights[layer]
-            return F.linear(hidden_BC, own, bias)
-        packed = self._packed[layer]
-        return row_by_row(partial(_affine, packed.own_bias, packed.own), hidden_BC)
+    def own(self, layer: int, hidden_BC: Tensor) -> Tensor:
+        """What its own last output sends to them: U h + c."""
+        _, weight, _, bias = self.fused.all_weights[layer]
+        return F.linear(hidden_BC, weight, bias)
 
     def table(self, inputs_VI: Tensor | None) -> Tensor:
         """What each id sends to the first layer's gates (V, G), without the bias: `inputs_VI` are the ids' vectors.
@@ -225,15 +204,3 @@ class Recurrence(nn.Module):
     @property
     def first_bias_G(self) -> Tensor:
         return self.fused.get_parameter("bias_ih_l0")
-
-    def pack(self) -> None:
-        """Copies of the weights for single steps on a CPU, where a product of one row waits for memory."""
-        self._packed = [
-            _Packed(into.t().contiguous(), own.t().contiguous(), into_bias, own_bias)
-            for into, own, into_bias, own_bias in self.fused.all_weights
-        ]
-
-    def train(self, mode: bool = True) -> Self:
-        if mode:
-            self._packed = None  # they would go stale
-        return super().train(mode)

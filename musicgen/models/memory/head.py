@@ -99,7 +99,6 @@ class PointerHead(Head):
             {str(f): nn.Embedding(len(names) * COUNT_BUCKETS, 1) for f, names in COUNTS.items()}
         )
         self.dropout = nn.Dropout(dropout)
-        self.packed: Any = None  # `Packed`, for sampling
         nn.init.normal_(self.embedding.weight, std=1.0)
         nn.init.normal_(self.hear.weight, std=C**-0.5)
         for part in (*self.learn.parameters(), *self.deepen.parameters()):
@@ -232,19 +231,12 @@ class PointerHead(Head):
     def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
         raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
 
-    def scores(self, hidden_BC: Tensor, state: Any) -> Scores:
-        """See `Head.scores`; the state is that which came with the hidden state."""
+    def scores(self, hidden_BC: Tensor, state: Any, *, packed: Packed | None = None) -> Scores:
+        """See `Head.scores`; the state is that which came with the hidden state. `packed` are this head's weights as a
+        step reads them, where they are at hand."""
         if not isinstance(state, MemoryState):
             raise TypeError("a model with a memory needs the state to score the next step")
-        return MemoryScores(self, hidden_BC, state.memories_now(self.layout))
-
-    def pack(self) -> None:
-        self.packed = Packed(self)
-
-    def train(self, mode: bool = True) -> PointerHead:
-        if mode:
-            self.packed = None
-        return super().train(mode)
+        return MemoryScores(self, packed or Packed(self), hidden_BC, state.memories_now(self.layout))
 
     def heard_loudness(self, loudness_BTL: Tensor) -> Tensor:
         """What the levels around a note say, (..., C)."""

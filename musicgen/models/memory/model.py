@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Self
 
 import numpy as np
 import torch
@@ -156,8 +155,3 @@ class MemoryModel(SequenceModel):
         new = ids.cpu().numpy().astype(np.int64)
         after = tuple(np.concatenate([past, rows]) for past, rows in zip(pasts, new, strict=True))
         return Recollection(hidden_BTC, hints), MemoryState(after, trunk, state.position + ids.shape[1])
-
-    def faster(self, *, int8: bool = False) -> Self:
-        super().faster(int8=int8)
-        self.trunk.faster(int8=int8)
-        return self

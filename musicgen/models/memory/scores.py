@@ -94,8 +94,8 @@ def _gates(head: PointerHead, field: int) -> list[list[float]]:
 class MemoryScores:
     """See `Scores`. The head's arithmetic runs where its weights are, the rest on the CPU."""
 
-    def __init__(self, head: PointerHead, hidden_BC: Tensor, memories: Sequence[Memory]) -> None:
-        self._head, self._packed = head, head.packed or Packed(head)
+    def __init__(self, head: PointerHead, packed: Packed, hidden_BC: Tensor, memories: Sequence[Memory]) -> None:
+        self._head, self._packed = head, packed
         self._hidden_BC, self._memories = hidden_BC, memories
         self._heard = head.hear(hidden_BC)  # (B, F C)
         self._chosen = [[0] * FIELDS for _ in memories]

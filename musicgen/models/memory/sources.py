@@ -272,8 +272,8 @@ class _Recall:
         return (self.bar >= back) & (self.event[at] >> 29 == self.bar - back)
 
     def _onsets(
-        self, value: dict, trust: dict, inside: np.ndarray, whole: np.ndarray, whole_level: np.ndarray,
-        rhythm: np.ndarray, rhythm_level: np.ndarray,
+        self, value: dict[int, np.ndarray], trust: dict[int, np.ndarray], inside: np.ndarray, whole: np.ndarray,
+        whole_level: np.ndarray, rhythm: np.ndarray, rhythm_level: np.ndarray,
     ) -> None:  # fmt: skip
         """Guesses of the place that a row leads to: first when, then, that being chosen, who."""
         w, n, layout = self.w, self.n, self.layout

@@ -15,6 +15,7 @@ from musicgen.models.layouts import DURATION, FIELDS, ONSET, PART, PITCH, VELOCI
 from musicgen.models.memory.growing import Memory
 from musicgen.models.memory.model import MemoryModel, MemoryState
 from musicgen.recipe import Recipe
+from musicgen.sampling.eager import prepared
 
 
 @pytest.fixture(params=TWO)
@@ -151,7 +152,7 @@ def test_without_a_memory_rows_are_read_as_those_of_other_tokenizers(family):
     ids = music(0, 1)
     nats_BTF, _ = model.nats(ids[:, :-1], ids[:, 1:], pad=0)
     nats_BTF.sum().backward()
-    model.faster()
+    model = prepared(model)
     with torch.inference_mode():
         hidden_BTC, state = model.read(ids)
         assert model.scores(hidden_BTC[:, -1], state).logits_BK(PITCH).shape == (2, 256)

@@ -11,6 +11,7 @@ from part_pieces import tune
 from musicgen.models import select_state
 from musicgen.models.layouts import ONSET, PART
 from musicgen.models.memory.model import MemoryModel
+from musicgen.sampling.eager import prepared
 from musicgen.tokenizers import Parts
 from musicgen.tokenizers.bars.music import BarSettings
 
@@ -28,7 +29,7 @@ def test_stepping_equals_the_whole_pass_and_its_chances_are_the_likelihood(model
     whole_BTC, _ = model.read(ids)
     nats_BTF, after = model.nats(ids, targets, pad=0)
     assert (nats_BTF[targets == 0] == 0).all()
-    model = model.faster() if faster else model
+    model = prepared(model) if faster else model
     state, begin = None, 0
     for length in (1, 1, 20, 1, 1, 7, *[1] * 38):
         hidden_BTC, state = model.read(ids[:, begin : begin + length], state)
@@ -48,7 +49,7 @@ def test_stepping_equals_the_whole_pass_and_its_chances_are_the_likelihood(model
 
 @torch.inference_mode()
 def test_a_row_is_the_same_alone_and_among_others(model):
-    model.faster()
+    model = prepared(model)
     ids = music(0, 1, 2)
     together, state = model.read(ids[:, :30])
     alone = [model.read(ids[row : row + 1, :30]) for row in range(3)]

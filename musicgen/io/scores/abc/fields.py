@@ -235,7 +235,7 @@ def properties(text: str) -> Props:
 
 def _interval(name: str, value: str) -> int | None:
     """Semitones of `sound=`, `shift=` (from one note to another) and `instrument=` (to a note from c)."""
-    notes = [
+    notes: list[int] = [
         NATURAL[letter.lower()] + ALTER.get(sign, 0) + 12 * (letter.islower() + marks.count("'") - marks.count(","))
         for sign, letter, marks in NOTE_NAME.findall(value[:20])
     ]

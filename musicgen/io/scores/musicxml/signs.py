@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from musicgen.io.scores.layout import PartRows
 from musicgen.io.scores.musicxml.words import ALONE, DRAWN, PLAYED, Sign, family, passes_of
@@ -121,7 +122,7 @@ class Cuts:
             return self.first[bar]
         return self.first[bar] + bisect_right(cuts, onset - 1 if ends else onset) - 1
 
-    def moved(self, rows: list) -> list:
+    def moved(self, rows: list[Any]) -> list[Any]:
         """Rows that begin with (measure, onset) as rows that begin with (piece, onset in it)."""
         if not self.onsets:
             return rows
