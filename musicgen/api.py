@@ -154,7 +154,15 @@ def train(
         if resume:
             listener(Saved())
         card = _trained(
-            corpus, folder, plan, hold, listener, resume=resume, max_seconds=max_seconds, device=device, workers=workers
+            plan,
+            corpus,
+            folder=folder,
+            hold=hold,
+            listener=listener,
+            resume=resume,
+            max_seconds=max_seconds,
+            device=device,
+            workers=workers,
         )
     return Trained(
         folder,
@@ -169,7 +177,16 @@ def train(
 
 
 def _trained(
-    named: Source, folder: Path, plan: Plan, hold: Hold, listener: Listener, *, resume: bool, **options: Any
+    plan: Plan,
+    named: Source,
+    *,
+    folder: Path,
+    hold: Hold,
+    listener: Listener,
+    resume: bool,
+    max_seconds: float | None,
+    device: str,
+    workers: int | None,
 ) -> dict[str, Any]:
     """Carry out a plan: the corpus, where it has to be built, then the training; the card of the run."""
     with ExitStack() as stack:
@@ -190,7 +207,7 @@ def _trained(
                 [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, part=part
             )
         if resume:
-            check_corpus(plan.recipe, corpus, named)
+            check_corpus(plan.recipe, corpus, named=named)
         start_sha256 = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
         data = data_settings(corpus, str(named), teachers=plan.teachers, start_sha256=start_sha256)
         recipe = replace(plan.recipe, data=data)
@@ -205,15 +222,17 @@ def _trained(
             plan.tokenizer,
             recipe=recipe,
             folder=home,
-            card=first_card(folder.name, corpus, str(named), teachers=plan.teachers, start=plan.start),
+            card=first_card(corpus, str(named), title=folder.name, teachers=plan.teachers, start=plan.start),
             resume=resume,
+            max_seconds=max_seconds,
+            device=device,
+            workers=workers,
             teachers=[teacher.model for teacher in plan.teachers],
             start=plan.start.model if plan.start else None,
             report=listener,
             begun=begun,
             told=lambda line: listener(Warned(line)),
             hold=hold,
-            **options,
         )
         listener(Finished("training"))
         return card

@@ -30,7 +30,7 @@ class Ancestor(Protocol):
 
 
 def first_card(
-    title: str, corpus: Corpus, named: str, *, teachers: Sequence[Ancestor], start: Ancestor | None
+    corpus: Corpus, named: str, *, title: str, teachers: Sequence[Ancestor], start: Ancestor | None
 ) -> dict[str, Any]:
     """The card of a run before it is trained. `named` is the corpus as the user named it.
 

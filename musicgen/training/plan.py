@@ -80,7 +80,7 @@ def plan_run(
     source = _find_corpus(corpus, place, tokenizer=wanted, demanded=demanded)
     tokenizer = wanted if source is None else load_tokenizer(source.spec)
     if start is not None:
-        _check_tokenizer(start, tokenizer, corpus)
+        _check_tokenizer(start, tokenizer, named=corpus)
     elif tokenizer.layout is not None and not (resume or asked.recipe):
         # The better way with frames, unless the recipe asks for something else that rules it out.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
@@ -93,10 +93,10 @@ def plan_run(
         model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
     check_request(model, recipe.train, chosen, taught=bool(teachers))
     if found is not None:
-        _check_teachers(recipe, folder, teachers)
+        _check_teachers(recipe, teachers, folder=folder)
         check_checkpoint(found, model)
         if source is not None:
-            check_corpus(recipe, source, corpus)
+            check_corpus(recipe, source, named=corpus)
     check_memory(model.n_parameters, copies=COPIES if chosen.type == "cpu" else 1)
     replaced: frozenset[str] = frozenset()
     if refusal is not None:
@@ -105,14 +105,14 @@ def plan_run(
         runs = dict.fromkeys(asked.teachers, "is a teacher")
         if asked.start is not None:
             runs[asked.start] = "is the run to start from"
-        replaced = _replaced(folder, corpus, runs, built=source is not None)
+        replaced = _replaced(folder, corpus, runs=runs, built=source is not None)
     return Plan(recipe, tokenizer, source, teachers, start, chosen, replaced)
 
 
 # ---- the corpus --------------------------------------------------------------------------------------------
 
 
-def check_corpus(recipe: Recipe, source: Corpus, named: str | Path) -> None:
+def check_corpus(recipe: Recipe, source: Corpus, *, named: str | Path) -> None:
     """Raise UsageError where a run can't be resumed with this corpus."""
     if recipe.data.corpus_sha256 != source.sha256:
         hint = f"give the one it was trained on, {recipe.data.corpus}"
@@ -144,7 +144,7 @@ def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer
 
 def _start_of(asked: Asked) -> Run:
     """The run to start from. Raises UsageError for what is asked although that run says it already."""
-    refuse(asked, ("model", "preset", "recipe", "embedding"), "is said by the run of --from already")
+    refuse(asked, ("model", "preset", "recipe", "embedding"), why="is said by the run of --from already")
     assert asked.start is not None
     start = load_run(asked.start)
     if asked.tokenizer is not None and spec_of(asked.tokenizer) != start.tokenizer.spec:
@@ -153,7 +153,7 @@ def _start_of(asked: Asked) -> Run:
     return start
 
 
-def _check_tokenizer(start: Run, tokenizer: Tokenizer, named: str | Path) -> None:
+def _check_tokenizer(start: Run, tokenizer: Tokenizer, *, named: str | Path) -> None:
     """Raise UsageError where a corpus that is built already is of another tokenizer than the run to start from."""
     if tokenizer.spec != start.tokenizer.spec:
         names = f"{tokenizer.name} and not {start.tokenizer.name}"
@@ -164,13 +164,13 @@ def _check_tokenizer(start: Run, tokenizer: Tokenizer, named: str | Path) -> Non
 def _resumed(folder: Path, asked: Asked) -> tuple[Recipe, Checkpoint]:
     """The run's own recipe, in which more steps may be asked for and nothing else, and the checkpoint to go on from."""
     names = ("model", "preset", "recipe", "seed", "embedding", "changes", "start")
-    refuse(asked, names, "can't change in a run that is resumed", where=folder)
+    refuse(asked, names, why="can't change in a run that is resumed", where=folder)
     found = find_checkpoint(folder / "checkpoints" / "last")
     recipe = resumed_recipe(found, folder)
     return recipe.with_train(steps=asked.steps, precision=asked.precision), found
 
 
-def _check_teachers(recipe: Recipe, folder: Path, teachers: tuple[Run, ...]) -> None:
+def _check_teachers(recipe: Recipe, teachers: tuple[Run, ...], *, folder: Path) -> None:
     """Raise UsageError where a run that is resumed had other teachers."""
     if recipe.data.teachers_sha256 != teachers_digest(teachers):
         count = len(recipe.data.teachers_sha256.split())
@@ -200,7 +200,7 @@ def _replaces(folder: Path, *, overwrite: bool) -> bool:
     return True
 
 
-def _replaced(folder: Path, corpus: str | Path, runs: dict[str | Path, str], *, built: bool) -> frozenset[str]:
+def _replaced(folder: Path, corpus: str | Path, *, runs: dict[str | Path, str], built: bool) -> frozenset[str]:
     """The names in the folder that go. Raises UsageError where something that is asked for would go with them.
 
     A corpus that is built already comes along; of `runs`, each with what it is, none may be lost.

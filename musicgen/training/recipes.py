@@ -55,7 +55,7 @@ FLAGS = {
 }
 
 
-def refuse(asked: Asked, names: tuple[str, ...], why: str, *, where: object = None) -> None:
+def refuse(asked: Asked, names: tuple[str, ...], *, why: str, where: object = None) -> None:
     """Raise UsageError if any of the fields `names` is asked for; `why` follows the option's name."""
     for name in names:
         if getattr(asked, name) not in (None, {}):
