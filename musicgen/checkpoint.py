@@ -54,8 +54,9 @@ def save_run(
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
     """Write the four parts and their manifest into `folder`, replacing older ones; return the card as it stands there,
-    with the model's sharpness. The folder can be loaded at any time meanwhile. ResourceError on a full disk."""
-    card = {"format": FORMAT, **card, "sharpness": list(model.sharpness)}
+    with the model's inverse temperatures (`sharpness`). The folder can be loaded at any time meanwhile. Raises
+    ResourceError on a full disk."""
+    card = {"format": FORMAT, **card, "sharpness": list(model.inverse_temperature)}
 
     def write(new: Path) -> None:
         state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}
@@ -103,7 +104,7 @@ def _load(home: Path, path: Path) -> Run:
         model = model_for(parts.recipe, parts.tokenizer)
     model.load_state_dict({k: v.float() for k, v in load_weights(weights, model).items()})
     try:
-        model.sharpen(parts.card.get("sharpness", model.sharpness))
+        model.set_inverse_temperature(parts.card.get("sharpness", model.inverse_temperature))
     except ValueError:
         raise UnreadableError("the card's sharpness doesn't fit the model", where=path, hint="copy it again") from None
     run_name, folder = path.resolve().name, path.resolve()

@@ -64,11 +64,11 @@ class Scoring:
         targets: Tensor,
         state: State | None = None,
         *,
-        sharpness: Sequence[tuple[float, ...]],
+        inverse_temperature: Sequence[tuple[float, ...]],
     ) -> list[Tensor]:
         """See `SequenceModel.nats_at`."""
         asked: dict[str, Any] = {"pad": self.pad, "following_VV": self.following_VV}
-        return model.nats_at(ids, targets, state, **asked, sharpness=sharpness)
+        return model.nats_at(ids, targets, state, **asked, inverse_temperature=inverse_temperature)
 
     def choices(self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None) -> list[Tensor]:
         """Logits (B, T, K) of each choice that a step after `ids` is; see `SequenceModel.choices`."""

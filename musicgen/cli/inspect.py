@@ -159,9 +159,9 @@ def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[s
     if card.get("valid_nats_per_token") is not None:
         steps = counted(card["steps"], "step") if "steps" in card else "steps unknown"
         say(f"  {steps}, validation loss {card['valid_nats_per_token']:.4f} nats a token")
-    if set(run.model.sharpness) != {1.0}:
-        fitted = ", ".join(f"{value:.2f}" for value in run.model.sharpness)
-        say(f"  sharpness {fitted}: scores are multiplied by it, as validation found")
+    if set(run.model.inverse_temperature) != {1.0}:
+        fitted = ", ".join(f"{value:.2f}" for value in run.model.inverse_temperature)
+        say(f"  inverse temperature {fitted}: scores are multiplied by it, as validation found")
     if card.get("teachers"):
         say("  learned from " + ", ".join(teacher.get("name", "?") for teacher in card["teachers"]))
     say(f"  licence of the data: {card.get('licence', 'unknown')}")

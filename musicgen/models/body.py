@@ -210,11 +210,13 @@ class SequenceModel(nn.Module, ABC):
         *,
         pad: int,
         following_VV: Tensor | None = None,
-        sharpness: Sequence[tuple[float, ...]],
+        inverse_temperature: Sequence[tuple[float, ...]],
     ) -> list[Tensor]:
-        """`nats` at each of several sharpnesses, from one pass."""
+        """`nats` at each of several inverse temperatures, from one pass."""
         reading, _ = self.listen(ids, state, targets=targets)
-        return self.step_head.nats_at(reading, targets, pad=pad, following_VV=following_VV, sharpness=sharpness)
+        return self.step_head.nats_at(
+            reading, targets, pad=pad, following_VV=following_VV, inverse_temperature=inverse_temperature
+        )
 
     def choices(
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, following_VV: Tensor | None = None
@@ -224,19 +226,20 @@ class SequenceModel(nn.Module, ABC):
         return self.step_head.choices(reading, targets, following_VV=following_VV)
 
     @property
-    def sharpness(self) -> tuple[float, ...]:
-        """See `sharpen`."""
-        return self.step_head.sharpness
+    def inverse_temperature(self) -> tuple[float, ...]:
+        """See `set_inverse_temperature`."""
+        return self.step_head.inverse_temperature
 
-    def sharpen(self, values: Sequence[float]) -> None:
+    def set_inverse_temperature(self, values: Sequence[float]) -> None:
         """Multiply the scores of each field, or of single ids, by its number from now on: by less than 1 where a
         model has learned to be surer than it is right (Guo et al. 2017, arXiv:1706.04599). Training goes without.
 
         Raises ValueError where there are more or fewer numbers, or one isn't above 0.
         """
-        if len(values) != len(self.sharpness) or not all(0 < value < math.inf for value in values):
-            raise ValueError(f"sharpness is {len(self.sharpness)} numbers above 0, not {list(values)}")
-        self.step_head.sharpness = tuple(values)
+        if len(values) != len(self.inverse_temperature) or not all(0 < value < math.inf for value in values):
+            count = len(self.inverse_temperature)
+            raise ValueError(f"inverse temperatures are {count} numbers above 0, not {list(values)}")
+        self.step_head.inverse_temperature = tuple(values)
 
     def train(self, mode: bool = True) -> Self:
         if "step_head" in vars(self):  # a trunk has none

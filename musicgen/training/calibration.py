@@ -17,22 +17,22 @@ from torch import Tensor
 
 __all__ = ["around", "fitted"]
 
-SIDE = 0.1  # how far to either side it is measured, of the sharpness; in it, unlike its logarithm, nats are convex
+SIDE = 0.1  # how far to either side it is measured, as a share; in it, unlike in its logarithm, nats are convex
 LEAST, MOST = 0.25, 2.0
 
 
-def around(sharpness: tuple[float, ...]) -> list[tuple[float, ...]]:
+def around(inverse_temperature: tuple[float, ...]) -> list[tuple[float, ...]]:
     """Where to measure: a little below, there, a little above."""
-    return [tuple(value * (1 + side) for value in sharpness) for side in (-SIDE, 0.0, SIDE)]
+    return [tuple(value * (1 + side) for value in inverse_temperature) for side in (-SIDE, 0.0, SIDE)]
 
 
-def fitted(sharpness: tuple[float, ...], nats_3F: Tensor) -> tuple[float, ...]:
-    """The sharpness of each field at which the parabola through what `around` measured is lowest.
+def fitted(inverse_temperature: tuple[float, ...], nats_3F: Tensor) -> tuple[float, ...]:
+    """The inverse temperature of each field at which the parabola through what `around` measured is lowest.
 
     At most twice as far as was measured, and between LEAST and MOST; unchanged where there is no lowest point.
     """
     values = []
-    for value, (below, there, above) in zip(sharpness, nats_3F.double().t().tolist(), strict=True):
+    for value, (below, there, above) in zip(inverse_temperature, nats_3F.double().t().tolist(), strict=True):
         bend = below - 2 * there + above
         moves = (below - above) / (2 * bend) if 0 < bend < math.inf else 0.0
         value *= 1 + SIDE * min(max(moves, -2.0), 2.0)

@@ -34,8 +34,9 @@ class Standing:
     """Where a run stands between two steps. With the weights, and what optimisers and rows hold, it is all there is.
 
     `best` are the nats a token of the best weights so far, `best_state` that checkpoint's state: with its step, its
-    sharpness and the one found for it. The losses since the last row of the log are told by their sum. `owed` is the
-    evaluation of this step where it isn't finished. `tuned` tells a run that started from other weights.
+    inverse temperatures ("sharpness" in files) and those found for it. `loss_sum` and `loss_count` are of the losses
+    since the last row of the log. `owed` is the evaluation of this step where it isn't finished. `tuned` marks a run
+    that started from other weights.
     """
 
     step: int = 0
@@ -73,7 +74,7 @@ class Keeper:
         learn, state = self.learn, found.state
         load_checkpoint(found, model=learn.model, optimizers=learn.optimizers)
         learn.carried.restore(load_carried(found))
-        learn.model.sharpen(state.get("sharpness", learn.model.sharpness))
+        learn.model.set_inverse_temperature(state.get("sharpness", learn.model.inverse_temperature))
         known = {f.name: state[f.name] for f in fields(Standing) if f.name in state}
         card = {**self.standing.card, **known.pop("card", {})}
         owed = known.pop("owed", None)
@@ -103,7 +104,7 @@ class Keeper:
         if self._kept:
             return
         learn = self.learn
-        state = {**asdict(self.standing), "sharpness": learn.model.sharpness, "recipe": self.recipe.to_dict()}
+        state = {**asdict(self.standing), "sharpness": learn.model.inverse_temperature, "recipe": self.recipe.to_dict()}
         state["recipe_file"] = self.recipe_file
         save_checkpoint(
             self.place("last"),
@@ -115,11 +116,16 @@ class Keeper:
         )
         self._kept = True
 
-    def keep_best(self, valid: float, surer: tuple[float, ...]) -> None:
-        """Save the weights as the best ones; `surer` is the sharpness that was found for them, to be measured in the
-        end."""
+    def keep_best(self, valid: float, fitted_values: tuple[float, ...]) -> None:
+        """Save the weights as the best ones. `fitted_values` are the inverse temperatures found for them, to be
+        measured in the end."""
         model, step = self.learn.model, self.standing.step
-        best = {"step": step, "valid_nats_per_token": valid, "sharpness": model.sharpness, "fitted": surer}
+        best = {
+            "step": step,
+            "valid_nats_per_token": valid,
+            "sharpness": model.inverse_temperature,
+            "fitted": fitted_values,
+        }
         save_checkpoint(self.place("best"), model=model, state=best, keep=False)
         self.standing.best, self.standing.best_state, self._kept = valid, best, False
         self.export(best_step=step, valid=valid)
@@ -134,12 +140,12 @@ class Keeper:
             return self.export(best_step=self.standing.step, valid=None)
         model = self.learn.model
         best = load_checkpoint(find_checkpoint(self.place("best")), model=model)
-        valid, own = best["valid_nats_per_token"], best.get("sharpness", model.sharpness)
-        model.sharpen(own)
+        valid, own = best["valid_nats_per_token"], best.get("sharpness", model.inverse_temperature)
+        model.set_inverse_temperature(own)
         differs = list(best.get("fitted", own)) != list(own)
         if measure and differs and (found := measure([tuple(best["fitted"])])) is not None and found.sum() < valid:
             valid = found.sum().item()
-            model.sharpen(best["fitted"])
+            model.set_inverse_temperature(best["fitted"])
         return self.export(best_step=best["step"], valid=valid)
 
     def export(self, *, best_step: int, valid: float | None) -> dict[str, Any]:
@@ -180,7 +186,7 @@ class Keeper:
         if run is not None and run.card.get("valid_nats_per_token") is not None:
             best = standing.best_state
             if best is None or best["step"] != run.card.get("best_step"):  # they are of a step that is yet to come
-                sure = run.model.sharpness
+                sure = run.model.inverse_temperature
                 best = {"step": run.card.get("best_step", 0), "valid_nats_per_token": run.card["valid_nats_per_token"]}
                 best |= {"sharpness": sure, "fitted": sure}
             save_checkpoint(place, model=run.model, state=best, keep=False)

@@ -188,10 +188,12 @@ class _Loop:
         """Train to the end, by steps or by time."""
         keeper, standing, settings, learn = self.keeper, self.standing, self.settings, self.learn
         if standing.tuned and standing.step == 0 and "valid_nats_per_token_before" not in standing.card:
-            sharpness = learn.model.sharpness
-            if (measured := validation([sharpness])) is not None and math.isfinite(valid := measured.sum().item()):
+            inverse_temperature = learn.model.inverse_temperature
+            if (measured := validation([inverse_temperature])) is not None and math.isfinite(
+                valid := measured.sum().item()
+            ):
                 standing.card["valid_nats_per_token_before"] = valid
-                keeper.keep_best(valid, sharpness)
+                keeper.keep_best(valid, inverse_temperature)
                 keeper.keep_last()
         self.started = self.window_start = saved = self.clock()
         if standing.owed is not None:
@@ -254,18 +256,18 @@ class _Loop:
         assert owed is not None
         assert keeper.log is not None
         model, calibrate = self.learn.model, self.settings.calibrate
-        found = validation(around(model.sharpness) if calibrate else [model.sharpness])
-        surer, valid = model.sharpness, None
+        found = validation(around(model.inverse_temperature) if calibrate else [model.inverse_temperature])
+        fitted_values, valid = model.inverse_temperature, None
         if found is not None:
             valid = found[len(found) // 2].sum().item()
-            surer = fitted(surer, found) if calibrate else surer
+            fitted_values = fitted(fitted_values, found) if calibrate else fitted_values
         loss = standing.loss_sum / max(1, standing.loss_count)
         keeper.log.write(standing.step, standing.seconds, loss, valid, owed)
         standing.loss_sum, standing.loss_count, standing.owed = 0.0, 0, None
         keeper.stepped()
         if valid is not None and math.isfinite(valid) and (standing.best is None or valid < standing.best):
-            keeper.keep_best(valid, surer)
-        model.sharpen(surer)
+            keeper.keep_best(valid, fitted_values)
+        model.set_inverse_temperature(fitted_values)
         self.window_tokens, self.window_start = 0, self.clock()  # validation is not training speed
         self.report(valid)
 
@@ -297,7 +299,7 @@ def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
     """Give a new model another's weights. Raises UsageError where they are of another shape."""
     try:
         model.load_state_dict(start.state_dict())
-        model.sharpen(start.sharpness)
+        model.set_inverse_temperature(start.inverse_temperature)
     except (RuntimeError, ValueError):
         what = "the weights to start from don't fit the recipe"
         raise UsageError(what, hint="take [model] and the tokenizer of the run that they come from") from None

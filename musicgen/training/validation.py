@@ -38,15 +38,17 @@ class Validation:
         self.tokens = sum(batch.n_steps for batch in self.windows)
 
     @torch.no_grad()
-    def __call__(self, sharpness: list[tuple[float, ...]]) -> torch.Tensor | None:
-        """Mean nats a token at each sharpness, nats_SF by field; None without any windows."""
+    def __call__(self, inverse_temperature: list[tuple[float, ...]]) -> torch.Tensor | None:
+        """Mean nats a token at each inverse temperature, nats_SF by field; None without any windows."""
         learn, model = self.learn, self.learn.model
         model.eval()
-        total_SF = torch.zeros(len(sharpness), len(model.sharpness), dtype=torch.float64)
+        total_SF = torch.zeros(len(inverse_temperature), len(model.inverse_temperature), dtype=torch.float64)
         for window in self.windows:
             self._check()
             with learn.autocast():
                 batch = learn.ready(window)
-                nats = learn.scoring.nats_at(model, batch.inputs, batch.targets, batch.state, sharpness=sharpness)
+                nats = learn.scoring.nats_at(
+                    model, batch.inputs, batch.targets, batch.state, inverse_temperature=inverse_temperature
+                )
             total_SF += torch.stack([part.flatten(0, 1).view(-1, total_SF.shape[1]).sum(0) for part in nats]).cpu()
         return total_SF / self.tokens if self.tokens else None

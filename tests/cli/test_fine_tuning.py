@@ -60,7 +60,7 @@ def made(tmp_path_factory) -> Path:
     recipe = Recipe(SHAPE, HOW, AugmentSettings(transpose_low=-2, transpose_high=3, infill=0.2))
     card = {"licence": "CC BY 4.0 and MIT", "data": [{"name": "old songs"}]}
     model = model_for(recipe, Parts())
-    model.sharpen([0.9] * len(model.sharpness))
+    model.set_inverse_temperature([0.9] * len(model.inverse_temperature))
     save_run(root / "base", model=model, tokenizer=Parts(), recipe=recipe, card=card)
     return root
 
@@ -155,7 +155,7 @@ def test_it_never_ends_worse_than_it_began(here):
     assert card["best_step"] == 0
     assert card["valid_nats_per_token"] == card["valid_nats_per_token_before"]
     mine = load_run("mine")
-    assert mine.model.sharpness == base.model.sharpness
+    assert mine.model.inverse_temperature == base.model.inverse_temperature
     for name, value in base.model.state_dict().items():
         assert torch.equal(mine.model.state_dict()[name], value), name
 

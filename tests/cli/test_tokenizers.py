@@ -137,4 +137,4 @@ def test_inspect_tells_how_sure_a_run_is_made(tunes, tmp_path):
     trained = run("train", tunes, "-o", tmp_path / "run", "--model", "gru", "--steps", 2, *SMALL, "--json")
     fitted = json.loads(trained.stdout)["sharpness"]
     assert set(fitted) != {1.0}
-    assert f"sharpness {fitted[0]:.2f}, " in run("inspect", tmp_path / "run").stdout
+    assert f"inverse temperature {fitted[0]:.2f}, " in run("inspect", tmp_path / "run").stdout

@@ -35,7 +35,7 @@ def ids(model, rows: int, steps: int) -> torch.Tensor:
 @torch.no_grad()
 def test_scores_of_what_is_read_are_those_of_the_whole_pass(model):
     rows = ids(model, 3, 30)
-    model.sharpen([0.8])
+    model.set_inverse_temperature([0.8])
     whole_BTV, _ = model(rows)
     hidden_BTC, state = model.read(rows[:, :20])
     assert hidden_BTC.shape[:2] == (3, 20)

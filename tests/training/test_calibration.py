@@ -31,11 +31,13 @@ def test_the_sharpness_of_scores_that_are_too_sure_is_found(true):
     def nats_SF(values):
         return torch.stack([F.cross_entropy(logits * v, chosen).view(1) for (v,) in values])
 
-    sharpness = (1.0,)
+    inverse_temperature = (1.0,)
     for _ in range(6):
-        sharpness = fitted(sharpness, nats_SF(around(sharpness)))
-    assert sharpness[0] == pytest.approx(true, rel=0.06)
-    below, here, above = nats_SF([(sharpness[0] * 0.95,), sharpness, (sharpness[0] * 1.05,)])
+        inverse_temperature = fitted(inverse_temperature, nats_SF(around(inverse_temperature)))
+    assert inverse_temperature[0] == pytest.approx(true, rel=0.06)
+    below, here, above = nats_SF(
+        [(inverse_temperature[0] * 0.95,), inverse_temperature, (inverse_temperature[0] * 1.05,)]
+    )
     assert here < min(below, above)
 
 
@@ -55,10 +57,10 @@ def test_several_from_one_pass_are_those_of_models_sharpened_so(kind):
     values = [(pair * 3)[:fields] for pair in ((0.6, 0.9), (1.0, 1.0), (1.4, 0.5))]
     asked = {"pad": tokenizer.vocabulary.id("pad"), "following_VV": following_of(tokenizer)}
     with torch.no_grad():
-        together = net.nats_at(ids, targets, **asked, sharpness=values)
-        assert net.sharpness == (1.0,) * fields  # its own stays
-        for sharpness, nats in zip(values, together, strict=True):
-            net.sharpen(sharpness)
+        together = net.nats_at(ids, targets, **asked, inverse_temperature=values)
+        assert net.inverse_temperature == (1.0,) * fields  # its own stays
+        for inverse_temperature, nats in zip(values, together, strict=True):
+            net.set_inverse_temperature(inverse_temperature)
             torch.testing.assert_close(nats, net.nats(ids, targets, **asked)[0])
             if not net.settings.fields:  # and what sampling sees says the same
                 logits = net(ids)[0].masked_fill(~asked["following_VV"][ids], -torch.inf) if shape else net(ids)[0]
@@ -66,7 +68,7 @@ def test_several_from_one_pass_are_those_of_models_sharpened_so(kind):
                     -logits.log_softmax(-1).gather(2, targets[..., None])[..., 0], nats, atol=1e-4, rtol=1e-4
                 )
         assert not torch.allclose(together[0], together[1])
-        net.sharpen((1.0,) * fields)
+        net.set_inverse_temperature((1.0,) * fields)
         torch.testing.assert_close(together[1], net.nats(ids, targets, **asked)[0])
 
 
@@ -76,15 +78,15 @@ def test_training_goes_without(kind):
     net, (ids, targets) = build("gru", tokenizer, **shape).train(), some(kind)
     asked = {"pad": tokenizer.vocabulary.id("pad"), "following_VV": following_of(tokenizer)}
     before, _ = net.nats(ids, targets, **asked)
-    net.sharpen([0.5] * len(net.sharpness))
+    net.set_inverse_temperature([0.5] * len(net.inverse_temperature))
     assert torch.equal(net.nats(ids, targets, **asked)[0], before)
 
 
 def test_a_sharpness_that_is_none_is_refused():
     net = build("gru", REMI)
     for values in ((), (1.0, 1.0), (0.0,), (-1.0,), (math.nan,), (math.inf,)):
-        with pytest.raises(ValueError, match="sharpness is 1 numbers above 0"):
-            net.sharpen(values)
+        with pytest.raises(ValueError, match="inverse temperatures are 1 numbers above 0"):
+            net.set_inverse_temperature(values)
 
 
 def test_a_run_that_learned_by_heart_is_told_to_be_less_sure(tmp_path):
@@ -95,9 +97,9 @@ def test_a_run_that_learned_by_heart_is_told_to_be_less_sure(tmp_path):
     card = train(Tunes(), REMI, recipe=settings, folder=tmp_path / "run", device="cpu")
     assert plain["valid_nats_per_token"] > card["valid_nats_per_token"]
     run = load_run(tmp_path / "run")
-    assert load_run(tmp_path / "plain").model.sharpness == (1.0,)
-    assert 0 < run.model.sharpness[0] < 1
-    assert run.card["sharpness"] == list(run.model.sharpness)
+    assert load_run(tmp_path / "plain").model.inverse_temperature == (1.0,)
+    assert 0 < run.model.inverse_temperature[0] < 1
+    assert run.card["sharpness"] == list(run.model.inverse_temperature)
     figures = evaluate(run.model, Tunes(), REMI)
     assert figures.nats_per_token == pytest.approx(card["valid_nats_per_token"], rel=0.02)
     told = [float(row["valid_nats_per_token"]) for row in log(tmp_path / "run")]

@@ -68,7 +68,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(family, optimizer, tmp_path):
     train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
-    assert load_run(tmp_path / "whole").model.sharpness == load_run(tmp_path / "parts").model.sharpness != (1.0,)
+    assert (
+        load_run(tmp_path / "whole").model.inverse_temperature
+        == load_run(tmp_path / "parts").model.inverse_temperature
+        != (1.0,)
+    )
     steps = [row["step"] for row in log(tmp_path / "parts")]
     assert steps == ["4", "8"]
 

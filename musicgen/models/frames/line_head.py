@@ -60,4 +60,4 @@ class LineHead(IdHead):
             places = {name: of_rows[row : row + 1] for name, of_rows in state.last.tensors.items()}
             rows.append(self._of_places(hidden_C.view(1, 1, KEYS, -1), places, prepared))
         logits_B1V = from_ranks(self.layout, torch.cat(rows), self.size)
-        return IdScores(self.sharpened(logits_B1V)[:, 0])
+        return IdScores(self.tempered(logits_B1V)[:, 0])

@@ -51,14 +51,16 @@ class Hazards(LineHead):
         nn.init.normal_(self.outputs.weight, std=0.02)
         nn.init.constant_(self.outputs.bias, -3.0)  # about the share of the keys that sound
 
-    def sharpened(self, logits: Tensor) -> Tensor:
-        """Hazards have been sharpened: they, not the ids' scores, are what is learned."""
+    def tempered(self, logits: Tensor) -> Tensor:
+        """As they are: hazards, which are what is learned, have had their temperature already."""
         return logits
 
     def nats(self, reading: Any, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
         """See `Head.nats`. The order within frames is the model's own: `following_VV` only says which targets are
         impossible. Every frame is gone through once, where `logits` does so once an id."""
-        (nats_BT,) = self.nats_at(reading, targets, pad=pad, following_VV=following_VV, sharpness=[self.sharpness])
+        (nats_BT,) = self.nats_at(
+            reading, targets, pad=pad, following_VV=following_VV, inverse_temperature=[self.inverse_temperature]
+        )
         return nats_BT
 
     def nats_at(
@@ -68,13 +70,13 @@ class Hazards(LineHead):
         *,
         pad: int,
         following_VV: Tensor | None,
-        sharpness: Sequence[Sequence[float]],
+        inverse_temperature: Sequence[Sequence[float]],
     ) -> list[Tensor]:
         """See `Head.nats_at`; the hazards are worked out once."""
         parts, begin = [], 0
         for lines, heard_BFKD in reading.parts:
             rows = slice(begin, begin + len(heard_BFKD))
-            exact = self._exact(lines, heard_BFKD, targets[rows], sharpness=sharpness)
+            exact = self._exact(lines, heard_BFKD, targets[rows], inverse_temperature=inverse_temperature)
             parts.append(exact)
             begin = rows.stop
         result = []
@@ -86,9 +88,9 @@ class Hazards(LineHead):
         return result
 
     def _exact(
-        self, lines: SetLines, heard_BFKD: Tensor, targets: Tensor, *, sharpness: Sequence[Sequence[float]]
+        self, lines: SetLines, heard_BFKD: Tensor, targets: Tensor, *, inverse_temperature: Sequence[Sequence[float]]
     ) -> list[Tensor]:
-        """nats_BT of targets at each sharpness."""
+        """nats_BT of targets at each inverse temperature."""
         # The last target belongs to a frame, too; the others are ids.
         rank_BT = torch.cat([lines.rank_BT, ranks_of(self.layout, targets[:, -1:])], dim=1)
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
@@ -99,7 +101,7 @@ class Hazards(LineHead):
         next_BT = ranks_of(self.layout, targets)  # the end lies behind all ranks
         behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
         parts = []
-        for values in sharpness:
+        for values in inverse_temperature:
             hazard_BFQ = self._by_rank(hazard_BFK, values)
             spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
             spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
@@ -110,7 +112,7 @@ class Hazards(LineHead):
     def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: None) -> Tensor:
         rank_BT = places["rank"]
         behind_BTQ = torch.arange(Q, device=rank_BT.device) > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
-        hazard_BTQ = self._by_rank(self._hazards(heard_BTKD, places["said"], places["last"]), self.sharpness)
+        hazard_BTQ = self._by_rank(self._hazards(heard_BTKD, places["said"], places["last"]), self.inverse_temperature)
         spared_BTQ = (F.logsigmoid(-hazard_BTQ) * behind_BTQ).cumsum(-1)
         before_BTQ = F.pad(spared_BTQ, (1, -1)) + F.logsigmoid(hazard_BTQ)
         return torch.cat([before_BTQ.masked_fill(~behind_BTQ, -1e4), spared_BTQ[..., -1:]], dim=-1)
@@ -128,10 +130,10 @@ class Hazards(LineHead):
         x = self.block(self.said_dropout(x))
         return self.outputs(self.norm(x))[..., 0].float()
 
-    def _by_rank(self, hazard_BFK: Tensor, sharpness: Sequence[float]) -> Tensor:
+    def _by_rank(self, hazard_BFK: Tensor, inverse_temperature: Sequence[float]) -> Tensor:
         """Logits (B, F, Q) of each rank's hazard, but in training as sharp as that."""
-        if not self.training and sharpness[0] != 1:
-            hazard_BFK = hazard_BFK * sharpness[0]
+        if not self.training and inverse_temperature[0] != 1:
+            hazard_BFK = hazard_BFK * inverse_temperature[0]
         return F.pad(hazard_BFK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)
 
 

@@ -85,7 +85,11 @@ class FieldHead(Head):
         """Logits (..., K) of a field from the hidden state and from the input x of its perceptron."""
         x = self.deepen[field](self.dropout(F.gelu(x)))
         logits = self.outputs[field](self.norms[field](hidden + x))
-        return logits if self.training or self.sharpness[field] == 1 else logits * self.sharpness[field]
+        return (
+            logits
+            if self.training or self.inverse_temperature[field] == 1
+            else logits * self.inverse_temperature[field]
+        )
 
 
 class FieldScores:

@@ -47,7 +47,7 @@ class Head(nn.Module, ABC):
 
     def __init__(self, choices: int = 1) -> None:
         super().__init__()
-        self.sharpness: tuple[float, ...] = (1.0,) * choices
+        self.inverse_temperature: tuple[float, ...] = (1.0,) * choices
 
     def start_even(self) -> None:
         """Begin with small scores, where the body asks for it, so that at first every value is about as likely."""
@@ -72,16 +72,16 @@ class Head(nn.Module, ABC):
         *,
         pad: int,
         following_VV: Tensor | None,
-        sharpness: Sequence[Sequence[float]],
+        inverse_temperature: Sequence[Sequence[float]],
     ) -> list[Tensor]:
-        """`nats` at each of several sharpnesses."""
-        own, result = self.sharpness, []
+        """`nats` at each of several inverse temperatures."""
+        own, result = self.inverse_temperature, []
         try:
-            for values in sharpness:
-                self.sharpness = tuple(values)
+            for values in inverse_temperature:
+                self.inverse_temperature = tuple(values)
                 result.append(self.nats(reading, targets, pad=pad, following_VV=following_VV))
         finally:  # a run may be interrupted here, and saved
-            self.sharpness = own
+            self.inverse_temperature = own
         return result
 
 
@@ -94,11 +94,11 @@ class IdHead(Head):
 
     def logits(self, reading: Any) -> Tensor:
         """logits_BTV of the next id, but in training as sharp as they are to be."""
-        return self.sharpened(self._logits(reading))
+        return self.tempered(self._logits(reading))
 
-    def sharpened(self, logits: Tensor) -> Tensor:
-        """Times the sharpness; but in training, which goes without."""
-        return logits if self.training or self.sharpness == (1.0,) else logits * self.sharpness[0]
+    def tempered(self, logits: Tensor) -> Tensor:
+        """Times the inverse temperature; but in training, which goes without."""
+        return logits if self.training or self.inverse_temperature == (1.0,) else logits * self.inverse_temperature[0]
 
     def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
         logits_BTV = self.logits(reading).float()

@@ -131,8 +131,8 @@ class PointerHead(Head):
             scores = scores + self._by_distance(y_BTC, hints.x_BT)
         elif field == PART:
             scores = self._of_parts(scores, y_BTC, hints, onset_BT)
-        if not self.training and self.sharpness[field] != 1:
-            scores = scores * self.sharpness[field]
+        if not self.training and self.inverse_temperature[field] != 1:
+            scores = scores * self.inverse_temperature[field]
         return scores
 
     def _by_interval(self, y_BTC: Tensor, last_BT: Tensor) -> Tensor:

@@ -106,8 +106,8 @@ class MemoryScores:
         out = products_by_row(self._seen_BC(field), self._packed.outputs[field]).float().cpu()
         scores_BK, rest = out[:, :K], out[:, K:].numpy()  # that of scores, X, then G
         self._add(field, scores_BK.numpy(), rest)
-        if head.sharpness[field] != 1:
-            scores_BK *= head.sharpness[field]
+        if head.inverse_temperature[field] != 1:
+            scores_BK *= head.inverse_temperature[field]
         if field not in POINTERS:
             return scores_BK.log_softmax(dim=-1)
         p_BK = scores_BK.softmax(dim=-1)

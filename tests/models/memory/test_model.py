@@ -163,10 +163,10 @@ def test_several_sharpnesses_from_one_pass(model):
     ids = music(0, 1)
     ids, targets = ids[:, :-1], ids[:, 1:]
     values = [(0.5,) * FIELDS, (1.0,) * FIELDS, (1.5, 1, 1, 1, 1, 1)]
-    together = model.nats_at(ids, targets, pad=0, sharpness=values)
-    assert model.sharpness == (1.0,) * FIELDS
-    for sharpness, nats in zip(values, together, strict=True):
-        model.sharpen(sharpness)
+    together = model.nats_at(ids, targets, pad=0, inverse_temperature=values)
+    assert model.inverse_temperature == (1.0,) * FIELDS
+    for inverse_temperature, nats in zip(values, together, strict=True):
+        model.set_inverse_temperature(inverse_temperature)
         torch.testing.assert_close(nats, model.nats(ids, targets, pad=0)[0])
     assert not torch.allclose(together[0], together[1])
     assert torch.equal(together[2][..., 1:], together[1][..., 1:])
@@ -179,7 +179,7 @@ def test_several_sharpnesses_from_one_pass(model):
 @pytest.mark.parametrize("memory", [True, False])
 def test_a_run_is_saved_and_loaded(tmp_path, memory):
     net = build("gru", with_memory=memory)
-    net.sharpen([0.9] * FIELDS)
+    net.set_inverse_temperature([0.9] * FIELDS)
     recipe = Recipe({"family": "gru", **SHAPE, "with_memory": memory})
     save_run(tmp_path / "run", model=net, tokenizer=PARTS, recipe=recipe, card={})
     run = load_run(tmp_path / "run")
