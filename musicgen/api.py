@@ -231,7 +231,7 @@ def _trained(
             start=plan.start.model if plan.start else None,
             report=listener,
             begun=begun,
-            told=lambda line: listener(Warned(line)),
+            notify=lambda line: listener(Warned(line)),
             hold=hold,
         )
         listener(Finished("training"))

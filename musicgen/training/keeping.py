@@ -65,7 +65,7 @@ class Keeper:
         """The folder of a checkpoint."""
         return self.home / "checkpoints" / name
 
-    def resume(self, found: Checkpoint, told: Callable[[str], None]) -> None:
+    def resume(self, found: Checkpoint, notify: Callable[[str], None]) -> None:
         """Take up a run where a checkpoint left it. Raises UnreadableError where its best weights are damaged."""
         found = adopt(found)
         for name in ("last", "best"):
@@ -80,12 +80,12 @@ class Keeper:
         owed = known.pop("owed", None)
         self.standing = Standing(**known, card=card, owed=Owed(**owed) if owed else None)
         if found.passed is not None:
-            told(f"{self.place('last')}: {found.passed}; going on from the one before it, step {self.standing.step}")
+            notify(f"{self.place('last')}: {found.passed}; going on from the one before it, step {self.standing.step}")
         if found.spare is not None:
-            told(f"{self.place('last')}.old: {found.spare}; the next save puts another in its place")
+            notify(f"{self.place('last')}.old: {found.spare}; the next save puts another in its place")
         for part in damaged_parts(self.home):
-            told(f"{self.home / part}: is damaged; it is written anew when training ends")
-        self._check_best(told)
+            notify(f"{self.home / part}: is damaged; it is written anew when training ends")
+        self._check_best(notify)
         if (recipe := self.home / "recipe.toml").is_file():
             self.recipe_file = sha256(recipe)
         self._kept = True
@@ -93,7 +93,7 @@ class Keeper:
         older = "recipe" not in state
         self.log = Log(self.home, texts=None if older else texts, resume_at=self.standing.step if older else None)
         for name in self.log.mended:
-            told(f"{self.home / name}: isn't as it was written; it is made anew from {found.folder / name}")
+            notify(f"{self.home / name}: isn't as it was written; it is made anew from {found.folder / name}")
 
     def stepped(self) -> None:
         """The run has moved on from what was kept."""
@@ -165,7 +165,7 @@ class Keeper:
         self.recipe_file = text_digest(recipe_toml(self.recipe))
         return save_run(self.home, model=model, tokenizer=self.tokenizer, recipe=self.recipe, card=full)
 
-    def _check_best(self, told: Callable[[str], None]) -> None:
+    def _check_best(self, notify: Callable[[str], None]) -> None:
         """See to it that the best weights are there: they lie in the run's folder, too."""
         standing, place = self.standing, self.place("best")
         if standing.best is None:
@@ -191,7 +191,7 @@ class Keeper:
                 best |= {"sharpness": sure, "fitted": sure}
             save_checkpoint(place, model=run.model, state=best, keep=False)
             standing.best, standing.best_state = best["valid_nats_per_token"], best
-            told(f"{place}: {damage.what}; made anew from {self.home / 'model.safetensors'}")
+            notify(f"{place}: {damage.what}; made anew from {self.home / 'model.safetensors'}")
             return
         if place.exists():
             raise UnreadableError(
@@ -200,4 +200,4 @@ class Keeper:
                 hint="copy the run folder again, or delete this folder to take the best of what comes",
             )
         standing.best = standing.best_state = None
-        told(f"{place}: is gone; the best weights are those of the validations to come")
+        notify(f"{place}: is gone; the best weights are those of the validations to come")

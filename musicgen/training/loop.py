@@ -80,7 +80,7 @@ def train(
     workers: int | None = None,
     report: Callable[[Step], None] = lambda step: None,
     begun: Callable[[Path], Path] = lambda folder: folder,
-    told: Callable[[str], None] = lambda line: None,
+    notify: Callable[[str], None] = lambda line: None,
     hold: Hold | None = None,
     checkpoint_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
@@ -95,7 +95,7 @@ def train(
     `workers` processes make batches, by default none for a CPU and one a core for a GPU; the run is the same.
     `begun` is called with the folder once a run lies in it that can be resumed, before the first step, and says where
     the run goes on: it may have moved (`io/beside.py`).
-    `told` hears, a line each, of damage that was got round, and of signals; the latter within their handlers.
+    `notify` hears, a line each, of damage that was got round, and of signals; the latter within their handlers.
     `hold` is the caller's hold on the folder, where it has one.
     Ctrl-C, SIGTERM and a KeyboardInterrupt of `report` end the step in hand and save; then Interrupted is raised, and
     says at which step. A second Ctrl-C ends it at once.
@@ -110,8 +110,8 @@ def train(
         if hold is None:
             hold = stack.enter_context(Hold(home))
             if hold.note:
-                told(hold.note)
-        stop = stack.enter_context(Stop(told))
+                notify(hold.note)
+        stop = stack.enter_context(Stop(notify))
         if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
             raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
         found = find_checkpoint(home / "checkpoints" / "last") if resume else None
@@ -137,7 +137,7 @@ def train(
         stack.callback(learn.close)
         keeper = Keeper(home, learn, tokenizer, recipe, dict(card or {}))
         if found is not None:
-            keeper.resume(found, told)
+            keeper.resume(found, notify)
         elif stop.number:
             raise Interrupted(stop.number)
         else:

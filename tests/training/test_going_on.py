@@ -206,7 +206,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_the_checkpoint_stays(whole, tmp_pat
     with monkeypatch.context() as patched:
         when(patched, torch.optim.AdamW, "step", 3, twice)
         with pytest.raises(KeyboardInterrupt) as caught:
-            go(tmp_path / "run", told=told.append)
+            go(tmp_path / "run", notify=told.append)
     assert not isinstance(caught.value, Interrupted), "nothing was saved"
     assert told == ["stopping; Ctrl-C again ends it at once, without saving"]
     assert resumed(tmp_path / "run", {}) == whole["lstm"]
