@@ -1,1 +1,1 @@
-"""Models that read frame by frame, and what they see of frames."""
+"""Models that read frame by frame, and the features that they compute of frames."""

@@ -1,7 +1,7 @@
-"""Bodies that read a frame at a time: any family as the trunk, to which a piece is a quarter as long as ids are.
+"""Bodies that read a frame at a time: a trunk of any family reads about a quarter as many steps as there are ids.
 
-Hidden states are the trunk's, of the last frame that an id has ended. What is seen after each id (`view.py`) goes along
-to the head, which spells the next frame (`speller.py`).
+The hidden state after an id is the trunk's after the last completed frame. Features of the frame in progress
+(`view.py`) are passed on to the head, which predicts the next frame id by id (`speller.py`).
 
 Shapes: B batch, T time (ids), F frames, C width, V vocabulary, Q ranks, X numbers that describe a frame.
 
@@ -40,19 +40,19 @@ __all__ = ["FrameModel", "FrameReading", "FrameState", "view_of"]
 
 @dataclasses.dataclass
 class FrameState(State):
-    """What the view remembers; the trunk's states, one a row, as rows end their frames at different ids; and the
-    trunk's hidden state after the last whole frame: heard, (B, C), or (B, K, C) of each of K lines."""
+    """The view's memory; the trunk's states, one per row, as rows complete their frames at different ids; and `heard`,
+    the trunk's hidden state after the last whole frame: (B, C), or (B, K, C) for each of K lines."""
 
     memory: Memory
     trunks: tuple[State, ...]
     heard: Tensor
     position: int
-    last: Sight | Memory | None = None  # what a head is to know of the place after the last id
+    last: Sight | Memory | None = None  # the head's features of the place after the last id
 
     @classmethod
     @torch.no_grad()
     def told(cls, view: View | LineView, pasts: Sequence[Tensor]) -> Self:
-        """The state of rows that are told of what came before; no trunk has read it."""
+        """The state of rows whose pasts are in the view's memory but have not been read by the trunk."""
         rows = []
         for past_T in pasts:
             memory = view.begin(1, past_T.device)
@@ -75,7 +75,7 @@ class FrameState(State):
 
 @dataclasses.dataclass(frozen=True)
 class FrameReading(Reading):
-    """The trunk's hidden state of the frames before each id, and what is seen after the id."""
+    """The trunk's hidden state after the frames completed at each id, and the view's features after the id."""
 
     seen: Sight
 
@@ -96,15 +96,15 @@ class FrameModel(SequenceModel):
         self.trunk = make_trunk(family, settings, inputs=self.view.width)
         self.trunk.dropout = LockedDropout(settings.dropout)
         if isinstance(self.trunk, Recurrent):
-            self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm:
+            self.trunk.last_dropout = nn.Identity()  # replaced by this one, which follows the norm:
         self.heard_dropout = LockedDropout(settings.dropout)
         self.trunk_norm = nn.LayerNorm(settings.width, bias=False)
 
     def first_weights(self) -> None:
-        """The trunk has them."""
+        """Nothing to do: the trunk has initialised its own weights."""
 
     def input_rows(self) -> Tensor | None:
-        """Of sets: what the trunk reads of a pitch that is struck. The head's own rows are about what follows."""
+        """For sets, the trunk's input weights of each newly struck pitch; otherwise as `SequenceModel.input_rows`."""
         read = self.trunk.embedding
         if self.layout.voices or not isinstance(read, nn.Embedding):
             return super().input_rows()
@@ -112,7 +112,7 @@ class FrameModel(SequenceModel):
 
     @property
     def context(self) -> None:
-        """No limit to be kept by the caller: the trunk's state holds what it still sees."""
+        """None: the trunk's state limits the context by itself."""
         return None
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
@@ -129,7 +129,7 @@ class FrameModel(SequenceModel):
             frames_BFX = torch.cat([self.view.opening(len(ids), ids.device), seen.frames_BFX], dim=1)
             heard_BFC, trunks = self._read_frames(frames_BFX, seen.done_BT[:, -1] + 1)
             position = 0
-        elif type(state) is FrameState:  # not that of a model of pitches
+        elif type(state) is FrameState:  # not a `LineState`
             seen = self.view.see(ids, state.memory)
             heard_BFC, trunks = self._read_on(state, seen)
             position = state.position
@@ -148,13 +148,13 @@ class FrameModel(SequenceModel):
         return FrameState.told(self.view, pasts)
 
     def trunk_steps(self, ids_BT: Tensor) -> tuple[Tensor, Tensor, str]:
-        """See `SequenceModel.trunk_steps`: frames, of which the first stands before the piece."""
+        """See `SequenceModel.trunk_steps`: steps are frames, the first of which marks the beginning of a piece."""
         seen = self.view.see(ids_BT, self.view.begin(len(ids_BT), ids_BT.device))
         opening_B1X = self.view.opening(len(ids_BT), ids_BT.device)
         return torch.cat([opening_B1X, seen.frames_BFX], dim=1), seen.done_BT, ""
 
     def _read_frames(self, frames_BFX: Tensor, count_B: Tensor) -> tuple[Tensor, tuple[State, ...]]:
-        """What the trunk says after each frame of pieces from their beginnings, and its states after count_B frames."""
+        """The trunk's hidden states after each frame of whole pieces, and its states after count_B frames."""
         heard_BFC, after = self.trunk.read(frames_BFX)
         if self.training or after is None:
             return heard_BFC, ()
@@ -162,14 +162,14 @@ class FrameModel(SequenceModel):
         for row, count in enumerate(count_B.tolist()):
             if count == frames_BFX.shape[1]:
                 states.append(after.select(torch.tensor([row])))
-            else:  # the row's own end is inside the batch
+            else:  # this row has fewer frames than the batch
                 _, own = self.trunk.read(frames_BFX[row : row + 1, :count])
                 assert own is not None
                 states.append(own)
         return heard_BFC, tuple(states)
 
     def _read_on(self, state: FrameState, seen: Seen) -> tuple[Tensor, tuple[State, ...]]:
-        """The same from a state, which said the first of what is returned. Rows go one by one, each by its frames."""
+        """The same from a state, whose hidden state comes first in the result. Each row is read by itself."""
         heard_BFC = state.heard[:, None]
         frames = seen.frames_BFX.shape[1]
         if not frames:
@@ -186,5 +186,5 @@ class FrameModel(SequenceModel):
 
 
 def view_of(layout: FrameLayout, *, look_back: int) -> View:
-    """The view for a tokenizer's way of spelling frames; `look_back` is for sets."""
+    """The view for a tokenizer's encoding of frames; `look_back` applies to sets only."""
     return VoiceView(layout) if layout.voices else SetView(layout, look_back)

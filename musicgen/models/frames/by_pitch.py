@@ -1,8 +1,8 @@
-"""Models that run along every pitch with the same weights: what was learned of one key of the piano is known of all.
+"""Models that apply the same weights along every pitch, so that what is learned of one key of the piano holds for all.
 
-Each pitch has a line of its own through the frames, which any of the families reads; it is told what has sounded
-around it, counted in semitones from it. What lines say becomes the next id's likelihood in `pitch_sets.py`, where
-frames are sets, and in `pitch_voices.py`, where they are voices.
+Each pitch has its own line, a sequence over frames, which a trunk of any family reads; its inputs are what has sounded
+around it, relative to it in semitones. The hidden states of the lines become the next id's likelihood in
+`pitch_sets.py`, where frames are sets, and in `pitch_voices.py`, where they are voices.
 
 Shapes: B batch, T time (ids), F frames, I channels, K ranks of the keyboard, C width, V vocabulary.
 
@@ -33,15 +33,15 @@ from musicgen.models.state import State
 
 __all__ = ["LineReading", "LineState", "PitchModel"]
 
-AROUND = 12  # semitones either way that a line is told of
+AROUND = 12  # semitones either way that a line sees
 
 
 class LineState(FrameState):
-    """The same of lines: a row's trunk has a state for each of them."""
+    """A `FrameState` of lines: the trunk's state of each row has one batch row per line."""
 
     @classmethod
     def of_rows(cls, rows: Sequence[Self]) -> Self:
-        """The state of a batch from those of its rows, which have read as many ids."""
+        """The state of a batch from those of its rows, which have all read the same number of ids."""
         memory = Memory.of_rows([row.memory for row in rows])
         trunks = tuple(trunk for row in rows for trunk in row.trunks)
         last = Memory.of_rows([row.last for row in rows if isinstance(row.last, Memory)])
@@ -49,17 +49,17 @@ class LineState(FrameState):
 
 
 class LineReading(NamedTuple):
-    """The lines and their hidden states heard_BFKD: of the whole batch in training, else row by row."""
+    """Pairs of lines and their projected hidden states heard_BFKD: one for the batch in training, else one per row."""
 
     ids: Tensor
     parts: list[tuple[Any, Tensor]]
 
 
 class PitchModel(SequenceModel):
-    """A trunk along every pitch; in training mode the state is None.
+    """A trunk along every pitch. In training mode the state is None.
 
-    Hidden states are those of all lines side by side, K * D numbers, of the frame to which the next id belongs. Voices
-    score all keys at every id: half as wide is twice as fast, and as good.
+    A hidden state is that of all lines concatenated, K * D numbers, for the frame to which the next id belongs. With
+    voices D is C / 2, as all keys are scored at every id: half the width is twice as fast, and as good.
     """
 
     carries = False
@@ -74,12 +74,12 @@ class PitchModel(SequenceModel):
         C, layout = settings.width, settings.frames
         self.view: LineView = VoiceLineView(layout) if layout.voices else SetLineView(layout)
         self.layout = layout
-        # A frame is to a line a step told by C numbers, as a step with fields is.
+        # To a line a frame is a step given as a vector of C numbers.
         self.trunk = make_trunk(family, settings, inputs=C)
         self.trunk.embedding = nn.Identity()  # type: ignore[assignment]
-        self.trunk.dropout = nn.Identity()  # what is told is little enough
+        self.trunk.dropout = nn.Identity()  # the inputs are few enough
         if isinstance(self.trunk, Recurrent):
-            self.trunk.last_dropout = nn.Identity()  # in its place, behind the norm
+            self.trunk.last_dropout = nn.Identity()  # `dropout` below, after the norm, replaces it
         self.inputs = nn.ModuleDict({
             "around": nn.Conv1d(self.view.channels, C, 2 * AROUND + 1, padding=AROUND),
             "classes": nn.Conv1d(1, C, 12, bias=False),
@@ -97,11 +97,11 @@ class PitchModel(SequenceModel):
 
     @property
     def context(self) -> None:
-        """No limit to be kept by the caller: the trunk's state holds what it still sees."""
+        """None: the trunk's state limits the context by itself."""
         return None
 
     def first_weights(self) -> None:
-        """The parts have them."""
+        """Nothing to do: the parts have initialised their own weights."""
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, LineState | None]:
         reading, state = self.listen(ids, state)
@@ -114,8 +114,8 @@ class PitchModel(SequenceModel):
     def listen(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[LineReading, LineState | None]:
-        """The whole batch in training; else row by row, so that what becomes of a row doesn't depend on others, and
-        each can end its frames where it does."""
+        """The whole batch at once in training; else row by row, so that a row doesn't depend on the others, and rows can
+        complete their frames at different ids."""
         self.check_ids(ids)
         if state is not None and not isinstance(state, LineState):
             raise TypeError(f"a model of pitches can't go on from a {type(state).__name__}")
@@ -144,16 +144,16 @@ class PitchModel(SequenceModel):
         return self._told(lines)[:, :, key], lines.done_BT, f"along pitch {pitch}"
 
     def input_rows(self) -> Tensor:
-        """What a line is told of the key that it runs along, by the key's id: all that tells one key from another.
-        Other rows mean nothing."""
+        """The key embedding of each line, by the id of its pitch: the only input that depends on the absolute pitch.
+        Other rows are meaningless."""
         rows_CK = self.inputs["key"].get_parameter("weight").t()
         rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
         return from_ranks(self.layout, rows_CR, self.settings.vocabulary_size).t()
 
     def _listen(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
-        """The lines, what is heard of each before each of F + 1 frames, and the state of one row after its ids.
+        """The lines, their projected hidden states before each of F + 1 frames, and the state of one row after its ids.
 
-        A state has read the first of these steps already.
+        Where a state is given, its trunk has already read the first of these F + 1 steps.
         """
         memory = self.view.begin(len(ids_BT), ids_BT.device) if state is None else state.memory
         lines = self.view.see(ids_BT, memory)
@@ -173,11 +173,11 @@ class PitchModel(SequenceModel):
         return lines, heard_BFKD, LineState(lines.memory, (trunk,), hidden_BFKC[:, -1], position, last)
 
     def _told(self, lines: Lines) -> Tensor:
-        """x_BFKC, what the trunk reads."""
+        """x_BFKC, the trunk's inputs."""
         told_BFIK = lines.told_BFIK
         B, frames, _, K = told_BFIK.shape
         around = self.inputs["around"](told_BFIK.flatten(0, 1)).view(B, frames, -1, K)
-        # From every key, the last frame's pitches by how far above it their class stands.
+        # For every key, the last frame's pitch classes by their interval above it.
         octaves = F.pad(told_BFIK[:, :, 0], (0, -K % 12)).unflatten(2, (-1, 12)).sum(2)
         octaves = torch.cat([octaves, octaves[..., :11]], dim=2).flatten(0, 1)
         classes = self.inputs["classes"](octaves[:, None]).view(B, frames, -1, 12)
@@ -187,7 +187,7 @@ class PitchModel(SequenceModel):
         return self.input_norm(x_BFCK.transpose(2, 3) + beat_BF1C + sure_BF1C + self.inputs["key"].weight)
 
     def _along(self, x_BFKC: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        """hidden_BFKC of the trunk, to which every line is a row, and its state."""
+        """hidden_BFKC of the trunk, which reads every line as a batch row, and its state."""
         B, frames, K, C = x_BFKC.shape
         hidden, after = self.trunk.read(x_BFKC.transpose(1, 2).reshape(B * K, frames, C), state)
         return hidden.view(B, K, frames, C).transpose(1, 2), after

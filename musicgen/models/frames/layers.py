@@ -1,4 +1,4 @@
-"""Layers that models of frames have in common.
+"""Layers shared by the models of frames.
 
 Shapes: B batch, T time, C width.
 """
@@ -15,7 +15,7 @@ __all__ = ["Block", "LockedDropout"]
 
 
 class LockedDropout(nn.Dropout):
-    """Dropout that leaves out the same numbers at every time of a sequence (Gal and Ghahramani 2016)."""
+    """Dropout with one mask for all time steps of a sequence (Gal and Ghahramani 2016)."""
 
     def forward(self, x_BTC: Tensor) -> Tensor:
         if not self.training or not self.p:
@@ -25,9 +25,9 @@ class LockedDropout(nn.Dropout):
 
 
 class Block(nn.Module):
-    """A hidden layer on a normalised copy, added to the stream: nothing at first.
+    """A pre-norm residual block with one hidden layer; its output weights start at 0.
 
-    No wider than the stream: with twice the width chorales were learned by heart sooner.
+    The hidden layer is as wide as the stream: with twice the width, models overfitted chorales sooner.
     """
 
     def __init__(self, width: int, *, dropout: float) -> None:

@@ -1,4 +1,4 @@
-"""What heads of lines along pitches have in common: a score for every rank of the keyboard and for the mark.
+"""The base class of heads for lines along pitches: scores for every rank of the keyboard and for the mark.
 
 Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, D width of scores, V vocabulary, Q = 128 ranks.
 """
@@ -18,12 +18,12 @@ from musicgen.models.heads.head import IdHead, IdScores
 
 __all__ = ["NEVER", "LineHead"]
 
-NEVER = -12.0  # the score of a pitch outside the keyboard; of a hazard one in 160,000
-AT_ONCE = 512  # ids whose scores are worked out at once
+NEVER = -12.0  # the score of a pitch outside the keyboard; as a hazard's logit, a probability of 1 in 160,000
+AT_ONCE = 512  # ids whose scores are computed at once
 
 
 class LineHead(IdHead):
-    """Scores of the next id from what is heard of each line, and from where the ids stand in their frames."""
+    """Scores of the next id, from the hidden states of the lines and from the ids' places in their frames."""
 
     name = ""
 
@@ -32,7 +32,7 @@ class LineHead(IdHead):
         self.view, self.layout, self.size = view, view.layout, vocabulary_size
 
     def _prepared(self) -> Any:
-        """What the scores of all ids need, worked out once a pass."""
+        """Whatever `_of_places` needs for all ids, computed once per pass."""
         return None
 
     @abstractmethod
@@ -52,7 +52,7 @@ class LineHead(IdHead):
         return from_ranks(self.layout, torch.cat(rows), self.size)
 
     def scores(self, hidden_BC: Tensor, state: Any) -> IdScores:
-        """See `Head.scores`; the state says where the last ids stand. Rows go one by one, as they are read."""
+        """See `Head.scores`; the state has the places of the last ids. Rows are scored one by one, as they are read."""
         if not isinstance(state, LineState) or not isinstance(state.last, Memory):
             raise TypeError("a model of pitches needs the state to score the next id")
         rows, prepared = [], self._prepared()

@@ -1,15 +1,16 @@
-"""Frames as sets, from lines along every pitch: every rank behind the last one said has a hazard.
+"""Frames as sets, from lines along every pitch: every rank above the last one emitted has a hazard.
 
-A hazard says how likely a rank is said if all between it and the last one are not. The ids' likelihoods are products,
+The hazard h_r is the probability that rank r comes next given that no rank between it and the last one does. The
+likelihoods of ids are products,
 
     p(r | last) = h_r * prod_{last < j < r} (1 - h_j),    p(end | last) = prod_{last < j} (1 - h_j),
 
-which sum to one by themselves. All hazards that a frame needs come from one pass, as none depends on later ranks.
+which sum to one without normalisation. One pass gives all hazards of a frame, as none depends on later ranks.
 
 Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, C width, V vocabulary, Q = 128 ranks.
 
-Sources: as in `by_pitch.py`; the ranks said so far are summed by interval, as in a NADE (Larochelle and Murray
-2011), where Johnson has a second recurrence along the frame.
+Sources: as in `by_pitch.py`; the ranks emitted so far are summed by interval, as in a NADE (Larochelle and
+Murray 2011), where Johnson has a second recurrence along the frame.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from musicgen.models.settings import ModelSettings
 
 __all__ = ["Hazards"]
 
-FARTHEST = 40  # semitones; ranks that lie farther before count as that far
+FARTHEST = 40  # semitones; larger intervals count as this one
 
 
 class Hazards(LineHead):
-    """The hazards of a frame's ranks, from lines and from what of the frame is said."""
+    """The hazards of a frame's ranks, from lines and from the ranks of the frame emitted so far."""
 
     view: SetLineView
 
@@ -52,12 +53,12 @@ class Hazards(LineHead):
         nn.init.constant_(self.outputs.bias, -3.0)  # about the share of the keys that sound
 
     def tempered(self, logits: Tensor) -> Tensor:
-        """As they are: hazards, which are what is learned, have had their temperature already."""
+        """The logits unchanged: the inverse temperature has been applied to the hazards."""
         return logits
 
     def nats(self, reading: Any, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
-        """See `Head.nats`. The order within frames is the model's own: `following_VV` only says which targets are
-        impossible. Every frame is gone through once, where `logits` does so once an id."""
+        """See `Head.nats`. The order within frames is built in: `following_VV` only says which targets are
+        impossible. Hazards are computed once per frame, where `logits` computes them once per id."""
         (nats_BT,) = self.nats_at(
             reading, targets, pad=pad, following_VV=following_VV, inverse_temperature=[self.inverse_temperature]
         )
@@ -72,7 +73,7 @@ class Hazards(LineHead):
         following_VV: Tensor | None,
         inverse_temperature: Sequence[Sequence[float]],
     ) -> list[Tensor]:
-        """See `Head.nats_at`; the hazards are worked out once."""
+        """See `Head.nats_at`; the hazards are computed once."""
         parts, begin = [], 0
         for lines, heard_BFKD in reading.parts:
             rows = slice(begin, begin + len(heard_BFKD))
@@ -91,19 +92,19 @@ class Hazards(LineHead):
         self, lines: SetLines, heard_BFKD: Tensor, targets: Tensor, *, inverse_temperature: Sequence[Sequence[float]]
     ) -> list[Tensor]:
         """nats_BT of targets at each inverse temperature."""
-        # The last target belongs to a frame, too; the others are ids.
+        # The last target belongs to a frame, too; the other targets are among the ids.
         rank_BT = torch.cat([lines.rank_BT, ranks_of(self.layout, targets[:, -1:])], dim=1)
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
         roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=heard_BFKD.shape[1])
         keys = slice(self.view.first, self.view.first + KEYS)
         hazard_BFK = self._hazards(heard_BFKD, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
         cell_BT = lines.done_BT * (Q + 1)
-        next_BT = ranks_of(self.layout, targets)  # the end lies behind all ranks
+        next_BT = ranks_of(self.layout, targets)  # the end counts as rank Q
         behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
         parts = []
         for values in inverse_temperature:
             hazard_BFQ = self._by_rank(hazard_BFK, values)
-            spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # of the ranks before, up to Q
+            spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # log p(no rank below r), r = 0..Q
             spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
             said_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
             parts.append(-(spared_BT + torch.where(next_BT < Q, said_BT, 0)))
@@ -118,9 +119,9 @@ class Hazards(LineHead):
         return torch.cat([before_BTQ.masked_fill(~behind_BTQ, -1e4), spared_BTQ[..., -1:]], dim=-1)
 
     def _hazards(self, heard_BFKD: Tensor, said_BFK: Tensor, last_BFK: Tensor) -> Tensor:
-        """Logits of each key's hazard, from what is heard of lines and what of the frame is said before it.
+        """Logits (B, F, K) of each key's hazard, from the lines' hidden states and the frame's ranks below the key.
 
-        A rank that goes on from the last frame counts otherwise than a new one.
+        Ranks held over from the last frame and new ones have separate interval embeddings.
         """
         K = said_BFK.shape[-1]
         apart = torch.arange(K, device=said_BFK.device) - torch.arange(K, device=said_BFK.device)[:, None]
@@ -131,7 +132,7 @@ class Hazards(LineHead):
         return self.outputs(self.norm(x))[..., 0].float()
 
     def _by_rank(self, hazard_BFK: Tensor, inverse_temperature: Sequence[float]) -> Tensor:
-        """Logits (B, F, Q) of each rank's hazard, but in training as sharp as that."""
+        """Hazard logits (B, F, Q) of all ranks, times the inverse temperature except in training."""
         if not self.training and inverse_temperature[0] != 1:
             hazard_BFK = hazard_BFK * inverse_temperature[0]
         return F.pad(hazard_BFK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)

@@ -1,9 +1,9 @@
-"""Frames of voices, from lines along every pitch: each voice in turn says a key or a rest.
+"""Frames of voices, from lines along every pitch: each voice in turn takes a key or a rest.
 
-A key is scored by its line and by how far it lies from what is there: what the voice had and had before that, and what
-the other voices say or still have. The scores of an id are made into chances together.
+A key is scored by its line and by its intervals from reference keys: the last two different ones of this voice, and
+those of the other voices in this frame or the last. A softmax over all keys and the rest gives probabilities.
 
-Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, R places to count from, C width of lines, D of scores,
+Shapes: B batch, T time (ids), F frames, K ranks of the keyboard, R reference places, C width of lines, D of scores,
 S voices, Q = 128 ranks.
 
 Sources: as in `by_pitch.py`.
@@ -22,12 +22,12 @@ from musicgen.models.settings import ModelSettings
 
 __all__ = ["VoiceKeys"]
 
-LONGEST = 15  # frames that a voice has kept its rank
+LONGEST = 15  # frames; a voice that has held its rank for longer counts as this
 MOVES = 8
 
 
 class VoiceKeys(LineHead):
-    """The scores of a voice's keys, from lines and from where all voices are."""
+    """The scores of a voice's keys, from lines and from the current keys of all voices."""
 
     view: VoiceLineView
 
@@ -55,10 +55,10 @@ class VoiceKeys(LineHead):
         nn.init.constant_(self.outputs["rest"].get_parameter("weight"), -3.0)
 
     def _prepared(self) -> Tensor:
-        """A row for each place: what it says to every key, (S * kinds * (K + 1), K * D). No key says nothing."""
+        """Each place's contribution to every key, (S * kinds * (K + 1), K * D); that of the last key, none, is 0."""
         K = KEYS
         intervals = (self.by_turn * self.intervals).flatten(0, 1)
-        # From key k to all others: a window of the intervals from -k up.
+        # The intervals from key k to all keys are a window of the table that starts at -k.
         windows = intervals.unfold(1, K, 1).flip(1).transpose(2, 3)  # (S * kinds, from K, to K, D)
         return F.pad(windows.flatten(2), (0, 0, 0, 1)).flatten(0, 1)
 

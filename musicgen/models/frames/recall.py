@@ -1,8 +1,10 @@
-"""What followed the longest match with the piece's own past. Music repeats itself, often hundreds of frames later,
-which is farther than a recurrence learns to copy; so models are told. Nothing here is learned.
+"""Recalled frames: what followed the longest match of the latest frames in the piece's own past.
 
-After every frame two earlier places are found: the one whose last frames equal the newest ones for as many changes of
-the frame as possible, and the same among transposed matches. Of equally long matches the latest counts.
+Music repeats itself, often hundreds of frames later, which is farther than a recurrence learns to copy; so the recalled
+frames are inputs of the model. Nothing here is learned.
+
+After every frame two earlier places are found: the end of the longest exact match with the latest frames, and of the
+longest transposed one. Length mainly counts changes of the frame (see CHANGE); of equal matches the latest wins.
 
 Shapes: B batch, P frames before, F new frames, N = P + F, L = N - 1 lags with the longest first, S voices (1 for sets),
 K ranks of the keyboard, R places.
@@ -20,18 +22,19 @@ from torch.nn import functional as F
 
 __all__ = ["PLACES", "begin", "recall"]
 
-PLACES = 2  # R: in this key, and in another
+PLACES = 2  # R: exact and transposed
 SUMS = ("same", "shape", "low")
 RUNS = ("run", "moved_run")  # of each place
-AT_ONCE = 2**21  # pairs of frames that are compared
-CHANGE = 64  # a frame that differs from the one before counts as much as so many that don't
+AT_ONCE = 2**21  # most pairs of frames compared in one pass
+CHANGE = 64  # length of a frame that differs from the one before; a frame that repeats it counts 1
 
 
 def begin(rows: int, voices: int, keys: int, device: torch.device) -> dict[str, Tensor]:
-    """The memory before the first frame: a row a piece, and a column a frame; columns of 0 at the front are no frames.
+    """The memory before the first frame: one row per piece and one column per frame, padded with 0 in front.
 
-    Of each frame the keys, a sum of them, the same wherever they lie, and the lowest; and how far the piece ran alike
-    up to there and up to its last frame, in one key and in two.
+    For each frame it holds the keys (`past`), a hash of them (`same`), a transposition-invariant hash (`shape`) and the
+    lowest key (`low`); and the length of the match that ends there and at the latest frame, exact (`run`) and
+    transposed (`moved_run`).
     """
     none_B0 = torch.zeros(rows, 0, dtype=torch.int64, device=device)
     past = torch.zeros(rows, 0, voices, keys, dtype=torch.uint8, device=device)
@@ -41,13 +44,13 @@ def begin(rows: int, voices: int, keys: int, device: torch.device) -> dict[str, 
 def recall(
     frames_BFSK: Tensor, memory: dict[str, Tensor], *, count_B: Tensor | None = None, skims: bool = False
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """What is recalled before the first of these frames and after each, and the memory after them, or after as many
-    of each row as `count_B` says.
+    """The frames recalled before the first of these frames and after each, and the memory after them, or after the
+    first `count_B` of each row.
 
-    told (B, F + 1, R * S, K) are the recalled frames by voice times how sure they are. sure (B, F + 1, R) is that: a
-    quarter of one and the logarithm of how many changes the piece ran alike for, or 0 where it has never stood so.
+    Returns (told, sure, memory): told (B, F + 1, R * S, K) are the recalled frames by voice, times their confidence;
+    sure (B, F + 1, R) is that confidence, (1 + log2(1 + length of the match / CHANGE)) / 4, or 0 without a match.
 
-    `skims` is for the first frames of one piece: the memory in far less time, and of the rest 0.
+    `skims` is for the first frames of one piece: told and sure are 0, and the memory takes far less time.
     """
     if skims:
         return _skimmed(frames_BFSK, memory)
@@ -59,10 +62,10 @@ def recall(
         part = frames_BFSK[:, begin : begin + size]
         count = None if count_B is None else (count_B - begin).clamp(0, part.shape[1])
         told_BFIK, sure_BFR, memory = _recalled(part, memory, count)
-        kept = slice(0 if begin == 0 else 1, None)  # what is known before a part is known after the one before it
+        kept = slice(0 if begin == 0 else 1, None)  # index 0 repeats the last of the part before
         told.append(told_BFIK[:, kept])
         sures.append(sure_BFR[:, kept])
-    # Rows that end their frames at different ids would else gather columns that are no frame of any.
+    # Drop columns that are padding in all rows, which pile up where rows complete frames at different ids.
     idle = int((memory["same"] == 0).all(0).long().cumprod(0).sum())
     return torch.cat(told, dim=1), torch.cat(sures, dim=1), {name: of_BN[:, idle:] for name, of_BN in memory.items()}
 
@@ -70,7 +73,7 @@ def recall(
 def _recalled(
     frames_BFSK: Tensor, memory: dict[str, Tensor], count_B: Tensor | None
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """`recall`, comparing all of these frames with all before them."""
+    """`recall` in one pass that compares each of these frames with all earlier ones."""
     B, new, S, K = frames_BFSK.shape
     P = memory["past"].shape[1]
     past, sums = _appended(frames_BFSK, memory)
@@ -83,7 +86,7 @@ def _recalled(
     low_BF = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)
     told, sures, runs = [], [], {}
     for name, (alike_BFL, goes_on_BFL) in zip(RUNS, _compared(sums, new), strict=True):
-        # By lag, what the run of the last frame before these is to them.
+        # The runs at the last frame before these, arranged by lag.
         before_BL = F.pad(memory[name][:, : max(0, P - 1)], (N - max(1, P), 0))
         run_BFL = _ran(alike_BFL, goes_on_BFL, gain_BF, before_BL)
         at_BF, length_BF = _longest(run_BFL, memory[name])
@@ -107,8 +110,8 @@ def _recalled(
 
 
 def _compared(sums: dict[str, Tensor], new: int) -> list[tuple[Tensor, Tensor]]:
-    """Of each place, alike_BFL, whether two frames are, and goes_on_BFL, whether a run may go on to them from the two
-    before."""
+    """For exact and transposed matches: alike_BFL, whether a frame matches the one at a lag, and goes_on_BFL, whether a
+    run may continue from the frames before both (for transposed ones: by the same interval)."""
     same, shape, low = (sums[name] for name in SUMS)
     N = same.shape[1]
     now = slice(N - new, None)
@@ -116,13 +119,14 @@ def _compared(sums: dict[str, Tensor], new: int) -> list[tuple[Tensor, Tensor]]:
     alike_BFL = _earlier(same, new) == same[:, now, None]
     low_BFL = _earlier(low, new)
     moved = (_earlier(shape, new) == shape[:, now, None]) & (low_BFL != low[:, now, None]) & (low_BFL >= 0)
-    # Before the piece there is nothing to be like.
+    # Only lags that lie within the piece.
     there = torch.arange(N - 1, 0, -1, device=low.device) <= torch.arange(N - new, N, device=low.device)[:, None]
     return [(alike_BFL & there, there.expand_as(alike_BFL)), (moved & there, _earlier(step, new) == step[:, now, None])]
 
 
 def _ran(alike_BFL: Tensor, goes_on_BFL: Tensor, gain_BF: Tensor, before_BL: Tensor) -> Tensor:
-    """run_BFL by frame and lag: the gains since the frame that ended the run before, or those and `before_BL`."""
+    """run_BFL, the length of the run at each frame and lag: gains summed from where it began, plus `before_BL` where it
+    continues a run from before these frames."""
     if not alike_BFL.shape[1]:
         return gain_BF.new_zeros(alike_BFL.shape)
     total_BF1 = gain_BF.cumsum(1)[..., None]
@@ -131,7 +135,7 @@ def _ran(alike_BFL: Tensor, goes_on_BFL: Tensor, gain_BF: Tensor, before_BL: Ten
 
 
 def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """`recall` of the first frames of one piece, without what is told."""
+    """`recall` of the first frames of one piece, for its memory only: told and sure are 0."""
     B, new, S, K = frames_BFSK.shape
     nothing = frames_BFSK.new_zeros(B, 1, PLACES * S, K).expand(-1, new + 1, -1, -1)
     past, sums = _appended(frames_BFSK, memory)
@@ -147,7 +151,7 @@ def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Te
         run = torch.zeros_like(same)
         at = alike[place][: N - 1].nonzero()[:, 0]
         back = 0
-        while len(at):  # what runs alike still farther back gets fewer and fewer
+        while len(at):  # fewer and fewer candidates match farther back
             run[at] += gain[N - 1 - back]
             here, there = N - 1 - back, at - back
             goes_on = there > 0
@@ -163,7 +167,7 @@ def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Te
 
 
 def _at_the_end(of_BN: Tensor, spare_B: Tensor) -> Tensor:
-    """Each row moved on by so many columns: what it has too many at the end becomes 0 in front."""
+    """Each row shifted right by `spare_B` columns: those past its end are dropped, and 0 fills the front."""
     column_BN = torch.arange(of_BN.shape[1], device=of_BN.device) - spare_B[:, None]
     wide = column_BN.clamp(min=0).view(*column_BN.shape, *(1,) * (of_BN.ndim - 2)).expand_as(of_BN)
     there = (column_BN >= 0).view(*column_BN.shape, *(1,) * (of_BN.ndim - 2))
@@ -171,19 +175,19 @@ def _at_the_end(of_BN: Tensor, spare_B: Tensor) -> Tensor:
 
 
 def _appended(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """All frames, and the sums of all."""
+    """The earlier and new frames, and the hashes (SUMS) of all."""
     past = torch.cat([memory["past"], frames_BFSK.to(torch.uint8)], dim=1)
     new = _sums(frames_BFSK, memory["low"])
     return past, {name: torch.cat([memory[name], value], dim=1) for name, value in zip(SUMS, new, strict=True)}
 
 
 def _gain(same_BN: Tensor) -> Tensor:
-    """How much each frame adds to a run."""
+    """The length that each frame adds to a run: CHANGE where it differs from the one before, else 1."""
     return 1 + (CHANGE - 1) * F.pad(same_BN[:, 1:] != same_BN[:, :-1], (1, 0), value=True).long()
 
 
 def _earlier(of_BN: Tensor, new: int) -> Tensor:
-    """Of each of the last `new` frames the N - 1 before it; where there are fewer, 0 in front."""
+    """For each of the last `new` frames the N - 1 values before it, padded with 0 in front."""
     N = of_BN.shape[1]
     if not new or N == 1:
         return of_BN.new_zeros(len(of_BN), new, N - 1)
@@ -191,9 +195,10 @@ def _earlier(of_BN: Tensor, new: int) -> Tensor:
 
 
 def _longest(run_BFL: Tensor, before_BP: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the longest run of each frame ends, the latest of equals, and that run: before these frames and after each.
+    """The earlier frame at which the longest match ends (the latest of equals), and its length, before these frames and
+    after each.
 
-    Where no run ends at a frame the length is 0, and the place means nothing.
+    Where there is no match the length is 0, and the frame is meaningless.
     """
     B, new, lags = run_BFL.shape
     P = before_BP.shape[1]
@@ -207,14 +212,14 @@ def _longest(run_BFL: Tensor, before_BP: Tensor) -> tuple[Tensor, Tensor]:
         at_BF.append((frame - lags + key_BF % lags).clamp(min=0))
         length_BF.append(key_BF // lags)
     elif new:
-        at_BF, length_BF = at_BF * 2, length_BF * 2  # the first frame of all
+        at_BF, length_BF = at_BF * 2, length_BF * 2  # only one frame so far: no lags
     return torch.cat(at_BF, dim=1), torch.cat(length_BF, dim=1)
 
 
 def _sums(frames_BFSK: Tensor, low_BP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each frame a number that no other frame has, one that frames of its shape have, and its lowest key.
+    """A hash of each frame, a transposition-invariant hash, and its lowest key.
 
-    An empty frame lies where the one before lay, and at -1 before any sounds.
+    An empty frame takes the lowest key of the frame before, or -1 before any note.
     """
     B, frames, S, K = frames_BFSK.shape
     weights = _weights(S * K, frames_BFSK.device).view(S, K)
@@ -230,7 +235,7 @@ def _sums(frames_BFSK: Tensor, low_BP: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _moved(frames_BFSK: Tensor, by_BF: Tensor) -> Tensor:
-    """Frames with their keys that much higher; what leaves the keyboard is lost."""
+    """Frames transposed up by `by_BF` keys; keys beyond the keyboard are dropped."""
     K = frames_BFSK.shape[3]
     source = torch.arange(K, device=by_BF.device) - by_BF[..., None]
     source = torch.where((source >= 0) & (source < K), source, K)
@@ -238,7 +243,7 @@ def _moved(frames_BFSK: Tensor, by_BF: Tensor) -> Tensor:
 
 
 def _weights(count: int, device: torch.device) -> Tensor:
-    """Numbers of 64 bits, the same everywhere (by Knuth's linear congruences)."""
+    """Fixed pseudorandom 64-bit hash weights (Knuth's linear congruential generator)."""
     values, value = [], 1
     for _ in range(count):
         value = (value * 6364136223846793005 + 1442695040888963407) % 2**64

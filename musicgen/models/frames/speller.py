@@ -1,13 +1,13 @@
-"""The head of a model of frames: it spells a frame id after id.
+"""The head of a model of frames: it predicts a frame id by id.
 
-From the body's hidden state and from what is seen after each id (`view.py`) it scores the next one: by rank, and by
-interval from the pitch just said and from the one where the last frame goes on. So the likelihood of a frame is exact,
-by the chain rule.
+From the body's hidden state and the features after each id (`view.py`) it scores the next one: by rank, and by interval
+from reference ranks such as the pitch just emitted and the last frame's next pitch. So the likelihood of a frame is
+exact, by the chain rule.
 
 Shapes: B batch, T time (ids), C width, V vocabulary, Q ranks.
 
 Sources: a conditional model of each frame beside a recurrence over frames from Boulanger-Lewandowski et al. 2012
-(arXiv:1206.6392, RNN-NADE); looking at the last frame from where one stands, whatever the key, from Johnson 2017
+(arXiv:1206.6392, RNN-NADE); looking at the last frame relative to the current pitch from Johnson 2017
 ("Generating polyphonic music using tied parallel networks").
 """
 
@@ -29,13 +29,13 @@ from musicgen.models.settings import ModelSettings
 
 __all__ = ["Speller"]
 
-AROUND = 24  # semitones either way that are looked at from a pitch
+AROUND = 24  # semitones either way of a window around a pitch
 INTERVALS = 32  # from -32 to 31 semitones
 BLOCKS = 2
 
 
 class Speller(IdHead):
-    """Scores of the next id, from hidden states of frames and from what is seen of those and of this one so far."""
+    """Scores of the next id, from hidden states of the frames so far and features of them and of the current frame."""
 
     name = ""
 
@@ -76,7 +76,7 @@ class Speller(IdHead):
         return from_ranks(self.layout, scores, self.size)
 
     def scores(self, hidden_BC: Tensor, state: Any) -> IdScores:
-        """See `Head.scores`; the state has what is seen after the last id."""
+        """See `Head.scores`; the state has the features after the last id."""
         if not isinstance(state, FrameState) or not isinstance(state.last, Sight):
             raise TypeError("a model of frames needs the state to score the next id")
         reading = FrameReading(hidden_BC[:, None], state.last.ids_BT, state.last)
@@ -84,14 +84,14 @@ class Speller(IdHead):
 
 
 def _around(roll_BTQ: Tensor, rank_BT: Tensor) -> Tensor:
-    """The roll from AROUND ranks before to AROUND behind a rank; nothing where that is NONE."""
+    """(B, T, 2 * AROUND + 1) of the roll, centred on a rank; 0 where the rank is NONE."""
     padded = F.pad(roll_BTQ, (AROUND, AROUND + 1))
     at = rank_BT.clamp(max=Q - 1)[..., None] + torch.arange(2 * AROUND + 1, device=roll_BTQ.device)
     return padded.gather(2, at) * (rank_BT < NONE)[..., None]
 
 
 def _by_interval(scores_BTI: Tensor, rank_BT: Tensor) -> Tensor:
-    """Scores of the intervals from a rank as scores (B, T, Q + 1) of the ranks they lead to; else 0."""
+    """Scores by interval from a rank, turned into scores (B, T, Q + 1) by rank; 0 for ranks out of reach."""
     interval = torch.arange(Q + 1, device=rank_BT.device) - rank_BT[..., None] + INTERVALS
     there = (interval >= 0) & (interval < 2 * INTERVALS) & (rank_BT < NONE)[..., None]
     there[..., Q] = False  # the mark is no pitch

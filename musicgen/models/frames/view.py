@@ -3,8 +3,8 @@
 A model that reads a frame at a time spells the next one id after id. What it has to see for that, beside its memory
 of the frames, is worked out here from the ids alone; nothing in this file is learned.
 
-Pitches are counted by rank: 127 - pitch in descending frames and the pitch itself in ascending ones, so that a frame
-says its ranks upwards. Rank 128 stands for no pitch: the end of a frame, a rest, or nothing there.
+Pitches are counted by rank: 127 - pitch in descending frames and the pitch itself in ascending ones, so that the
+ranks of a frame ascend. Rank 128 stands for no pitch: the end of a frame, a rest, or nothing there.
 
 Shapes: B batch, T time (ids), F frames, Q = 128 ranks, S voices, X numbers that describe a frame.
 """
@@ -27,20 +27,20 @@ __all__ = ["Memory", "Seen", "Sight", "View", "ages", "from_ranks", "parallel", 
 
 Q = 128
 NONE = 128
-BLANK = 129  # nothing has been said there
-BEAT = 16  # frames are counted up to so many, and from 0 again
-SUREST = 8  # of what is recalled: as many changes as two to the power of one less
+BLANK = 129  # no id there yet
+BEAT = 16  # frames are counted modulo this
+SUREST = 8  # the highest level of confidence in a recalled frame
 
 
 def ranks_of(layout: FrameLayout, ids: Tensor) -> Tensor:
-    """The rank of each id, NONE for all that are no pitches."""
+    """The rank of each id; NONE for ids that are not pitches."""
     pitch = ids - layout.pitch
     rank = Q - 1 - pitch if layout.descending else pitch
     return torch.where((pitch >= 0) & (pitch < Q), rank, NONE)
 
 
 def from_ranks(layout: FrameLayout, scores: Tensor, size: int) -> Tensor:
-    """Scores (..., Q + 1) of the ranks and the mark as scores (..., V) of all ids: the others are out of reach."""
+    """Scores (..., Q + 1) of the ranks and the mark as scores (..., V) of all ids; -10,000 for all others."""
     result = scores.new_full((*scores.shape[:-1], size), -1e4)
     pitches = scores[..., :Q].flip(-1) if layout.descending else scores[..., :Q]
     result[..., layout.pitch : layout.pitch + Q] = pitches
@@ -50,13 +50,13 @@ def from_ranks(layout: FrameLayout, scores: Tensor, size: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """Tensors (B, ...) by name, a row a piece: what the view of the next ids needs of those before."""
+    """What a view needs of the earlier ids to see the next ones: tensors (B, ...) by name, one row per piece."""
 
     tensors: dict[str, Tensor]
 
     @classmethod
     def of_rows(cls, rows: Sequence[Self]) -> Self:
-        """That of a batch. What has a column a frame gets 0 in front where a row has fewer."""
+        """The memory of a batch from its rows'. Tensors with one column per frame are padded with 0 in front."""
         tensors = {}
         for name in rows[0].tensors:
             parts = [row.tensors[name] for row in rows]
@@ -73,10 +73,10 @@ class Memory:
 
 @dataclasses.dataclass(frozen=True)
 class Sight:
-    """What is seen after each id of a batch.
+    """A view's features after each id of a batch.
 
-    `categories` are numbers (B, T) below `View.categories[name]`; `windows` are rolls (B, T, Q) and the rank (B, T)
-    that each is looked at from; `references` are ranks (B, T) to which the next one may stand in an interval.
+    `categories` are integers (B, T) below `View.categories[name]`; `windows` are piano rolls (B, T, Q), each with the
+    rank (B, T) on which the head centres it; `references` are ranks (B, T) from which the head counts intervals.
     """
 
     ids_BT: Tensor
@@ -85,7 +85,7 @@ class Sight:
     references: dict[str, Tensor]
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Sight:
-        """With every tensor changed."""
+        """A copy with `change` applied to every tensor."""
         return Sight(
             change(self.ids_BT),
             {name: change(x) for name, x in self.categories.items()},
@@ -99,15 +99,15 @@ class Sight:
 
 @dataclasses.dataclass(frozen=True)
 class Seen(Sight):
-    """That, and the frames among the ids."""
+    """A `Sight`, the frames that the ids complete, and the memory after them."""
 
-    frames_BFX: Tensor  # the frames that these ids have completed, as the trunk reads them; rows with fewer end in 0
+    frames_BFX: Tensor  # the frames that these ids complete, as the trunk's inputs; shorter rows end in 0
     done_BT: Tensor  # how many of them after each id
     memory: Memory
 
 
 class View(ABC):
-    """A way of spelling frames, and what is seen of it. `categories` are the sizes of what `Seen` names so."""
+    """Computes features of the ids of one encoding of frames. `categories` are the sizes of those in `Sight`."""
 
     categories: dict[str, int]
     windows: tuple[str, ...]
@@ -126,7 +126,7 @@ class View(ABC):
         return Memory(self._begin(nought_B) | recalled)
 
     def opening(self, rows: int, device: torch.device) -> Tensor:
-        """begin_B1X, which the trunk reads before any frame."""
+        """begin_B1X, the trunk's input that marks the beginning of a piece."""
         begin_B1X = torch.zeros(rows, 1, self.width, device=device)
         begin_B1X[..., -1] = 1
         return begin_B1X
@@ -136,16 +136,17 @@ class View(ABC):
 
     @abstractmethod
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
-        """What is seen after each id; what `skims`, the first ids of one piece, leaves out is what is recalled."""
+        """The features after each id. `skims`, for the first ids of one piece, leaves out the recalled frames, to save
+        time."""
 
     def _frame_vectors(self, parts_BFX: Tensor, number_BF: Tensor) -> Tensor:
-        """What sounds in frames, where they stand in the beat, and that no piece begins with them."""
+        """(B, F, X): the notes of frames, their place in the beat, and a last column of 0, which `opening` sets to 1."""
         beat = F.one_hot(number_BF % BEAT, BEAT).float()
         return F.pad(torch.cat([parts_BFX, beat], dim=-1), (0, 1))
 
 
 def sures(sure_BFR: Tensor, done_BT: Tensor) -> dict[str, Tensor]:
-    """How sure each recalled frame is after each id, as a category."""
+    """The confidence in each recalled frame after each id, as a category up to SUREST."""
     level_BFR = (4 * sure_BFR).round().long().clamp(max=SUREST)
     return {f"sure{k}": level_BFR[..., k].gather(1, done_BT) for k in range(recall.PLACES)}
 
@@ -159,8 +160,10 @@ def ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:
 
 
 def parallel(own_BT: Tensor, was_BT: Tensor, now_BT: Tensor) -> Tensor:
-    """The rank to which a voice would go from its own by another's move from one rank to the next; NONE where the other
-    hasn't moved, one of the two rests, or no rank lies there."""
+    """The rank that a voice would reach in parallel motion: its own rank shifted by another voice's last interval.
+
+    NONE where the other voice hasn't moved, either voice rests, or the result is outside the range of ranks.
+    """
     beside_BT = own_BT + now_BT - was_BT
     both = torch.stack([own_BT, was_BT, now_BT]).amax(0) < NONE
     there = both & (now_BT != was_BT) & (beside_BT >= 0) & (beside_BT < Q)
@@ -168,7 +171,8 @@ def parallel(own_BT: Tensor, was_BT: Tensor, now_BT: Tensor) -> Tensor:
 
 
 def places(ends_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """at_BF, where frames end in each row, and there_BF, which of these there are: rows have more or fewer."""
+    """at_BF, the indices at which the frames of each row end, and there_BF, which entries are valid: rows differ in
+    their number of frames."""
     count_B = ends_BT.sum(1)
     most = int(count_B.max())
     at_BF = torch.argsort((~ends_BT).to(torch.uint8), dim=1, stable=True)[:, :most]

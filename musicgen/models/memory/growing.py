@@ -1,8 +1,8 @@
-"""The memory of one piece that grows step by step: what `recall` says of whole sequences, for sampling.
+"""The memory of one piece that grows step by step: the incremental counterpart of `recall`, for sampling.
 
-Both say the same, number for number; a test holds them together. Here every match is a look into a dictionary, so that
-a step costs the same however long the piece is. What is said of the next row is kept until it comes: the trunk is told
-it, the head mixes it, and the row itself is what it is judged by.
+Both give exactly the same numbers, which a test checks. Here every match is a dictionary look-up, so that the cost of a
+step doesn't grow with the piece. Guesses of the next row are cached until it is appended: the trunk reads them, the
+head mixes them, and the row itself then updates the pointers' streaks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _NOTES = (PITCH, DURATION, VELOCITY)
 _OF_ROWS = ("whole", "moved", "rhythm")
 _ORDERS = {**dict.fromkeys(_OF_ROWS, ROW_ORDERS), "line": LINE_ORDERS, "shifted": SHIFTED_ORDERS}
 _LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
-# How many fields before it guesses of a field hang on.
+# The number of leading fields of the step on which guesses of a field depend.
 _HANGS_ON = {PITCH: 0, DURATION: 1, VELOCITY: 0, ONSET: 2, PART: 4}
 _ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # by streak
 _NO_STREAKS = {field: (0,) * len(names) for field, names in POINTERS.items()}
@@ -39,7 +39,7 @@ _OF_PLACES = ("whole", "rhythm")
 
 
 class Memory(Standing):
-    """What is remembered of the rows so far; `append` adds one, `guesses` says what is recalled of the next."""
+    """The memory of the rows so far; `append` adds a row, `guesses` returns the guesses of the next."""
 
     def __init__(self, layout: MemoryLayout, rows: Sequence[Sequence[int]] = ()) -> None:
         super().__init__(layout)
@@ -48,19 +48,19 @@ class Memory(Standing):
         self.pitch_before: list[int] = []
         self.last_melodic = -1
         self.hashes = {kind: Rolling() for kind in _OF_ROWS}
-        # By kind and order the last row behind each hash.
+        # By kind and order, the latest row that followed each hash.
         self.after: dict[str, dict[int, dict[int, int]]] = {
             kind: {order: {} for order in orders} for kind, orders in _ORDERS.items()
         }
         self.parts: dict[int, PartTrace] = {}
         self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # of a field's pointers, by field and part
         self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
-        self._owner = object()  # of the tallies that no other memory shares
+        self._owner = object()  # owner of the tallies that this memory may change
         self.last_note, self.note_count, self.total_velocity = -1, 0, 0
         self._found: Found | None = None
         self._pointed: dict[int, tuple[list[int], list[int]]] = {}
         self._answers: dict[Key, Said] = {}
-        if len(rows):  # judged all at once, which takes a third of the time
+        if len(rows):  # streaks computed at once, in a third of the time
             for row in rows:
                 self._remember(tuple(row))
             table = np.array(rows, np.int64)
@@ -80,23 +80,23 @@ class Memory(Standing):
         other.streaks = dict(self.streaks)
         other._pointed, other._answers = dict(self._pointed), dict(self._answers)
         other.counted = {field: [dict(tallies) for tallies in of] for field, of in self.counted.items()}
-        self._owner, other._owner = object(), object()  # whoever writes next copies first
+        self._owner, other._owner = object(), object()  # both copy a shared tally before writing to it
         return other
 
     # ---- the next row ------------------------------------------------------------------------------
 
     def guesses(self, field: int, chosen: Sequence[int]) -> Guesses:
-        """What is recalled of a field of the next row, the ids of the fields before it being chosen."""
+        """The guesses of a field of the next row, given the ids `chosen` for the fields before it."""
         value, trust, keys = self._said(field, chosen)
         counted = [tallies.get(key) for tallies, key in zip(self.counted[field], keys, strict=True)]
         weight = [0 if found is None else weight_of(found.total, found.distinct) for found in counted]
         return Guesses(value, trust, counted, weight)
 
     def pointed(self, field: int) -> tuple[list[int], list[int]]:
-        """Values and buckets of trust that the pointers of a pitch, duration, velocity or onset give by themselves.
+        """Values and trust buckets of the pointers of pitch, duration, velocity or onset, whatever fields were chosen.
 
-        Of what the fields before say, nothing: whether a duration's place had the pitch chosen, and whether the row
-        that "whole" leads to has the note chosen.
+        They ignore whether the row a duration is copied from has the chosen pitch, and whether the row that "whole"
+        points to has the chosen note; `_chosen` adds that.
         """
         found = self._pointed.get(field)
         if found is None:
@@ -117,7 +117,7 @@ class Memory(Standing):
         return said
 
     def _chosen(self, field: int, chosen: Sequence[int]) -> tuple[list[int], list[int]]:
-        """`pointed`, and what the fields before say."""
+        """Values and trust buckets of the pointers, given the ids chosen for the fields before."""
         if field in (PITCH, VELOCITY):
             return self.pointed(field)
         found = self._find()
@@ -143,7 +143,7 @@ class Memory(Standing):
         return self._trusted(field, value + self.who_played(onset, found.here), part=-1)
 
     def _trusted(self, field: int, value: list[int], *, part: int) -> tuple[list[int], list[int]]:
-        """The values, and how far each may be trusted."""
+        """The values and their trust buckets."""
         level, streaks = self._find().level, self.streaks.get((field, part), _NO_STREAKS[field])
         return value, [
             TRUST[level[name]][streak] if one >= 0 else 0
@@ -151,7 +151,7 @@ class Memory(Standing):
         ]
 
     def _find(self) -> Found:
-        """Where the pointers lead to for the next row."""
+        """The rows that the pointers find for the next row; cached."""
         if self._found is None:
             row, level, lines = {}, {}, {}
             for kind in self.hashes:
@@ -169,7 +169,7 @@ class Memory(Standing):
         return self._found
 
     def _longest(self, kind: str) -> tuple[int, int]:
-        """The row behind the same last rows, as many as possible, -1 for none, and the level of that."""
+        """(row after the latest longest match of the last rows, level of the match); (-1, 0) for no match."""
         after, lists, n = self.after[kind], self.hashes[kind].lists, len(self.rows)
         for level, order in _LONGEST_FIRST:
             if n >= order:
@@ -186,7 +186,7 @@ class Memory(Standing):
         return -1, 0
 
     def _line_keys(self, kind: str) -> list[tuple[int, int, int]]:
-        """(level, order, key) of the line that the note that is due goes on."""
+        """(level, order, key) of each line that the next note would continue."""
         _, _, _, number, time, _ = self.place[-1]
         part = self.parts.get(number)
         if part is None or not part.notes:
@@ -229,12 +229,12 @@ class Memory(Standing):
         return found if here >= 0 and base >= 0 and 0 <= found < 128 else -1
 
     def _of_place(self, field: int) -> list[int]:
-        """The onsets or parts of the rows that are like the next one, -1 for none."""
+        """The onset or part values of the rows that "whole" and "rhythm" point to, -1 for none."""
         first, row = self._first[field], self._find().row
         return [max(self.rows[row[name]][field] - first, -1) if row[name] >= 0 else -1 for name in _OF_PLACES]
 
     def _keys(self, field: int, chosen: Sequence[int]) -> list[Key]:
-        """What the places have in common with the next one whose values are counted."""
+        """The keys of the contexts of the next row, one for each of `COUNTS`."""
         bar, x, _, part, _, _ = self.place[-1] if self.place else NO_PLACE
         if field in _NOTES:
             if part < 0:
@@ -265,7 +265,7 @@ class Memory(Standing):
         self._found, self._pointed, self._answers = None, {}, {}
 
     def _judge(self, ids: tuple[int, ...]) -> None:
-        """How often on end each pointer was right."""
+        """Update the streak of correct guesses of each pointer with the row that came."""
         part = self.place[-1][3] if self.place else -1
         for field in (*_NOTES, ONSET, PART) if self._is_note(ids) else (ONSET, PART):
             own = ids[field] - self._first[field]

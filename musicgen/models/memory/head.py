@@ -1,10 +1,11 @@
-"""The head of a model with a memory: each field of a step is a mixture of what the model thinks and what it recalls.
+"""The head of a memory model: each field of a step is a mixture of the model's prediction and the memory's guesses.
 
-p(value) = g_0 softmax(scores)[value] + sum_s g_s [value is what source s recalls] + sum_k g_k share_k(value)
+p(value) = g_0 softmax(scores)[value] + sum_s g_s [value is the guess of pointer s] + sum_k g_k share_k(value)
 
-where the gates g are a softmax over what is there, of what was read, of the fields chosen before, and of how far each
-source may be trusted. Scores of pitches are a sum by pitch and by interval from the part's last one, those of onsets by
-position and by distance. Loudness is heard only where velocities are chosen, and no later field hears them.
+where the gates g are a softmax over the sources that have a guess, computed from the hidden state, the fields chosen
+before, and the trust bucket of each source. Logits of pitches are summed by pitch and by interval from the part's last
+pitch, those of onsets by position and by distance. Loudness is an input of the velocity field alone, and no later field
+depends on the velocity.
 
 Shapes: B batch, T time, F fields, C width, K values of a field, S pointers and N counts of a field.
 
@@ -33,21 +34,21 @@ __all__ = ["Hints", "PointerHead", "Recollection"]
 
 
 class Hints(NamedTuple):
-    """What is recalled of each next step, by field; see `Recalled`. Program has nothing."""
+    """The memory's guesses of each next step, by field; see `Recalled`. There are none for the program."""
 
     value: dict[int, Tensor]  # (B, T, S)
     trust: dict[int, Tensor]
     share: dict[int, Tensor]  # (B, T, N), of the target
     weight: dict[int, Tensor]
     last_pitch_BT: Tensor  # -1: none
-    x_BT: Tensor  # position of the place that the step before leads to, within the window
+    x_BT: Tensor  # position, within its span, of the place that the step before sets
     loudness_BTL: Tensor
     programs_BP: Tensor  # program value of every part, -1 for those that aren't there
-    entered_BT: Tensor  # how many parts have entered, of which the others are not to be known yet
-    opens_BT: Tensor  # whether one more may enter: no bar has begun
+    entered_BT: Tensor  # how many parts have entered; the programs of the others must not be used yet
+    opens_BT: Tensor  # whether another part may enter, as no bar has begun
 
     def at(self, places: Tensor) -> Hints:
-        """Those of some places in time."""
+        """The hints at some time indices."""
 
         def picked(x: Any) -> Any:
             return {field: one[:, places] for field, one in x.items()} if isinstance(x, dict) else x[:, places]
@@ -57,18 +58,18 @@ class Hints(NamedTuple):
 
 
 class Recollection(NamedTuple):
-    """What the trunk has made of steps, and what is recalled of the ones that follow."""
+    """The trunk's hidden states, and the memory's guesses of the steps that follow."""
 
     hidden_BTC: Tensor
     hints: Hints
 
     def at(self, places: Tensor) -> Recollection:
-        """That of some places in time."""
+        """The same at some time indices."""
         return Recollection(self.hidden_BTC[:, places], self.hints.at(places))
 
 
 class PointerHead(Head):
-    """Field after field from the hidden state, as `FieldHead`, with memory."""
+    """`FieldHead` extended by the memory: fields are predicted one after another from the hidden state and guesses."""
 
     name = "pointer_head"
     teaches = False
@@ -83,7 +84,7 @@ class PointerHead(Head):
         self.deepen = nn.ModuleList(Linear(C, C) for _ in range(FIELDS))
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(FIELDS))
         self.outputs = nn.ModuleList(Linear(C, size) for size in self.sizes)
-        self.intervals = Linear(C, 2 * (2 * INTERVALS + 1))  # of pitches, and apart from them of drums
+        self.intervals = Linear(C, 2 * (2 * INTERVALS + 1))  # separately for pitches and drums
         self.distances = Linear(C, 2 * layout.span_steps)
         self.part_query = Linear(C, PART_WIDTH)
         self.part_program = nn.Embedding(130, PART_WIDTH)
@@ -116,12 +117,12 @@ class PointerHead(Head):
     # ---- one field --------------------------------------------------------------------------------
 
     def seen(self, field: int, hidden: Tensor, heard: Tensor) -> Tensor:
-        """What a field's scores and gates are made of, (..., C)."""
+        """The features from which a field's logits and gates are computed, (..., C)."""
         x = self.deepen[field](self.dropout(F.gelu(heard)))
         return self.norms[field](hidden + x)
 
     def field_scores(self, field: int, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
-        """Scores (B, T, K) of the field's values before memory, float32; the onset counts where it comes before."""
+        """Logits (B, T, K) of the field's values before mixing, float32; the onset is used for the part."""
         scores = self.outputs[field](y_BTC).float()
         if field == PITCH:
             scores = scores + self._by_interval(y_BTC, hints.last_pitch_BT)
@@ -136,9 +137,9 @@ class PointerHead(Head):
         return scores
 
     def _by_interval(self, y_BTC: Tensor, last_BT: Tensor) -> Tensor:
-        """Scores by interval from the part's last pitch; pitches 0..127, then drums."""
+        """Logits by interval from the part's last pitch; pitches 0..127, then drums."""
         half = 2 * INTERVALS + 1
-        both = F.pad(self.intervals(y_BTC).float().unflatten(-1, (2, half)), (0, 1))  # the last: too far, nought
+        both = F.pad(self.intervals(y_BTC).float().unflatten(-1, (2, half)), (0, 1))  # last: 0, out of range
         kinds = []
         for kind in range(2):
             base_BT = last_BT - 128 * kind
@@ -148,23 +149,24 @@ class PointerHead(Head):
         return torch.cat(kinds, dim=2)
 
     def _by_offset(self, y_BTC: Tensor, loudness_BTL: Tensor) -> Tensor:
-        """Scores of velocities by their distance from the part's mean, or the piece's where the part has none."""
+        """Logits of velocities by distance from the part's mean, or from the piece's where the part has none."""
         mean_BT = torch.where(loudness_BTL[..., 3] >= 0, loudness_BTL[..., 3], loudness_BTL[..., 4])
         offset = torch.arange(32, device=mean_BT.device) - mean_BT[..., None] + 32
         there = (mean_BT >= 0)[..., None]
         return F.pad(self.offsets(y_BTC).float(), (0, 1)).gather(2, torch.where(there, offset, 65))
 
     def _by_distance(self, y_BTC: Tensor, x_BT: Tensor) -> Tensor:
-        """Scores of onsets: positions by their distance from the place in hand; bar lines and marks have none."""
+        """Logits of onsets: positions by distance from the current position; 0 for bar lines and other marks."""
         steps = self.layout.span_steps
         distance = torch.arange(steps, device=x_BT.device) - x_BT[..., None] + steps  # 1 ..
         scores = self.distances(y_BTC).float().gather(2, distance.clamp(0, 2 * steps - 1))
         return F.pad(scores, (self.layout.position - self.layout.bos, 0))
 
     def _of_parts(self, scores: Tensor, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
-        """Parts by number and by program; those that have not entered can't play, and the next one may enter.
+        """Logits of parts, by number and by program.
 
-        Other marks may say any number.
+        Where the onset is a position or `enter`, parts that have not entered are masked, but the next one may enter
+        before the first bar. With any other onset no part is masked.
         """
         at = self.layout.part - self.layout.meter
         query_BTC = self.part_query(y_BTC).float()
@@ -179,7 +181,7 @@ class PointerHead(Head):
         return torch.cat([scores[..., :at], found], dim=2)
 
     def log_gates(self, field: int, y_BTC: Tensor, hints: Hints) -> Tensor:
-        """log g (B, T, 1 + S + N); NEVER for what isn't there."""
+        """Log gates, log g (B, T, 1 + S + N); about NEVER for sources without a guess."""
         name = str(field)
         gates = self.gates[name](y_BTC).float()
         trust, weight = hints.trust[field], hints.weight[field]
@@ -232,13 +234,13 @@ class PointerHead(Head):
         raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
 
     def scores(self, hidden_BC: Tensor, state: Any, *, packed: Packed | None = None) -> Scores:
-        """See `Head.scores`; the state is that which came with the hidden state. `packed` are this head's weights as a
-        step reads them, where they are at hand."""
+        """See `Head.scores`; the state is the one returned with the hidden state. `packed` is `Packed(self)`
+        where the caller has it at hand."""
         if not isinstance(state, MemoryState):
             raise TypeError("a model with a memory needs the state to score the next step")
         return MemoryScores(self, packed or Packed(self), hidden_BC, state.memories_now(self.layout))
 
     def heard_loudness(self, loudness_BTL: Tensor) -> Tensor:
-        """What the levels around a note say, (..., C)."""
+        """The summed embeddings of the loudness columns, (..., C)."""
         tables = [table(loudness_BTL[..., n] + 1) for n, table in enumerate(self.loudness)]
         return torch.stack(tables).sum(0)

@@ -1,6 +1,6 @@
-"""What a model is told at each step of what it remembers, as columns of whole numbers, each with a table of its own.
+"""The inputs of a memory model at each step, as integer columns, each with its own embedding table.
 
-Loudness is not among them: what notes come next must not depend on how loud a piece was recorded.
+Velocity is not among them: which notes come next must not depend on how loud a piece was recorded.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from musicgen.models.memory.trust import TRUST_BUCKETS
 
 __all__ = ["column_sizes", "columns", "told_last"]
 
-BARS, CHORD = 16, 8  # bars are counted modulo so many; further notes of a chord are all alike
-# Guesses that need nothing of the next step: (field, number among its pointers).
+BARS, CHORD = 16, 8  # bars count modulo BARS; chord notes from the CHORD-th on share an index
+# (field, index among its pointers) of guesses that can be made before any field of the next step is known.
 _TOLD = tuple(
     (field, number)
     for field, left_out in ((PITCH, ()), (DURATION, ("last", "bar 4", "bar 8")), (ONSET, ("whole",)))
     for number, name in enumerate(POINTERS[field])
     if name not in left_out
 )
-_TRUSTED = tuple(pair for pair in _TOLD if pair[0] != DURATION)  # that of durations knows the pitch
+_TRUSTED = tuple(pair for pair in _TOLD if pair[0] != DURATION)  # trust in a duration depends on the pitch chosen
 
 
 def column_sizes(layout: MemoryLayout) -> tuple[int, ...]:
-    """How many values each column has."""
+    """The number of values of each column."""
     sizes = layout.sizes
     own = [sizes[field] + 1 for field in (PITCH, DURATION, ONSET, PART, PROGRAM)]
     place = [layout.style - layout.program + 1, 257, 257, 2, layout.part - layout.tempo + 1]
@@ -35,9 +35,9 @@ def column_sizes(layout: MemoryLayout) -> tuple[int, ...]:
 
 
 def columns(rows: np.ndarray, recalled: Recalled, layout: MemoryLayout, begin: int) -> np.ndarray:
-    """(N - 1 - begin, columns): what is told with each of the rows from `begin` to the last but one.
+    """(N - 1 - begin, columns): the input columns of each row from `begin` to the last but one.
 
-    What is recalled before row r is told with row r - 1.
+    The guesses of row r are part of the inputs of row r - 1.
     """
     w = recalled.walk
     now = slice(begin, len(rows) - 1)
@@ -59,7 +59,7 @@ def columns(rows: np.ndarray, recalled: Recalled, layout: MemoryLayout, begin: i
 
 
 def told_last(memory: Memory) -> list[int]:
-    """What is told with the last row of a memory: the last row of `columns`."""
+    """The input columns of the last row of a memory: the same as the last row of `columns`."""
     layout, row = memory.layout, memory.rows[-1]
     bar, _, _, part, _, chord = memory.place[-1]
     out = [max(token - first + 1, 0) for n, (token, first) in enumerate(zip(row, layout.first, strict=True)) if n != 2]

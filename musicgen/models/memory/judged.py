@@ -1,4 +1,4 @@
-"""How often on end each pointer was right in a sequence that has ended, from what was recalled of it as a whole."""
+"""The current streak of correct guesses of each pointer at the end of a sequence, from its `recall`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["last_streaks"]
 
 
 def last_streaks(rows: np.ndarray, recalled: Recalled, layout: MemoryLayout) -> dict[tuple[int, int], tuple[int, ...]]:
-    """The streak of each pointer after the last of `rows` (N, 6), by field and part, -1 where parts don't matter."""
+    """The streak of each pointer after the last of `rows` (N, 6), by (field, part); part is -1 for onset and part."""
     walk, inside = recalled.walk, rows - np.array(layout.first)
     groups = [(field, -1, np.arange(len(rows))) for field in (ONSET, PART)]
     for part in np.unique(walk.note_part).tolist():
@@ -25,7 +25,7 @@ def last_streaks(rows: np.ndarray, recalled: Recalled, layout: MemoryLayout) -> 
 
 
 def _streak(value: np.ndarray, own: np.ndarray) -> int:
-    """How many of the last guesses were right; -1 is none."""
+    """The number of consecutive correct guesses up to the last one; values of -1 are no guesses."""
     right = (value == own)[value >= 0][-LONGEST_STREAK:]
     wrong = np.flatnonzero(~right)
     return len(right) - 1 - int(wrong[-1]) if len(wrong) else len(right)

@@ -1,8 +1,8 @@
-"""Finding what came before, for all places of a sequence at once: by hashing and sorting, in numpy.
+"""Finding earlier items with equal keys, for all items of a sequence at once: by hashing and sorting, in numpy.
 
-Keys are uint64 hashes. Of a sequence of N items the highest bits of a key and the item's number make one sortable
-word, so that one sort brings equal keys together in order of time. Two keys are taken for one when their first
-64 - log2(N) bits agree: for a piece of 8,192 notes that happens once in 10^8 pieces.
+Keys are uint64 hashes. For a sequence of N items the high bits of each key and the index of the item form one 64-bit
+word, so that a single sort groups equal keys in time order. Different keys collide when their first 64 - log2(N) bits
+agree: for a piece of 8,192 notes that happens once in 10^8 pieces.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHIFT = np.uint64(29)
 
 
 def mixed(*parts: np.ndarray | int) -> np.ndarray:
-    """One hash, uint64, of several integers an item, in their order.
+    """A uint64 hash per item of several integers, sensitive to their order.
 
     >>> a = mixed(np.array([1, 2, 1]), np.array([5, 5, 5]))
     >>> bool(a[0] == a[2]), bool(a[0] == a[1])
@@ -39,7 +39,7 @@ def mixed(*parts: np.ndarray | int) -> np.ndarray:
 
 
 def rolling(hashes: np.ndarray, orders: tuple[int, ...]) -> list[np.ndarray]:
-    """For each order m, a power of two, the hash of the m items that end at each place; wrong at the first m - 1."""
+    """For each order m, a power of two, the hash of the m items ending at each index; invalid at the first m - 1."""
     with np.errstate(over="ignore"):
         result, current, size, power = [], hashes.astype(np.uint64), 1, _GOLDEN
         for order in range(1, max(orders) + 1):
@@ -55,7 +55,7 @@ def rolling(hashes: np.ndarray, orders: tuple[int, ...]) -> list[np.ndarray]:
 
 
 def _grouped(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the items' numbers, equal keys together in order of time; which of them begin a group)."""
+    """(item indices with equal keys adjacent and in time order, boolean flags of those that begin a group)."""
     bits = np.uint64(max(1, int(len(keys) - 1).bit_length()))
     words = np.sort(((keys >> bits) << bits) | np.arange(len(keys), dtype=np.uint64))
     number = (words & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
@@ -66,7 +66,7 @@ def _grouped(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def previous(keys: np.ndarray) -> np.ndarray:
-    """For each item the latest one before it with the same key, -1 where there is none.
+    """For each item the index of the latest earlier item with the same key, -1 where there is none.
 
     >>> previous(mixed(np.array([7, 8, 7, 7]))).tolist()
     [-1, -1, 0, 2]
@@ -79,7 +79,7 @@ def previous(keys: np.ndarray) -> np.ndarray:
 
 
 def counts(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of the items before each one with its key: how many, how many with its value, how many different values.
+    """For each item, over the earlier items with its key: their number, those with its value, and distinct values.
 
     >>> [c.tolist() for c in counts(mixed(np.array([1, 1, 1, 1])), np.array([5, 6, 5, 5]))]
     [[0, 1, 2, 3], [0, 0, 1, 2], [0, 1, 2, 2]]
@@ -109,9 +109,10 @@ def _place_in_group(number: np.ndarray, begins: np.ndarray) -> np.ndarray:
 
 
 def streaks(hit: np.ndarray, there: np.ndarray, order: np.ndarray, begins: np.ndarray) -> np.ndarray:
-    """How often on end a guess was right before each item, of those items of its group at which there was a guess.
+    """Before each item with a guess, the number of consecutive correct guesses up to it within its group; else 0.
 
-    `order` (N,) is the items group by group, in order of time, and `begins` which of them begin a group.
+    Items without a guess (`there` false) are skipped. `order` (N,) lists item indices group by group in time order,
+    and `begins` flags those that begin a group.
     """
     out = np.zeros(len(hit), np.int64)
     group = np.cumsum(begins)
@@ -122,7 +123,7 @@ def streaks(hit: np.ndarray, there: np.ndarray, order: np.ndarray, begins: np.nd
     at = np.arange(len(items))
     first = np.ones(len(items), bool)
     np.not_equal(group[1:], group[:-1], out=first[1:])
-    # A run ends behind the last miss, and where the group begins.
+    # A streak restarts after each wrong guess and at the beginning of a group.
     fence = np.maximum.accumulate(np.where(first, at, np.append(-1, np.where(~hit[items], at + 1, -1)[:-1])))
     out[items] = at - fence
     return out

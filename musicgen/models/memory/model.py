@@ -1,8 +1,8 @@
-"""Any family, told of what the piece did when it last stood so.
+"""A model of any family, extended by a memory of what followed similar passages earlier in the piece.
 
-The trunk reads a vector a step: the step itself without its velocity, who plays next, and what is recalled of what
-comes next (`inputs.py`). The head mixes what the trunk thinks with what is recalled (`head.py`). The whole past of the
-piece counts, not only what the trunk reads.
+The trunk reads one vector per step: the step itself without its velocity, the part that plays next, and the memory's
+guesses of the next step (`inputs.py`). The head mixes the trunk's predictions with those guesses (`head.py`). The
+memory covers the whole past of the piece, not only the trunk's context.
 
 Shapes: B batch, T time, I columns, F fields, C width.
 """
@@ -46,7 +46,7 @@ class MemoryModel(SequenceModel):
 
     carries = False
     recalls = True
-    forgets = False  # whether likelihoods are to be those with nothing recalled, to measure what memory is worth
+    forgets = False  # whether `listen` leaves all guesses empty, to measure what the memory contributes
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
         super().__init__(settings)
@@ -96,7 +96,7 @@ class MemoryModel(SequenceModel):
         return hidden_BTC, MemoryState(pasts, trunk, state.position + ids.shape[1])
 
     def _step(self, new: np.ndarray, state: MemoryState) -> tuple[Tensor, MemoryState | None]:
-        """`read` of one step a row, at a cost that doesn't grow with the piece."""
+        """`read` for one step per row, at a cost that doesn't grow with the length of the piece."""
         memories = state.own_memories(self.layout)
         for memory, rows in zip(memories, new.tolist(), strict=True):
             memory.append(rows[0])
@@ -113,7 +113,7 @@ class MemoryModel(SequenceModel):
         return state
 
     def _some_next(self, rows: np.ndarray) -> np.ndarray:
-        """(1, 6) a step that could come next, so that what is recalled before it is known: a note, if one is due."""
+        """A placeholder (1, 6) for the next step, so that `recall` returns guesses for it: a note where one is due."""
         layout, step = self.layout, np.zeros((1, FIELDS), np.int64)
         part = rows[-1, PART] - layout.part
         if part >= 0 and rows[-1, ONSET] >= layout.position:
@@ -135,9 +135,9 @@ class MemoryModel(SequenceModel):
     def listen(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[Recollection, MemoryState | None]:
-        """hidden_BTC with what is recalled before each target, for which the targets before count, too.
+        """hidden_BTC with the memory's guesses of each target, made from the past and the targets before it.
 
-        Of a state that is `Foretold` all stands there already.
+        Where the state is a `Foretold`, inputs and guesses are taken from it instead of being computed.
         """
         assert targets is not None, "what is recalled of a step depends on it"
         if isinstance(state, Foretold):

@@ -1,11 +1,12 @@
-"""The scores of one next step a row from a model with a memory, field after field, for sampling.
+"""Scores of the next step of each row from a memory model, field after field, for sampling.
 
-What is given are the logarithms of chances, so that filters and temperatures mean what they mean elsewhere. It is the
-head's own arithmetic, done for one step: whatever a field asks of its state is one product with one packed matrix, and
-what is looked up is numpy's, which spends less on calls. A row's numbers don't depend on its neighbours: products go
-row by row, and all else is done to each row alike. The packed matrices keep 32 bits when others are rounded to 8.
+They are log probabilities, so that filters and temperatures work as with other models. The arithmetic is that of the
+head, optimised for one step: all that a field needs from its features is one product with one packed matrix, and
+look-ups use numpy, which has less overhead per call. A row's numbers don't depend on the other rows: products are
+computed row by row, and all else is elementwise. The packed matrices keep 32 bits when others are quantised to 8.
 
-Shapes: B rows, F fields, C width, K values of a field, X scores that are looked up, G gates, S of them of pointers.
+Shapes: B rows, F fields, C width, K values of a field, X logits by interval, distance or program, G gates, S of them
+for pointers.
 """
 
 from __future__ import annotations
@@ -31,22 +32,22 @@ if TYPE_CHECKING:
 __all__ = ["INTERVALS", "LOUDNESS", "NEVER", "PART_WIDTH", "MemoryScores", "Packed"]
 
 LOUDNESS = 5  # columns
-INTERVALS = 49  # semitones up to two octaves either way
+INTERVALS = 49  # semitones either way
 PART_WIDTH = 48
 NEVER = -1e9
 TINY = 1e-30
 _SPAN = 2 * INTERVALS + 1
-_BLOCK = 16  # results of a product are a multiple of so many, so that every row of a batch begins aligned
+_BLOCK = 16  # products are padded to a multiple of this width, so that every row of a batch is aligned in memory
 
 
 class Packed:
-    """The head's weights as a step reads them; made once for many steps."""
+    """The head's weights packed for single steps; built once for many steps."""
 
     @torch.no_grad()
     def __init__(self, head: PointerHead) -> None:
         self.deepen = list(head.deepen)
         self.norms = [cast(nn.LayerNorm, norm) for norm in head.norms]
-        # What every value tells all later fields, by field: (V, (F - 1 - f) C).
+        # What each value contributes to the inputs of all later fields, by field: (V, (F - 1 - f) C).
         told_VFC = torch.stack([learn(head.embedding.weight) for learn in head.learn], dim=1)
         self.told = [told_VFC[:, field:].flatten(1).contiguous() for field in range(FIELDS - 1)]
         self.loudness = torch.cat([table.weight for table in head.loudness]).cpu().numpy()  # type: ignore[misc]
@@ -61,7 +62,7 @@ class Packed:
 
 
 def _output(head: PointerHead, field: int) -> Tensor:
-    """The weight of all that is scored of a field, (K + X + G and a few of nought, C), column by column."""
+    """The weights of a field's logits and gates, (K + X + G, padded with zero rows, C), stored column-major."""
     own = cast(nn.Linear, head.outputs[field]).weight
     rows: list[Tensor] = [own]
     if field == PITCH:
@@ -70,7 +71,7 @@ def _output(head: PointerHead, field: int) -> Tensor:
         rows.append(head.offsets.weight)
     elif field == ONSET:
         rows.append(head.distances.weight)
-    elif field == PART:  # scored by a query times what stands for its number, and times what stands for its program
+    elif field == PART:  # a query times the embedding of the part's number, and times that of its program
         query = head.part_query.weight / math.sqrt(PART_WIDTH)
         by_number = F.pad(head.part_number.weight @ query, (0, 0, head.sizes[PART] - MOST_PARTS, 0))
         rows = [own + by_number, head.part_program.weight @ query]
@@ -81,7 +82,7 @@ def _output(head: PointerHead, field: int) -> Tensor:
 
 
 def _gates(head: PointerHead, field: int) -> list[list[float]]:
-    """What is added to each gate, [gate][bucket]: a gate is shut where its source recalls nothing."""
+    """The bias of each gate, [gate][bucket]; NEVER in bucket 0, where the source has no guess."""
     name, gates = str(field), cast(nn.Linear, head.gates[str(field)])
     trust_SV = cast(nn.Embedding, head.trust[name]).weight.view(-1, TRUST_BUCKETS)
     weight_NV = cast(nn.Embedding, head.weight[name]).weight.view(-1, COUNT_BUCKETS)
@@ -92,7 +93,7 @@ def _gates(head: PointerHead, field: int) -> list[list[float]]:
 
 
 class MemoryScores:
-    """See `Scores`. The head's arithmetic runs where its weights are, the rest on the CPU."""
+    """See `Scores`. Products run on the device of the head's weights, the rest on the CPU."""
 
     def __init__(self, head: PointerHead, packed: Packed, hidden_BC: Tensor, memories: Sequence[Memory]) -> None:
         self._head, self._packed = head, packed
@@ -101,10 +102,10 @@ class MemoryScores:
         self._chosen = [[0] * FIELDS for _ in memories]
 
     def logits_BK(self, field: int) -> Tensor:
-        """(B, K) float32: log p of the field's values."""
+        """(B, K) float32: log probabilities of the field's values."""
         head, K = self._head, self._head.sizes[field]
         out = products_by_row(self._seen_BC(field), self._packed.outputs[field]).float().cpu()
-        scores_BK, rest = out[:, :K], out[:, K:].numpy()  # that of scores, X, then G
+        scores_BK, rest = out[:, :K], out[:, K:].numpy()  # X logits to look up, then G gates
         self._add(field, scores_BK.numpy(), rest)
         if head.inverse_temperature[field] != 1:
             scores_BK *= head.inverse_temperature[field]
@@ -122,7 +123,7 @@ class MemoryScores:
             self._heard[:, (field + 1) * C :] += F.embedding(ids_B, self._packed.told[field])
 
     def _seen_BC(self, field: int) -> Tensor:
-        """`PointerHead.seen` of this step."""
+        """`PointerHead.seen` for this step."""
         hidden_BC, C = self._hidden_BC, self._hidden_BC.shape[1]
         x_BC = self._heard[:, field * C : (field + 1) * C].contiguous()
         if field == VELOCITY:
@@ -137,7 +138,7 @@ class MemoryScores:
         return torch.from_numpy(tables[at].sum(1)).to(self._heard.device)
 
     def _add(self, field: int, scores_BK: np.ndarray, rest: np.ndarray) -> None:
-        """Add to the scores of each row what is looked up; `PointerHead.scores` of this step."""
+        """Add logits by interval, offset, distance or program: `PointerHead.field_scores` for this step."""
         for scores, found, memory, chosen in zip(scores_BK, rest, self._memories, self._chosen, strict=True):
             layout = memory.layout
             if field == PITCH:
@@ -161,7 +162,7 @@ class MemoryScores:
                 _add_parts(scores, found, memory, onset=chosen[ONSET])
 
     def _mix(self, field: int, p_BK: np.ndarray, rest: np.ndarray) -> None:
-        """Make the chances of each row a mixture with what is recalled."""
+        """Mix the memory's guesses into each row's probabilities, in place."""
         S, G = len(POINTERS[field]), 1 + len(POINTERS[field]) + len(COUNTS[field])
         tables = self._packed.gates[field]
         guesses = [memory.guesses(field, chosen) for memory, chosen in zip(self._memories, self._chosen, strict=True)]
@@ -182,7 +183,7 @@ class MemoryScores:
 
 
 def _add_parts(scores: np.ndarray, by_program: np.ndarray, memory: Memory, *, onset: int) -> None:
-    """Parts by program; those that have not entered can't play, and the next one may enter."""
+    """Add logits by program, and mask parts that have not entered, but for the next where it may enter."""
     layout, programs = memory.layout, memory.programs[:MOST_PARTS]
     first, entered = layout.part - layout.meter, len(programs)
     scores[first + entered :] += by_program[0]

@@ -1,22 +1,22 @@
-"""What followed when the piece last stood so: for every step, guesses of its fields from the steps before it.
+"""Guesses of every step's fields from similar earlier places in the piece.
 
-A guess is either one value, from one earlier place (a pointer), or how often each value came in like places (a count).
+A guess is either one value, copied from one earlier row (a pointer), or the value counts over all like places (counts).
 
-| name | of | a like place is |
+| name | fields | what it points to |
 |---|---|---|
-| whole | pitch, duration, velocity, onset, part | one behind the same rows, as many as possible of 16, 8, 4, 2 |
-| moved | pitch | the same in another key |
-| line | pitch, duration | one behind the same last 8, 4, 2, 1 pitches of this part, and the steps between them |
-| shifted | pitch | the same in another key, in any part |
-| bar 1, 2, 4, 8 | all | the same part, position and note of a chord so many bars ago, or what came after it |
-| echo | all | the same as many bars ago as the last long match (of 8 rows and more), also behind what differs from it |
-| last | duration, velocity | the note before in this part |
-| rhythm | onset, part | one behind the same last 16, 8, 4, 2 onsets and parts |
+| whole | pitch, duration, velocity, onset, part | the row after the latest match of the last 16, 8, 4 or 2 rows |
+| moved | pitch | the same for transposed matches |
+| line | pitch, duration | the note after the latest match of this part's last 8, 4, 2 or 1 pitches and time gaps |
+| shifted | pitch | the same for transposed matches in any part |
+| bar 1, 2, 4, 8 | all | the note at the same part, position and chord index so many bars ago, or what came after it |
+| echo | all | the same at the distance in bars of the last long match (8 rows or more), even after it has ended |
+| last | duration, velocity | the previous note of this part |
+| rhythm | onset, part | the row after the latest match of the last 16, 8, 4 or 2 onsets and parts |
 | counts | all | see `COUNTS` |
 
-Every guess says how far it may be trusted: how long the match is, how often on end this source was right of late (in
-this part, or for onsets in the piece), or how many like places there were and how various. Nothing is learned here,
-and nothing of a step's own values is used but by fields that come after them in the step.
+Each pointer tries its longest match first. Each guess comes with a trust bucket: of the match length and the streak of
+correct guesses (per part, for onset and part per piece), or of the number of like places and their distinct values.
+Nothing here is learned, and a guess of a field uses only earlier steps and the earlier fields of its own step.
 
 Sources: Cleary and Witten 1984, "Data compression using adaptive coding and partial string matching" (contexts of
 several orders); Mahoney 2005, "Adaptive weighing of context models" (PAQ: many models, trusted by how they did);
@@ -41,8 +41,8 @@ _BARS = (*(f"bar {n}" for n in BARS_BACK), "echo")
 ROW_ORDERS = (2, 4, 8, 16)
 LINE_ORDERS = (1, 2, 4, 8)
 SHIFTED_ORDERS = (2, 4, 8)
-ECHO_LEVEL = 3  # of a match that says how long ago this was played before
-FAR = 1 << 40  # bars; where no match has said so yet
+ECHO_LEVEL = 3  # lowest level of a match that sets the distance of the echo
+FAR = 1 << 40  # distance of the echo in bars before there is such a match
 POINTERS = {
     PITCH: ("whole", "moved", "line", "shifted", *_BARS),
     DURATION: ("whole", "line", "last", *_BARS),
@@ -50,7 +50,7 @@ POINTERS = {
     ONSET: ("whole", "rhythm", *_BARS),
     PART: ("whole", "rhythm", *_BARS),
 }
-# What the places have in common whose values are counted.
+# What like places have in common, for each of the counts.
 COUNTS = {
     PITCH: ("part", "part and position", "part and pitch before"),
     DURATION: ("part and position", "part and pitch", "part and duration before"),
@@ -61,10 +61,10 @@ COUNTS = {
 
 
 class Recalled(NamedTuple):
-    """What is recalled before each row (N), by field: of S pointers and K counts.
+    """The guesses of each row (N) by field, from S pointers and K counts.
 
-    `value` is the value within the field, -1 where nothing is recalled; `trust` and `weight` are buckets, 0 for
-    nothing; `share` is the share of like places that had the value which the row has.
+    `value` is the guess, counted from the field's first id, -1 for none; `trust` and `weight` are buckets, 0 for no
+    guess; `share` is the fraction of like places that had the row's actual value.
     """
 
     walk: Walk
@@ -74,11 +74,11 @@ class Recalled(NamedTuple):
     weight: dict[int, np.ndarray]  # (N, K)
     pitches: np.ndarray  # (N, 2) the last two pitches of the part that plays, 0..255, -1
     loudness: np.ndarray  # (N, 5) velocity values: the last two of the part, the last of all, means of part and piece
-    lag: np.ndarray  # (N,) how many bars ago the echo is, FAR where there is none
+    lag: np.ndarray  # (N,) distance of the echo in bars, FAR where there is none
 
 
 def nothing_of(recalled: Recalled) -> Recalled:
-    """The same places with nothing recalled of them."""
+    """The same places with all guesses empty."""
     blank = {field: np.full_like(values, -1) for field, values in recalled.value.items()}
     none = [
         {f: np.zeros_like(x) for f, x in each.items()} for each in (recalled.trust, recalled.share, recalled.weight)
@@ -87,19 +87,19 @@ def nothing_of(recalled: Recalled) -> Recalled:
 
 
 def recall(rows: np.ndarray, layout: MemoryLayout) -> Recalled:
-    """What is recalled before each of `rows` (N, 6), int64, which go on from a piece's beginning or a bar line."""
+    """The guesses of each of `rows` (N, 6), int64, which start at the beginning of a piece or at a bar line."""
     return _Recall(rows, layout).all()
 
 
 class _Recall:
-    """The work of `recall`. Pointers are rows, -1 for none."""
+    """The computation of `recall`. Pointers are row indices, -1 for none."""
 
     def __init__(self, rows: np.ndarray, layout: MemoryLayout) -> None:
         self.rows, self.layout, self.n = rows, layout, len(rows)
         self.w = w = walk(rows, layout)
         self.note_of_row = np.full(self.n, -1)
         self.note_of_row[w.note] = np.arange(len(w.note))
-        # Places, that of a row being what the row before it leads to; the first row has none.
+        # The place of each row is the one that the row before it sets; the first row has none.
         self.bar, self.x, self.part, self.chord, self.window = (
             np.concatenate([[-1], a[:-1]]) for a in (w.bar, w.x, w.part, w.chord, w.window)
         )
@@ -157,13 +157,13 @@ class _Recall:
         return mixed(pitch, self.rows[:, DURATION], self.rows[:, ONSET], self.rows[:, PART])
 
     def _intervals(self) -> np.ndarray:
-        """Pitch by row in any key: the interval from the melodic note before; drums by their number."""
+        """(N,) transposition-invariant pitches: the interval from the previous melodic note; drum sounds unchanged."""
         pitch = self.rows[:, PITCH]
         melodic = (pitch >= self.layout.pitch) & (pitch < self.layout.drum)
         return np.where(melodic, pitch - self.layout.pitch - self.pitch_before + 1000, pitch)
 
     def _longest(self, keys: np.ndarray, orders: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """(the row that last came behind the same rows, how many of them by number of `orders` from 1); -1 and 0."""
+        """(row after the latest longest match, its level: 1 + index of its length in `orders`), else (-1, 0)."""
         pointer, level = np.full(self.n, -1), np.zeros(self.n, np.int64)
         for number, (order, hashes) in enumerate(zip(orders, rolling(keys, orders), strict=True), start=1):
             if self.n <= order + 1:
@@ -186,7 +186,7 @@ class _Recall:
         place = np.empty(M, np.int64)
         place[w.order] = np.arange(M)
         for which, (values, orders) in enumerate(((w.pitch, LINE_ORDERS), (interval, SHIFTED_ORDERS))):
-            # An interval needs a note more.
+            # An interval needs one more note.
             need = which
             elements = mixed(values, gap)[w.order]
             for number, (order, hashes) in enumerate(zip(orders, rolling(elements, orders), strict=True), start=1):
@@ -204,7 +204,7 @@ class _Recall:
         return tuple(pointers)  # type: ignore[return-value]
 
     def _carried(self, pointer: np.ndarray, name: str) -> np.ndarray:
-        """Pitches recalled from another key: the interval there, from what was last here."""
+        """Transposed guesses of pitches: the interval at the place pointed to, applied to the last pitch here."""
         there = pointer >= 0
         p = np.maximum(pointer, 0)
         pitch = self.rows[:, PITCH] - self.layout.pitch
@@ -227,7 +227,7 @@ class _Recall:
     # ---- the same place some bars ago ------------------------------------------------------------
 
     def _events(self) -> None:
-        """All places of all bars in order, as one number each, and the rows that lead to them."""
+        """Set `event`, the sorted places of all notes and bar lines, and `event_row`, the rows that set them."""
         w = self.w
         led = np.flatnonzero((w.bar >= 0) & ((w.part >= 0) | (self.rows[:, ONSET] == self.layout.bar)))
         number = self._number(w.bar[led], w.x[led], w.part[led], w.chord[led])
@@ -239,7 +239,7 @@ class _Recall:
         return ((bar << 14 | (x + 1)) << 7 | (part + 1)) << 8 | np.minimum(chord, 255)
 
     def _lag(self, whole: np.ndarray, level: np.ndarray) -> np.ndarray:
-        """(N,) how many bars before its place the last long match led to the same position of a bar."""
+        """(N,) distance in bars of the latest long match that points to the same position of another bar."""
         there = np.maximum(whole, 0)
         found = (level >= ECHO_LEVEL) & (self.bar >= 0) & (self.bar[there] >= 0)
         found &= (self.x == self.x[there]) & (self.bar != self.bar[there])
@@ -247,7 +247,7 @@ class _Recall:
         return np.where(last >= 0, (self.bar - self.bar[there])[np.maximum(last, 0)], FAR)
 
     def _same_place(self, back: int | np.ndarray) -> np.ndarray:
-        """The row whose note had the same place `back` bars ago, -1."""
+        """(N,) the row of the note at the same place `back` bars ago, -1 for none."""
         asked = self._number(np.maximum(self.bar - back, 0), self.x, self.part, self.chord)
         at = np.searchsorted(self.event, asked)
         inside = np.minimum(at, max(0, len(self.event) - 1))
@@ -258,15 +258,15 @@ class _Recall:
         return np.where(there & (row < np.arange(self.n)), row, -1)
 
     def _after_place(self, back: int | np.ndarray) -> np.ndarray:
-        """(N,) which event came after the same place `back` bars ago, as its number in `event`; -1 where that bar isn't
-        there. One of the next bar stands for the bar line."""
+        """(N,) the index in `event` of the first event after the same place `back` bars ago; -1 without such a bar. An
+        event of the next bar stands for the bar line."""
         asked = self._number(np.maximum(self.bar - back, 0), self.x, self.part, self.chord)
         at = np.searchsorted(self.event, asked, side="right")
         there = self._has_bar(back) & (at < len(self.event))
         return np.where(there, at, -1)
 
     def _has_bar(self, back: int | np.ndarray) -> np.ndarray:
-        """(N,) whether there is a bar so many before."""
+        """(N,) whether a bar exists so many bars ago."""
         wanted = np.maximum(self.bar - back, 0) << 29
         at = np.minimum(np.searchsorted(self.event, wanted), max(0, len(self.event) - 1))
         return (self.bar >= back) & (self.event[at] >> 29 == self.bar - back)
@@ -275,10 +275,10 @@ class _Recall:
         self, value: dict[int, np.ndarray], trust: dict[int, np.ndarray], inside: np.ndarray, whole: np.ndarray,
         whole_level: np.ndarray, rhythm: np.ndarray, rhythm_level: np.ndarray,
     ) -> None:  # fmt: skip
-        """Guesses of the place that a row leads to: first when, then, that being chosen, who."""
+        """Guesses of the place that a row sets: the onset, then, given the onset, the part."""
         w, n, layout = self.w, self.n, self.layout
         none = np.full(n, -1)
-        # The matched rows foretell what comes after them only if the note itself went on alike.
+        # The matched row predicts the next place only if its note has the same pitch and duration.
         alike = (whole >= 0) & (inside[np.maximum(whole, 0)][:, :2] == inside[:, :2]).all(axis=1)
         pointers = [np.where(alike, whole, -1), rhythm]
         levels = [np.where(alike, whole_level, 0), rhythm_level]
@@ -304,7 +304,7 @@ class _Recall:
             guess = np.where(within < layout.span_steps, position_value + within, span_value)
             guess = np.where(bar == self.bar - back, guess, bar_value)
             first.append(np.where(there & ((within >= 0) | (bar != self.bar - back)), guess, -1))
-            # Who, given when: the next note on this onset, or the first one on another.
+            # The part given the onset: of the next note at this onset, or of the first note at another.
             asked = self._number(np.maximum(self.bar - back, 0), w.x, none, np.zeros(n, np.int64))
             fresh = np.searchsorted(self.event, asked)
             at = np.where(same_onset, at, fresh)
@@ -331,7 +331,7 @@ class _Recall:
     def _trust(
         self, guess: np.ndarray, own: np.ndarray, level: np.ndarray, agrees: np.ndarray | int, *, by_part: bool = True
     ) -> np.ndarray:
-        """Buckets of a pointer's guesses: by level, and how often on end it was right before."""
+        """Trust buckets of a pointer's guesses, by level and streak of correct guesses."""
         there = guess >= 0
         hit = guess == own
         if by_part:
@@ -377,7 +377,7 @@ class _Recall:
         return share, weight
 
     def _last_of_part(self, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The last pitches of the part that a row's note belongs to, and the loudness around it."""
+        """`Recalled.pitches` and `Recalled.loudness`, filled for the rows that hold notes."""
         w, n = self.w, self.n
         pitches, loudness = np.full((n, 2), -1), np.full((n, 5), -1)
         M = len(w.note)

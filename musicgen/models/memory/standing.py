@@ -1,4 +1,4 @@
-"""Where a sequence that grows row by row stands: what `walk` says of whole ones."""
+"""The metrical place of each row of a growing sequence: the incremental counterpart of `walk`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BARS = tuple(f"bar {back}" for back in BARS_BACK)
 
 
 class Standing:
-    """The places that rows lead to, and what was told on the way."""
+    """The places of the rows so far, and the current bar, meter, programs, tempo and style."""
 
     def __init__(self, layout: MemoryLayout) -> None:
         self.layout = layout
@@ -26,7 +26,7 @@ class Standing:
         self.window = 0
         self.programs: list[int] = []
         self.tempo, self.style = -1, 0
-        self.lag = FAR  # how many bars ago the echo is
+        self.lag = FAR  # how many bars back the echo pointer looks
         self.events: dict[int, list[tuple[int, int]]] = {}  # by bar (`number_of`, row), in order
 
     @property
@@ -35,7 +35,7 @@ class Standing:
         return bool(self.place) and self.place[-1][3] >= 0
 
     def lead(self, n: int, ids: tuple[int, ...]) -> None:
-        """Walk over row n."""
+        """Update the places with row n."""
         layout, onset, what = self.layout, ids[ONSET], ids[PART]
         if onset == layout.bos:
             self.tempo, self.style = what - layout.tempo, max(0, ids[PROGRAM] - layout.style)
@@ -71,20 +71,20 @@ class Standing:
     # ---- the same place some bars ago --------------------------------------------------------------
 
     def listen(self, whole: int, level: int) -> None:
-        """Set the lag, where a long match leads to the same position of another bar."""
+        """Set the lag where a long enough match points to the same position of another bar."""
         if level >= ECHO_LEVEL:
             (bar, x, *_), (bar_there, x_there, *_) = self.place[-1], self.place[whole - 1]
             if bar >= 0 and bar_there >= 0 and x == x_there and bar != bar_there:
                 self.lag = bar - bar_there
 
     def backs(self) -> tuple[tuple[int, str], ...]:
-        """How many bars back each of the pointers to a bar leads, and its name."""
+        """(bars back, name) of each pointer to an earlier bar."""
         return (*zip(BARS_BACK, _BARS, strict=True), (self.lag, "echo"))
 
     def bars_back(self, row: dict[str, int]) -> tuple[list[int], list[int]]:
-        """Where in the bars back what follows the same place begins, -1 without such a bar, and the onset there.
+        """For each earlier bar of `backs`, the index of its first event after the same place, and its onset value.
 
-        The note of that place itself goes to `row`.
+        The index is -1 without such a bar. The row of the note at the same place is stored in `row`, by pointer name.
         """
         layout = self.layout
         bar, x, window, part, _, chord = self.place[-1] if self.place else NO_PLACE
@@ -109,7 +109,7 @@ class Standing:
         return starts, onsets
 
     def who_played(self, onset: int, starts: list[int]) -> list[int]:
-        """The part that plays at an onset of the bars back, or goes on there."""
+        """For each earlier bar of `backs`, the part value of the next note at this onset id, -1 where there is none."""
         layout = self.layout
         if onset < layout.position or not self.place:
             return [-1] * len(self.backs())

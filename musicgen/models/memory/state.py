@@ -18,18 +18,18 @@ __all__ = ["MemoryState"]
 
 @dataclasses.dataclass
 class MemoryState(State):
-    """The steps of every row so far, and what the trunk keeps of those that it has read; None where of none.
+    """The steps of every row so far, and the trunk's state after those it has read; None where it has read none.
 
-    `memories`, for steps one by one, belong to one state: the next one takes them along, and where that has happened
-    they are made anew. `whole` are those of pasts as they stand, which all takes of a prompt copy: to remember a long
-    piece row by row takes longer than to draw a few bars.
+    `memories`, used in step-by-step generation, are handed on to the next state, which extends them; a state whose
+    memories have been extended that way rebuilds its own. `whole` caches memories of complete pasts, which every
+    continuation of a prompt copies: building the memory of a long piece takes longer than generating a few bars.
     """
 
     pasts: tuple[np.ndarray | Remembered, ...]  # (N, 6) each
     trunk: State | None
     position: int
     memories: tuple[Memory, ...] = ()
-    shared: bool = False  # whether rows have one memory between them
+    shared: bool = False  # whether several rows may refer to the same memory
     whole: dict[int, tuple[object, Memory]] = dataclasses.field(
         default_factory=dict
     )  # by id of the past, and that past
@@ -48,7 +48,7 @@ class MemoryState(State):
         )
 
     def memories_now(self, layout: MemoryLayout) -> tuple[Memory, ...]:
-        """Memories of the pasts as they stand, kept for the next step."""
+        """Memories of exactly the current pasts, built where needed and kept for the next step."""
         if len(self.memories) != self.rows or any(
             len(memory.rows) != len(past) for memory, past in zip(self.memories, self.pasts, strict=True)
         ):
@@ -56,7 +56,7 @@ class MemoryState(State):
         return self.memories
 
     def own_memories(self, layout: MemoryLayout) -> list[Memory]:
-        """Memories of the pasts that may grow."""
+        """A memory of each past that the caller may extend, as no other row refers to it."""
         found = []
         for row, past in enumerate(self.pasts):
             memory = self.memories[row] if self.memories else None

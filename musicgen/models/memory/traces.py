@@ -1,4 +1,4 @@
-"""What a memory that grows keeps of sequences: hashes of their last items, those that `lookup.py` makes of arrays."""
+"""Data structures of the incremental memory (`growing.py`), with the same hashes as `lookup.py` computes on arrays."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = [
     "x_of",
 ]
 
-Key = tuple[int, ...]  # of a like place, or of a question
+Key = tuple[int, ...]  # of a count's context, or of a cached query
 
 _ALL = 2**64 - 1
-_DOUBLING = [(1, GOLDEN)]  # (size, the power of the hash that so many items behind count by)
+_DOUBLING = [(1, GOLDEN)]  # (size, the multiplier for items that many places back)
 while _DOUBLING[-1][0] < 8:
     _DOUBLING.append((2 * _DOUBLING[-1][0], _DOUBLING[-1][1] ** 2 & _ALL))
 
 
 def mix(first: int, *others: int) -> int:
-    """`mixed` of single numbers."""
+    """`mixed` for single integers."""
     out = first * GOLDEN & _ALL
     out ^= out >> 29
     for part in others:
@@ -43,7 +43,7 @@ def mix(first: int, *others: int) -> int:
 
 
 class Rolling:
-    """Hashes of the last m items of a list that grows, for each order m."""
+    """Rolling hashes of the last m items of a growing list, for each order m."""
 
     def __init__(self) -> None:
         self.lists: dict[int, list[int]] = {1: [], 2: [], 4: [], 8: [], 16: []}
@@ -65,7 +65,7 @@ class Rolling:
 
 
 class PartTrace:
-    """What is remembered of one part: its notes, and hashes of its lines."""
+    """The memory of one part: the rows of its notes, and rolling hashes of its melodic line."""
 
     def __init__(self) -> None:
         self.notes: list[int] = []  # rows
@@ -85,9 +85,9 @@ class PartTrace:
 
 
 class Tally:
-    """How often each value of a field came in like places; the last of `counts` (K + 1) is of the field left empty.
+    """How often each value of a field occurred in one context; the last of `counts` (K + 1) counts the empty field.
 
-    `owner` is the memory that may add to it: copies of a memory share what they don't add to.
+    `owner` is the memory that may change it: copies of a memory share tallies until one of them writes.
     """
 
     __slots__ = ("counts", "distinct", "owner", "total")
@@ -97,7 +97,7 @@ class Tally:
         self.total = self.distinct = 0
 
     def add(self, value: int) -> None:
-        """Count a value, -1 for none."""
+        """Count a value; -1 stands for an empty field."""
         before = self.counts[value]
         self.counts[value] = before + 1
         self.distinct += not before
@@ -111,7 +111,8 @@ class Tally:
 
 
 class Guesses(NamedTuple):
-    """What is recalled of one field of the next step: values within the field and their buckets; see `Recalled`."""
+    """The memory's guesses of one field of the next step: values counted from the field's first id, and trust buckets;
+    see `Recalled`."""
 
     value: list[int]
     trust: list[int]
@@ -120,7 +121,7 @@ class Guesses(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What `Guesses` begin with, and the keys of their counts."""
+    """The pointers' values and trust of `Guesses`, and the keys of its counts."""
 
     value: list[int]
     trust: list[int]
@@ -128,17 +129,17 @@ class Said(NamedTuple):
 
 
 class Found(NamedTuple):
-    """Where the pointers lead to for the next row."""
+    """The rows that the pointers find for the next row."""
 
     row: dict[str, int]  # by name, -1 for none
     level: dict[str, int]
-    lines: dict[str, list[tuple[int, int, int]]]  # (level, order, key) of the lines that a note would go on
-    here: list[int]  # where in each of the bars back what follows begins, -1 without such a bar
-    onsets: list[int]  # and the onset value there
+    lines: dict[str, list[tuple[int, int, int]]]  # (level, order, key) of the lines that the next note would continue
+    here: list[int]  # per earlier bar, the index of its first event after the same place; -1 without such a bar
+    onsets: list[int]  # the onset value of that event
 
 
 class Remembered:
-    """The first so many rows of a memory, which may have grown since: (N, 6) for numpy, without a copy a step."""
+    """A view of the first N rows of a list that may since have grown; converts to an (N, 6) array on demand."""
 
     def __init__(self, rows: Sequence[tuple[int, ...]]) -> None:
         self._rows, self._count = rows, len(rows)
@@ -151,10 +152,10 @@ class Remembered:
 
 
 def number_of(x: int, part: int, chord: int) -> int:
-    """A place in its bar as one number, in the order in which places come."""
+    """A place within its bar as one integer that sorts in time order."""
     return ((x + 1) << 7 | (part + 1)) << 8 | min(chord, 255)
 
 
 def x_of(number: int) -> int:
-    """The position of a place that `number_of` names."""
+    """The position encoded in a `number_of` integer."""
     return (number >> 15) - 1

@@ -1,4 +1,4 @@
-"""Where every row of a sequence stands: bar, position, part, and which note of its chord it is. Arrays of (N,)."""
+"""The metrical place of every row of a sequence: bar, position, part, and index within its chord; arrays of (N,)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ AHEAD = 1 << 20
 
 @dataclass(frozen=True)
 class Walk:
-    """A row says where the next note stands, so what is said of row r here is the place that it leads to.
+    """The place of each row. A row places the note of the next one, so entry r is the place of the note in row r + 1.
 
-    Of a row that leads to no note `part` is -1; `x` is the position in the bar, -1 for a bar line and before it.
-    Notes, (M,), are numbered by the rows that hold them; their place is that of the row before.
+    `part` is -1 where a row places no note; `x` is the position in the bar, -1 for a bar line and before the first.
+    Arrays of (M,) are about notes, in the order of the rows that hold them; a note's place is entry r - 1 of its row r.
     """
 
     rows: np.ndarray  # (N, 6)
@@ -27,36 +27,36 @@ class Walk:
     window: np.ndarray  # spans since the bar line
     part: np.ndarray
     time: np.ndarray  # steps since the first bar line
-    chord: np.ndarray  # which note of its part on this onset the one led to is, from 0
-    meter: np.ndarray  # the meter's value, 0 before it is told; its ids begin at 1 here
+    chord: np.ndarray  # index, from 0, of the note placed among the notes of its part on this onset
+    meter: np.ndarray  # 1 + the meter's value, 0 before the first meter
     note: np.ndarray  # (M,) rows
     pitch: np.ndarray  # (M,) 0..127, drums from 128
     duration: np.ndarray  # (M,) values
     velocity: np.ndarray  # (M,) values
     note_part: np.ndarray  # (M,)
     drum: np.ndarray  # (M,) bool
-    order: np.ndarray  # (M,) notes part by part, in order of time
-    begins: np.ndarray  # (M,) which of `order` begin a part
-    rank: np.ndarray  # (M,) how many notes of its part came before
-    last: np.ndarray  # (M,) the note before it in its part, -1
-    programs: np.ndarray  # (parts,) of those that have entered in these rows
-    tempo: int  # value, -1 where it isn't told
+    order: np.ndarray  # (M,) note indices part by part, in time order
+    begins: np.ndarray  # (M,) bool, whether this entry of `order` begins a part
+    rank: np.ndarray  # (M,) number of earlier notes of its part
+    last: np.ndarray  # (M,) index of the previous note of its part, -1 for none
+    programs: np.ndarray  # (parts,) program of each part that enters in these rows
+    tempo: int  # value, -1 where unknown
     style: int
 
 
 def bar_steps(meter: np.ndarray, steps: int) -> np.ndarray:
-    """The length in grid steps of bars of these meter values, rounded up."""
+    """The length of bars in grid steps for these meter values, rounded up."""
     return -(-(meter // 7 + 1) * 4 * steps // (1 << (meter % 7)))
 
 
 def walk(rows: np.ndarray, layout: MemoryLayout) -> Walk:
-    """See `Walk`. `rows` (N, 6) are the steps from a piece's beginning on, or from a bar line."""
+    """The `Walk` of `rows` (N, 6), which start at the beginning of a piece or at a bar line."""
     N = len(rows)
     onset, what = rows[:, ONSET], rows[:, PART]
     at = np.arange(N)
     is_bar = onset == layout.bar
     begins = is_bar | (onset == layout.again)
-    # Bars told ahead, behind a hole, are numbered apart: those around them follow one another.
+    # Bars after a gap that are given in advance get numbers from AHEAD on; the other bars are numbered consecutively.
     ahead = (np.cumsum(onset == layout.after) - np.cumsum(onset == layout.here)) > 0
     bar = np.where(ahead, AHEAD + np.cumsum(is_bar & ahead), np.cumsum(is_bar & ~ahead)) - 1
     spans = np.cumsum(onset == layout.span)
@@ -69,11 +69,11 @@ def walk(rows: np.ndarray, layout: MemoryLayout) -> Walk:
     told = np.maximum.accumulate(np.where(meter >= 0, at, -1))
     meter_now = np.where(told >= 0, meter[told], -1)
     lengths = np.where(is_bar & (meter_now >= 0), bar_steps(np.maximum(meter_now, 0), layout.steps), 0)
-    bar_time = np.cumsum(lengths) - lengths  # at a bar line: where it lies
+    bar_time = np.cumsum(lengths) - lengths  # time of each bar line
     last_bar = np.maximum.accumulate(np.where(is_bar, at, 0))
     time = np.where(np.cumsum(is_bar) > 0, bar_time[last_bar], 0) + np.maximum(x, 0)
 
-    # A chord's notes follow one another, on one place.
+    # The notes of a chord are consecutive rows at the same place.
     same = np.zeros(N, bool)
     if N > 1:
         same[1:] = (part[1:] >= 0) & (part[1:] == part[:-1]) & (x[1:] == x[:-1]) & (bar[1:] == bar[:-1])

@@ -1,6 +1,6 @@
-"""What a model with a memory is told of windows of pieces, worked out without it: by other processes, and beforehand.
+"""Inputs and guesses of a memory model for training windows, computed without the model, such as in worker processes.
 
-Shapes: B batch, T time, I columns, F fields, P parts, M all whole numbers of a step, N all shares of a step.
+Shapes: B batch, T time, I columns, F fields, P parts, M all integers of a step, N all shares of a step.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["Foretold", "foretold"]
 
 @dataclass
 class Foretold(State):
-    """The columns of every step of a batch of windows and what is recalled of its targets, in few and small arrays:
-    they go from one process to another, and to a GPU."""
+    """The input columns of a batch of windows and the guesses of its targets, packed into three small tensors that are
+    cheap to send between processes and to a GPU."""
 
     layout: MemoryLayout
     numbers_BTM: Tensor  # int16
@@ -42,7 +42,7 @@ class Foretold(State):
         return type(self)(self.layout, self.numbers_BTM[rows_B], self.shares_BTN[rows_B], self.programs_BP[rows_B])
 
     def pin_memory(self) -> Self:
-        """In memory that a GPU fetches from by itself."""
+        """A copy in pinned memory, for asynchronous transfer to a GPU."""
         numbers, shares, programs = self.numbers_BTM, self.shares_BTN, self.programs_BP
         return type(self)(self.layout, numbers.pin_memory(), shares.pin_memory(), programs.pin_memory())
 
@@ -54,7 +54,7 @@ class Foretold(State):
         return type(self)(self.layout, numbers, shares, programs)
 
     def unpacked(self) -> tuple[Tensor, Hints]:
-        """told_BTI, int64, and the hints."""
+        """told_BTI, the input columns in int64, and the hints."""
         told = len(column_sizes(self.layout))
         pointers = [len(names) for names in POINTERS.values()]
         counts = [len(names) for names in COUNTS.values()]
@@ -80,9 +80,9 @@ def foretold(
     *,
     forgets: bool = False,
 ) -> Foretold:
-    """What a model is told of these windows, inputs and targets (B, T, 6), before each of which a past (N, 6) lies.
+    """Inputs and guesses for windows of inputs and targets (B, T, 6), each preceded by a past (N, 6).
 
-    With `forgets`, as if nothing were recalled.
+    With `forgets` all guesses are empty.
     """
     inputs_BTF = inputs.cpu().numpy().astype(np.int64)
     ends_B1F = targets[:, -1:].cpu().numpy().astype(np.int64)
@@ -105,7 +105,7 @@ def foretold(
 
 
 def _numbers(rows: np.ndarray, found: Recalled, layout: MemoryLayout, begin: int) -> np.ndarray:
-    """(T, M) int16: the columns of the rows from `begin` on, and what is recalled of the row after each."""
+    """(T, M) int16: the input columns of the rows from `begin` on, and the guesses of the row after each."""
     w = found.walk
     later, now = slice(begin + 1, None), slice(begin, -1)
     parts = [columns(rows, found, layout, begin)]
