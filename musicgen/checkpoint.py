@@ -53,8 +53,8 @@ def save_run(
     card: dict[str, Any],
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, Any]:
-    """Write the four parts and their manifest into `folder`, replacing older ones; return the card as it stands there,
-    with the model's inverse temperatures (`sharpness`). The folder can be loaded at any time meanwhile. Raises
+    """Write the four parts and their manifest into `folder`, replacing older ones; return the card as written,
+    with the model's inverse temperatures (`sharpness`). The folder can be loaded at any time during the write. Raises
     ResourceError on a full disk."""
     card = {"format": FORMAT, **card, "sharpness": list(model.inverse_temperature)}
 
@@ -87,11 +87,11 @@ def load_run(where: str | os.PathLike[str]) -> Run:
     except UnreadableError:
         if stamp(path) == before:
             raise
-        return _load(whole_parts(path), path)  # a training that is at it has replaced the parts meanwhile
+        return _load(whole_parts(path), path)  # a training in progress has replaced the parts meanwhile
 
 
 def _load(home: Path, path: Path) -> Run:
-    """The run in the folder `path`, whose parts lie in `home`."""
+    """The run in the folder `path`, whose parts are in `home`."""
     parts = checked_parts(home)
     weights = home / "model.safetensors"
     header = read_header(weights)
@@ -112,7 +112,7 @@ def _load(home: Path, path: Path) -> Run:
 
 
 def model_for(recipe: Recipe, tokenizer: Tokenizer, *, blank: bool = False) -> SequenceModel:
-    """A new model of the recipe's shape, initialised from the recipe's seed; a `blank` one has no memory (meta)."""
+    """A new model of the recipe's shape, initialised from the recipe's seed; a `blank` one is on the meta device."""
     fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
     of_tokenizer = {
         "vocabulary_size": len(tokenizer.vocabulary),

@@ -1,8 +1,8 @@
-"""How the steps of a tokenizer are scored, whatever the model: which targets count, and which ids may come at all.
+"""How the steps of a tokenizer are scored, whatever the model: which targets count, and which ids are possible.
 
-A frame of music is a set, spelled in one order of many. Where a tokenizer says which id may follow which, likelihoods
-are over those alone, so that the product over a frame's ids is the likelihood of the frame itself; and what follows
-nothing, the end of a piece, is not scored.
+A frame of music is a set, encoded in one order of many. Where a tokenizer says which id may follow which, likelihoods
+are over those alone, so that the product over a frame's ids is the likelihood of the frame itself. Ids that may follow
+no other, such as the end of a piece, are not scored.
 
 Shapes: B batch, T time, F fields, K the values of one choice, V vocabulary.
 """
@@ -25,9 +25,9 @@ __all__ = ["Scoring"]
 
 @dataclass(frozen=True)
 class Scoring:
-    """What a tokenizer says of likelihoods over its ids; it lies on the device of the models that it is used with.
+    """A tokenizer's rules for likelihoods over its ids, on the device of the models that it is used with.
 
-    `pad` is the id that counts nothing. A frame has `period` ids, where all have the same number. following_VV (bool)
+    `pad` is the id that counts 0. A frame has `period` ids, where all have the same number. following_VV (bool)
     is true where the column's id may come after the row's, and None where every id may.
     """
 
@@ -71,5 +71,5 @@ class Scoring:
         return model.nats_at(ids, targets, state, **asked, inverse_temperature=inverse_temperature)
 
     def choices(self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None) -> list[Tensor]:
-        """Logits (B, T, K) of each choice that a step after `ids` is; see `SequenceModel.choices`."""
+        """Logits (B, T, K) of each choice in the steps after `ids`; see `SequenceModel.choices`."""
         return model.choices(ids, targets, state, following_VV=self.following_VV)

@@ -1,9 +1,9 @@
-"""What every model is to its callers: a body that reads steps, and a head that says what a step is made of.
+"""The interface of all models: a body that reads steps, and a head that predicts the next step from hidden states.
 
-Models never see a note. They read ids of a vocabulary and score which step comes next; what an id means is the
-tokenizer's affair. A step is one id, or a row of F ids where the tokenizer has fields (a note a step: pitch, duration,
-velocity, and where the next one stands). Families differ only in how they read; heads stand in `heads/`, and those of
-frames and of memories beside their bodies.
+Models never see a note. They read ids of a vocabulary and score which step comes next; only the tokenizer knows what an
+id means. A step is one id, or a row of F ids where the tokenizer has fields (one note per step: pitch, duration,
+velocity, and the place of the next note). Families differ only in their bodies; heads are in `heads/`, and those of
+frame and memory models beside their bodies.
 
 Shapes: B batch, T time, F fields, V vocabulary, C width.
 """
@@ -30,19 +30,19 @@ __all__ = ["SequenceModel"]
 
 
 class SequenceModel(nn.Module, ABC):
-    """A body, and once one is attached a head: together a model of which step comes next.
+    """A body and, once attached, a head: together a model of the next step.
 
     `read(ids, state=None) -> (hidden_BTC, state)`: a hidden state depends on no later step. Reading a sequence whole,
     in pieces, or a step at a time with the state handed on gives the same (in float32, to 1e-5). From hidden states
-    `scores` scores the next step, field after field, and `nats` is the exact likelihood of the steps that came.
+    `scores` scores the next step, field after field, and `nats` is the exact negative log-likelihood of given steps.
     """
 
     embedding: nn.Embedding | OneHotLinear | None
-    carries: ClassVar[bool] = True  # whether in training, too, it returns a state to go on from
-    recalls: ClassVar[bool] = False  # whether training windows come with what lies before them in their pieces
-    apart: ClassVar[bool] = False  # whether in evaluation it reads every row by itself
-    reads_frames: ClassVar[bool] = False  # whether what its trunk reads are frames, of several ids each
-    trunk: SequenceModel  # of bodies that read something else than steps, or more: a rung of the ladder inside
+    carries: ClassVar[bool] = True  # whether `read` returns a state in training mode, too
+    recalls: ClassVar[bool] = False  # whether training windows need the past of their pieces
+    apart: ClassVar[bool] = False  # whether in evaluation it reads each row by itself
+    reads_frames: ClassVar[bool] = False  # whether its trunk reads frames, of several ids each
+    trunk: SequenceModel  # the inner family model, in bodies with an input stage of their own
     step_head: Head
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -62,14 +62,14 @@ class SequenceModel(nn.Module, ABC):
     def listen(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[Any, State | None]:
-        """All that the head is to know of these steps, and the state; `targets` follow them one step ahead."""
+        """The head's input for these steps, and the state; `targets` are the same steps shifted by one."""
         hidden_BTC, state = self.read(ids, state)
         return Reading(hidden_BTC, ids), state
 
     def first_weights(self) -> None:
-        """Fill the weights, when body and head stand. The embedding, which is also the head's weight, and a head of its
-        own start at deviation 0.02, so that the first guess is even. With fields the embedding starts at deviation 1:
-        else what the layers add soon drowns the step itself, which says where the next note stands.
+        """Initialise the weights, once body and head exist. The embedding, often shared with the head, and a separate
+        head's weight start at standard deviation 0.02, for nearly uniform predictions. With fields the embedding starts
+        at 1: else the layers soon drown the step itself in the residual stream, which has the next note's place.
         """
         if self.embedding is not None:
             learned = isinstance(self.embedding, nn.Embedding)
@@ -79,22 +79,23 @@ class SequenceModel(nn.Module, ABC):
     def foretelling(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
         """A function of inputs, targets and pasts that makes a state for `nats` without the model, or None.
 
-        For models that spend time on what they are told (`recalls`): another process can spend it.
+        For models with costly inputs (`recalls`): worker processes can compute them.
         """
         return None
 
     def recalling(self, pasts: Sequence[Tensor]) -> State:
-        """The state of rows that are told what came before, ids (T,) each, though not read through with weights.
+        """The state of rows whose pasts, ids (T,) each, are remembered but not read by the network.
 
-        For windows from the middle of pieces, and models that are told of their whole past (`recalls`).
+        For windows from the middle of pieces, and models with features of their whole past (`recalls`). Raises
+        TypeError for other models.
         """
         raise TypeError(f"a {self.settings.family} model is told of nothing but what it reads")
 
     def embedded(self, ids: Tensor) -> Tensor:
         """x_BTC of ids_BT, or of ids_BTF as the sum of the fields' embeddings.
 
-        A step may also be told as how often it has each id, ids_BTV of floats; or, where the embedding is an
-        `nn.Identity`, as its vector.
+        Steps may also be given as floats ids_BTV, how often each has each id; or, where the embedding is an
+        `nn.Identity`, as vectors.
         """
         if isinstance(self.embedding, nn.Identity):
             return ids
@@ -105,21 +106,22 @@ class SequenceModel(nn.Module, ABC):
         return x.sum(dim=-2) if ids.ndim == 3 else x
 
     def input_rows(self) -> Tensor | None:
-        """rows_VC: what each id of the vocabulary becomes on its way into the model; None where it has no such rows."""
+        """rows_VC: the input vector of each id of the vocabulary; None where the model has no such vectors."""
         size = self.settings.vocabulary_size
         if self.embedding is not None:
             return self.embedding(torch.arange(size, device=next(self.parameters()).device))
-        # A one-hot vector picks a column of the first matrix that it meets.
+        # A one-hot vector selects a column of the first matrix.
         first = next((p for p in self.parameters() if p.ndim == 2 and p.shape[1] == size), None)
         return None if first is None else first.t()
 
     def trunk_steps(self, ids_1T: Tensor) -> tuple[Tensor, Tensor, str]:
-        """Of a body that reads frames: what its trunk reads of a piece from its beginning, which of these steps is the
-        last that it has read after each id (done_1T), and what that is where it isn't all there is."""
+        """For a body that reads frames: its trunk's inputs for a whole piece, the index of the last of them that it has
+        read after each id (done_1T), and a description of them where they aren't all, else "". Raises TypeError for
+        other bodies."""
         raise TypeError(f"a {self.settings.family} model reads no frames")
 
     def check_ids(self, ids: Tensor) -> None:
-        """Refuses ids of the wrong shape, or a batch without any: there is nothing to predict from."""
+        """Raise UsageError for ids of the wrong shape or of no steps, as there is nothing to predict from."""
         fields = self.settings.fields
         if ids.is_floating_point() and ids.ndim == 3 and ids.shape[1] and ids.shape[2] == self.settings.vocabulary_size:
             return
@@ -133,18 +135,18 @@ class SequenceModel(nn.Module, ABC):
 
     @property
     def context(self) -> int | None:
-        """How many past ids a step attends to, itself included; None where the memory has no such limit."""
+        """How many past ids a step attends to, itself included; None where there is no such limit."""
         return self.settings.context
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers are learned; a weight used twice counts once."""
+        """The number of parameters; a shared weight counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     # ---- with a head ------------------------------------------------------------------------------
 
     def attach(self, head: Head) -> None:
-        """Have this head, and where the settings ask for a horizon a layer for each later step that it is to see."""
+        """Attach the head and, with a horizon above 1, a layer for each later step that is to be predicted."""
         vars(self)["step_head"] = head  # not as a module: its name in run folders is `head.name`
         if head.name:
             self.add_module(head.name, head)
@@ -170,7 +172,7 @@ class SequenceModel(nn.Module, ABC):
         return self.step_head.logits(reading), state
 
     def scores(self, hidden_BC: Tensor, state: State | None = None) -> Scores:
-        """The next step's scores, field after field, from what was read up to here and the state that came with it."""
+        """The next step's scores, by field, from the last hidden state and the state returned with it."""
         return self.step_head.scores(hidden_BC, state)
 
     def nats(
@@ -178,8 +180,8 @@ class SequenceModel(nn.Module, ABC):
     ) -> tuple[Tensor, State | None]:
         """Negative log-likelihood of `targets`, which follow `ids` one step ahead, and the state.
 
-        nats_BT, or nats_BTF by field: by the chain rule a row's sum is the step's. `pad` counts nothing. Where steps
-        are single ids, `following_VV` says which may come after which; the others get no probability.
+        nats_BT, or nats_BTF by field: by the chain rule a row's sum is the step's. Targets of `pad` count 0. Where
+        steps are single ids, `following_VV` says which may come after which; the others get no probability.
         """
         reading, state = self.listen(ids, state, targets=targets)
         return self.step_head.nats(reading, targets, pad=pad, following_VV=following_VV), state
@@ -187,9 +189,9 @@ class SequenceModel(nn.Module, ABC):
     def nats_ahead(
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, pad: int, following_VV: Tensor | None = None
     ) -> tuple[list[Tensor], State | None]:
-        """`nats` of one step ahead, of two, and so on to the horizon, all from the same pass, and the state.
+        """`nats` of the next step, the one after it, and so on up to the horizon, from one pass, and the state.
 
-        Entry h has the shape of targets[:, h:], for the last h steps of the ids have no such target.
+        Entry h has the shape of targets[:, h:], as the last h ids have no such target.
         """
         reading, state = self.listen(ids, state, targets=targets)
         result = [self.step_head.nats(reading, targets, pad=pad, following_VV=following_VV)]
@@ -198,7 +200,7 @@ class SequenceModel(nn.Module, ABC):
                 break
             seen_BTC = reading.hidden_BTC[:, :-later]
             seen = Reading(seen_BTC + layer(seen_BTC), ids[:, :-later])
-            # No mask: what stands right before such a target hasn't been read.
+            # No mask: the id right before such a target hasn't been read.
             result.append(self.step_head.nats(seen, targets[:, later:], pad=pad))
         return result, state
 
@@ -221,7 +223,7 @@ class SequenceModel(nn.Module, ABC):
     def choices(
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, following_VV: Tensor | None = None
     ) -> list[Tensor]:
-        """Logits (B, T, K) of each choice that the steps after `ids` are; see `Head.choices`."""
+        """Logits (B, T, K) of each choice in the steps after `ids`; see `Head.choices`."""
         reading, _ = self.listen(ids, state, targets=targets)
         return self.step_head.choices(reading, targets, following_VV=following_VV)
 
@@ -231,8 +233,8 @@ class SequenceModel(nn.Module, ABC):
         return self.step_head.inverse_temperature
 
     def set_inverse_temperature(self, values: Sequence[float]) -> None:
-        """Multiply the scores of each field, or of single ids, by its number from now on: by less than 1 where a
-        model has learned to be surer than it is right (Guo et al. 2017, arXiv:1706.04599). Training goes without.
+        """Multiply the logits of each field, or of single ids, by its value from now on, except in training: below 1
+        where the model is overconfident (Guo et al. 2017, arXiv:1706.04599).
 
         Raises ValueError where there are more or fewer numbers, or one isn't above 0.
         """

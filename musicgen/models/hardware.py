@@ -1,8 +1,8 @@
-"""What this machine can do in low precision, asked once, by trying it.
+"""Which low-precision operations this machine supports and which are fast, and its memory; tested once and cached.
 
-*Can* is tried: a processor without the instructions lacks some kernels altogether (an LSTM in bfloat16 needs AVX-512).
-*Helps* is told by the instructions that the libraries may use: without them bfloat16 is computed many times slower.
-A machine with more plays one with less under `ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2`.
+Support is found by trying: without the instructions some kernels are missing (an LSTM in bfloat16 needs AVX-512).
+Speed is judged by the instructions that the libraries may use: without them bfloat16 is many times slower.
+`ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2` simulates a machine with fewer instructions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from musicgen.errors import ResourceError
 
 __all__ = ["INT8_BLOCK", "bfloat16_helps", "check_memory", "has_int8", "keeps_rows_apart", "lacks_bfloat16", "memory"]
 
-# The kernels for weights of 8 bits read their inputs by blocks of so many, past the end of a row that is no multiple.
+# Kernels for 8-bit weights read inputs in blocks of this size, past the end of rows whose width is no multiple.
 INT8_BLOCK = 16
 _WIDTH = 16
 
@@ -34,14 +34,14 @@ def bfloat16_helps(device: torch.device) -> bool:
 def _cpu_multiplies_in_bfloat16() -> bool:
     if torch.backends.cpu.get_cpu_capability() != "AVX512":
         return False
-    try:  # private, but nothing public says what oneDNN was held to
+    try:  # private, but no public function knows the limits set for oneDNN
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.cpu._is_avx512_bf16_supported())
     except (AttributeError, RuntimeError):
         return False
 
 
 def lacks_bfloat16(model: nn.Module, device: torch.device) -> str | None:
-    """The kind of layer in `model` that the device can't train under autocast to bfloat16; None where it can all."""
+    """A kind of layer in `model` that the device can't train under autocast to bfloat16; None where there is none."""
     for kind, found in _KINDS.items():
         if any(isinstance(module, found) for module in model.modules()) and not _trains(kind, str(device)):
             return kind
@@ -50,7 +50,7 @@ def lacks_bfloat16(model: nn.Module, device: torch.device) -> str | None:
 
 class _Attention(nn.Module):
     def forward(self, x_BTC: Tensor) -> Tensor:
-        x_B1TC = x_BTC[:, None].to(torch.bfloat16)  # as it comes from the product before
+        x_B1TC = x_BTC[:, None].to(torch.bfloat16)  # as the output of a product under autocast is
         return F.scaled_dot_product_attention(x_B1TC, x_B1TC, x_B1TC, is_causal=True)
 
 
@@ -59,8 +59,8 @@ _KINDS: dict[str, type[nn.Module]] = {"linear": nn.Linear, "RNN": nn.RNN, "GRU":
 
 @functools.cache
 def _trains(kind: str, device: str) -> bool:
-    """Whether a small layer goes forward and back under autocast, and forward by a step in evaluation."""
-    # Whoever asks may be building a model without memory, or sampling; and what he draws next is to stay as it was.
+    """Whether a small layer runs forward and backward under autocast, and forward for one step without gradients."""
+    # The caller may be on the meta device or in inference mode, and its random state must not change.
     with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.enable_grad():
         layer = _Attention() if kind == "attention" else _KINDS[kind](_WIDTH, _WIDTH)
         layer.to(device)
@@ -68,7 +68,7 @@ def _trains(kind: str, device: str) -> bool:
         try:
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 told = layer(x_BTC)
-                told = told[0] if isinstance(told, tuple) else told  # recurrent layers tell their state, too
+                told = told[0] if isinstance(told, tuple) else told  # recurrent layers return their state, too
                 told.float().sum().backward()
                 with torch.no_grad():
                     layer(x_BTC[:, :1])
@@ -79,7 +79,7 @@ def _trains(kind: str, device: str) -> bool:
 
 @functools.cache
 def has_int8() -> bool:
-    """Whether this PyTorch multiplies with weights of 8 bits on a CPU, and does it right: the function is private."""
+    """Whether this PyTorch multiplies with weights of 8 bits on a CPU, and correctly: the function is private."""
     width = 3 * INT8_BLOCK
     weight = (torch.arange(5 * width) % 255 - 127).to(torch.int8).view(5, width)
     row = (torch.arange(width) % 7 - 3).bfloat16()[None]
@@ -90,12 +90,12 @@ def has_int8() -> bool:
     return torch.allclose(product.float(), row.float() @ weight.float().t(), rtol=0.02, atol=8)
 
 
-_LINE = 16  # numbers; kernels take another path for results that don't begin at the beginning of a cache line
+_LINE = 16  # numbers in a cache line; kernels differ for results that aren't aligned to one
 
 
 @functools.cache
 def keeps_rows_apart(outputs: int, inputs: int) -> bool:
-    """Whether in one batch of products with a matrix, column by column, every row has the bits that it has alone."""
+    """Whether `torch.bmm` with a column-major matrix gives each row of a batch the same bits as that row alone."""
     if inputs % _LINE or outputs % _LINE:
         return False
     generator = torch.Generator().manual_seed(0)
@@ -116,7 +116,7 @@ def memory() -> int | None:
 
 
 def check_memory(parameters: int, *, copies: int = 1) -> None:
-    """Raise ResourceError where so many numbers of 32 bits, `copies` times, are more than this machine's memory."""
+    """Raise ResourceError where `copies` times this many 32-bit numbers exceed this machine's memory."""
     needed, there = 4 * parameters * copies, memory()
     if there is not None and needed > there:
         what = f"a model of {parameters:,} parameters needs {needed / 1e9:,.1f} GB, this machine has {there / 1e9:,.1f}"

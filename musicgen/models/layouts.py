@@ -1,8 +1,8 @@
-"""What models are told of a tokenizer's ids: which of them are which, and no more.
+"""The layout of a tokenizer's ids: all that models know of their meaning.
 
-Plain data, so that settings can hold them. A frame is spelled as pitches and a mark. A step of `parts` is a row of six
-ids: pitch, duration and velocity of a note that the step before has placed, then where the next one stands, which part
-plays it, and the program of a part that enters. An empty field holds `pad`, 0.
+Plain data, so that settings can hold them. A frame is encoded as pitches and a mark. A step of `parts` is a row of six
+ids: pitch, duration and velocity of the note that the step before has placed, then the onset of the next note, the part
+that plays it, and the program of a part that enters. An empty field holds `pad`, 0.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ MOST_PARTS = 64
 
 @dataclass(frozen=True)
 class FrameLayout:
-    """How a tokenizer spells frames: see `tokenizers.frames`.
+    """How a tokenizer encodes frames: see `tokenizers.frames`.
 
     `pitch` is the id of pitch 0, `mark` that of `end` (of a set) or `rest` (of a voice). `voices` is 0 for sets, whose
-    pitches follow one another upwards, or downwards where `descending`.
+    pitches are in ascending order, or in descending order where `descending`.
     """
 
     pitch: int
@@ -48,7 +48,7 @@ class FrameLayout:
 
 @dataclass(frozen=True)
 class MemoryLayout:
-    """The first id of each kind, the size of the vocabulary, and the grid: steps a quarter, and positions counted."""
+    """The first id of each kind, the vocabulary's `size`, grid `steps` per quarter, and positions per span."""
 
     pitch: int
     drum: int
@@ -73,7 +73,7 @@ class MemoryLayout:
 
     @classmethod
     def of(cls, values: Mapping[str, int]) -> Self:
-        """From plain values. Raises UsageError where one is missing or unknown."""
+        """A layout from plain values. Raises UsageError where a key is missing or unknown."""
         names = {field.name for field in fields(cls)}
         for name in sorted(names ^ set(values)):
             raise UsageError(
@@ -88,7 +88,7 @@ class MemoryLayout:
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int, int]:
-        """How many ids each field has."""
+        """The number of ids of each field."""
         edges = (*self.first, self.size)
         a, b, c, d, e, f = (high - low for low, high in itertools.pairwise(edges))
         return a, b, c, d, e, f

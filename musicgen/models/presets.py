@@ -64,7 +64,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
-# What is otherwise with `by_pitch`: few weights run 88 times, and dropout costs them much.
+# Settings that differ with `by_pitch`: the same few weights run along 88 pitches, and dropout harms them.
 ALONG_PITCHES: dict[str, dict[str, Any]] = {
     "tiny": {"width": 64, "layers": 1, "dropout": 0.0},
     "small": {"width": 96, "layers": 1, "dropout": 0.0},

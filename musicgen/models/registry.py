@@ -1,4 +1,4 @@
-"""The families of models by name. A new family is a class and a line here; only what is asked for is imported."""
+"""The families of models by name. A new family is a class and a line here. Classes are imported on first use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = ["FAMILIES", "blank_model", "build_model", "count_parameters"]
 
-# From a window of the past to attention: the ladder of sequence models, each rung on what the one before lacks. By
-# name: (room, class), for a family's file is read when a model of it is made.
+# The ladder of sequence models, from a window of the past to attention; each remedies a weakness of the one before.
+# By name: (module in ladder/, class).
 FAMILIES: dict[str, tuple[str, str]] = {
     "window": ("window", "Window"),
     "cnn": ("cnn", "CNN"),
@@ -44,14 +44,14 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
 
 
 def blank_model(settings: ModelSettings) -> SequenceModel:
-    """Such a model without the memory to hold its weights, to ask what it is. Raises UsageError as `build_model`."""
+    """Such a model on the meta device, with no storage for its weights. Raises UsageError as `build_model`."""
     with torch.device("meta"), _Unfilled():
         return _new(settings)
 
 
 class _Unfilled(TorchFunctionMode):
-    """Weights get no first values: those without memory have none, and filling them on the meta device would make
-    PyTorch import its compiler, which takes as long as all the rest of it."""
+    """Skips the initialisation of weights: on the meta device they have no values, and filling them would make PyTorch
+    import its compiler, which takes as long as importing all the rest of it."""
 
     FILLS = frozenset({"normal_", "uniform_", "trunc_normal_"})
 
@@ -64,12 +64,12 @@ class _Unfilled(TorchFunctionMode):
 
 
 def count_parameters(settings: ModelSettings) -> int:
-    """How many numbers such a model learns."""
+    """The number of parameters of such a model."""
     return blank_model(settings).n_parameters
 
 
 def _new(settings: ModelSettings) -> SequenceModel:
-    """A body and its head. Weights are drawn in this order."""
+    """A body with its head attached. Their weights are drawn in this order."""
     family = _family(settings)
     model = _body(settings, family)
     model.attach(_head(settings, model))
@@ -88,7 +88,7 @@ def _body(settings: ModelSettings, family: type[SequenceModel]) -> SequenceModel
 
 
 def _head(settings: ModelSettings, model: Any) -> Head:
-    """What a step of this model is made of."""
+    """The head that fits the settings."""
     V, C, dropout = settings.vocabulary_size, settings.width, settings.dropout
     if settings.by_pitch:
         if model.layout.voices:

@@ -1,4 +1,4 @@
-"""The shape of a model."""
+"""The settings that define the shape of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from musicgen.schemas import in_range, typed
 __all__ = ["ModelSettings", "nearest"]
 
 EMBEDDINGS = ("learned", "one-hot")
-# Far beyond what anyone trains here, and near enough that asking what such a model would be costs a second at most.
+# Far above any practical model, and low enough that a blank model of this size is made within a second.
 LIMITS = {
     "vocabulary_size": (1, 2**20),
     "width": (1, 2**16),
@@ -40,13 +40,13 @@ class ModelSettings:
     `context` is how many steps a Transformer attends to at once, and for an LSTM, whose memory has no such
     limit, only the length of the excerpts it is meant to be trained on. `heads` is read by the Transformer
     alone. `horizon` is how many steps ahead are predicted at once, each by a head of its own; sampling takes the
-    first, the others teach the model to plan (and are measured). `by_frame` lets the model read a frame at a time and
-    spell it id after id (`frames/by_frame.py`); for that it sees `look_back` frames, up to 8, beside its memory. With
-    `by_pitch`, too, it reads along every pitch with the same weights instead (`frames/by_pitch.py`).
+    first, the others teach the model to plan (and are measured). With `by_frame` the model reads a frame at a time
+    and predicts it id by id (`frames/by_frame.py`), seeing `look_back` frames, up to 8, beside its hidden state. With
+    `by_pitch` as well it applies the same weights along every pitch instead (`frames/by_pitch.py`).
 
-    Of the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
-    `frames` is how it spells frames, where it does; `steps` which ids are which, where a memory can compare its steps.
-    Such a model remembers the piece (`memory/`) unless `with_memory` is false.
+    From the tokenizer: `fields` are (first id, number of ids) of each field of a step, empty where a step is one id;
+    `frames` is the layout of frames, where it has them; `steps` is the layout of steps that a memory can compare.
+    A model with `steps` has a memory of the piece (`memory/`) unless `with_memory` is false.
     Raises UsageError where a value is out of range.
     """
 

@@ -1,7 +1,7 @@
-"""A run folder from whomever: what its small files say, checked before its model is made.
+"""Checks of the small files of a run folder from an untrusted source, before its model is made.
 
-Each file is bounded (`io/bounded.py`), is the one that the manifest names, and holds what `schemas.py` says. Whatever
-is wrong is one UnreadableError that names file, key, and what was expected.
+Each file must be of bounded size (`io/bounded.py`), match the manifest's digest, and follow its schema (`schemas.py`).
+Any fault raises an UnreadableError that names the file, the key, and what was expected.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from musicgen.tokenizers import Tokenizer, load_tokenizer
 
 __all__ = ["FORMAT", "PARTS", "Parts", "as_unreadable", "checked_parts", "read_card"]
 
-FORMAT = 1  # of the run folder; a reader refuses what it doesn't know
+FORMAT = 1  # version of the run folder's format; readers refuse others
 PARTS = ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json")
 MOST_CARD = 8 * MEGABYTE  # a corpus of many sources has a long card
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A run but for its weights, whose digest it knows."""
+    """A run without its weights, of which it has the `digest` (sha256)."""
 
     recipe: Recipe
     tokenizer: Tokenizer
@@ -54,7 +54,7 @@ def checked_parts(path: Path) -> Parts:
     spec = read_json(path / "tokenizer.json")
     with as_unreadable(path / "recipe.toml"):
         recipe = read_recipe(path / "recipe.toml")
-    for part in PARTS:  # the weights may be large: their digest is compared when their header is known to be right
+    for part in PARTS:  # the weights may be large: their digest is compared once their header has been checked
         if part not in digests or (part != "model.safetensors" and sha256(path / part) != digests[part]):
             raise UnreadableError(f"{part} is not the file that its manifest names", where=path, hint=COPY)
     with as_unreadable(path / "tokenizer.json"):
@@ -63,13 +63,13 @@ def checked_parts(path: Path) -> Parts:
 
 
 def read_card(path: Path) -> dict[str, Any]:
-    """A card.json. Raises UnreadableError."""
+    """The contents of a card.json. Raises UnreadableError."""
     return check(Card, read_json(path, most=MOST_CARD), where=path)
 
 
 @contextmanager
 def as_unreadable(where: Path) -> Iterator[None]:
-    """What a file says that no one can have asked for is a fault of the file: UsageError becomes UnreadableError."""
+    """Turn a UsageError about a value read from a file into an UnreadableError, as the fault is the file's."""
     try:
         yield
     except UsageError as error:

@@ -1,12 +1,12 @@
-"""Checkpoints: all that training needs to go on as if it had never stopped, in a folder of its own.
+"""Checkpoints: all that training needs to continue exactly as if it had never stopped, in a folder of its own.
 
     last/  model.safetensors  optimizer.safetensors  carried.safetensors  state.json  log.csv  gradients.csv
            manifest.json      the sha256 of each of the others, written last
     last.old/                 the one before it
 
-A checkpoint is written as `last.new` and reaches the disk, whole, before it takes its place and the oldest goes. So a
-kill or a power cut at any time leaves one that can be used, and so does damage to one of the two, which the digests
-tell.
+A checkpoint is written as `last.new` and synced to disk before it is renamed to `last` and the oldest is removed. So a
+kill or a power cut at any time leaves a usable checkpoint, and so does damage to one of the two, which the digests
+reveal.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ NEW, OLD, GONE = ".new", ".old", ".gone"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One that is whole, `folder`, with its state. `passed` says what is wrong with a newer one, if there is any, and
-    `spare` what is wrong with the one that is kept for the case that this one is damaged."""
+    """An undamaged checkpoint: its folder and state. `passed` says what is wrong with a newer one that was skipped, and
+    `spare` what is wrong with the older one kept as a backup; None where nothing is."""
 
     folder: Path
     state: dict[str, Any]
@@ -57,7 +57,7 @@ class Checkpoint:
     spare: str | None = None
 
     def text(self, name: str) -> str | None:
-        """A text that was saved with it; None where there was none."""
+        """A text file saved with the checkpoint; None where there is none."""
         path = self.folder / name
         return path.read_bytes().decode("utf-8") if path.is_file() else None
 
@@ -72,10 +72,10 @@ def save_checkpoint(
     texts: Mapping[str, str] | None = None,
     keep: bool = True,
 ) -> None:
-    """Write one checkpoint folder whole; the one that was there becomes FOLDER.old if `keep` says so.
+    """Write a checkpoint folder atomically; the previous one becomes FOLDER.old if `keep` is set.
 
-    `state` is JSON-able; `carried` is what the rows of a batch remember from one step to the next; `texts` are files to
-    keep with it, by name. Raises ResourceError on a full disk, with the older ones as they were.
+    `state` is JSON-able; `carried` has the tensors of the model's state between training steps;
+    `texts` are text files to store with it, by name. Raises ResourceError on a full disk, with the older ones as they were.
     """
     folder = Path(folder)
     new, old, gone = (_beside(folder, mark) for mark in (NEW, OLD, GONE))
@@ -118,9 +118,9 @@ def save_checkpoint(
 
 
 def find_checkpoint(folder: str | Path) -> Checkpoint:
-    """The newest checkpoint that is whole: that of `folder`, or the one before it.
+    """The newest undamaged checkpoint: that in `folder`, or the one before it.
 
-    Raises UnreadableError where there is none, and where none is whole.
+    Raises UnreadableError where there is none, or only damaged ones.
     """
     folder = Path(folder)
     there = [path for path in (folder, _beside(folder, OLD)) if path.is_dir()]
@@ -146,7 +146,7 @@ def find_checkpoint(folder: str | Path) -> Checkpoint:
 
 
 def adopt(found: Checkpoint) -> Checkpoint:
-    """Put one that was found in the place of the damaged one before it, so that the next one doesn't drive it out."""
+    """Move a backup that was found in place of a damaged checkpoint, so that the next save doesn't delete it."""
     if not found.folder.name.endswith(OLD):
         return found
     place = found.folder.with_name(found.folder.name.removesuffix(OLD))
@@ -177,30 +177,30 @@ def load_checkpoint(
 
 
 def check_checkpoint(found: Checkpoint, model: SequenceModel) -> None:
-    """Raise UnreadableError unless a checkpoint's weights are of the model's shape; it may be blank."""
+    """Raise UnreadableError unless a checkpoint's weights fit the model, which may be blank."""
     weights = found.folder / "model.safetensors"
     check_weights(read_header(weights), model, where=weights)
 
 
 def has_checkpoint(run: str | Path) -> bool:
-    """Whether a run lies in the folder that training could go on with."""
+    """Whether the folder holds a run that training could resume."""
     return any((Path(run) / "checkpoints" / name / "state.json").is_file() for name in ("last", f"last{OLD}"))
 
 
 def load_carried(found: Checkpoint) -> dict[str, torch.Tensor]:
-    """What a checkpoint's rows remember; empty for a run whose rows begin anew at each step."""
+    """The carried model states of a checkpoint; empty for a run that carries none between steps."""
     path = found.folder / CARRIED
     return load_tensors(path) if path.is_file() else {}
 
 
 def clear(folder: str | Path) -> None:
-    """Remove what a kill left beside a checkpoint folder: one that was being written, or being removed."""
+    """Remove what a kill left beside a checkpoint folder: a partly written or partly removed checkpoint."""
     for mark in (NEW, GONE):
         shutil.rmtree(_beside(Path(folder), mark), ignore_errors=True)
 
 
 def _verified(folder: Path) -> dict[str, Any]:
-    """The state of a checkpoint folder, all of whose files are those of its manifest. Raises UnreadableError."""
+    """The state in a checkpoint folder, once all files match its manifest. Raises UnreadableError."""
 
     def damaged(name: str, what: str = "is damaged") -> UnreadableError:
         return UnreadableError(f"{name} {what}", where=folder)
@@ -217,7 +217,7 @@ def _verified(folder: Path) -> dict[str, Any]:
         if manifest.get("format") != FORMAT or not isinstance(digests, dict) or data != json_bytes(manifest):
             raise damaged(MANIFEST)
         for name in sorted({"model.safetensors", "state.json", *digests}):
-            if Path(name).name != name:  # no other folder's file
+            if Path(name).name != name:  # no paths to other folders
                 raise damaged(MANIFEST)
             if not (folder / name).is_file():
                 raise damaged(name, "is missing")
@@ -231,7 +231,7 @@ def _verified(folder: Path) -> dict[str, Any]:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint folder; None where it is whole."""
+    """What is wrong with a checkpoint folder; None where nothing is."""
     try:
         _verified(folder)
     except UnreadableError as error:
@@ -245,7 +245,7 @@ def _beside(folder: Path, mark: str) -> Path:
 
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
-    """A new folder, which goes on any error."""
+    """Make a folder, and remove it on any error. Raises as `explained` says for an OSError."""
     make_folder(folder)
     try:
         yield

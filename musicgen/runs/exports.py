@@ -1,8 +1,8 @@
-"""The parts of a run that its users need, replaced all at once as far as anybody can see.
+"""The parts of a run that its users need, replaced atomically as far as readers can see.
 
-New parts are written to `.export` in the run's folder, with a manifest of their digests, before the first of the old
-ones is touched. A reader that finds the parts at odds with their manifest, because a process was killed between two of
-them or is at it just now, takes the ones in `.export`.
+New parts are written to `.export` in the run's folder, with a manifest of their digests, before the first old part is
+replaced. A reader that finds parts that don't match their manifest, as a process was killed while replacing them or is
+still replacing them, reads those in `.export` instead.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def replace_parts(run: str | Path, write: Callable[[Path], None]) -> None:
 
 
 def settle_parts(run: str | Path) -> None:
-    """Finish what a kill left undone: new parts come in where the old ones are at odds, else they go."""
+    """Finish an interrupted replacement: new parts are moved in where the old ones don't match, and else deleted."""
     folder = Path(run)
     if (folder / NEW).is_dir():
         if whole_parts(folder) != folder:
@@ -58,16 +58,16 @@ def settle_parts(run: str | Path) -> None:
 
 
 def whole_parts(run: str | Path) -> Path:
-    """The folder in which to look for the parts of a run: its own, or the new ones in it where those are whole and the
-    run's own are at odds. Whether they are what they should be is for whoever reads them (`checked.py`)."""
+    """The folder from which to read the parts of a run: the run's own, or `.export` in it where only that matches its
+    manifest. Readers check the parts themselves (`checked.py`)."""
     folder = Path(run)
     new = folder / NEW
     return new if new.is_dir() and not _is_whole(folder) and _is_whole(new) else folder
 
 
 def damaged_parts(run: str | Path) -> list[str]:
-    """The parts of a run that are not those that its manifest names, or the manifest itself; none where a run has not
-    come as far as to have any."""
+    """The names of the parts of a run that don't match its manifest, or that of a damaged manifest; empty for a run
+    without parts."""
     folder = Path(run)
     if not (folder / MANIFEST).exists():
         return [MANIFEST] if (folder / "model.safetensors").exists() else []
@@ -82,7 +82,7 @@ def damaged_parts(run: str | Path) -> list[str]:
 
 
 def stamp(run: str | Path) -> tuple[int, ...]:
-    """What is another when the parts of a run have been replaced meanwhile."""
+    """A value that changes whenever the parts of a run are replaced."""
     folder = Path(run)
     with suppress(OSError):
         info = os.stat(folder / MANIFEST)
@@ -91,7 +91,7 @@ def stamp(run: str | Path) -> tuple[int, ...]:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether the parts in a folder are those that their manifest names."""
+    """Whether the parts in a folder match their manifest's digests."""
     try:
         digests = read_json(folder / MANIFEST).get("sha256")
         return isinstance(digests, dict) and all(sha256(folder / part) == digests.get(part) for part in PARTS)
@@ -100,7 +100,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _move_in(folder: Path) -> None:
-    """Put the new parts in the place of the old ones, one by one, the manifest last; the new folder stays whole."""
+    """Replace the old parts by the new ones, one by one, the manifest last; `.export` stays complete."""
     for part in (*PARTS, MANIFEST):
         between = folder / NEW / f"{part}.moving"
         between.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The files that run folders are made of: tensors as safetensors, everything else as JSON. No pickle anywhere."""
+"""Reading and writing the files of run folders: tensors as safetensors, metadata as JSON, and no pickle."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file or folder has reached the disk, where the system can tell."""
+    """Wait until a file or folder has reached the disk (fsync), where the system supports it."""
     with suppress(PermissionError):  # Windows opens no folders
         descriptor = os.open(path, os.O_RDONLY)
         try:

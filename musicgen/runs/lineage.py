@@ -1,7 +1,7 @@
-"""Where a trained model comes from: its data and their licences, its teachers, the run that it started from.
+"""The origin of a trained model: its data and their licences, its teachers, the run that it started from.
 
-What teachers and a start have learned from has gone into the new weights, too, so their data and licences are listed
-with its own.
+The data that teachers and a start were trained on have shaped the new weights, too, so their data and licences are
+listed with its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Ancestor", "data_settings", "first_card", "teachers_digest"]
 
 
 class Ancestor(Protocol):
-    """A run that another one learns from."""
+    """A run from which another one starts or learns, as its teacher."""
 
     @property
     def name(self) -> str: ...

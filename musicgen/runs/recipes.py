@@ -1,4 +1,4 @@
-"""A run goes on with the recipe that it was begun with. The checkpoint holds it; an edited one is told by its key."""
+"""Checks that a run resumes with its original recipe, which the checkpoint holds; errors name the edited key."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from musicgen.runs.files import read_json
 
 __all__ = ["check_resumed", "resumed_recipe", "text_digest"]
 
-FREE = (("train", "steps"), ("train", "precision"))  # that may change in a run that is resumed
-FIXED = ("model", "train", "augment")  # of [data] others see to it
+FREE = (("train", "steps"), ("train", "precision"))  # keys that may change when a run is resumed
+FIXED = ("model", "train", "augment")  # tables compared here; [data] is checked elsewhere
 MISSING = object()
 
 
 def resumed_recipe(found: Checkpoint, run: Path) -> Recipe:
-    """The recipe of the run in a folder that is to go on from a checkpoint.
+    """The recipe with which the run in a folder resumes from a checkpoint.
 
     Raises UsageError that names the first key in which recipe.toml was edited, UnreadableError where it isn't TOML.
     """
@@ -40,7 +40,7 @@ def resumed_recipe(found: Checkpoint, run: Path) -> Recipe:
         own = {text_digest(text), found.state.get("recipe_file"), _named(run)}
         if hashlib.sha256(path.read_bytes()).hexdigest() not in own:
             with as_unreadable(path):
-                read_recipe(path)  # tells what is no TOML, and keys that there are none of
+                read_recipe(path)  # raises for invalid TOML and unknown keys
             _compare(tomllib.loads(text), tomllib.loads(path.read_text(encoding="utf-8")), where=path, free=())
     except OSError as error:
         raise UnreadableError(f"can't be read ({error.strerror})", where=path, hint="check the path") from None
@@ -48,7 +48,7 @@ def resumed_recipe(found: Checkpoint, run: Path) -> Recipe:
 
 
 def check_resumed(found: Checkpoint, recipe: Recipe, *, where: Path) -> None:
-    """Raise UsageError where a run can't go on from a checkpoint with this recipe."""
+    """Raise UsageError where a run can't resume from a checkpoint with this recipe."""
     if "recipe" in found.state:
         then, now = (
             {table: values for table, values in tomllib.loads(recipe_toml(each)).items() if table in FIXED}
@@ -58,7 +58,7 @@ def check_resumed(found: Checkpoint, recipe: Recipe, *, where: Path) -> None:
 
 
 def text_digest(text: str) -> str:
-    """Hex digest of a text as a file."""
+    """Hex sha256 of a text encoded as UTF-8."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 

@@ -1,8 +1,8 @@
-"""Weights in safetensors files, from whomever: what the header says is checked before memory is taken for anything.
+"""Weights in safetensors files from untrusted sources: the header is checked before any memory is allocated.
 
-The header is a length of eight bytes, then JSON: for each tensor its dtype, shape and place in the data behind it.
-It costs nothing to read, and says all that a model's shape has to agree with. What a recipe implies is asked of a
-blank model, which has shapes and no memory (PyTorch's meta device).
+The header is a length of eight bytes, then JSON: the dtype, shape and offsets of each tensor in the data that follow.
+It is cheap to read, and has all that must agree with a model's shape. The shapes that a recipe implies are those of a
+blank model, which has no storage (PyTorch's meta device).
 
 Source: the format's description, https://github.com/huggingface/safetensors, section Format.
 """
@@ -55,8 +55,8 @@ class Entry:
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Entry]:
-    """The tensors that a safetensors file holds, by name. Raises UnreadableError where it is no such file, or where
-    the header and the data behind it don't agree: the tensors must fill it, one after the other."""
+    """The entries of a safetensors file's tensors, by name. Raises UnreadableError where it is no such file, or where
+    header and data don't agree: the tensors must fill the data without gaps or overlaps."""
     where = os.fspath(path)
     try:
         info = os.stat(where)
@@ -75,7 +75,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Entry]:
     table = parse_json(data, where=where)
     if not isinstance(table, dict):
         raise UnreadableError("has a header that is no table", where=where, hint=COPY)
-    # JSON lets a name stand twice, and readers differ in which one they take.
+    # JSON allows duplicate names, and parsers differ in which one they keep.
     pairs = json.loads(data, object_pairs_hook=list)
     if len(pairs) != len(table):
         raise UnreadableError("names a tensor twice in its header", where=where, hint=COPY)
@@ -94,7 +94,7 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Entry]:
 
 
 def _place(name: str, entry: Any, where: str) -> tuple[str, int, int, Entry]:
-    """(name, begin, end, what it is) of one tensor, once its size is what dtype and shape say."""
+    """(name, begin, end, entry) of one tensor. Raises UnreadableError where its size doesn't match dtype and shape."""
     table: dict[str, Any] = entry if isinstance(entry, dict) else {}
     shape: Any = table.get("shape")
     span: Any = table.get("data_offsets")
@@ -112,7 +112,7 @@ def _place(name: str, entry: Any, where: str) -> tuple[str, int, int, Entry]:
 def fits_header(values: Mapping[str, Any], header: Mapping[str, Entry], *, where: object) -> None:
     """Raise UnreadableError where a recipe's [model] asks for more than the file can hold, whatever the family.
 
-    To be asked before a blank model is made: even without memory, a million layers take their time.
+    To be called before a blank model is made: even without storage, a million layers take long to build.
     """
     widest = max((max(entry.shape, default=1) for entry in header.values()), default=0)
     most = {"width": (widest, "wide"), "layers": (len(header), "tensors"), "horizon": (len(header), "tensors")}
@@ -128,7 +128,7 @@ def fits_header(values: Mapping[str, Any], header: Mapping[str, Entry], *, where
 
 
 def check_weights(header: Mapping[str, Entry], model: torch.nn.Module, *, where: object) -> None:
-    """Raise UnreadableError unless the file holds just the model's weights, each of its shape and a float.
+    """Raise UnreadableError unless the file holds exactly the model's weights, with their shapes and a float dtype.
 
     The model may be blank.
     """
@@ -146,14 +146,15 @@ def check_weights(header: Mapping[str, Entry], model: torch.nn.Module, *, where:
 
 
 def load_weights(path: str | os.PathLike[str], model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of `model`, checked: `check_weights`, and each number is finite. The model may be blank."""
+    """The weights of `model` from a file, after `check_weights`; all are finite. The model may be blank. Raises
+    UnreadableError."""
     header = read_header(path)
     check_weights(header, model, where=path)
     return _loaded(path, header)
 
 
 def load_tensors(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
-    """All tensors of a file whose header holds together. Raises UnreadableError, also for one with NaN or infinity."""
+    """All tensors of a file, with its header checked. Raises UnreadableError, also for NaN or infinity."""
     return _loaded(path, read_header(path))
 
 
@@ -165,7 +166,7 @@ def _loaded(path: str | os.PathLike[str], header: Mapping[str, Entry]) -> dict[s
     except (OSError, SafetensorError) as error:
         raise UnreadableError(f"can't be read ({error})", where=path, hint=COPY) from None
     for name, value in tensors.items():
-        # The sum of a finite tensor could overflow; minimum and maximum tell NaN and infinity alike.
+        # Minimum and maximum show both NaN and infinity; the sum of a finite tensor could overflow.
         if value.is_floating_point() and value.numel() and not torch.stack(value.aminmax()).isfinite().all():
             count = int((~value.isfinite()).sum())
             what = f"the tensor {name!r} has {count:,} numbers that are NaN or infinite"
@@ -176,8 +177,8 @@ def _loaded(path: str | os.PathLike[str], header: Mapping[str, Entry]) -> dict[s
 def check_optimizer(
     values: Mapping[str, torch.Tensor | float], optimizers: Sequence[torch.optim.Optimizer], *, where: object
 ) -> None:
-    """Raise UnreadableError unless each value, "0.12.exp_avg", is of a parameter that there is, a number or of its
-    shape, and all parameters of one optimizer have the same of them."""
+    """Raise UnreadableError unless each value, named like "0.12.exp_avg" (optimizer, parameter, key), belongs to an
+    existing parameter and is a number or of its shape, and all parameters of one optimizer have the same keys."""
     known: dict[tuple[int, int], set[str]] = {}
     for name, value in values.items():
         which, number, key = (*name.split(".", 2), "", "")[:3]
@@ -191,7 +192,7 @@ def check_optimizer(
             what = f"the optimizer's {name!r} is {_times(value.shape)}, and its weights are {_times(shape)}"
             raise UnreadableError(what, where=where, hint=COPY)
         known.setdefault((int(which), int(number)), set()).add(key)
-    for (one, nth), keys in known.items():  # a weight that never had a gradient has none of them
+    for (one, nth), keys in known.items():  # a weight that never had a gradient has no values
         if keys != next(other for place, other in known.items() if place[0] == one):
             what = f"the optimizer's values of weight {one}.{nth} are others than those of its first"
             raise UnreadableError(what, where=where, hint=COPY)

@@ -114,7 +114,7 @@ class PitchModel(SequenceModel):
     def listen(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[LineReading, LineState | None]:
-        """The whole batch at once in training; else row by row, so that a row doesn't depend on the others, and rows can
+        """The whole batch at once in training; else row by row, so that no row depends on the others, and rows can
         complete their frames at different ids."""
         self.check_ids(ids)
         if state is not None and not isinstance(state, LineState):

@@ -1,6 +1,6 @@
-"""What each pitch of the keyboard is told of the frames so far, and where ids stand in them; nothing here is learned.
+"""Inputs of the lines along pitches from the frames so far, and the places of ids in frames; nothing here is learned.
 
-Ranks and layouts are those of `view.py`. Only the keyboard's ranks have lines: A0 to C8, in order.
+Ranks and layouts are those of `view.py`. Only the keyboard's ranks have lines: A0 to C8, in order of rank.
 
 Shapes: B batch, T time (ids), F frames of these ids, I channels, K ranks of the keyboard.
 """
@@ -22,18 +22,18 @@ from musicgen.models.layouts import FrameLayout
 __all__ = ["KEYS", "OUTSIDE", "LineView", "Lines", "SetLineView", "SetLines", "VoiceLineView", "VoiceLines"]
 
 LOWEST, KEYS = 21, 88
-OUTSIDE = Q - KEYS  # pitches that no piano has
-LONG = 1e6  # frames
+OUTSIDE = Q - KEYS  # number of pitches outside the keyboard
+LONG = 1e6  # frames since a pitch sounded, where it never has
 
 
 @dataclasses.dataclass(frozen=True)
 class Lines:
-    """What is known after the ids of a batch. Frame 0 is the one that they begin in or with.
+    """Features of the ids of a batch. Frame 0 is the one to which the first of these ids belongs.
 
-    `told_BFIK`, with F one more than the frames that these ids complete: what each line is told before each frame, in
-    channels, of which the first says whether it sounded in the last one. `sure_BFR` says how sure the recalled frames
-    among them are. `number_BF` counts frames from the piece's beginning. `done_BT` says to which of these frames the
-    next id belongs.
+    `told_BFIK`, with F one more than the frames that these ids complete, are the inputs of each line before each frame;
+    the first channel is whether it sounded in the last frame. `sure_BFR` is the confidence in the recalled frames.
+    `number_BF` counts frames from the beginning of the piece. `done_BT` is the index of the frame to which the id after
+    each belongs.
     """
 
     told_BFIK: Tensor
@@ -45,7 +45,7 @@ class Lines:
 
 @dataclasses.dataclass(frozen=True)
 class SetLines(Lines):
-    """Of sets: the rank of each id, NONE where it is no pitch, and what frame 0 had said before these ids."""
+    """For sets: the rank of each id, NONE where it is not a pitch, and the ranks of frame 0 before these ids."""
 
     rank_BT: Tensor
     begun_BQ: Tensor
@@ -53,7 +53,7 @@ class SetLines(Lines):
 
 @dataclasses.dataclass(frozen=True)
 class VoiceLines(Lines):
-    """Of voices: where each id stands, for the one whose turn is next; see `VoiceLineView.places`."""
+    """For voices: features after each id of the voice whose turn is next; see `VoiceLineView.places`."""
 
     turn_BT: Tensor
     held_BT: Tensor
@@ -63,7 +63,7 @@ class VoiceLines(Lines):
 
 
 class LineView(ABC):
-    """What lines see of frames."""
+    """Computes the inputs of lines from ids."""
 
     channels: int  # I
 
@@ -77,20 +77,20 @@ class LineView(ABC):
 
     @abstractmethod
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Lines:
-        """What is known before each frame and after each id; what `skims`, the first ids of one piece, leaves out is
-        what is recalled."""
+        """The features before each frame and after each id. `skims`, for the first ids of a piece, leaves recalled
+        frames empty, for speed."""
 
     @abstractmethod
     def places(self, lines: Any, part: slice) -> Memory:
-        """Where some of the ids stand in their frames, by name: what a head is to know of that."""
+        """The head's features of some of the ids' places in their frames, by name."""
 
 
 class SetLineView(LineView):
-    """What lines see of sets of pitches.
+    """The inputs of lines for frames as sets of pitches.
 
-    They are told whether they sounded in the last frame, whether they began there, whether they sounded in the one
-    before that, the logarithm of how long they have sounded, how lately they did, 1 / (1 + frames since), and what is
-    recalled.
+    The channels of a line: whether it sounded in the last frame, whether it began there, whether it sounded in the
+    frame before that, log2(1 + frames it has sounded) / 3, how recently it sounded (1 / (1 + frames since)), and the
+    recalled frames.
     """
 
     channels = 5 + recall.PLACES
@@ -106,14 +106,14 @@ class SetLineView(LineView):
         })  # fmt: skip
 
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> SetLines:
-        """What is known before each frame and after each id."""
+        """The features before each frame and after each id."""
         past = memory.tensors
         rank_BT = ranks_of(self.layout, ids_BT)
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
         at_BF, there_BF = places(closes_BT)
         count = at_BF.shape[1]
-        # Every id adds its rank to the frame that it belongs to; the last frame may be unfinished.
+        # Every id adds its rank to its frame; the last frame may be unfinished.
         frames_BFQ = self.rolls(rank_BT, done_BT, past["now"], frames=count + 1)
         now_BQ = frames_BFQ.gather(1, _wide(done_BT[:, -1:]))[:, 0]
         whole_BFQ = frames_BFQ[:, :count] * there_BF[..., None]
@@ -144,8 +144,8 @@ class SetLineView(LineView):
         )  # fmt: skip
 
     def places(self, lines: SetLines, part: slice) -> Memory:
-        """Where some of the ids stand: `rank` (B, T), NONE where an id is no pitch; the keys that its frame has `said`
-        so far (B, T, K), and those that sounded in the `last` one.
+        """Features of some of the ids: `rank` (B, T), NONE where an id is no pitch; `said` (B, T, K), the keys of its
+        frame so far; and `last` (B, T, K), those of the frame before.
         """
         rank_BT, done_BT = lines.rank_BT[:, part], lines.done_BT[:, part]
         row_B1 = torch.arange(len(rank_BT), device=rank_BT.device)[:, None]
@@ -156,7 +156,7 @@ class SetLineView(LineView):
         return Memory({"rank": rank_BT, "said": said_BTK, "last": lines.told_BFIK[row_B1, done_BT, 0]})
 
     def rolls(self, rank_BT: Tensor, frame_BT: Tensor, begun_BQ: Tensor, *, frames: int) -> Tensor:
-        """(B, frames, Q): 1 at each rank that its frame says, the first of them beside what it had said before."""
+        """(B, frames, Q): 1 at each rank of each frame; the first frame includes its earlier ranks, `begun_BQ`."""
         cell_BT = frame_BT * (Q + 1) + rank_BT
         flat = begun_BQ.new_zeros(len(rank_BT), frames * (Q + 1)).scatter(1, cell_BT, 1.0)
         rolls_BFQ = flat.view(-1, frames, Q + 1)[..., :NONE]
@@ -164,17 +164,18 @@ class SetLineView(LineView):
 
 
 class VoiceLineView(LineView):
-    """What lines see of a fixed number of voices.
+    """The inputs of lines for frames of a fixed number of voices.
 
-    They are told whether they sounded in the last frame, how lately they did, the logarithm of how long, of each voice
-    whether it was there and whether it came there in that frame, and what is recalled.
+    The channels of a line: whether it sounded in the last frame, how recently it sounded (1 / (1 + frames since)),
+    log2(1 + frames it has sounded) / 4, for each voice whether it was on this pitch and whether it moved there in that
+    frame, and the recalled frames.
     """
 
     def __init__(self, layout: FrameLayout) -> None:
         super().__init__(layout)
         self.voices = layout.voices
         self.channels = 3 + 2 * self.voices + recall.PLACES * self.voices
-        # Of places: own, own before, others' of either way, and where each would be run parallel with.
+        # Kinds of reference: own rank, own before that, each other voice's (held or moved), and each one's parallel.
         self.kinds = 3 * self.voices - 1
 
     def begin(self, rows: int, device: torch.device) -> Memory:
@@ -193,7 +194,7 @@ class VoiceLineView(LineView):
         })  # fmt: skip
 
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> VoiceLines:
-        """What is known before each frame and after each id."""
+        """The features before each frame and after each id."""
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
         rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
@@ -205,7 +206,7 @@ class VoiceLineView(LineView):
             1, (at_BF[..., None] + 2 * S - torch.arange(S - 1, -1, -1, device=line.device)).flatten(1)
         )
         frames_BFS = frames_BFS.view(len(line), -1, S)
-        # After 0, 1, ... F of these frames: what voices say, since when, and what they said before that.
+        # After 0, 1, ... F of these frames: each voice's rank, since when, and the different rank before that.
         frame_BFS = torch.cat([past["frame"][:, None], frames_BFS], dim=1)
         number = torch.arange(frame_BFS.shape[1], device=line.device)[:, None]
         moved_BFS = F.pad(frame_BFS[:, 1:] != frame_BFS[:, :-1], (0, 0, 1, 0))
@@ -228,7 +229,7 @@ class VoiceLineView(LineView):
         own_BT, own_before_BT = frame_BFS[row_B1, done_BT, turn_BT], melody_BFS[row_B1, done_BT, turn_BT]
         from_ = [self._place(turn_BT, 0, own_BT), self._place(turn_BT, 1, own_before_BT)]
         moves_BT = torch.zeros_like(turn_BT)
-        for lag in range(1, S):  # of the voice that many ids ago, in this frame or the last
+        for lag in range(1, S):  # the voice of that many ids ago, in this frame or the last
             back, was = (line[:, 2 * S + 1 - n : 2 * S + 1 - n + T] for n in (lag, lag + S))
             moved = (turn_BT >= lag) & (back != was)
             from_.append(self._place(turn_BT, 2 * lag + moved.long(), back))
@@ -261,14 +262,14 @@ class VoiceLineView(LineView):
         )  # fmt: skip
 
     def places(self, lines: VoiceLines, part: slice) -> Memory:
-        """Where some of the ids stand, of the voice whose turn is next after each.
+        """Features of some of the ids, about the voice whose turn is next after each.
 
-        `turn` is its number, `held` for how many frames it has kept its rank, `rested` whether that is a rest, and
-        `moves` which of the three voices before it in this frame have moved, a bit each; (B, T) all of them. `from`
-        (B, T, R) are ranks that count from: the one it had, the one before that, those of the other voices, in this
-        frame or the last, and for each that has moved in this one the rank to which the same move would bring this
-        voice: where it would run in parallel, which in fifths and octaves is what chorales avoid. The number is
-        (turn * kinds + kind) * (KEYS + 1) + key, where the last key is none.
+        `turn` is its number, `held` for how many frames it has held its rank, `rested` whether that is a rest, and
+        `moves` which of the three voices before it have moved in this frame, one bit each; all (B, T). `from`
+        (B, T, R) are the reference ranks from which intervals are counted: its own, its own before that, those of the
+        other voices in this frame or the last, and for each voice that has moved in this frame the rank to which
+        parallel motion would lead, which chorales avoid in fifths and octaves. A reference is encoded as
+        (turn * kinds + kind) * (KEYS + 1) + key, where the last key stands for none.
         """
         return Memory({
             "turn": lines.turn_BT[:, part],
@@ -279,7 +280,7 @@ class VoiceLineView(LineView):
         })  # fmt: skip
 
     def _place(self, turn_BT: Tensor, kind: Tensor | int, rank_BT: Tensor) -> Tensor:
-        """The number of a rank as a place of this kind."""
+        """The integer that encodes a reference rank of this kind; see `places`."""
         key_BT = rank_BT - self.first
         there = (key_BT >= 0) & (key_BT < KEYS) & (rank_BT < NONE)
         return (turn_BT * self.kinds + kind) * (KEYS + 1) + torch.where(there, key_BT, KEYS)

@@ -1,4 +1,4 @@
-"""What is seen of frames that are sets, spelled in strict order, after each id."""
+"""Features of frames that are sets, encoded in strict order, after each id."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from musicgen.models.layouts import FrameLayout
 
 __all__ = ["SetView"]
 
-MOST = 15  # more pitches than that are counted as so many
-LAGS = (1, 2, 4, 8)  # frames that are looked back at
-TRACES = (0.7, 0.95)  # of what sounded n frames ago so much to the power of n is left
+MOST = 15  # counts of pitches are clipped to this
+LAGS = (1, 2, 4, 8)  # earlier frames among the features
+TRACES = (0.7, 0.95)  # decay per frame of the running means
 
 
 class SetView(View):
     """Frames as sets in strict order, each closed by `end`.
 
-    After each id: the `next` rank that the frame before has behind the one just said, and the one after that; how many
-    ranks were said, how many the frame before has, and by how many this one is ahead of that; and the beat. What is
-    looked at, from the rank just said, or where a frame begins from the first of the frame before: this frame so far,
-    the ones at some LAGS within `look_back` and, where that is more than the last, how long each rank of the last one
-    has sounded and what has sounded of late (TRACES). To look further helps where there is much to learn from; of a few
-    hundred short pieces it lets one recognise each.
+    Categories after each id: the `next` rank in the last frame above the one just emitted, and the one `after` that;
+    how many ranks this frame has so far (`said`), how many the `last` one has, and how many more this one has than the
+    last up to the same rank (`ahead`); and the `beat`. Windows, centred on the rank just emitted, or at the beginning
+    of a frame on the first of the last frame: this frame so far, the frames at LAGS up to `look_back` and, where that
+    is more than 1, for how long each rank has sounded and running means of the past (TRACES). A longer look back helps
+    on large corpora; on a few hundred short pieces it leads to overfitting.
     """
 
     width = 2 * Q + BEAT + 1
@@ -57,7 +57,7 @@ class SetView(View):
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
         at_BF, there_BF = places(closes_BT)
-        # Sums over the ids, in which the frame that was begun before stands first, less the sums up to the last close.
+        # The current frame is the running sum over ids, with the unfinished frame first, less that at the last close.
         sums = torch.cat([past["now"][:, None], F.one_hot(said_BT, Q + 1)[..., :Q].float()], dim=1).cumsum(1)
         till = F.pad(sums.gather(1, _wide(at_BF + 1)) * there_BF[..., None], (0, 0, 1, 0))
         now = sums[:, 1:] - till.gather(1, _wide(done_BT))
@@ -77,13 +77,13 @@ class SetView(View):
         said_count, last_count = now.sum(-1).long(), last.sum(-1).long()
         ranks = torch.arange(Q, device=ids_BT.device)
         passed = (last * (ranks <= behind_BT[..., None])).sum(-1).long()
-        here_BT = torch.where(said_BT < NONE, said_BT, next_BT)  # where a frame begins the last one's first
+        here_BT = torch.where(said_BT < NONE, said_BT, next_BT)  # or the last frame's first
         number_BT = past["number"][:, None] + done_BT
-        # For the trunk the frames themselves: the ranks that are new and those that go on.
+        # The trunk reads the frames themselves: the ranks that are new and those that are held over.
         was_BFQ = after["lag1"][:, :-1]
         parts = torch.cat([frames_BFQ * (1 - was_BFQ), frames_BFQ * was_BFQ], dim=-1)
         number_BF = past["number"][:, None] + torch.arange(at_BF.shape[1], device=ids_BT.device)
-        # Each row's memory is that after as many frames as it has, which others may exceed.
+        # Each row's memory is taken after its own last frame; rows differ in their number of frames.
         end_B1 = done_BT[:, -1:]
         recent = end_B1 + torch.arange(max(self.lags), device=ids_BT.device)
         tensors = {"now": now[:, -1], "frames": line.gather(1, _wide(recent)), "number": number_BT[:, -1]}
@@ -110,7 +110,7 @@ class SetView(View):
         )
 
     def _after(self, line: Tensor, frames_BFQ: Tensor, past: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What there is to look at after 0, 1, ... F of these frames, (B, 1 + F, Q) each; `line` has older ones too."""
+        """The rolls of the windows after 0, 1, ... F of these frames, (B, 1 + F, Q) each; `line` has older ones too."""
         older, count = max(self.lags), frames_BFQ.shape[1] + 1
         result = {f"lag{lag}": line[:, older - lag : older - lag + count] for lag in self.lags}
         if self.far:
@@ -121,12 +121,12 @@ class SetView(View):
 
 
 def _wide(at_BN: Tensor) -> Tensor:
-    """Indices of times as those of the rolls (B, N, Q) that stand there."""
+    """Time indices (B, N) expanded to (B, N, Q), to gather rolls."""
     return at_BN[..., None].expand(-1, -1, Q)
 
 
 def _trace(frames_BFQ: Tensor, before_BQ: Tensor, keep: float) -> Tensor:
-    """(B, 1 + F, Q): a mean of the frames so far in which each counts `keep` times as much as the one after it."""
+    """(B, 1 + F, Q): exponential moving averages of the frames, with decay `keep` per frame."""
     number = torch.arange(frames_BFQ.shape[1] + 1, device=before_BQ.device)
     apart = number[:, None] - number[None, 1:]
     weights = torch.where(apart >= 0, (1 - keep) * keep ** apart.clamp(min=0).float(), 0.0)
@@ -134,6 +134,6 @@ def _trace(frames_BFQ: Tensor, before_BQ: Tensor, keep: float) -> Tensor:
 
 
 def _first(roll_BTQ: Tensor, behind_BT: Tensor) -> Tensor:
-    """The first rank of each roll behind a rank, of which -1 has all behind it; NONE where there is none."""
+    """The first rank of each roll above `behind_BT`, which is -1 for all ranks; NONE where there is none."""
     ranks = torch.arange(Q, device=roll_BTQ.device)
     return torch.where((roll_BTQ > 0) & (ranks > behind_BT[..., None]), ranks, NONE).amin(-1)

@@ -1,7 +1,7 @@
-"""What has been said of the frames so far, seen from each id: the last frames, this one, and where it stands in them.
+"""Features of each id: the last frames, the current one so far, and the place of the id in it.
 
-A model that reads a frame at a time spells the next one id after id. What it has to see for that, beside its memory
-of the frames, is worked out here from the ids alone; nothing in this file is learned.
+A model that reads a frame at a time predicts the next one id by id. The features that its head needs for that, beside
+the trunk's hidden state, are computed here from the ids alone; nothing in this file is learned.
 
 Pitches are counted by rank: 127 - pitch in descending frames and the pitch itself in ascending ones, so that the
 ranks of a frame ascend. Rank 128 stands for no pitch: the end of a frame, a rest, or nothing there.
@@ -29,7 +29,7 @@ Q = 128
 NONE = 128
 BLANK = 129  # no id there yet
 BEAT = 16  # frames are counted modulo this
-SUREST = 8  # the highest level of confidence in a recalled frame
+SUREST = 8  # the highest level of confidence in a recalled frame: level n is for matches of about 2^(n-1) changes
 
 
 def ranks_of(layout: FrameLayout, ids: Tensor) -> Tensor:
@@ -136,11 +136,10 @@ class View(ABC):
 
     @abstractmethod
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
-        """The features after each id. `skims`, for the first ids of one piece, leaves out the recalled frames, to save
-        time."""
+        """The features after each id. `skims`, for the first ids of a piece, leaves recalled frames empty."""
 
     def _frame_vectors(self, parts_BFX: Tensor, number_BF: Tensor) -> Tensor:
-        """(B, F, X): the notes of frames, their place in the beat, and a last column of 0, which `opening` sets to 1."""
+        """(B, F, X): the notes of frames, their place in the beat, and a column of 0 (1 in `opening`)."""
         beat = F.one_hot(number_BF % BEAT, BEAT).float()
         return F.pad(torch.cat([parts_BFX, beat], dim=-1), (0, 1))
 
@@ -171,8 +170,7 @@ def parallel(own_BT: Tensor, was_BT: Tensor, now_BT: Tensor) -> Tensor:
 
 
 def places(ends_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """at_BF, the indices at which the frames of each row end, and there_BF, which entries are valid: rows differ in
-    their number of frames."""
+    """at_BF, the indices at which the frames of each row end, and there_BF, which of them are valid."""
     count_B = ends_BT.sum(1)
     most = int(count_B.max())
     at_BF = torch.argsort((~ends_BT).to(torch.uint8), dim=1, stable=True)[:, :most]

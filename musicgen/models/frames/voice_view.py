@@ -1,4 +1,4 @@
-"""What is seen of frames of a fixed number of voices, after each id."""
+"""Features of frames of a fixed number of voices, after each id."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from musicgen.models.layouts import FrameLayout
 
 __all__ = ["VoiceView"]
 
-OLDEST = 31  # frames that a voice has held its pitch
+OLDEST = 31  # frames a voice has held its pitch, and semitones it has moved, are clipped to this
 OCTAVE = 12  # semitones
 
 
 class VoiceView(View):
-    """Frames of a fixed number of voices, each saying a rank or NONE for a rest.
+    """Frames of a fixed number of voices, each with a rank or NONE for a rest.
 
-    After each id, of the voice whose turn is next: what it said in the frame before (`same`), for how many frames it
-    has held that, and where this frame stands in the beat; what every voice said within the last two frames, by how
-    far back it is; how the voice before moved, and how many moved in this frame; and of each voice that did, how far
-    below or above it stood (`apart`, octaves left out) and which rank the same move would lead to (`parallel`).
+    After each id, for the voice whose turn is next: its rank in the last frame (`same`), for how many frames it has
+    held that (`held`), and the place of this frame in the beat (`turn`); the ranks of all voices in the last two
+    frames, by the number of ids back (`back`); how the previous voice moved (`move`), and how many voices have moved in
+    this frame (`moves`); and for each voice that did, its former interval from `same` modulo the octave (`apart`) and
+    the rank to which parallel motion would lead (`parallel`).
     """
 
     windows = ("last", "now")
@@ -51,13 +52,13 @@ class VoiceView(View):
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
         rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
-        line = torch.cat([past["tail"], rank_BT], dim=1)  # of each row, from 2 S ids before
+        line = torch.cat([past["tail"], rank_BT], dim=1)  # each row's ids, from 2 S before these
         said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
         turn_BT, done_BT = said_BT % S, said_BT // S
         number_BT = past["number"][:, None] + done_BT
         back = {lag: line[:, 2 * S + 1 - lag : 2 * S + 1 - lag + T] for lag in range(1, 2 * S + 1)}
         same_BT = back[S]
-        # Of the voice that has just spoken: whether it moved, and for how many frames it has stayed.
+        # For the voice of the id just read: whether it moved, and for how many frames it has held its rank.
         was_BT = line[:, S : S + T]
         moved_BT = rank_BT != was_BT
         age_BT = self._ages(moved_BT, past["age"])
@@ -72,7 +73,7 @@ class VoiceView(View):
             beside_BT = torch.where(turn_BT >= lag, parallel(same_BT, was_other_BT, now_other_BT), NONE)
             beside[f"parallel{lag}"] = beside_BT
             apart[f"apart{lag}"] = torch.where(beside_BT < NONE, (was_other_BT - same_BT) % OCTAVE + 1, 0)
-        # The frame before reaches from as far back as this one has come; what is a full frame older is out of it.
+        # The last frame is the S ids before those of this frame.
         now = torch.stack([_roll(back[lag], turn_BT >= lag) for lag in range(1, S)]).sum(0)
         within = {lag: (lag > turn_BT) & (lag <= turn_BT + S) for lag in range(1, 2 * S)}
         last = torch.stack([_roll(back[lag], there) for lag, there in within.items()]).sum(0)
@@ -111,7 +112,7 @@ class VoiceView(View):
         )  # fmt: skip
 
     def _ages(self, moved_BT: Tensor, before_BS: Tensor) -> Tensor:
-        """For how many frames each id's voice had held it: 0 where it moved, else one more than S ids before."""
+        """For how many frames each id's voice has held its rank: 0 where it moved, else one more than S ids before."""
         S, T = self.voices, moved_BT.shape[1]
         frames = -(-T // S)
         moved = F.pad(moved_BT, (0, frames * S - T)).view(-1, frames, S)
@@ -121,19 +122,19 @@ class VoiceView(View):
         return ages.view(-1, frames * S)[:, :T]
 
     def _parts(self, line: Tensor, at_BF: Tensor) -> Tensor:
-        """What each voice says in each frame: anew, or still."""
+        """(B, F, S * 2 * (Q + 1)): each voice's rank in each frame, one-hot, as newly struck or held over."""
         frame_BFS, was_BFS = self._frames(line, at_BF), self._frames(line, at_BF - self.voices)
         on = F.one_hot(frame_BFS.clamp(max=NONE), Q + 1).float()
         still = (frame_BFS == was_BFS).float()[..., None]
         return torch.cat([on * (1 - still), on * still], dim=-1).flatten(2)
 
     def _frames(self, line: Tensor, at_BF: Tensor) -> Tensor:
-        """The ranks of the frames whose last ids stand there."""
+        """The ranks (B, F, S) of the frames whose last ids are at at_BF."""
         lags = torch.arange(self.voices - 1, -1, -1, device=line.device)
         place_BFS = at_BF[..., None] + 2 * self.voices - lags
         return line.gather(1, place_BFS.flatten(1)).view(place_BFS.shape)
 
 
 def _roll(rank_BT: Tensor, there_BT: Tensor) -> Tensor:
-    """(B, T, Q), 1 at the rank where it is one and there."""
+    """(B, T, Q): the rank one-hot where `there_BT`; 0 for NONE and BLANK."""
     return F.one_hot(rank_BT, BLANK + 1)[..., :Q].float() * there_BT[..., None]

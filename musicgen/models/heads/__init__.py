@@ -1,1 +1,1 @@
-"""What a step is made of: heads turn hidden states into likelihoods and into scores to draw from."""
+"""Heads: they turn hidden states into likelihoods of steps and into scores to sample from."""

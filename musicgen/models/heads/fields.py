@@ -1,12 +1,12 @@
-"""The head of steps with fields: one choice after another.
+"""The head of steps with fields, which predicts one field after another.
 
 A step is scored by the chain rule: field f from the trunk's hidden state and the fields before it,
-p(step) = prod_f p(field f | hidden, fields < f). The trunk runs once a step, this head once a field.
+p(step) = prod_f p(field f | hidden, fields < f). The trunk runs once per step, this head once per field.
 
 Shapes: B batch, T time, F fields, V vocabulary, C width, K the values of one field.
 
 Sources: the chain over the fields of a note from Ryu et al. 2024, "Nested Music Transformer" (arXiv:2408.01180),
-with a residual perceptron a field in the place of their small Transformer.
+with a residual perceptron per field in place of their small Transformer.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FieldHead(Head):
         self.hear = Linear(C, count * C)  # from the trunk, for all fields at once
         self.learn = nn.ModuleList(Linear(C, C) for _ in range(count - 1))  # from the fields chosen before
         self.deepen = nn.ModuleList(Linear(C, C) for _ in range(count))
-        # On the way past the perceptron the trunk's state goes straight to the output: without it, learning is slow.
+        # The hidden state skips the perceptron to the output: without this residual path, learning is slow.
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(count))
         self.outputs = nn.ModuleList(Linear(C, size) for _, size in fields)
         self.dropout = nn.Dropout(dropout)
@@ -52,7 +52,7 @@ class FieldHead(Head):
             nn.init.normal_(part, std=0.02)
 
     def choices(self, reading: Reading, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
-        """Logits (B, T, K) of each field's values given the targets_BTF of the fields before. No mask is for fields."""
+        """Logits (B, T, K) of each field's values given the targets_BTF before it; `following_VV` is unused."""
         hidden_BTC = reading.hidden_BTC
         heard = self.hear(hidden_BTC).unflatten(-1, (len(self.fields), -1))  # (B, T, F, C)
         told_BTC: Tensor | None = None
@@ -93,12 +93,12 @@ class FieldHead(Head):
 
 
 class FieldScores:
-    """The chain over the fields of one next step a row."""
+    """The chain over the fields of the next step of each row."""
 
     def __init__(self, head: FieldHead, hidden_BC: Tensor) -> None:
         self.head, self._hidden_BC = head, hidden_BC
         heard = head.hear(hidden_BC)
-        # Contiguous: on a strided row the activation takes another path, which rounds differently.
+        # Contiguous, as the activation rounds differently on strided rows.
         x_FBC = heard.unflatten(-1, (len(head.fields), -1)).transpose(0, 1).contiguous()
         self._x_FBC = list(x_FBC.unbind(0))
 
@@ -110,6 +110,6 @@ class FieldScores:
             self._x_FBC[later] = self._x_FBC[later] + told_BC
 
     def told(self, field: int, ids_B: Tensor) -> list[Tensor]:
-        """What the values chosen for a field tell each later one, (B, C)."""
+        """The contribution of the values chosen for a field to each later field's input, (B, C) each."""
         chosen_BC = self.head.embedding(ids_B)
         return [learn(chosen_BC) for learn in self.head.learn[field:]]

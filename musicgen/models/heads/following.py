@@ -1,6 +1,6 @@
-"""Where a tokenizer says which id may follow which, likelihoods are over those alone.
+"""Masks of logits, where a tokenizer restricts which id may follow which.
 
-A frame of music is a set, spelled in one order of many. Scores are masked to that order and renormalised, so that the
+A frame of music is a set, encoded in one order of many. Scores are masked to that order and renormalised, so that the
 product over a frame's ids is the likelihood of the frame itself.
 
 Shapes: B batch, T time, V vocabulary; following_VV is true where the column's id may come after the row's.
@@ -18,7 +18,7 @@ __all__ = ["following_of", "masked", "scored_targets"]
 
 
 class Ordered(Protocol):
-    """What says which id may come after which: a tokenizer."""
+    """A tokenizer, as far as it says which id may come after which."""
 
     @property
     def following(self) -> np.ndarray | None:

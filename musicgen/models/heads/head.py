@@ -1,4 +1,4 @@
-"""The contract of heads: what a step is made of, how likely it was, and scores to draw the next one from.
+"""The interface of heads: likelihoods of given steps, and scores from which to sample the next one.
 
 Shapes: B batch, T time, F fields, V vocabulary, C width, K the values of one choice.
 """
@@ -20,50 +20,51 @@ __all__ = ["Head", "IdHead", "IdScores", "Reading", "Scores"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a body has made of steps: hidden_BTC after each of `ids`. Bodies whose head needs more have their own."""
+    """A body's output: hidden_BTC after each of `ids`. Bodies whose head needs more have their own class."""
 
     hidden_BTC: Tensor
     ids: Tensor
 
 
 class Scores(Protocol):
-    """The scores of one next step a row, field after field."""
+    """The scores of the next step of each row, field after field."""
 
     def logits_BK(self, field: int) -> Tensor:
-        """Scores of the field's values, given the fields taken so far; float32."""
+        """Logits (B, K) of the field's values, given the fields taken so far; float32."""
 
     def take(self, field: int, ids_B: Tensor) -> None:
-        """Say what was chosen for a field; `pad` where it stays empty."""
+        """Set the ids chosen for a field; `pad` where it stays empty."""
 
 
 class Head(nn.Module, ABC):
-    """What a step is made of. It never reads on: all it knows of the past is in the body's reading.
+    """Predicts steps from the body's hidden states, its only knowledge of the past.
 
-    `name` is where a model registers it, for run folders name their weights so: "" is beside the body's own.
+    `name` is the module name under which a model registers it, which weight files use; "" registers its parts beside
+    the body's own.
     """
 
     name: ClassVar[str]
-    teaches: ClassVar[bool] = True  # whether its choices can be learned from, and from others'
+    teaches: ClassVar[bool] = True  # whether it can be teacher or student in distillation
 
     def __init__(self, choices: int = 1) -> None:
         super().__init__()
         self.inverse_temperature: tuple[float, ...] = (1.0,) * choices
 
     def start_even(self) -> None:
-        """Begin with small scores, where the body asks for it, so that at first every value is about as likely."""
+        """Initialise a weight of its own to small values, for nearly uniform first predictions."""
 
     @abstractmethod
     def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
-        """Logits (B, T, K) of each choice that a step is: of the next id, or of each field given the targets of those
+        """Logits (B, T, K) of each choice in a step: of the next id, or of each field given the targets of those
         before it. `following_VV` says which id may follow which; the others get minus infinity."""
 
     @abstractmethod
     def nats(self, reading: Any, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
-        """nats_BT of targets one step ahead, or nats_BTF by field; 0 where the target is `pad`."""
+        """Negative log-likelihood of targets one step ahead, nats_BT, or nats_BTF by field; 0 for targets of `pad`."""
 
     @abstractmethod
     def scores(self, hidden_BC: Tensor, state: Any) -> Scores:
-        """The next step's scores, from what was read up to here and the state that came with it."""
+        """The next step's scores, from the last hidden state and the state returned with it."""
 
     def nats_at(
         self,
@@ -86,18 +87,18 @@ class Head(nn.Module, ABC):
 
 
 class IdHead(Head):
-    """Heads of steps that are single ids: they give logits_BTV."""
+    """The base class of heads for steps that are single ids, with logits_BTV."""
 
     @abstractmethod
     def _logits(self, reading: Any) -> Tensor:
-        """logits_BTV of the next id, as they are learned."""
+        """logits_BTV of the next id, without inverse temperature."""
 
     def logits(self, reading: Any) -> Tensor:
-        """logits_BTV of the next id, but in training as sharp as they are to be."""
+        """logits_BTV of the next id, times the inverse temperature except in training."""
         return self.tempered(self._logits(reading))
 
     def tempered(self, logits: Tensor) -> Tensor:
-        """Times the inverse temperature; but in training, which goes without."""
+        """The logits times the inverse temperature; unchanged in training."""
         return logits if self.training or self.inverse_temperature == (1.0,) else logits * self.inverse_temperature[0]
 
     def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""The head of steps that are single ids: the embedding once more, or a layer of its own.
+"""The head of steps that are single ids: a projection tied to the embedding, or a layer of its own.
 
 Shapes: B batch, T time, V vocabulary, C width.
 """
@@ -17,8 +17,8 @@ __all__ = ["TokenHead"]
 
 
 class TokenHead(IdHead):
-    """A learned embedding is also the head's weight (Press and Wolf 2017, arXiv:1608.05859); one-hot inputs share
-    nothing, so without `tied` the head has a weight of its own."""
+    """A linear projection to logits, without bias. Its weight is the learned embedding `tied` (Press and Wolf 2017,
+    arXiv:1608.05859) or, without one, as for one-hot inputs, its own."""
 
     name = ""
     tied: nn.Embedding | None
@@ -36,7 +36,7 @@ class TokenHead(IdHead):
         return self.project(reading.hidden_BTC)
 
     def project(self, hidden: Tensor) -> Tensor:
-        """The product of hidden states and the weight."""
+        """Logits (..., V) of hidden states (..., C)."""
         if self.head is not None:
             return self.head(hidden)
         assert self.tied is not None

@@ -19,7 +19,7 @@ __all__ = ["CNN"]
 
 
 class CNN(SequenceModel):
-    """Embedding, blocks, norm, head. It sees `reach` steps, at least `context` where it has the layers for it."""
+    """Embedding, blocks, norm, head. It sees `reach` steps: at least `context`, given enough layers."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
@@ -35,7 +35,7 @@ class CNN(SequenceModel):
 
     @property
     def context(self) -> None:
-        """No limit to be kept by the caller: the state holds just the steps that the layers still see."""
+        """None: the state holds just the steps within reach, so the caller need not limit the context."""
         return None
 
     @property

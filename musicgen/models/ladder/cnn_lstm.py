@@ -1,4 +1,4 @@
-"""Convolutions for features, an LSTM for the sequence: figures of a few steps, and what becomes of them.
+"""A convolutional front end for features of a few steps, and a stacked LSTM over them.
 
 Shapes: B batch, T time, V vocabulary, C width.
 """
@@ -21,12 +21,12 @@ from musicgen.models.state import State
 
 __all__ = ["CNNLSTM"]
 
-CONVOLUTIONS = 2  # blocks of three taps, the second over every other step: a step sees the last seven
+CONVOLUTIONS = 2  # blocks of three taps with dilations 1 and 2: a step sees the last seven
 
 
 @dataclasses.dataclass
 class CNNLSTMState(State):
-    """What the convolutions still need, and what the LSTM remembers."""
+    """The past inputs that the convolutions still need, and the LSTM's state."""
 
     past: PastState
     memory: RecurrentState
@@ -54,7 +54,7 @@ class CNNLSTMState(State):
 
 
 class CNNLSTM(SequenceModel):
-    """Embedding, convolutions, stacked LSTM, norm, head. The head sees what the convolutions found, too."""
+    """Embedding, convolutions, stacked LSTM, norm, head. A residual path leads from the convolutions to the head."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
@@ -71,7 +71,7 @@ class CNNLSTM(SequenceModel):
 
     @property
     def context(self) -> None:
-        """No limit: the state carries whatever the network chose to keep."""
+        """None: the recurrent state has no limit."""
         return None
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, CNNLSTMState]:

@@ -1,4 +1,4 @@
-"""Recurrent models over ids: the plain network, GRU and LSTM. What a layer computes stands in `recurrence.py`.
+"""Recurrent models over ids: the plain network, GRU and LSTM. The layers are in `recurrence.py`.
 
 Shapes: B batch, T time, F fields, V vocabulary, C width, G the gates of the first layer.
 """
@@ -22,8 +22,7 @@ __all__ = ["GRU", "LSTM", "RNN", "Recurrent", "summed"]
 class Recurrent(SequenceModel):
     """Embedding, stacked recurrence, head. A learned embedding is also the head's weight.
 
-    With the one-hot input the first layer's gates read the one-hot vector itself: nothing of width C lies
-    between, unlike the learned table.
+    With the one-hot input the first layer's gates read the one-hot vector directly, without an embedding of width C.
     """
 
     kind: ClassVar[str]
@@ -38,13 +37,13 @@ class Recurrent(SequenceModel):
         self.last_dropout: nn.Module = nn.Dropout(settings.dropout)
 
     def first_weights(self) -> None:
-        """Rows of the table of length one."""
+        """Initialise the embedding's rows to about unit length."""
         if self.embedding is not None:
             nn.init.normal_(self.embedding.weight, std=self.settings.width**-0.5)
 
     @property
     def context(self) -> None:
-        """No limit: the state carries whatever the network chose to keep."""
+        """None: the recurrent state has no limit."""
         return None
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, RecurrentState]:
@@ -67,7 +66,7 @@ class Recurrent(SequenceModel):
 
     @property
     def _skips(self) -> bool:
-        """Whether the head also sees the step itself: it says where the next note stands, which gates would blur."""
+        """Whether the head also sees the step itself, with the next note's place, which the gates would blur."""
         return bool(self.settings.fields) and self.embedding is not None
 
     def inputs(self, ids: Tensor) -> Tensor:
@@ -87,7 +86,7 @@ class Recurrent(SequenceModel):
             return self.recurrence.gates(self.inputs(ids))
 
     def first(self, ids: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """Of one step, ids_B or ids_BF: its vectors, or what these send to the first layer's gates."""
+        """For one step, ids_B or ids_BF: (its vectors, None), or without an embedding (None, first gates' W x + b)."""
         if isinstance(self.embedding, nn.Identity):
             return ids, None
         if self.embedding is not None:
@@ -96,7 +95,7 @@ class Recurrent(SequenceModel):
 
 
 def summed(ids: Tensor, table: Tensor) -> Tensor:
-    """The table's rows for ids_B, or for ids_BF, or the counts ids_BV, their sums."""
+    """Rows of the table for ids_B, or their sums for ids_BF or for counts ids_BV."""
     if ids.is_floating_point():
         return ids @ table
     rows = F.embedding(ids, table)
@@ -110,12 +109,12 @@ class RNN(Recurrent):
 
 
 class GRU(Recurrent):
-    """Gated recurrent units: two gates, one memory."""
+    """Gated recurrent units (GRU): two gates and a single state."""
 
     kind = "gru"
 
 
 class LSTM(Recurrent):
-    """Long short-term memory: three gates, and a cell beside what is said."""
+    """Long short-term memory (LSTM): three gates, and a cell beside the output."""
 
     kind = "lstm"

@@ -69,7 +69,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a two-layer perceptron, each on a normalised copy and added to the stream."""
+    """A pre-norm residual block: attention, then a two-layer perceptron."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Transformer(SequenceModel):
         self.norm = nn.LayerNorm(settings.width, bias=False)
 
     def first_weights(self) -> None:
-        """Normal with deviation 0.02; the two projections a block adds to the stream, by 1/sqrt(2 layers) less."""
+        """Normal with deviation 0.02; divided by sqrt(2 layers) for the two residual projections of each block."""
         for name, parameter in self.blocks.named_parameters():
             if parameter.ndim == 2:
                 added = name.endswith(("attention.project.weight", "narrow.weight"))

@@ -1,4 +1,4 @@
-"""A rung as the trunk of another body: it reads vectors, and no head is attached to it."""
+"""A family's model as the trunk of another body: it reads vectors and has no head."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["make_trunk"]
 
 
 def make_trunk(family: type[SequenceModel], settings: ModelSettings, *, inputs: int) -> SequenceModel:
-    """A body of the family for steps of `inputs` numbers, told as a step with fields is."""
+    """A body of the family that reads vectors of `inputs` numbers, configured as for steps with fields."""
     plain = dataclasses.replace(
         settings, vocabulary_size=inputs, fields=((0, inputs),), horizon=1, by_frame=False, by_pitch=False,
         frames=None, steps=None,
     )  # fmt: skip
     trunk = family(plain)
-    # A head is made and dropped: the weights that the same seed draws after it are those of the published runs.
+    # A head is made and dropped, so that later weights drawn from the same seed equal those of the published runs.
     trunk.step_head = FieldHead(plain.fields, vocabulary_size=inputs, width=plain.width, dropout=plain.dropout)
     trunk.first_weights()
     del trunk.step_head

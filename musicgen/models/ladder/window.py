@@ -1,4 +1,4 @@
-"""The sliding window: the last `context` events, embedded and laid side by side, through a perceptron.
+"""The sliding window: a perceptron over the concatenated embeddings of the last `context` ids.
 
 Shapes: B batch, T time, V vocabulary, C width, L lags.
 
@@ -22,7 +22,7 @@ __all__ = ["Window"]
 
 
 class Hidden(nn.Module):
-    """One more hidden layer, on a normalised copy and added to the stream."""
+    """A pre-norm residual block with one hidden layer of width 2 C."""
 
     def __init__(self, width: int, *, dropout: float, layers: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Hidden(nn.Module):
 class Window(SequenceModel):
     """Embedding, lags, hidden layers, norm, head; `context` is the number of lags, L.
 
-    The first layer is a convolution with a tap a lag: a window that slides over the sequence.
+    The first layer is a convolution with one tap per lag: a window that slides over the sequence.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -56,7 +56,7 @@ class Window(SequenceModel):
 
     @property
     def context(self) -> None:
-        """No limit to be kept by the caller: the state holds just the lags."""
+        """None: the state holds just the lags, so the caller need not limit the context."""
         return None
 
     @property
@@ -70,7 +70,7 @@ class Window(SequenceModel):
             raise TypeError(f"a window can't go on from a {type(state).__name__}")
         embedded_BTC = self.dropout(self.embedded(ids))
         x_BTC, past = self.lags(embedded_BTC, None if state is None else state.pasts[0])
-        # The last step again: the perceptron need not carry through what is just read.
+        # A residual path for the current step, which the perceptron then need not pass through.
         x_BTC = embedded_BTC + F.gelu(x_BTC)
         for layer in self.hidden:
             x_BTC = layer(x_BTC)

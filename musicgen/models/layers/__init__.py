@@ -1,1 +1,1 @@
-"""What models are built of."""
+"""Layers that models are built of."""

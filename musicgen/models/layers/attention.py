@@ -1,4 +1,4 @@
-"""What attention needs beside its products: positions, which of them may be seen, and a cache of keys and values.
+"""Components of attention: rotary positions, the causal mask, and a key/value cache.
 
 Shapes: B batch, T time (the ids read now), K time (the ids attended to), H heads, D width of a head.
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 __all__ = ["LayerCache", "Rotary", "band", "rotary_table", "rotate"]
 
-_GROWTH = 256  # steps of room that a cache gains at a time
+_GROWTH = 256  # steps by which a cache grows
 _ROTARY_BASE = 10_000.0
-_AT_HAND = 4096  # positions whose turns are worked out at once, however long the context
+_AT_HAND = 4096  # most positions whose rotations are computed in advance
 
 
 def rotary_table(start: int, length: int, width: int) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def rotary_table(start: int, length: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 class Rotary(nn.Module):
-    """Cosines and sines by position: the first ones of the context at hand, later ones in chunks as they come."""
+    """Cosines and sines by position: precomputed for the first positions, in chunks on demand for later ones."""
 
     def __init__(self, context: int, width: int) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Rotary(nn.Module):
 
 
 def rotate(x_BTNHD: Tensor, cos_TD: Tensor, sin_TD: Tensor) -> Tensor:
-    """Turns queries and keys by their positions, so that their product depends only on the distance."""
+    """Queries and keys rotated by their positions, so that their product depends only on the distance."""
     cos, sin = cos_TD[:, None, None], sin_TD[:, None, None]  # (T, 1, 1, D)
     return torch.addcmul(x_BTNHD * cos, x_BTNHD.roll(x_BTNHD.shape[-1] // 2, dims=-1), sin)
 
@@ -68,15 +68,15 @@ def rotate(x_BTNHD: Tensor, cos_TD: Tensor, sin_TD: Tensor) -> Tensor:
 class LayerCache:
     """One layer's past keys and values, in buffers (B, H, room, D) whose first `end` steps are filled.
 
-    Caches that grew from one another share a buffer. Only the newest may write on; an older one, or one
-    without room, moves what can still be seen to a new buffer. So a state is a value, stepping costs no copy,
-    and memory stays within context + 256 steps however long the piece.
+    Caches that grew from one another share a buffer. Only the newest may append; an older one, or one
+    without room, copies what is still in the context to a new buffer. So states are immutable values, a step costs
+    no copy, and memory stays within context + 256 steps however long the piece.
     """
 
     keys: Tensor
     values: Tensor
     end: int
-    written: list[int]  # shared with the buffer's other caches: how far anyone has written
+    written: list[int]  # shared by all caches of the buffer: how far it is filled
 
     def extend(self, keys_BHTD: Tensor, values_BHTD: Tensor, *, context: int) -> tuple[LayerCache, Tensor, Tensor]:
         """The cache after T more steps, and the keys and values (B, H, K, D) that these steps may attend to."""
@@ -106,7 +106,7 @@ class LayerCache:
 
 
 def band(steps: int, seen: int, *, context: int, device: torch.device) -> Tensor:
-    """mask_TK, true where one of the last `steps` of `seen` positions may attend: not ahead, not past `context`."""
+    """mask_TK, true where the last `steps` of `seen` positions may attend: to themselves and `context` - 1 before."""
     query = torch.arange(seen - steps, seen, device=device)[:, None]
     key = torch.arange(seen, device=device)
     return (key <= query) & (key > query - context)

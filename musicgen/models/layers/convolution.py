@@ -1,4 +1,4 @@
-"""Convolutions that look back only: what the window, the CNN and the CNN-LSTM read sequences with.
+"""Causal convolutions, for the window, the CNN and the CNN-LSTM.
 
 Shapes: B batch, T time, P the past steps that a layer still needs, K taps, I inputs, C width, L layers.
 
@@ -43,9 +43,9 @@ def dilations(layers: int, reach: int, taps: int = TAPS) -> list[int]:
 
 
 class CausalConvolution(nn.Module):
-    """y_t = sum over k < taps of W_k x_{t - k * dilation}; before the first step x is nought.
+    """y_t = sum over k < taps of W_k x_{t - k * dilation}; before the first step x is 0.
 
-    Computed as one product with the taps side by side, so that a step takes the same path as a whole pass.
+    Computed as one product with the concatenated taps, so that a step gives the same numbers as a whole pass.
     """
 
     def __init__(self, inputs: int, outputs: int, *, taps: int, dilation: int = 1) -> None:
@@ -56,11 +56,11 @@ class CausalConvolution(nn.Module):
 
     @property
     def reach(self) -> int:
-        """P, the steps before the present one that it still needs."""
+        """P, the number of past steps that an output depends on, besides the current one."""
         return (self.taps - 1) * self.dilation
 
     def forward(self, x_BTI: Tensor, past_BPI: Tensor | None) -> tuple[Tensor, Tensor]:
-        """y_BTC, and the past for what comes next."""
+        """y_BTC, and the past inputs (B, P, I) that the next steps need."""
         B, T, inputs = x_BTI.shape
         if past_BPI is None:
             past_BPI = x_BTI.new_zeros(B, self.reach, inputs)
@@ -70,9 +70,9 @@ class CausalConvolution(nn.Module):
 
 
 class ConvolutionBlock(nn.Module):
-    """A convolution and a product, on a normalised copy and added to the stream.
+    """A pre-norm residual block of a causal convolution and a linear layer.
 
-    It is one of `blocks`: the more of them, the less each adds at first.
+    It is one of `blocks`: the output weights start smaller the more blocks there are.
     """
 
     def __init__(self, width: int, *, dilation: int, dropout: float, blocks: int) -> None:

@@ -20,13 +20,13 @@ def row_by_row(product: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """`product` of each row of a batch on its own.
 
     A product of two rows or more runs through another kernel than that of one, which rounds differently. Row by
-    row, take 3 of 64 equals take 3 alone bit for bit; the matrix stays in the cache, so this costs little but calls.
+    row, take 3 of 64 equals take 3 alone bit for bit; the matrix stays in the cache, so the only cost is more calls.
     """
     return product(x) if len(x) == 1 else torch.cat([product(row) for row in x.split(1)])
 
 
 def products_by_row(x: Tensor, weight: Tensor) -> Tensor:
-    """`F.linear` of each row of a batch on its own; with one call where rows keep their bits in it."""
+    """`F.linear` of each row of a batch on its own; in one call where that gives the same bits."""
     rows = x.shape[0]
     if rows == 1:
         return F.linear(x, weight)

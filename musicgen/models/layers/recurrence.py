@@ -33,7 +33,7 @@ GATES = {
 
 
 def rnn_cell(into_BC: Tensor, own_BC: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None) -> tuple[Tensor, None]:
-    """h_t = tanh(W x_t + U h_{t-1} + b). What it says is all that it remembers."""
+    """h_t = tanh(W x_t + U h_{t-1} + b). The output is the whole state."""
     return (into_BC + own_BC).tanh(), None
 
 
@@ -60,7 +60,7 @@ def lstm_gates(into_B4C: Tensor, own_B4C: Tensor) -> tuple[Tensor, Tensor, Tenso
 def lstm_cell(
     into_B4C: Tensor, own_B4C: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None
 ) -> tuple[Tensor, Tensor | None]:
-    """c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t): the cell remembers, the output gate says what is told of it."""
+    """c_t = f * c_{t-1} + i * g, h_t = o * tanh(c_t): the cell is the memory, o gates the output."""
     into, forget, new, out = lstm_gates(into_B4C, own_B4C)
     assert cell_BC is not None
     cell_BC = forget * cell_BC + into * new
@@ -113,7 +113,7 @@ class Recurrence(nn.Module):
             # PyTorch has two biases where one would do; only a GRU's reset gate tells them apart.
             for name in (f"bias_ih_l{layer}", f"bias_hh_l{layer}"):
                 nn.init.zeros_(self.fused.get_parameter(name))
-            if kind == "lstm":  # memory that starts by keeping
+            if kind == "lstm":  # start by keeping the memory
                 nn.init.ones_(self.fused.get_parameter(f"bias_ih_l{layer}").data[C : 2 * C])
 
     def silence(self, rows: int) -> RecurrentState:
@@ -134,7 +134,7 @@ class Recurrence(nn.Module):
     ) -> tuple[Tensor, RecurrentState]:
         """One step further, cell by cell: hidden_BC and the state, as the fused layers have them.
 
-        `into_BG` stands for what x_BI sends to the first layer's gates, bias included, where that is at hand.
+        `into_BG` is W x + b of the first layer's gates, precomputed, where x_BI is None.
         """
         hiddens: list[Tensor] = []
         cells: list[Tensor] = []
@@ -152,7 +152,7 @@ class Recurrence(nn.Module):
         return hiddens[-1], new
 
     def unrolled(self, x_BTI: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
-        """What `forward` computes, as the loop that it stands for: slower, and there to be read."""
+        """`forward` as an explicit loop over steps: slower, for readers and tests."""
         state = state or self.silence(len(x_BTI))
         hiddens = []
         for x_BI in x_BTI.unbind(1):
@@ -184,19 +184,19 @@ class Recurrence(nn.Module):
         return result
 
     def into(self, layer: int, x: Tensor) -> Tensor:
-        """What a layer's input sends to its gates: W x + b."""
+        """The input's contribution to a layer's gates: W x + b."""
         weight, _, bias, _ = self.fused.all_weights[layer]
         return F.linear(x, weight, bias)
 
     def own(self, layer: int, hidden_BC: Tensor) -> Tensor:
-        """What its own last output sends to them: U h + c."""
+        """The last output's contribution to a layer's gates: U h + c."""
         _, weight, _, bias = self.fused.all_weights[layer]
         return F.linear(hidden_BC, weight, bias)
 
     def table(self, inputs_VI: Tensor | None) -> Tensor:
-        """What each id sends to the first layer's gates (V, G), without the bias: `inputs_VI` are the ids' vectors.
+        """Each id's contribution to the first layer's gates (V, G), without bias, from the ids' vectors `inputs_VI`.
 
-        None stands for one-hot vectors, of which each picks a column.
+        None stands for one-hot vectors, each of which selects a column of the weight.
         """
         into = self.fused.get_parameter("weight_ih_l0")
         return into.t() if inputs_VI is None else F.linear(inputs_VI, into)
