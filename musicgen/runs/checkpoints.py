@@ -74,7 +74,7 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder atomically; the previous one becomes FOLDER.old if `keep` is set.
 
-    `state` is JSON-able; `carried` has the tensors of the model's state between training steps;
+    `state` is JSON-able; `carried` has the tensors of the model's state;
     `texts` are text files to store with it, by name. Raises ResourceError on a full disk, with the older ones as they were.
     """
     folder = Path(folder)

@@ -102,7 +102,7 @@ class Seen(Sight):
     """A `Sight`, the frames that the ids complete, and the memory after them."""
 
     frames_BFX: Tensor  # the frames that these ids complete, as the trunk's inputs; shorter rows end in 0
-    done_BT: Tensor  # how many of them after each id
+    done_BT: Tensor  # how many of these frames are complete after each id
     memory: Memory
 
 

@@ -1,1 +1,1 @@
-"""The ladder of sequence models, a rung a file: each reads steps and says hidden states."""
+"""The ladder of sequence models, one family per file: each reads steps and returns hidden states."""

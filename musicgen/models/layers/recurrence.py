@@ -46,7 +46,7 @@ def gru_gates(into_B3C: Tensor, own_B3C: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def gru_cell(into_B3C: Tensor, own_B3C: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None) -> tuple[Tensor, None]:
-    """h_t = z * h_{t-1} + (1 - z) * n: the update gate z keeps the old, the reset gate says how much n sees of it."""
+    """h_t = z * h_{t-1} + (1 - z) * n: the update gate z keeps the old state, the reset gate scales it inside n."""
     _, update, new = gru_gates(into_B3C, own_B3C)
     return new + update * (hidden_BC - new), None
 
@@ -110,7 +110,7 @@ class Recurrence(nn.Module):
         self.fused = _FUSED[kind](inputs, width, layers, dropout=between, batch_first=True)
         C = width
         for layer in range(layers):
-            # PyTorch has two biases where one would do; only a GRU's reset gate tells them apart.
+            # PyTorch has two biases where one would do, but for a GRU, whose reset gate scales the second.
             for name in (f"bias_ih_l{layer}", f"bias_hh_l{layer}"):
                 nn.init.zeros_(self.fused.get_parameter(name))
             if kind == "lstm":  # start by keeping the memory

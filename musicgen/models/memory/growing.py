@@ -333,7 +333,7 @@ class Memory(Standing):
         self.note_count += 1
         self.last_note = n
 
-    # ---- what goes beside --------------------------------------------------------------------------
+    # ---- last pitches and loudness -----------------------------------------------------------------
 
     def pitches(self) -> tuple[int, int]:
         """The last two pitches of the part that plays next, drums from 128; -1 where there is none."""
