@@ -74,8 +74,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint folder atomically; the previous one becomes FOLDER.old if `keep` is set.
 
-    `state` is JSON-able; `carried` has the tensors of the model's state;
-    `texts` are text files to store with it, by name. Raises ResourceError on a full disk, with the older ones as they were.
+    `state` is JSON-able; `carried` has the tensors of the model's state; `texts` are text files to store, by name.
+    Raises ResourceError on a full disk, with the older ones as they were.
     """
     folder = Path(folder)
     new, old, gone = (_beside(folder, mark) for mark in (NEW, OLD, GONE))
@@ -146,7 +146,7 @@ def find_checkpoint(folder: str | Path) -> Checkpoint:
 
 
 def adopt(found: Checkpoint) -> Checkpoint:
-    """Move a backup that was found in place of a damaged checkpoint, so that the next save doesn't delete it."""
+    """Rename a backup to replace the damaged checkpoint, so that the next save doesn't delete it; return it there."""
     if not found.folder.name.endswith(OLD):
         return found
     place = found.folder.with_name(found.folder.name.removesuffix(OLD))

@@ -69,7 +69,7 @@ class LineView(ABC):
 
     def __init__(self, layout: FrameLayout) -> None:
         self.layout = layout
-        self.first = Q - LOWEST - KEYS if layout.descending else LOWEST  # rank
+        self.first = Q - LOWEST - KEYS if layout.descending else LOWEST  # lowest rank
 
     @abstractmethod
     def begin(self, rows: int, device: torch.device) -> Memory:
@@ -198,7 +198,7 @@ class VoiceLineView(LineView):
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
         rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
-        line = torch.cat([past["tail"], rank_BT], dim=1)  # of each row, from 2 S ids before
+        line = torch.cat([past["tail"], rank_BT], dim=1)  # each row's ids, from 2 S before these
         said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
         turn_BT, done_BT = said_BT % S, said_BT // S
         at_BF, there_BF = places(is_voice_BT & (turn_BT == 0))

@@ -39,8 +39,8 @@ class VoiceKeys(LineHead):
             "held": nn.Embedding(S * (LONGEST + 1), D),
             "moves": nn.Embedding(S * MOVES, D),
         })  # fmt: skip
-        # One table of intervals for all voices, which differ in what they make of it: with a table each, chorales
-        # were learned by heart no sooner, and no better.
+        # One table of intervals for all voices, scaled by voice: with a table per voice, models overfitted chorales
+        # no sooner, and were no better.
         self.intervals = nn.Parameter(torch.empty(self.view.kinds, 2 * KEYS - 1, D))
         self.by_turn = nn.Parameter(torch.ones(S, self.view.kinds, 1, D))
         self.said_dropout = LockedDropout(dropout / 2)

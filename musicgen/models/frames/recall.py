@@ -24,7 +24,7 @@ __all__ = ["PLACES", "begin", "recall"]
 
 PLACES = 2  # R: exact and transposed
 SUMS = ("same", "shape", "low")
-RUNS = ("run", "moved_run")  # of each place
+RUNS = ("run", "moved_run")  # one for each of PLACES
 AT_ONCE = 2**21  # most pairs of frames compared in one pass
 CHANGE = 64  # length of a frame that differs from the one before; a frame that repeats it counts 1
 

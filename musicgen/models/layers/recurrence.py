@@ -1,14 +1,14 @@
-"""Recurrence, written out: the plain network, GRU and LSTM, each as its equations and as the library's fused layer.
+"""Recurrent layers: the plain network, GRU and LSTM, each as explicit equations and as PyTorch's fused layer.
 
 A layer reads x_t and its own last output, h_{t-1}. Both go through a matrix, `into` = W x_t + b and
-`own` = U h_{t-1} + c, and the cell makes the new h_t of the two. The stack runs fused over whole passes and cell by
-cell over single steps, with the same weights and the same results.
+`own` = U h_{t-1} + c, and the cell computes the new h_t from the two. The stack runs fused over whole passes and cell
+by cell over single steps, with the same weights and the same results.
 
-Shapes: B batch, T time, C width, L layers, G = 1, 3 or 4 times C the gates side by side.
+Shapes: B batch, T time, C width, L layers, G = 1, 3 or 4 times C the concatenated gates.
 
 Sources: Elman 1990 (the plain network); Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000
 and its bias of 1 from Jozefowicz et al. 2015 (section 2.2); Cho et al. 2014 (arXiv:1406.1078) in the form that
-PyTorch computes, with the reset gate behind the product; dropout between layers only: Zaremba et al. 2014.
+PyTorch computes, with the reset gate applied after the product; dropout between layers only: Zaremba et al. 2014.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def gru_gates(into_B3C: Tensor, own_B3C: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 
 def gru_cell(into_B3C: Tensor, own_B3C: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None) -> tuple[Tensor, None]:
-    """h_t = z * h_{t-1} + (1 - z) * n: the update gate z keeps the old state, the reset gate scales it inside n."""
+    """h_t = z * h_{t-1} + (1 - z) * n: the update gate z keeps the old state, the reset gate scales U h in n."""
     _, update, new = gru_gates(into_B3C, own_B3C)
     return new + update * (hidden_BC - new), None
 

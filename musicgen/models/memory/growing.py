@@ -33,7 +33,7 @@ _ORDERS = {**dict.fromkeys(_OF_ROWS, ROW_ORDERS), "line": LINE_ORDERS, "shifted"
 _LONGEST_FIRST = tuple(enumerate(ROW_ORDERS, start=1))[::-1]  # (level, order)
 # The number of leading fields of the step on which guesses of a field depend.
 _HANGS_ON = {PITCH: 0, DURATION: 1, VELOCITY: 0, ONSET: 2, PART: 4}
-_ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # by streak
+_ONE_MORE = (*range(1, LONGEST_STREAK + 1), LONGEST_STREAK)  # the next streak, by streak
 _NO_STREAKS = {field: (0,) * len(names) for field, names in POINTERS.items()}
 _OF_PLACES = ("whole", "rhythm")
 
@@ -53,7 +53,7 @@ class Memory(Standing):
             kind: {order: {} for order in orders} for kind, orders in _ORDERS.items()
         }
         self.parts: dict[int, PartTrace] = {}
-        self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # of a field's pointers, by field and part
+        self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # correct guesses in a row of a field's pointers, by field and part
         self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
         self._owner = object()  # owner of the tallies that this memory may change
         self.last_note, self.note_count, self.total_velocity = -1, 0, 0

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["INTERVALS", "LOUDNESS", "NEVER", "PART_WIDTH", "MemoryScores", "Packed"]
 
-LOUDNESS = 5  # columns
+LOUDNESS = 5  # columns of `Recalled.loudness`
 INTERVALS = 49  # semitones either way
 PART_WIDTH = 48
 NEVER = -1e9

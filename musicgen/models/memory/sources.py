@@ -1,6 +1,6 @@
 """Guesses of every step's fields from similar earlier places in the piece.
 
-A guess is either one value, copied from one earlier row (a pointer), or the value counts over all like places (counts).
+A guess is either one value, copied from one earlier row (a pointer), or counts of values in one context (counts).
 
 | name | fields | what it points to |
 |---|---|---|
@@ -15,7 +15,7 @@ A guess is either one value, copied from one earlier row (a pointer), or the val
 | counts | all | see `COUNTS` |
 
 Each pointer tries its longest match first. Each guess comes with a trust bucket: of the match length and the streak of
-correct guesses (per part, for onset and part per piece), or of the number of like places and their distinct values.
+correct guesses (per part, for onset and part per piece), or of the occurrences and distinct values of the context.
 Nothing here is learned, and a guess of a field uses only earlier steps and the earlier fields of its own step.
 
 Sources: Cleary and Witten 1984, "Data compression using adaptive coding and partial string matching" (contexts of
@@ -50,7 +50,7 @@ POINTERS = {
     ONSET: ("whole", "rhythm", *_BARS),
     PART: ("whole", "rhythm", *_BARS),
 }
-# What like places have in common, for each of the counts.
+# The contexts in which values are counted.
 COUNTS = {
     PITCH: ("part", "part and position", "part and pitch before"),
     DURATION: ("part and position", "part and pitch", "part and duration before"),
@@ -64,7 +64,7 @@ class Recalled(NamedTuple):
     """The guesses of each row (N) by field, from S pointers and K counts.
 
     `value` is the guess, counted from the field's first id, -1 for none; `trust` and `weight` are buckets, 0 for no
-    guess; `share` is the fraction of like places that had the row's actual value.
+    guess; `share` is how often, as a fraction, the context had the row's actual value.
     """
 
     walk: Walk
@@ -112,7 +112,7 @@ class _Recall:
         before = np.concatenate([[-1], seen[:-1]])
         self.pitch_before = np.where(before >= 0, self.melodic[np.maximum(before, 0)] if len(self.melodic) else -1, -1)
         lasts = w.last
-        self.last_row = np.full(self.n, -1)  # the row of the note before in the part of the note in this row
+        self.last_row = np.full(self.n, -1)  # row of the previous note in the part of this row's note
         self.last_row[w.note] = np.where(lasts >= 0, w.note[np.maximum(lasts, 0)] if len(w.note) else -1, -1)
 
     def all(self) -> Recalled:

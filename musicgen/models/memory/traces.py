@@ -68,7 +68,7 @@ class PartTrace:
     """The memory of one part: the rows of its notes, and rolling hashes of its melodic line."""
 
     def __init__(self) -> None:
-        self.notes: list[int] = []  # rows
+        self.notes: list[int] = []  # the rows that hold them
         self.line, self.shifted = Rolling(), Rolling()
         self.total_velocity = 0
 
