@@ -53,7 +53,7 @@ class Memory(Standing):
             kind: {order: {} for order in orders} for kind, orders in _ORDERS.items()
         }
         self.parts: dict[int, PartTrace] = {}
-        self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # correct guesses in a row of a field's pointers, by field and part
+        self.streaks: dict[tuple[int, int], tuple[int, ...]] = {}  # of a field's pointers, by field and part
         self.counted: dict[int, list[dict[Key, Tally]]] = {field: [{} for _ in of] for field, of in COUNTS.items()}
         self._owner = object()  # owner of the tallies that this memory may change
         self.last_note, self.note_count, self.total_velocity = -1, 0, 0
