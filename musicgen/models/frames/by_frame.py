@@ -154,7 +154,7 @@ class FrameModel(SequenceModel):
         return torch.cat([opening_B1X, seen.frames_BFX], dim=1), seen.done_BT, ""
 
     def _read_frames(self, frames_BFX: Tensor, count_B: Tensor) -> tuple[Tensor, tuple[State, ...]]:
-        """The trunk's hidden states after each frame of whole pieces, and its states after count_B frames."""
+        """The trunk's hidden states after each frame, read from the first, and its states after count_B frames."""
         heard_BFC, after = self.trunk.read(frames_BFX)
         if self.training or after is None:
             return heard_BFC, ()

@@ -111,8 +111,8 @@ def _place_in_group(number: np.ndarray, begins: np.ndarray) -> np.ndarray:
 def streaks(hit: np.ndarray, there: np.ndarray, order: np.ndarray, begins: np.ndarray) -> np.ndarray:
     """For each item with a guess, the number of consecutive correct guesses right before it in its group; else 0.
 
-    Items without a guess (`there` false) don't interrupt a streak. `order` (N,) lists item indices group by group in time order,
-    and `begins` flags those that begin a group.
+    Items without a guess (`there` false) don't interrupt a streak. `order` (N,) lists item indices group by group in
+    time order, and `begins` flags those that begin a group.
     """
     out = np.zeros(len(hit), np.int64)
     group = np.cumsum(begins)
