@@ -16,7 +16,7 @@ __all__ = ["Ancestor", "data_settings", "first_card", "teachers_digest"]
 
 
 class Ancestor(Protocol):
-    """A run from which another one starts or learns, as its teacher."""
+    """A run that another one starts from, or that is its teacher."""
 
     @property
     def name(self) -> str: ...
