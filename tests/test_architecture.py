@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,22 @@ def test_public_names_are_there_and_import_alone_is_cheap():
 
 def test_no_file_outgrows_the_house():
     assert {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text().splitlines())) > 400} == {}
+
+
+def test_public_calls_take_at_most_two_positional_arguments():
+    """Within the house a function may take the arrays that its formula has, in the formula's order."""
+    found = {}
+    for name in musicgen.__all__:
+        thing = getattr(musicgen, name)
+        calls = {name: thing} if inspect.isfunction(thing) else dict(inspect.getmembers(thing, inspect.isroutine))
+        for key, call in calls.items():
+            if inspect.isbuiltin(call) or key.startswith("_") or not callable(call):
+                continue
+            try:
+                parameters = inspect.signature(call).parameters.values()
+            except ValueError:
+                continue
+            plain = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and p.name not in ("self", "cls")]
+            found[f"{name}.{key}"] = plain
+    assert "Composer.continue_" in found
+    assert {key: plain for key, plain in found.items() if len(plain) > 2} == {}
