@@ -48,7 +48,8 @@ def prepared(model: SequenceModel, *, int8: bool = False) -> SequenceModel:
 
     On a CPU the weights of the linear layers of the model itself are stored column-major in place, with the same
     values. On other devices, and for a model that computes row by row by itself (`apart`), returns the model itself.
-    Prompts of several steps are read as by the model.
+    Prompts of several steps are read as by the model. `int8` rounds the weights of `Linear` layers for single steps
+    (see `can_round`), never those of recurrent gates.
     """
     model.eval()
     if model.apart or next(model.parameters()).device.type != "cpu":

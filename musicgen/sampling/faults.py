@@ -153,7 +153,7 @@ def _durations(s: Stretch) -> np.ndarray:
 
 
 def _intervals(s: Stretch) -> np.ndarray:
-    """Melodic intervals between successive notes of each part, chords included, clipped to an octave; 12 is a unison."""
+    """Intervals between successive notes of each part, chords included, clipped to an octave; 12 is a unison."""
     order = np.lexsort((s.notes["pitch"], s.notes["start"], s.part))
     pitch, part = s.notes["pitch"][order].astype(np.int64), s.part[order]
     same = (part[1:] == part[:-1]) & ~s.drum[order][1:]
