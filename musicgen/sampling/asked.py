@@ -1,8 +1,8 @@
 """Find the parts of a piece that a request names by number, name or instrument.
 
-The interpretations are tried in this order: a part number, counted from 1; a part's full name; an instrument, in several
-languages, which selects every part that plays it ("guitar" is any guitar); a word in, or the beginning of, one part's
-name or instrument name; an instrument that no part plays yet. Matching ignores case.
+The interpretations are tried in this order: a part number, counted from 1; a part's full name; an instrument, in
+several languages, which selects every part that plays it ("guitar" is any guitar); a word in, or the beginning of, one
+part's name or instrument name; an instrument that no part plays yet. Matching ignores case.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ import numpy as np
 
 __all__ = ["Stretch", "distance", "faults"]
 
-# `_sameness` above which one chord is repeated over and over. Of 7,633 eight-bar stretches in 770 real files, one in 200
-# exceeds 0.74 and one in 1,000 exceeds 0.91.
+# `_sameness` above which one chord is repeated over and over. Of 7,633 eight-bar stretches in 770 real files, one in
+# 200 exceeds 0.74 and one in 1,000 exceeds 0.91.
 STUCK = 0.8
 FEWEST_ONSETS = 12
 FEWEST_NOTES = 8  # in a stretch or a part, for it to be compared

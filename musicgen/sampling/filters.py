@@ -36,8 +36,8 @@ def choose(
     """
     sums_K = shares(logits_K, settings, ids=ids, history=history).cumsum()
     number = torch.rand((), dtype=torch.float64, generator=generator).item()
-    # The first cumulative sum above the target belongs to an id of nonzero probability. If rounding raises the target to
-    # the total, no sum is above it: take the last id of nonzero probability.
+    # The first cumulative sum above the target belongs to an id of nonzero probability. If rounding raises the target
+    # to the total, no sum is above it: take the last id of nonzero probability.
     return int(min(np.searchsorted(sums_K, number * sums_K[-1], side="right"), np.searchsorted(sums_K, sums_K[-1])))
 
 

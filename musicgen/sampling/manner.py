@@ -156,7 +156,7 @@ def _retime(
         which = np.searchsorted(new.at, beat.nearest(start))
         notes["start"][mine] = moved[which]
         # A note that ended at the next onset, or before it, still does.
-        following = np.searchsorted(written, start + duration - int(beat.step > 2))  # one tick is tolerance for rounding
+        following = np.searchsorted(written, start + duration - int(beat.step > 2))  # 1 tick: rounding
         latest = np.append(moved, plan.end)[following]
         ends = np.minimum(np.minimum(moved[which] + held, latest), plan.end)
         notes["duration"][mine] = np.maximum(1, ends - moved[which])
