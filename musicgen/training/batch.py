@@ -49,7 +49,7 @@ class Batch:
         pasts: tuple[np.ndarray, ...] = (),
         begins_B: Tensor | None = None,
     ) -> Batch:
-        """A batch from windows of T + 1 steps: `rows`, int64 of shape (B, T + 1) or (B, T + 1, F), padded at the end."""
+        """A batch from windows of T + 1 steps: int64 `rows` of shape (B, T + 1) or (B, T + 1, F), padded at the end."""
         ids = torch.from_numpy(rows)
         targets = scoring.targets(ids[:, 1:])
         scored = targets != scoring.pad
