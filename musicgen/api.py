@@ -1,8 +1,9 @@
-"""The library's front for whoever makes models: build a corpus, train on it, measure what came of it.
+"""The library's interface for making models: build a corpus, train on it, evaluate the model.
 
-Each function takes what the command of its name takes, checks all of it before anything is written, and returns a typed
-result. A listener hears how the work goes on (`events.py`). Errors are of `MusicgenError`, one line each; they name
-what was asked for by the command's options (`--from` is `start`, `--set` is `changes`, `--resume` is `resume=True`).
+Each function takes the parameters of the command with the same name, checks all of them before anything is written, and
+returns a typed result. A listener is called with progress events (`events.py`). Errors are subclasses of
+`MusicgenError`, of one line each; they use the command's option names (`--from` is `start`, `--set` is `changes`,
+`--resume` is `resume=True`).
 """
 
 from __future__ import annotations
@@ -57,14 +58,14 @@ def build_corpus(
     overwrite: bool = False,
     listener: Listener = ignore,
 ) -> Corpus:
-    """Make a corpus folder out of music, and open it.
+    """Build a corpus folder from music, and open it.
 
-    `sources` are folders, files, and names of the catalogue. `tokenizer` is its name, its spec, or the tokenizer itself
-    (default: `notes`). `valid` and `test` are the shares of the works that are held back; one work is a file, or a
-    folder. `licence` is that of files which aren't from the catalogue; `limits` bound each MIDI file. `jobs` worker
-    processes read them (default: one a core), and the bytes don't depend on how many.
-    Raises UsageError for a source or output that won't do, UnreadableError where no file is usable. A build that was
-    interrupted goes on when it is asked for again.
+    `sources` are folders, files, and names in the catalogue. `tokenizer` is a name, a spec or a tokenizer (default:
+    `notes`). `valid` and `test` are the shares of works that are held out; `works_by` says whether a work is a file or
+    a folder. `licence` is that of files which aren't from the catalogue; `limits` apply to each MIDI file. `jobs`
+    worker processes read the files (default: one per core); the corpus doesn't depend on their number.
+    Raises UsageError for an unsuitable source or output, UnreadableError if no file is usable. Calling it again resumes
+    an interrupted build.
     """
     if works_by not in ("file", "folder"):
         raise UsageError(f"works_by is {works_by!r}", hint="give 'file' or 'folder'")
@@ -86,10 +87,11 @@ def build_corpus(
 
 @dataclass(frozen=True)
 class Trained:
-    """A run as training left it. Likelihoods are in nats a token, None where the corpus holds nothing back.
+    """A trained run. Losses are in nats per token, None if the corpus has no validation pieces.
 
-    `valid_nats_per_token` is that of the best weights, which `best_step` gave; `valid_nats_per_token_before` that of
-    the run it started from. `seconds` are of training alone. `card` is all of card.json.
+    `valid_nats_per_token` is the validation loss of the best weights, those after step `best_step`;
+    `valid_nats_per_token_before` is that of the weights it started from. `seconds` is the training time. `card` is the
+    content of card.json.
     """
 
     folder: Path
@@ -126,20 +128,20 @@ def train(
 ) -> Trained:
     """Train a next-note model into the run folder `output`.
 
-    `corpus` is a built corpus folder, a folder of music, or a name of the catalogue; what isn't built yet is built into
-    the run folder, with `tokenizer` (see `build_corpus`).
+    `corpus` is a built corpus folder, a folder of music, or a name in the catalogue; if it isn't built yet, it is built
+    in the run folder, with `tokenizer` (see `build_corpus`).
 
-    What is trained: a `model` (window, cnn, rnn, gru, lstm, cnn-lstm or transformer, the default) of a `preset` size
-    (tiny, the default, small, medium or large), or a `recipe`; `changes` sets single settings of it, such as
-    {"model.horizon": 4}, and `embedding` how tokens enter it (learned or one-hot). `start` is a run, or a model that
-    comes along, from whose weights it goes on (fine-tuning); `teachers` are runs whose predictions it learns.
+    The model is a `model` family (window, cnn, rnn, gru, lstm, cnn-lstm or transformer, the default) of a `preset` size
+    (tiny, the default, small, medium or large), or that of a `recipe`; `changes` overrides single settings, such as
+    {"model.horizon": 4}, and `embedding` chooses the input representation of tokens (learned or one-hot). `start` is a
+    run or a bundled model whose weights it starts from (fine-tuning); `teachers` are runs to distill.
 
-    How: for `steps` optimiser steps or `max_seconds`, whichever ends first, from `seed`, in `precision` (auto, float32
-    or bfloat16), on `device` (auto, cpu, cuda or mps), with `workers` processes that prepare batches. `resume` goes on
-    with the run in the folder; `overwrite` replaces it, once the new one has begun.
+    Training takes `steps` optimiser steps or `max_seconds`, whichever ends first, with random `seed`, in `precision`
+    (auto, float32 or bfloat16), on `device` (auto, cpu, cuda or mps), with `workers` processes that prepare batches.
+    `resume` resumes the run in the folder; `overwrite` replaces it, once the new one has begun.
 
-    Raises UsageError and UnreadableError for what won't do, before anything is written; CheckError when the loss is not
-    a number. On Ctrl-C and SIGTERM the run is saved and Interrupted, a KeyboardInterrupt, is raised.
+    Raises UsageError and UnreadableError for an unsuitable request, before anything is written; CheckError if the loss
+    is not finite. On Ctrl-C and SIGTERM the run is saved and Interrupted, a KeyboardInterrupt, is raised.
     """
     check_limits(max_seconds, workers)
     asked = Asked(
@@ -188,7 +190,7 @@ def _trained(
     device: str,
     workers: int | None,
 ) -> dict[str, Any]:
-    """Carry out a plan: the corpus, where it has to be built, then the training; the card of the run."""
+    """Carry out a plan: build the corpus if needed, then train; return the card of the run."""
     with ExitStack() as stack:
         beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
 
@@ -201,7 +203,7 @@ def _trained(
         corpus = plan.corpus
         if corpus is None:
             listener(Warned(f"building a corpus from {named} at {folder / 'corpus'}"))
-            # The work lies beside the run: a new run's hidden folder goes when this process is killed.
+            # The partial build is kept beside the run, for a new run's hidden folder is lost if this process is killed.
             part = part_of(f"{folder}.corpus")
             corpus = build.build_corpus(
                 [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, part=part
@@ -239,7 +241,7 @@ def _trained(
 
 
 def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
-    """What is allowed, but hardly meant."""
+    """Warnings for settings that are allowed but probably not intended."""
     context, length = recipe.model.get("context", 0), recipe.train.length
     lines = []
     if recipe.model["family"] == "transformer" and length < context:
@@ -254,7 +256,7 @@ def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a run predicts a split of a corpus, and how well an n-gram model does, where that was asked for."""
+    """How well a run predicts a split of a corpus, and how well an n-gram baseline does, if requested."""
 
     run: str
     corpus: Path
@@ -277,11 +279,12 @@ def evaluate(
     device: str = "auto",
     listener: Listener = ignore,
 ) -> Evaluation:
-    """Measure how well a run, or a model that comes along, predicts the pieces of a split (train, valid or test).
+    """Measure how well a run or a bundled model predicts the pieces of a split (train, valid or test).
 
-    `corpus` is a built corpus folder; by default the one that the run was trained on. About `max_tokens` are scored,
-    spread over the split; without it all are. `baseline` scores a back-off n-gram model of the same tokens, too.
-    Raises UsageError where the corpus has another tokenizer or the split is empty, UnreadableError for damaged folders.
+    `corpus` is a built corpus folder; by default the one that the run was trained on. With `max_tokens`, about so many
+    tokens spread over the split are scored, else all. `baseline` also scores a back-off n-gram model of the same
+    tokens. Raises UsageError if the corpus has another tokenizer or the split is empty, UnreadableError for damaged
+    folders.
     """
     loaded = load_run(run)
     folder = Path(corpus) if corpus is not None else own_corpus(run, loaded.recipe.data.corpus)

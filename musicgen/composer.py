@@ -1,6 +1,6 @@
 """A trained model with its tokenizer: the object that continues pieces and generates new ones.
 
-composer = Composer.load()                            # the model that comes along
+composer = Composer.load()                            # the bundled model
 (take,) = composer.continue_("piece.mid", bars=4, seed=7)
 take.save("piece.continued.mid")                      # and its facts beside it, as piece.continued.json
 """
@@ -38,7 +38,8 @@ __all__ = ["DEFAULT_MODEL", "Composer", "Request", "SamplingSettings", "Source",
 
 DEFAULT_MODEL = "default"
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
-# What a sidecar tells, in this order; characters of takes of text alone, and from statistics to candidates of notes.
+# Keys of a sidecar, in this order. `characters_added` is only for takes of text, `statistics`, `study` and `candidates`
+# only for takes of notes.
 FACTS = (
     "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick",
     "notes_kept", "notes_added", "bars_added", "seconds_added", "characters_added", "warnings", "statistics", "played",
@@ -61,10 +62,10 @@ class Composer:
     """Continues pieces, and generates new ones, with one trained model."""
 
     def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
-        """`device` is auto, cpu, cuda or mps; auto takes a GPU only for a model that is faster there.
+        """`device` is auto, cpu, cuda or mps; auto is CUDA, if available, for models large enough to be faster there.
 
-        `int8`: draw with weights of 8 bits, faster on a CPU and a little less exact. Raises UsageError for a device
-        that isn't there, and for `int8` where it can't be had.
+        `int8` samples with 8-bit weights: faster on a CPU and slightly less exact. Raises UsageError for a device that
+        isn't available, and if `int8` isn't supported.
         """
         self.run, self.tokenizer = run, run.tokenizer
         self._files = () if run.folder is None else tuple(run_files(run.folder))
@@ -83,14 +84,14 @@ class Composer:
     def load(
         cls, model: str | os.PathLike[str] = DEFAULT_MODEL, *, device: str = "auto", int8: bool = False
     ) -> Composer:
-        """Load a run folder, or by name a model that comes with the package."""
+        """Load a run folder, or a bundled model by its name."""
         if str(model) == DEFAULT_MODEL and not bundled_models():
             raise UnreadableError("this copy of musicgen carries no model", hint="name a run folder with -m")
         return cls(load_run(model), device=device, int8=int8)
 
     @property
     def can_study(self) -> bool:
-        """Whether the model can learn from music before it goes on: one of `parts` with a memory of the piece."""
+        """Whether the model can be fine-tuned on a piece (`study.py`): it needs a memory and the tokenizer `parts`."""
         return isinstance(self.model, MemoryModel) and self.tokenizer.as_parts is not None
 
     # ---- what is asked ---------------------------------------------------------------------------
@@ -118,16 +119,17 @@ class Composer:
         seed: int = 0,
         takes: int = 1,
     ) -> list[Take]:
-        """Continue a piece: a MIDI file or score by its path, a piece that comes along by its name, or a `Piece`.
+        """Continue a piece: a path to a MIDI file or score, the name of a bundled piece, or a `Piece`.
 
-        `bars` whole new bars, or `seconds` of new music, from the piece's end or from bar `start`, counted from 0.
-        `tracks` play on: numbers from 1, names or instruments, in a sequence or by commas. `key`, such as "G" or "F#m",
-        and `pitch_range`, such as "C3-C6" or (48, 84), hold melodic parts; `max_polyphony` notes sound at once, 0: any.
-        `played` says whether hands play, off the grid, or it is a score; None: as the piece is. Then come what
-        `SamplingSettings` explains (`field_temperatures` by a field's name, as in {"pitch": 1.2}) and what is studied
-        first. An ABC file is continued as text by a model of text, and so are other pieces if `as_text` is set.
+        Adds `bars` whole new bars, or `seconds` of new music, at the piece's end or from bar `start`, counted from 0.
+        `tracks` are the parts to continue: numbers from 1, names or instruments, as a sequence or separated by commas.
+        `key`, such as "G" or "F#m", and `pitch_range`, such as "C3-C6" or (48, 84), constrain melodic parts;
+        `max_polyphony` limits the notes sounding at once (0: no limit). `played`: a human performance, off the grid
+        (True), or a score (False); None: as the piece is. For the sampling parameters see `SamplingSettings`
+        (`field_temperatures` maps field names, as in {"pitch": 1.2}), for `studying` see `Studying`. A model of text
+        continues an ABC file as text, and other pieces too if `as_text` is set.
 
-        Take k of `takes`, from 0, has seed `seed` + k and is the same alone or among others. Raises UnreadableError for
+        Take k of `takes`, from 0, has seed `seed` + k and doesn't depend on the other takes. Raises UnreadableError for
         a file that can't be read, UsageError for a request that doesn't fit the piece.
         """
         if not isinstance(piece, Source):
@@ -178,11 +180,11 @@ class Composer:
         seed: int = 0,
         takes: int = 1,
     ) -> list[Take]:
-        """Make new music from nothing: 8 bars, at 120 quarters a minute, in 4/4, for piano, unless something else is
-        asked; a model of text ends its tunes where it likes, in a meter and tempo that it likes.
+        """Generate new music without a prompt: by default 8 bars, at 120 quarters per minute, in 4/4, for piano; a
+        model of text chooses length, meter and tempo itself by default.
 
-        `tempo` is in quarters a minute, `meter` such as "6/8", `tracks` are instruments; the rest is as in `continue_`,
-        and so are the takes. Raises UsageError for what the model can't do.
+        `tempo` is in quarters per minute, `meter` like "6/8", `tracks` are instruments; other parameters and the takes
+        are as in `continue_`. Raises UsageError for a request that the model doesn't support.
         """
         low, high = pitches_between(pitch_range)
         drawn = self.takes(
@@ -218,11 +220,11 @@ class Composer:
         count: int = 1,
         on_bars: OnBars = lambda done, of: None,
     ) -> Iterator[Take]:
-        """The takes of `continue_` and `generate` one by one as they are drawn, from a source.
+        """Iterate over the takes of `continue_` and `generate` as they are drawn, from a source.
 
-        First the piece is studied (`Studying`), then a writer of notes or of text draws. `on_bars(done, of)` is told
-        how far the new bars have come. Raises UsageError for a request that doesn't fit the piece, and for seeds beyond
-        `seeds.MOST_SEED`, at once.
+        First the model is fine-tuned on the piece (`Studying`), then a writer of notes or of text draws the takes.
+        `on_bars(done, of)` reports progress in new bars. Raises UsageError for a request that doesn't fit the piece,
+        and for seeds beyond `seeds.MOST_SEED`, at the call rather than during iteration.
         """
         settings = (sampling or SamplingSettings()).validate()
         seeds = range(checked_seed(seed, count=count), seed + count)
@@ -251,7 +253,8 @@ class Composer:
     # ---- small steps -----------------------------------------------------------------------------
 
     def _writer(self, source: Source, request: Request, settings: SamplingSettings, *, as_text: bool) -> Writer:
-        """What goes on from the source: text from text and from nothing where the model writes text, else notes."""
+        """The writer for a source: of text if `as_text`, or if the model writes text and the source is text or empty;
+        else of notes."""
         context = self.model.context
         from_text = source.text is not None or source.is_nothing
         if as_text or (from_text and self.tokenizer.as_text is not None):
@@ -274,8 +277,8 @@ class Composer:
         }
 
     def _studied(self, writer: Writer, studying: Studying) -> tuple[Decoder, dict[str, Any]]:
-        """A decoder of the model that has studied the music, and the facts: by how many updates, how many pieces, and
-        whether what lies behind the cut was among them."""
+        """(a decoder of the model after study, the facts about it): the number of updates and pieces, and whether the
+        music after the cut was included."""
         settings = StudySettings(updates=studying.updates)
         nothing = {"updates": 0, "pieces": 0, "whole": False}
         if not settings.updates or not self.can_study:
@@ -286,7 +289,7 @@ class Composer:
         whole = studying.whole and writer.request.start is not None
         pieces = [writer.known(whole=whole)]
         pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
-        # The piece in hand, unless there is too little of it.
+        # Half of the updates are on the piece to be continued, unless it is too short.
         first = 0.5 if studying.also and worth_studying(pieces[:1]) else 0.0
         pieces = worth_studying(pieces)
         updates = settings.updates_for(sum(len(ids) for ids in pieces))

@@ -1,8 +1,7 @@
-"""What long work (building, training, studying, drawing, measuring) tells whoever waits for it, while it goes on.
+"""Progress events of long operations: corpus building, training, study, sampling and evaluation.
 
-A listener is called with one event after the other, in the thread that works, and must not take long. To stop the work
-it raises KeyboardInterrupt, or `stopping.Interrupted`: the work ends as it does after Ctrl-C, and can be gone on with
-where that is so.
+A listener is called with each event, in the working thread, and should return quickly. To stop the operation it raises
+KeyboardInterrupt or `stopping.Interrupted`: the operation ends as after Ctrl-C, and can be resumed if it can be then.
 
     def show(event: Event) -> None:
         match event:
@@ -22,8 +21,8 @@ __all__ = ["Began", "Event", "Finished", "Listener", "Progress", "Saved", "Step"
 
 @dataclass(frozen=True)
 class Began:
-    """Work on `what` (corpus, training, evaluation) has begun: `of` units of it, None where nobody knows how many;
-    `about` says more in words."""
+    """Work on `what` (corpus, training, evaluation) has begun. It has `of` units, None if the number is unknown;
+    `about` is a description."""
 
     what: str
     unit: str
@@ -33,8 +32,8 @@ class Began:
 
 @dataclass(frozen=True)
 class Progress:
-    """So many of so many units (files, steps, bars, ..) are done; `about` is what the last one was, where it has a
-    name."""
+    """`done` of `of` units (file, step, bar, ...) are done; `of` is None if unknown, `about` names the last unit if it
+    has a name."""
 
     done: int
     of: int | None
@@ -44,8 +43,8 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class Step(Progress):
-    """A training's step. `loss` and the two below it are nats a token; `valid` is None where nothing was measured at
-    this step, `best` where nothing has been yet. `tokens_per_second` counts since the last evaluation."""
+    """A training step. `loss`, `valid` and `best` are in nats per token; `valid` is None if there was no validation at
+    this step, `best` if there has been none so far. `tokens_per_second` is the mean since the last evaluation."""
 
     loss: float
     valid: float | None
@@ -57,19 +56,19 @@ class Step(Progress):
 
 @dataclass(frozen=True)
 class Saved:
-    """From now on a training can be resumed, whatever happens."""
+    """From now on the training run can be resumed, even if the process is killed."""
 
 
 @dataclass(frozen=True)
 class Warned:
-    """A line for the user: a warning, or damage that was got round. May come from within a signal's handler."""
+    """A line for the user: a warning, a notice, or damage that could be repaired. May come from a signal handler."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Finished:
-    """Work on `what` is done, and its result is whole."""
+    """Work on `what` is done and its result complete."""
 
     what: str
 
@@ -79,4 +78,4 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener that doesn't."""
+    """A listener that ignores all events."""

@@ -1,6 +1,6 @@
-"""What a shell may offer behind an option or in the place of an argument: names that are known, and files.
+"""Shell completion of option values and arguments: known names, and files.
 
-Nothing here imports torch, numpy or music21: a shell asks at every press of the key.
+Nothing here imports torch, numpy or music21, for a shell calls it at every press of the Tab key.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 Complete = Callable[[Context, Parameter, str], list[Any]]
 
-# As in models/presets.py, tokenizers/ and training/, which import torch or numpy: a test compares them.
+# Copies of names in models/presets.py, tokenizers/ and training/, which import torch or numpy; a test compares them.
 FAMILIES = ("window", "cnn", "rnn", "gru", "lstm", "cnn-lstm", "transformer")
 SIZES = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("notes", "parts", "remi", "performance", "frames", "abc")
@@ -37,12 +37,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def one_of(*names: str) -> Complete:
-    """Offers some of these names."""
+    """Complete one of `names`."""
     return lambda context, parameter, incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def several_of(names: Callable[[], Iterable[str]]) -> Complete:
-    """Offers names for a list with commas: those before the last comma stay."""
+    """Complete the last item of a list separated by commas with one of `names`."""
 
     def complete(context: Context, parameter: Parameter, incomplete: str) -> list[Any]:
         before, comma, last = incomplete.rpartition(",")
@@ -52,7 +52,7 @@ def several_of(names: Callable[[], Iterable[str]]) -> Complete:
 
 
 def names_and_files(names: Callable[[], Iterable[str]]) -> Complete:
-    """Offers names, with files of the same beginning beside them; files alone, as the shell does it, for the rest."""
+    """Complete `names` and files in the current folder; if no name matches, files only, completed by the shell."""
 
     def complete(context: Context, parameter: Parameter, incomplete: str) -> list[Any]:
         known = [name for name in names() if name.startswith(incomplete)]
@@ -74,7 +74,7 @@ def _here(incomplete: str) -> list[str]:
 
 
 def models() -> list[str]:
-    """The models that come along, and the run folders that lie here."""
+    """The bundled models, and the run folders in the current folder."""
     from musicgen.resources import bundled_models
 
     runs = sorted(path.parent.name for path in Path().glob("*/recipe.toml"))
@@ -82,20 +82,20 @@ def models() -> list[str]:
 
 
 def pieces() -> list[str]:
-    """The pieces that come along."""
+    """The bundled pieces."""
     from musicgen.resources import bundled_pieces
 
     return list(bundled_pieces())
 
 
 def catalogue_names() -> list[str]:
-    """The corpora of the catalogue: its files' names, so that none has to be read."""
+    """The corpora in the catalogue, by their files' names, so that no file has to be read."""
     from musicgen.resources import resource
 
     return sorted(path.stem for path in resource("corpora").glob("*.toml"))
 
 
 def instruments() -> list[str]:
-    """What `--tracks` of `generate` may name."""
+    """Instruments that are offered for `--tracks` of `generate`."""
     return ["piano", "violin", "viola", "cello", "guitar", "bass", "strings", "choir", "flute", "clarinet", "trumpet",
             "horn", "organ", "harpsichord", "harp", "drums"]  # fmt: skip

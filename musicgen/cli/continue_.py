@@ -68,7 +68,7 @@ def command(piece: str, start: str, **options: Any) -> None:
 
 
 def _bar(start: str) -> int | None:
-    """None for the end, or a bar from 0."""
+    """The bar of `--from`, counted from 0; None for the end."""
     from musicgen.words import is_number
 
     if start.lower() == "end":

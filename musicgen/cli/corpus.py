@@ -30,7 +30,7 @@ from musicgen.words import counted, spec_in_words
 
 __all__ = ["command", "show_corpus"]
 
-MOST_REASONS = 20  # rows of the table of rejected files; all are in corpus.json
+MOST_REASONS = 20  # rows shown in the table of rejected files; corpus.json has all
 
 
 @click.group("corpus")
@@ -72,7 +72,7 @@ def fetch(name: str, output: str | None) -> None:
     say(f"{folder}: {entry.title}, {entry.licence}")
     if output is None:
         say(f"build it: musicgen corpus build {name} -o {name}-corpus")
-    elif entry.source.only or entry.source.without:  # the folder as it is would be too much
+    elif entry.source.only or entry.source.without:  # the catalogue entry uses only a part of the folder
         say(f"build it: MUSICGEN_CORPORA={output} musicgen corpus build {name} -o {name}-corpus")
     else:
         say(f"build it: musicgen corpus build {folder} -o {name}-corpus --licence '{entry.licence}'")

@@ -1,4 +1,4 @@
-"""How commands tell what they can do: options in groups, ranges in words, and a wrong call in one line."""
+"""Help texts and usage errors: options listed in groups, ranges in words, and errors of one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from musicgen.errors import printable
 
 __all__ = ["Command", "WrongCall", "in_words", "is_overview"]
 
-# Heading -> options, by their longest name; what stands nowhere is listed first, under "Options".
+# Heading -> options, by their longest name; options not listed here come first, under "Options".
 GROUPS = {
     "What the new music keeps to": ("--tracks", "--key", "--pitch-range", "--max-polyphony", "--tempo", "--meter"),
     "Learning from music first": ("--study", "--study-also", "--study-whole", "--played"),
@@ -39,17 +39,17 @@ class Command(click.Command):
 
 
 def is_overview(error: click.UsageError) -> bool:
-    """Whether this is no wrong call, but a group that is asked for nothing, and tells what there is."""
+    """Whether the error is only a command group called without arguments, which prints its help."""
     return isinstance(error, click.exceptions.NoArgsIsHelpError)
 
 
 def in_words(low: float | None, high: float | None, *, low_open: bool = False) -> str:
-    """Bounds as one says them.
+    """The bounds of a number as text.
 
     >>> in_words(1, 1000), in_words(1, None), in_words(0, None, low_open=True), in_words(0, 2**62)
     ('1 to 1,000', '1 or more', 'above 0', '0 or more')
     """
-    if high is not None and high >= 2**31 - 1:  # nobody comes near it
+    if high is not None and high >= 2**31 - 1:  # practically no limit
         high = None
     if low is not None and high is not None:
         return f"{low:,} to {high:,}"
@@ -59,7 +59,7 @@ def in_words(low: float | None, high: float | None, *, low_open: bool = False) -
 
 
 class WrongCall(click.ClickException):
-    """A command that was called wrongly: one line, as every other error."""
+    """A click usage error, shown in one line like every other error."""
 
     exit_code = 2
 

@@ -94,7 +94,7 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
 
 
 def _facts(path: str, limits: Any) -> dict[str, Any]:
-    """What scripts rely on: the keys of the architecture page."""
+    """The facts about a piece as JSON values; scripts rely on these keys, which the architecture page documents."""
     from musicgen.gm import program_name
     from musicgen.io import read
 
@@ -137,7 +137,7 @@ def _changes(changes: list[list[Any]], default: str) -> str:
 
 
 def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[str]] | None) -> None:
-    """`draw` makes the run's pictures and returns their paths."""
+    """Show a run; `draw`, if given, writes the run's pictures and returns their paths."""
     from musicgen.checkpoint import load_run
 
     run = load_run(folder)
@@ -170,7 +170,7 @@ def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[s
 
 
 def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any, overwrite: bool) -> list[str]:
-    """The run's pictures as files; what can't be drawn is told on stderr."""
+    """Write the run's pictures to files; pictures that it doesn't have are listed on stderr."""
     from musicgen.io import read
     from musicgen.pictures.album import draw_run, refuse_to_replace
 

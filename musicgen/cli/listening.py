@@ -1,4 +1,4 @@
-"""The command line's listeners: what long work tells is shown as a bar on a terminal, and as lines elsewhere."""
+"""The command line's event listeners: they show progress as a bar on a terminal, and as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Shown", "TrainingShown"]
 
 
 class Shown:
-    """A listener. Lines go to stderr, counts to a bar there; a context, which takes the bar off."""
+    """A listener that prints lines and shows a progress bar on stderr; a context manager that removes the bar."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -27,7 +27,7 @@ class Shown:
         self.close()
 
     def close(self) -> None:
-        """Take the bar off, if there is one."""
+        """Remove the bar, if there is one."""
         if self._bar is not None:
             self._bar.stop()
         self._bar = None
@@ -35,10 +35,10 @@ class Shown:
     def __call__(self, event: Event) -> None:
         match event:
             case Warned(text=text):
-                # This may be called from a signal's handler, in the middle of another line that goes through a buffer.
+                # May be called from a signal handler while another line is being written through the buffered stream.
                 try:
                     os.write(sys.stderr.fileno(), f"{printable(text)}\n".encode())
-                except (OSError, ValueError):  # no real stream
+                except (OSError, ValueError):  # not a real file
                     warn(text)
             case Began(unit=unit, of=of):
                 self._show(progress_bar(), f"{unit}s", total=of)
@@ -52,10 +52,10 @@ class Shown:
 
 
 class TrainingShown(Shown):
-    """What `musicgen train` shows: loss, validation loss, tokens a second, time left; off a terminal, a line an
-    evaluation.
+    """The display of `musicgen train`: loss, validation loss, tokens per second and time left; if stderr isn't a
+    terminal, one line per evaluation.
 
-    `building` is true while the corpus is built, `saved` from when a run that can be resumed lies in its folder.
+    `building` is true while the corpus is built, `saved` once the folder has a run that can be resumed.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -91,7 +91,7 @@ class TrainingShown(Shown):
 
 
 def _training_bar(*, live: bool) -> Any:
-    """A bar on stderr with a `line` behind it; nothing where that isn't a terminal, and no time, which the line has."""
+    """A progress bar on stderr followed by the field `line`, which includes the time left; disabled if not `live`."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 

@@ -1,8 +1,8 @@
-"""The command line: arguments in, lines out, exit codes.
+"""The entry point of the command line.
 
 Exit codes: 0 done, 1 some of a batch failed, 2 usage, 3 unreadable input, 4 made but failed a check, 5 out of
-resources, 130 stopped by Ctrl-C, 143 by SIGTERM. A command's module is imported when it is called or listed; torch and
-music21 only when it runs.
+resources, 130 stopped by Ctrl-C, 143 by SIGTERM. A command's module is imported only when the command is called or
+listed, torch and music21 only when it runs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from musicgen.stopping import raise_on_sigterm
 
 __all__ = ["cli", "main"]
 
-# Command name -> (module, what the overview says). Texts stand here, so that `--help` imports no command.
+# Command name -> (module, short help). The texts are here so that `--help` imports no command.
 COMMANDS = {
     "continue": ("continue_", "Continue an unfinished piece."),
     "generate": ("generate", "Make new music from nothing."),
@@ -54,7 +54,7 @@ class _Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             import difflib
 
-            if ctx.resilient_parsing:  # a shell asks what may come
+            if ctx.resilient_parsing:  # shell completion
                 return None, None, args
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             if os.path.isfile(args[0]):
@@ -67,7 +67,7 @@ class _Commands(click.Group):
         with reported():
             try:
                 return super().invoke(ctx)
-            except KeyboardInterrupt as error:  # of commands that have nothing else to say of it
+            except KeyboardInterrupt as error:  # for commands that don't handle it themselves
                 warn("interrupted")
                 raise click.exceptions.Exit(128 + getattr(error, "number", signal.SIGINT)) from None
 

@@ -54,7 +54,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 def _lines(table: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """A card as one reads it: what is empty is left out, numbers are short, what lies within is indented."""
+    """Print a card for reading: empty values are left out, numbers are shortened, nested tables are indented."""
     for key, value in table.items():
         name = f"{indent}{key.replace('_', ' ')}:"
         if value in (None, "", [], {}):

@@ -1,4 +1,4 @@
-"""What the commands share: options, the error that ends them, and printing.
+"""Shared by the commands: options, error handling and printing.
 
 Results go to stdout, progress and warnings to stderr. Nothing here imports torch, numpy or music21.
 """
@@ -45,7 +45,7 @@ __all__ = [
 
 
 class Failure(click.ClickException):
-    """A MusicgenError on its way to the terminal: one line on stderr, and the error's exit code."""
+    """Shows a MusicgenError as one line on stderr, and exits with its exit code."""
 
     def __init__(self, error: MusicgenError) -> None:
         super().__init__(str(error))
@@ -57,7 +57,7 @@ class Failure(click.ClickException):
 
 @contextlib.contextmanager
 def reported() -> Iterator[None]:
-    """Turn the library's errors, and the machine's, into one line and the documented exit code."""
+    """Turn errors of the library and of the system into one line and the documented exit code."""
     try:
         yield
     except MusicgenError as error:
@@ -68,7 +68,7 @@ def reported() -> Iterator[None]:
         raise WrongCall(error) from None
     except MemoryError:
         raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
-    except RuntimeError as error:  # PyTorch has no error of its own for this on a CPU
+    except RuntimeError as error:  # on a CPU, PyTorch has no own class for out of memory
         if not any(text in str(error) for text in ("can't allocate memory", "out of memory")):
             raise
         raise Failure(ResourceError("out of memory", hint="use a smaller model, batch or piece")) from None
@@ -80,23 +80,25 @@ def reported() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """One result line, on stdout, safe to print: a line break in a name makes no line of its own."""
+    """Print one result line on stdout; line breaks and control characters in it are made printable."""
     click.echo(printable(text))
 
 
 def warn(text: str) -> None:
-    """A line on stderr, safe to print."""
+    """Print one line on stderr, made printable like those of `say`."""
     click.echo(printable(text), err=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value on stdout."""
+    """Print one JSON value on stdout."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=True))
 
 
 def progress_bar(*columns: str, counts: bool = True, transient: bool = False) -> Any:
-    """A rich progress bar on stderr with extra `columns` (field names), and how many of how many unless these tell it;
-    silent where stderr is no terminal. A `transient` one goes when it is done."""
+    """A rich progress bar on stderr with extra `columns` (names of task fields), and with done/total if `counts`.
+
+    Disabled if stderr isn't a terminal. A `transient` bar disappears when it is done.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -115,7 +117,7 @@ def progress_bar(*columns: str, counts: bool = True, transient: bool = False) ->
 
 
 class Number(click.FloatRange):
-    """A number within bounds. What is none, or has no end, passes the comparisons of click's own type."""
+    """A finite number within bounds. NaN and infinity would pass the comparisons of click's own type."""
 
     name = "number"
 
@@ -123,7 +125,7 @@ class Number(click.FloatRange):
         return "X"
 
     def _describe_range(self) -> str:
-        return ""  # where bounds are worth telling, the help text tells them
+        return ""  # the help texts mention bounds where they matter
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         try:
@@ -163,13 +165,13 @@ def _check_bounds(
     below = low is not None and (found <= low if kind.min_open else found < low)
     above = high is not None and found > high
     if above and f"{high:,}" not in in_words(low, high):
-        kind.fail(f"{value} is too large: give at most {high:,}", param, ctx)  # a limit that isn't told beforehand
+        kind.fail(f"{value} is too large: give at most {high:,}", param, ctx)  # a limit that `in_words` leaves out
     if below or above:
         kind.fail(f"{value} is not in the range: give {in_words(low, high, low_open=kind.min_open)}", param, ctx)
 
 
 def duration(text: str | None) -> float | None:
-    """Seconds of a duration such as 90, 90s, 10m, 1h30m. Raises UsageError for anything else."""
+    """The seconds of a duration such as 90, 90s, 10m, 1h30m; None for None. Raises UsageError for anything else."""
     if text is None:
         return None
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text.strip().lower())
@@ -185,7 +187,7 @@ def duration(text: str | None) -> float | None:
 
 
 def all_options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    """One decorator out of several."""
+    """Combine several option decorators into one."""
 
     def decorate(function: F) -> F:
         for option in reversed(options):
@@ -215,7 +217,7 @@ limit_options = all_options(
 
 
 def limits_from(options: dict[str, Any]) -> Any:
-    """Take the four limits out of a command's options."""
+    """Remove the four input limits from a command's options, and return them as `Limits`."""
     from musicgen.io.midi import Limits
 
     names = {"max_megabytes": "megabytes", "max_notes": "notes", "max_tracks": "tracks", "max_hours": "hours"}
@@ -248,18 +250,18 @@ tokenizer_options = all_options(
         help="Voices of which each frame has one pitch or a rest (frames); 0: frames are sets of pitches.  [0]",
     ),
 )
-# Options that set one tokenizer's setting each, and what it is called there.
+# Options for settings of the tokenizer `frames` -> names of these settings.
 _FRAMES_OPTIONS = {"frames_per_quarter": "frames_per_quarter", "frame_order": "order", "voices": "voices"}
 
 
 def asked_tokenizer(options: dict[str, Any]) -> bool:
-    """Whether a command's options say anything of the tokenizer."""
+    """Whether any of a command's options for the tokenizer is set."""
     asked = options["tokenizer"] or options["positions"] or options["pedal"]
     return bool(asked or any(options[name] is not None for name in _FRAMES_OPTIONS))
 
 
 def tokenizer_from(options: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that a command's options describe. Raises UsageError for settings that it doesn't have."""
+    """The tokenizer that a command's options specify. Raises UsageError for settings that it doesn't have."""
     from musicgen.tokenizers import DEFAULT_TOKENIZER, load_tokenizer
 
     spec: dict[str, Any] = {"name": options["tokenizer"] or DEFAULT_TOKENIZER}

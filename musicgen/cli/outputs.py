@@ -1,4 +1,4 @@
-"""Where takes go: names, formats, folders. Used by `continue` and `generate`."""
+"""Output files of takes: names, formats, folders. Used by `continue` and `generate`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SAID = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of all takes: in `folder`, called `stem`, or `stem.FIRST` and on where they are numbered.
+    """The files of all takes: in `folder`, named `stem`, or `stem.N` with N from `first` on if they are numbered.
 
-    `ours`: the name is no wish of the user's, so it may get another number.
+    `ours` says that the user didn't choose the name, so that the number may be changed.
     """
 
     folder: Path
@@ -28,7 +28,7 @@ class Outputs:
     formats: tuple[str, ...]
     takes: int
     ours: bool
-    first: int | None = None  # the number of the first take; None: there is one, and it has no number
+    first: int | None = None  # the number of the first take; None: a single take without a number
 
     @property
     def _names(self) -> list[str]:
@@ -36,22 +36,25 @@ class Outputs:
 
     @property
     def files(self) -> list[dict[str, Path]]:
-        """For each take its file by format."""
+        """For each take, its file by format."""
         return [{kind: self.folder / f"{name}.{kind}" for kind in self.formats} for name in self._names]
 
     @property
     def sidecars(self) -> list[Path]:
-        """For each take its facts."""
+        """For each take, its JSON file of facts."""
         return [self.folder / f"{name}.json" for name in self._names]
 
     def paths(self, begin: int = 0) -> list[Path]:
-        """Every file that is to be written, from take `begin` on."""
+        """All files to be written, from take `begin` on."""
         takes = list(zip(self.files, self.sidecars, strict=True))[begin:]
         return [path for files, sidecar in takes for path in (*files.values(), sidecar)]
 
     def settled(self, *, overwrite: bool, begin: int = 0) -> Outputs:
-        """The outputs as they can be written now: where some exist that may not be replaced, those from take `begin` on
-        get the next free numbers, or UsageError is raised where the user chose the name."""
+        """The outputs with names that can be written now.
+
+        If some files exist and may not be replaced, the takes from `begin` on get the next free numbers, or UsageError
+        is raised if the user chose the name.
+        """
         taken = [path for path in self.paths(begin) if os.path.lexists(path)]
         if overwrite or not taken:
             return self
@@ -60,7 +63,7 @@ class Outputs:
         return replace(self, first=self._last_number() + 1 - begin)
 
     def _last_number(self) -> int:
-        """The highest number that a take of this name has in the folder; 1 for one without a number."""
+        """The highest number of a take with this name in the folder; a take without a number counts as 1."""
         pattern = re.compile(rf"{re.escape(self.stem)}(?:\.([1-9][0-9]{{0,8}}))?\.(?:json|{'|'.join(self.formats)})")
         found = [match for name in os.listdir(self.folder) if (match := pattern.fullmatch(name))]
         return max((int(match[1] or 1) for match in found), default=0)
@@ -75,11 +78,11 @@ def plan_outputs(
     overwrite: bool,
     inputs: Iterable[str | Path | None],
 ) -> Outputs:
-    """Decide every output path; whether one exists is asked by `Outputs.settled`, once the request is known to fit.
+    """Determine all output paths. `Outputs.settled` checks later, once the request is known to be valid, if they exist.
 
-    `output` is a folder (one that exists, or with a slash at its end), or a file whose suffix, if it is a format, is
-    taken off. Raises UsageError for a format that can't be written, for a folder that can't be made and, whatever is
-    said of overwriting, for an output that would replace what is read.
+    `output` is a folder (an existing one, or with a trailing slash), or a file, whose suffix is removed if it is a
+    format. Raises UsageError for a format that can't be written, for a folder that can't be made and, even with
+    overwriting allowed, for an output that would replace an input.
     """
     from musicgen.io import TAKE_FORMATS
     from musicgen.io.atomic import keep_inputs
@@ -112,7 +115,7 @@ def plan_outputs(
 
 @contextmanager
 def made(folder: Path) -> Iterator[None]:
-    """A folder that is there for what happens inside; on an error those that were made for it go again, if empty."""
+    """Make `folder` for the duration of the context; after an error, folders made for it are removed if empty."""
     new = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -125,7 +128,7 @@ def made(folder: Path) -> Iterator[None]:
 
 
 def _is_format(suffix: str) -> bool:
-    """Whether this ends the names of music, sound, pictures or facts; other dots may be part of a name."""
+    """Whether a suffix is that of a music, sound, picture or facts file; any other may be part of the name."""
     from musicgen.io import MIDI_SUFFIXES, SCORE_SUFFIXES
     from musicgen.io.foreign import FOREIGN_SUFFIXES
 
@@ -133,7 +136,7 @@ def _is_format(suffix: str) -> bool:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UsageError where a folder is no folder, or can't be made."""
+    """Raise UsageError if `folder` isn't a folder or can't be made."""
     there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
     if not there.is_dir():
         raise UsageError("is a file, not a folder", where=there, hint="choose another name")

@@ -1,4 +1,4 @@
-"""The options of `continue` and `generate`: what is wanted, where it goes, how notes are chosen, what is studied."""
+"""The options of `continue` and `generate`: the request, the outputs, sampling and study."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ study_options = all_options(
     ),
 )
 
-# What --tracks means differs: parts of a piece, or instruments for a new one.
+# --tracks has two meanings: parts of a piece, or instruments for a new one.
 parts_option = click.option(
     "--tracks",
     default=None,

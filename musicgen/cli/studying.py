@@ -1,4 +1,4 @@
-"""What a model studies before it goes on: the options of `continue` and `generate`, and the music that they name."""
+"""The study options of `continue` and `generate`: what the model is fine-tuned on before it samples."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ MOST_NOTES = 200_000
 
 @dataclass(frozen=True)
 class Wish:
-    """What the options ask for. `updates` is None where nothing is said of it; `files` are those of --study-also, of
-    which at most MOST_FILES are read."""
+    """The requested study. `updates` is None if the option isn't given; `files` are those of --study-also, of which at
+    most MOST_FILES are read."""
 
     updates: int | None
     files: tuple[Path, ...] = ()
@@ -29,14 +29,14 @@ class Wish:
 
     @property
     def is_said(self) -> bool:
-        """Whether the user asked for any study, rather than leaving it to the default."""
+        """Whether the user requested any study explicitly."""
         return bool(self.updates or self.files or self.whole)
 
 
 def wish_from(options: dict[str, Any], *, start: int | None, piece: Path | None, limits: Any = None) -> Wish:
-    """Take the options of study out of a command's options. `piece` is the file that is continued, None for none.
+    """Remove the study options from a command's options and return them. `piece` is the file to continue, if any.
 
-    Raises UsageError for what doesn't go together, UnreadableError where --study-also names no music.
+    Raises UsageError for options that exclude each other, UnreadableError if --study-also has no music.
     """
     from musicgen.corpus.scan import find_files
 
@@ -55,15 +55,15 @@ def wish_from(options: dict[str, Any], *, start: int | None, piece: Path | None,
         warn(f"--study-also: not followed out of the folder: {counted(len(outside), 'link')}")
     if also and not files:
         raise UnreadableError("no music files to study", where=also[0], hint="name MIDI files or scores")
-    # The piece itself is studied anyhow: as far as it may be.
+    # The piece to be continued is left out here: it is studied anyway, as far as is allowed.
     files = [path for path in files if piece is None or not piece.exists() or not path.samefile(piece)]
     return Wish(updates if piece is not None or also else 0, tuple(files), whole, limits)
 
 
 def studying(wish: Wish, *, able: bool, on_update: Callable[[int, int], None]) -> Any:
-    """A Studying for the library; `able`: the model can study. Warns of what is left out.
+    """The `Studying` for a wish; `able` says whether the model can study. Warns about what is left out.
 
-    Raises UnreadableError where no file of --study-also can be read.
+    Raises UnreadableError if no file of --study-also can be read.
     """
     from musicgen.composer import Studying
 

@@ -1,4 +1,4 @@
-"""Drawing takes and writing them, whole or not at all. Used by `continue` and `generate`."""
+"""Draws takes and writes each with all its files or none. Used by `continue` and `generate`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["request_from", "run_takes", "sampling_from"]
 
 
 def request_from(options: dict[str, Any], *, start: int | None, bars: int | None) -> Request:
-    """What a command's options ask for; `bars` where they say nothing of it."""
+    """The request from a command's options; `bars` is the default if they don't set it."""
     from musicgen.sampling.plan import Request, part_names, pitches_between
 
     low, high = pitches_between(options["pitch_range"])
@@ -38,7 +38,7 @@ def request_from(options: dict[str, Any], *, start: int | None, bars: int | None
 
 
 def sampling_from(options: dict[str, Any]) -> SamplingSettings:
-    """How a command's options have notes chosen."""
+    """The sampling settings from a command's options."""
     from musicgen.sampling.filters import SamplingSettings
 
     names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
@@ -63,10 +63,10 @@ def run_takes(
     wish: Wish,
     options: dict[str, Any],
 ) -> None:
-    """Draw the takes and write their files; `wish` is what the model is to study first.
+    """Draw the takes and write their files; `wish` is what the model studies first.
 
-    All that is asked is checked, then whether outputs exist, then the work begins. Raises CheckError when a take still
-    failed its check after all retries.
+    The request is checked first, then whether outputs exist, before any take is drawn. Raises CheckError if a take
+    still has faults after all retries.
     """
     import torch
 
@@ -74,7 +74,7 @@ def run_takes(
     from musicgen.render import check_soundfont
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
-    # Told before the model is loaded; one that is drawn leaves room for the takes after the first.
+    # Checked before the model is loaded; a random seed leaves room for the seeds of the following takes.
     drawn_below = MOST_SEED + 2 - options["takes"]
     seed = secrets.randbelow(drawn_below) if options["seed"] is None else options["seed"]
     checked_seed(seed, count=options["takes"])
@@ -92,7 +92,7 @@ def run_takes(
     )
 
     def tell(show: Callable[[str], None], line: str) -> None:
-        bar.stop()  # or the line would stand behind the bar
+        bar.stop()  # otherwise the line would be appended to the bar
         show(line)
         bar.start()
 
@@ -116,7 +116,7 @@ def run_takes(
         outputs = outputs.settled(overwrite=overwrite)
         bar.update(task, description=f"take 1 of {takes}" if takes > 1 else "drawing", visible=True)
         for k, take in enumerate(drawn):
-            outputs = outputs.settled(overwrite=overwrite, begin=k)  # somebody may have written there meanwhile
+            outputs = outputs.settled(overwrite=overwrite, begin=k)  # other processes may have written files meanwhile
             first, *_ = paths = list(outputs.files[k].values())
             with made(outputs.folder):
                 facts = take.save(
@@ -129,7 +129,7 @@ def run_takes(
             broken += bool(take.faults)
             printed.append(facts)
             for line in facts["warnings"]:
-                # What was drawn besides is for the sidecar: a good take needs no excuse.
+                # Rejected candidates are listed only in the sidecar.
                 if line not in told and not line.startswith("refused: "):
                     tell(warn, f"{source.name}: {sentence(line)}")
                     told.add(line)

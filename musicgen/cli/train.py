@@ -157,7 +157,7 @@ def command(
         except KeyboardInterrupt as error:
             shown.close()
             number, step = getattr(error, "number", signal.SIGINT), getattr(error, "step", None)
-            # Nothing must be said to be saved that isn't: only where training ended in good order it is.
+            # Report "saved" only if training stopped in good order.
             if isinstance(error, Interrupted) and step is not None:
                 said = f"saved; go on with `{_again(corpus, run, options)}`"
             elif shown.saved:
@@ -180,6 +180,6 @@ def command(
 
 
 def _again(corpus: str, run: str, options: dict[str, Any]) -> str:
-    """The command that goes on with the run."""
+    """The command that resumes the run."""
     teachers = [word for name in options["teachers"] for word in ("--teacher", name)]
     return shlex.join(["musicgen", "train", corpus, "-o", run, *teachers, "--resume"])

@@ -1,7 +1,7 @@
-"""What a split's likelihoods come to: averages over tokens, notes, seconds and frames, each with its count.
+"""Evaluation figures of a split: mean nats per token, note, second and frame, each with its count.
 
-Perplexity is exp(nats per token), bits are nats / ln 2. A token is a step: where it has fields, its nats are the sum
-over them, by the chain rule.
+Perplexity is exp(nats per token), bits are nats / ln 2. A token is a step; if steps have fields, the nats of a step are
+the sum over its fields, by the chain rule.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["Figures", "FrameMeans", "Tally"]
 
 @dataclass(frozen=True)
 class FrameMeans:
-    """Mean nats of a frame: of all frames, of all but each piece's first, and the mean over pieces of each one's mean.
+    """Mean nats per frame: over all frames, over all but the first of each piece, and the mean of the pieces' means.
 
-    None where there are no such frames.
+    None if there are no such frames.
     """
 
     all: float | None
@@ -31,7 +31,7 @@ class FrameMeans:
 
     @classmethod
     def of(cls, pieces: list[np.ndarray]) -> FrameMeans:
-        """From the nats of each frame, an array a piece."""
+        """The means of the nats of each frame, given as one array per piece."""
         pieces = [nats_T for nats_T in pieces if len(nats_T)]
         if not pieces:
             return cls(None, None, None)
@@ -45,10 +45,10 @@ class FrameMeans:
 
 @dataclass(frozen=True)
 class Figures:
-    """How well a split is predicted: counts, and mean nats over each; None where there is nothing to average over.
+    """How well a split is predicted: counts, and mean nats per unit; None if there are no such units.
 
-    `seconds` are of music. `frames` and `nats_per_frame` are for tokenizers that have frames. A model with a horizon
-    gets `nats_per_token_ahead`: of the next step, of the one after it, and so on.
+    `seconds` is the duration of the music. `frames` and `nats_per_frame` are for tokenizers with frames. For a model
+    with a horizon, `nats_per_token_ahead` are the mean nats of the next step, of the one after it, and so on.
     """
 
     split: str
@@ -83,7 +83,7 @@ class Figures:
 
 
 class Tally:
-    """Adds up the pieces of a split, whatever has scored them."""
+    """Accumulates the nats and counts of the pieces of a split, for any kind of model."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
@@ -94,14 +94,14 @@ class Tally:
         self.frames: list[np.ndarray] | None = None if tokenizer.layout is None else []
 
     def add(self, ids: np.ndarray, nats: np.ndarray) -> None:
-        """A piece: all its ids, and nats that sum to its whole; for frames, those of each id but the first."""
+        """Add a piece: all its ids, and nats that sum to the piece's; for frames, one for each id but the first."""
         self.nats += float(nats.sum())
         self.tokens += len(ids) - 1 if self.scored_V is None else int(self.scored_V[ids[1:]].sum())
         self.notes += self.tokenizer.count_notes(ids)
         try:
             self.seconds += self.tokenizer.decode(ids).seconds
             self.timed += float(nats.sum())
-        except UnreadableError:  # text may be a tune to a model and none to a reader of ABC
+        except UnreadableError:  # not every text is a valid ABC tune; it counts for neither sum
             pass
         self.pieces += 1
         if self.frames is not None and (frame := self.tokenizer.frame_of(ids)) is not None:
@@ -109,7 +109,7 @@ class Tally:
             self.frames.append(np.bincount(frame[frame >= 0], weights=nats[frame >= 0]))
 
     def figures(self, split: str, *, ahead: tuple[float, ...] | None = None) -> Figures:
-        """What has been added so far; `ahead` is `nats_per_token_ahead`."""
+        """The figures of all pieces added so far; `ahead` is `nats_per_token_ahead`."""
         return Figures(
             split,
             tokens=self.tokens,

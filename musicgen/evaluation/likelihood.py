@@ -2,11 +2,11 @@
 
 Every token but a piece's first is scored once. A model with a limited context reads overlapping windows and is
 scored on the second half of each, so that a token has at least half a context of history where its piece has it;
-a recurrent model reads each piece whole. What the nats come to stands in `figures.py`.
+a recurrent model reads each piece whole. The averages are computed in `figures.py`.
 
-Where a tokenizer says which id may follow which, scores are masked to that and renormalised, and the end of a piece
-is not scored: so the nats of a frame are those of a set of pitches, whatever its spelling (Boulanger-Lewandowski et
-al. 2012 and what is measured on their data since).
+If a tokenizer defines which id may follow which, logits are masked to these and renormalised, and the end of a piece is
+not scored: so the nats of a frame are those of its set of pitches, however it is encoded, and comparable to those of
+Boulanger-Lewandowski et al. 2012 and later work on their data.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from musicgen.tokenizers import Tokenizer
 
 __all__ = ["evaluate", "frame_nats", "step_nats"]
 
-CHUNK = 1024  # tokens that a recurrent model reads at once
+CHUNK = 1024  # tokens that a recurrent model reads in one pass
 
 
 def evaluate(
@@ -38,10 +38,10 @@ def evaluate(
     max_tokens: int | None = None,
     on_piece: Callable[[int, int], None] = lambda done, total: None,
 ) -> Figures:
-    """The figures of a split; `max_tokens` takes pieces spread over it.
+    """The evaluation figures of a split; with `max_tokens`, of pieces with about so many tokens spread evenly over it.
 
-    Raises UsageError when the split has no pieces, UnreadableError where the tokens of a corpus folder aren't what its
-    digests say.
+    Raises UsageError if the split has no pieces, UnreadableError if the tokens of a corpus folder don't match their
+    digests.
     """
     spans = source.spans(split)
     if not len(spans):
@@ -68,7 +68,7 @@ def evaluate(
 def frame_nats(
     model: SequenceModel, source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid"
 ) -> list[np.ndarray]:
-    """The nats of each frame, an array a piece of the split. Raises UsageError for a tokenizer without frames."""
+    """The nats of each frame, one array per piece of the split. Raises UsageError for a tokenizer without frames."""
     if tokenizer.layout is None:
         raise UsageError(f"the tokenizer {tokenizer.name} has no frames", hint="use a run with the tokenizer frames")
     scoring = Scoring.of(tokenizer, next(model.parameters()).device)
@@ -83,10 +83,10 @@ def frame_nats(
 
 @torch.inference_mode()
 def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.ndarray:
-    """Nats of each step of ids[1:] given what comes before it, float64; 0 for padding and for what is not scored.
+    """The nats of each step of ids[1:] given the preceding ones, float64; 0 for padding and for steps not scored.
 
-    Windows of a limited context begin at every `scoring.period`-th id behind the first, so that a window of frames
-    begins with a frame.
+    Windows of a limited context begin a multiple of `scoring.period` ids after the first id, so that windows of frames
+    begin with a whole frame.
     """
     device = next(model.parameters()).device
     inputs = torch.from_numpy(ids[:-1])[None].to(device)
@@ -117,9 +117,9 @@ def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.nda
 
 @torch.inference_mode()
 def _ahead(model: SequenceModel, ids: np.ndarray, *, pad: int) -> np.ndarray:
-    """(H, 2): summed nats and their number for each step ahead.
+    """(H, 2): the sum of the nats and their number, for each of the H steps ahead.
 
-    A limited context reads in windows that begin without a past; what lies beyond a window's end is not scored.
+    A model with a limited context reads independent windows; targets beyond a window's end are not scored.
     """
     device = next(model.parameters()).device
     result = np.zeros((model.settings.horizon, 2))
@@ -134,5 +134,5 @@ def _ahead(model: SequenceModel, ids: np.ndarray, *, pad: int) -> np.ndarray:
 
 
 def _of_steps(nats: torch.Tensor) -> np.ndarray:
-    """(T,) of one row's nats by step, or by step and field."""
+    """The nats per step, (T,) float64, of the first row of nats per step, or per step and field."""
     return nats[0].double().reshape(nats.shape[1], -1).sum(dim=1).cpu().numpy()

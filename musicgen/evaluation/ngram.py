@@ -1,10 +1,9 @@
-"""The floor: a back-off n-gram model of the same tokens, which every network must beat.
+"""A baseline that every network should beat: a back-off n-gram model of the same tokens.
 
 Interpolated Witten-Bell smoothing: p(w | h) = (count(h w) + types(h) p(w | h')) / (count(h) + types(h)), where h'
 is h without its oldest token and types(h) is the number of different tokens seen after h; at the bottom is the
-uniform distribution. Where a tokenizer says which token may follow which, the level below all histories is masked to
-that and renormalised; the levels above have seen nothing else. Source: Witten and Bell 1991; Chen and
-Goodman 1999, section 2.6.
+uniform distribution. If a tokenizer defines which token may follow which, the unigram level is masked to these and
+renormalised; the higher levels have seen no others. Source: Witten and Bell 1991; Chen and Goodman 1999, section 2.6.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ __all__ = ["Baseline", "NGram", "evaluate_ngram"]
 
 @dataclass(frozen=True)
 class Baseline:
-    """How well n-grams of up to `order` tokens predict a split, counted in `counted_tokens` of the training split."""
+    """How well n-grams of up to `order` tokens, counted on `counted_tokens` of the training split, predict a split."""
 
     order: int
     counted_tokens: int
@@ -45,7 +44,7 @@ class NGram:
 
     def __init__(self, vocabulary_size: int, *, order: int = 6, following: np.ndarray | None = None) -> None:
         self.size, self.order, self.following = vocabulary_size, order, following
-        self.shares: dict[int, float] = {}  # by token: what the lowest level gives to all that may follow it
+        self.shares: dict[int, float] = {}  # token -> unigram probability of all tokens that may follow it
         self.counts: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
         self.totals: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
         self.types: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
@@ -75,7 +74,7 @@ class NGram:
         return p
 
     def _share(self, last: int) -> float:
-        """What the lowest level gives to all tokens that may follow `last`."""
+        """The total unigram probability of the tokens that may follow `last`."""
         if last not in self.shares and self.following is not None:
             allowed = np.flatnonzero(self.following[last]).tolist()
             self.shares[last] = sum(self.probability([], token) for token in allowed)
@@ -85,7 +84,7 @@ class NGram:
 def evaluate_ngram(
     source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
 ) -> Baseline:
-    """Count the training split (at most `max_tokens` of it, piece by piece) and score `split` like a network."""
+    """Count n-grams in the training split (whole pieces, until `max_tokens` is reached) and score `split` with them."""
     tally = Tally(tokenizer)
     model = NGram(len(tokenizer.vocabulary), order=order, following=tokenizer.following)
     counted = 0
@@ -105,12 +104,12 @@ def evaluate_ngram(
 
 
 def _scored(ids: np.ndarray, tally: Tally) -> np.ndarray:
-    """`ids` without the end of the piece where that isn't scored."""
+    """`ids` without the end-of-piece id if that isn't scored."""
     return ids[:-1] if tally.scored_V is not None and not tally.scored_V[ids[-1]] else ids
 
 
 def _flat(ids: np.ndarray) -> list[int]:
-    """Ids as one sequence; of steps with fields, the values of field after field without what is empty."""
+    """Ids as one list; for steps with fields, the fields' values in order, without empty ones."""
     values = np.asarray(ids)
     flat: list[int] = (values if values.ndim == 1 else values[values != 0]).tolist()
     return flat

@@ -1,6 +1,4 @@
-"""Musical statistics of a piece: what a musician would notice first. All of them are per piece and unit-free,
-unless their name says otherwise.
-"""
+"""Basic musical statistics of a piece. All of them are per piece and dimensionless unless their name says otherwise."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Pictures of runs, a file a picture: the numbers behind it, the drawing, and which runs have it."""
+"""Pictures of runs, one module per picture: it computes the data, draws it, and knows which runs have the picture."""

@@ -1,4 +1,4 @@
-"""All pictures of a run, and the files they become. What a run lacks is left out and named."""
+"""Draws all pictures of a run and writes them to files. Pictures that a run doesn't have are left out and listed."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ PICTURES = {kind.NAME: kind.draw for kind in (loss, gradients, memory, pitches, 
 
 @dataclass
 class Album:
-    """Figures by file name, in order, and a line for each picture that a run doesn't have."""
+    """Figures by file name, in order, and a line for each picture that the run doesn't have."""
 
     figures: dict[str, Figure] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
-        """Write all figures into `folder`, which is made where its parent exists, or none; return their paths.
+        """Write all figures into `folder`, or none, and return their paths. The folder is created if its parent exists.
 
-        Raises UsageError before anything is written when one of them exists and `overwrite` is False, or when there
-        are none.
+        Raises UsageError before anything is written if there are no figures, or if a file exists and `overwrite` is
+        False.
         """
         folder = Path(folder)
         if not self.figures:
@@ -54,10 +54,8 @@ class Album:
 
 
 def refuse_to_replace(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
-    """Raises UsageError where pictures can't go to `folder`, or some lie there already and `overwrite` is False, or one
-    of them is an input.
-
-    Drawing takes a while: this is known before.
+    """Raise UsageError if pictures can't be written to `folder`, if some exist there and `overwrite` is False, or if
+    one of them is an input. Called before drawing, which takes a while.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
@@ -71,10 +69,10 @@ def refuse_to_replace(folder: str | Path, *, overwrite: bool = False, inputs: It
 
 
 def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Album:
-    """All pictures of the run that lies in `folder`. `piece` is what attention and gates are drawn over.
+    """All pictures of the run in `folder`. Attention and gates are drawn for `piece`.
 
-    Without a piece they take the first of the validation split that is long enough. Raises UsageError where
-    matplotlib is not installed or the piece has nothing to read.
+    Without a piece, the first piece of the validation split that is long enough is used. Raises UsageError if
+    matplotlib is not installed or the piece has no notes.
     """
     subject, album = Subject(run, Path(folder), piece), Album()
     try:

@@ -1,6 +1,6 @@
-"""attention.layerN.png: a Transformer's attention over an excerpt, head by head.
+"""attention.layerN.png: the attention weights of each head of a Transformer over an excerpt.
 
-Shapes: H heads, T time in steps.
+Shapes: H heads, T time steps.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME = "attention.layer*.png"
 
 
 def draw(subject: Subject) -> dict[str, Figure]:
-    """The pictures by their names, one a layer; none of a model that isn't a Transformer. Raises Absent."""
+    """The pictures by name, one per layer; empty for a model that isn't a Transformer. Raises Absent."""
     if not isinstance(subject.body, Transformer):
         return {}
     excerpt = subject.excerpt
@@ -42,7 +42,7 @@ def draw(subject: Subject) -> dict[str, Figure]:
 def draw_attention(
     weights_HTT: np.ndarray, *, notes: StepNotes | None, bars: np.ndarray, title: str, unit: str = "step"
 ) -> Figure:
-    """A layer's heads: each one's weights, a row a step that reads, a column a step it looks at, under the roll."""
+    """A layer's attention weights, one image per head, below the piano roll: rows are queries, columns are keys."""
     from matplotlib.colors import PowerNorm
     from matplotlib.ticker import MaxNLocator
 
@@ -62,7 +62,7 @@ def draw_attention(
         back = float((weights_TT * distance_TT).sum(axis=1).mean())
         canvas.draw_roll(above, notes, steps=steps, bars=bars)
         above.set_title(f"head {head + 1}: {back:.1f} {unit}s back on average", fontsize=11)
-        # The square root shows the small weights of heads that spread theirs.
+        # A square-root colour scale makes the small weights of diffuse heads visible.
         image = axes.imshow(
             np.where(distance_TT >= 0, weights_TT, np.nan),
             cmap="magma_r",

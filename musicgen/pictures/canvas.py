@@ -1,6 +1,6 @@
-"""What all pictures are drawn with: figures, their titles, notes and bars over a model's steps, and PNG files.
+"""Helpers shared by all pictures: figures, titles, piano rolls and bar lines over a model's steps, and PNG files.
 
-Figures are made without pyplot, so that nothing global changes and no display is needed.
+Figures are made without pyplot, so that no global state changes and no display is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LONGEST_NAME = 300  # characters of a title
 
 
 def figure_of(width: float, height: float) -> Figure:
-    """A new figure, in inches. Raises UsageError where matplotlib is not installed."""
+    """A new figure of that size in inches. Raises UsageError if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -37,13 +37,13 @@ def figure_of(width: float, height: float) -> Figure:
 
 
 def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure whole or not at all; the same figure gives the same bytes. Raises as `atomic_path` does."""
+    """Write a figure as PNG atomically; the same figure gives the same bytes. Raises like `atomic_path`."""
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def draw_roll(axes: Axes, notes: StepNotes | None, *, steps: int, bars: np.ndarray) -> None:
-    """The notes over the steps that stand for them, on an axis that lines up with the steps below."""
+    """Draw a piano roll of the notes, with time in steps, aligned with the axes below."""
     axes.set_xlim(-0.5, steps - 0.5)
     if notes is None or not len(notes.pitch):
         axes.text(0.5, 0.5, "no notes that can be placed", transform=axes.transAxes, ha="center", va="center")
@@ -53,7 +53,7 @@ def draw_roll(axes: Axes, notes: StepNotes | None, *, steps: int, bars: np.ndarr
         mine = notes.is_drum == drums
         left, width = notes.begin[mine] - 0.5, (notes.end - notes.begin)[mine]
         axes.barh(notes.pitch[mine], width, left=left, height=0.9, color=colour, alpha=0.45)
-        # Where the pitch is read: the step that the model takes.
+        # The step at which the model reads the pitch.
         axes.barh(notes.pitch[mine], np.ones(int(mine.sum())), left=left, height=0.9, color=colour)
     draw_bars(axes, bars)
     axes.set_ylim(notes.pitch.min() - 2, notes.pitch.max() + 2)
@@ -62,7 +62,7 @@ def draw_roll(axes: Axes, notes: StepNotes | None, *, steps: int, bars: np.ndarr
 
 
 def draw_bars(axes: Axes, bars: np.ndarray, *, both: bool = False) -> None:
-    """Thin lines before the steps that begin a bar."""
+    """Draw thin lines before the steps that begin a bar."""
     style: Any = {"color": "0.3", "linewidth": 0.8, "linestyle": ":"}
     axes.vlines(bars - 0.5, 0, 1, transform=axes.get_xaxis_transform(), **style)
     if both:
@@ -70,10 +70,10 @@ def draw_bars(axes: Axes, bars: np.ndarray, *, both: bool = False) -> None:
 
 
 def entitle(figure: Figure, title: str) -> None:
-    """Put a title over all, in as many lines as the figure's width asks for: a path in it may be long."""
+    """Set the figure's title, wrapped to its width, for it may contain a long path."""
     figure.suptitle(textwrap.fill(plain(title), max(40, int(8.5 * figure.get_figwidth()))))
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib shows as it is: a dollar sign in it begins no formula."""
+    """Text that matplotlib shows literally: dollar signs are escaped so that they don't begin a formula."""
     return printable(text)[:LONGEST_NAME].replace("$", r"\$")

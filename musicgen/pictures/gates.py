@@ -1,6 +1,6 @@
-"""gates.png: the gates of an LSTM or GRU over an excerpt.
+"""gates.png: the gate activations of an LSTM or GRU over an excerpt.
 
-Shapes: T time in steps, C units.
+Shapes: T time steps, C units.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "gates.png"
 
 
 def draw(subject: Subject) -> dict[str, Figure]:
-    """The picture by its name; none of a model that isn't recurrent. Raises Absent."""
+    """The picture by name; empty for a model without gates. Raises Absent."""
     if not hasattr(subject.body, "gates"):
         return {}
     excerpt = subject.excerpt
@@ -49,7 +49,7 @@ def draw_gates(
     title: str,
     unit: str = "step",
 ) -> Figure:
-    """Each layer's gates (name -> values_TC) as images under the roll; units ascend by their mean over the excerpt."""
+    """Each layer's gates (name -> values_TC) as images below the piano roll; units are sorted by their mean value."""
     from matplotlib.ticker import MaxNLocator
 
     rows = max(len(gates) for gates in layers)

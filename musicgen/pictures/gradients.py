@@ -20,7 +20,7 @@ NAME = "gradients.png"
 
 
 def draw(subject: Subject) -> dict[str, Figure]:
-    """The picture by its name, of what training logged. Raises Absent."""
+    """The picture by name, from the run's gradients.csv. Raises Absent."""
     path = subject.folder / "gradients.csv"
     if not path.is_file():
         raise Absent(f"there is no {path.name} in this run")
@@ -31,14 +31,14 @@ def draw(subject: Subject) -> dict[str, Figure]:
 
 
 def draw_gradients(layers: Mapping[str, tuple[np.ndarray, np.ndarray]], *, title: str) -> Figure:
-    """The norm of each layer's gradient over the training steps; dark layers are near the input."""
+    """Plot the norm of each layer's gradient over the training steps; layers near the input are darker."""
     from matplotlib import colormaps
 
     figure = canvas.figure_of(8.5, 5)
     axes = figure.subplots()
     for number, (name, (steps, norms)) in enumerate(layers.items()):
         colour = colormaps["viridis"](number / max(1, len(layers) - 1) * 0.9)
-        shown = np.where(norms > 0, norms, np.nan)  # a logarithmic axis has no place for nought
+        shown = np.where(norms > 0, norms, np.nan)  # a logarithmic axis can't show 0
         axes.plot(
             steps, shown, color=colour, marker="." if len(steps) < 60 else None, markersize=4, label=canvas.plain(name)
         )

@@ -1,4 +1,4 @@
-"""What training logged, read back: the columns of log.csv and gradients.csv."""
+"""Reads the logs of training: the columns of log.csv and gradients.csv."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ AGAIN = "train the run again"
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """The columns of log.csv as float arrays, NaN where a cell is empty. UnreadableError when it isn't such a file."""
+    """The columns of log.csv as float arrays, NaN for empty cells. Raises UnreadableError for an invalid file."""
     return {name: np.array([_number(cell, path) for cell in cells]) for name, cells in _columns(path).items()}
 
 
 def read_gradients(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """(steps, norms) of each layer in gradients.csv, in the file's order. UnreadableError when it isn't such a file."""
+    """(steps, norms) of each layer in gradients.csv, in its order. Raises UnreadableError for an invalid file."""
     columns = _columns(path)
     if missing := {"step", "layer", "norm"} - set(columns):
         raise UnreadableError(f"has no column {min(missing)!r}", where=path, hint=AGAIN)
@@ -43,7 +43,7 @@ def _columns(path: Path) -> dict[str, list[str]]:
         header, *rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
     except (ValueError, csv.Error) as error:
         raise UnreadableError(f"can't be read ({error})", where=path, hint=AGAIN) from None
-    # A run that was killed may have half a last line.
+    # The last line may be incomplete if the run was killed.
     rows = [row for row in rows if len(row) == len(header)]
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 

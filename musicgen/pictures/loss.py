@@ -20,7 +20,7 @@ NAME = "loss.png"
 
 
 def draw(subject: Subject) -> dict[str, Figure]:
-    """The picture by its name, of what training logged. Raises Absent."""
+    """The picture by name, from the run's log.csv. Raises Absent."""
     path = subject.folder / "log.csv"
     if not path.is_file():
         raise Absent(f"there is no {path.name} in this run")
@@ -32,7 +32,7 @@ def draw(subject: Subject) -> dict[str, Figure]:
 
 
 def draw_loss(log: Mapping[str, np.ndarray], *, title: str) -> Figure:
-    """Train and validation loss over the training steps, and the learning rate below; the best step is marked."""
+    """Plot training and validation loss over the training steps, and the learning rate below; mark the best step."""
     figure = canvas.figure_of(8, 6)
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     steps, valid = log["step"], log["valid_nats_per_token"]

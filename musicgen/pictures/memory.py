@@ -1,6 +1,6 @@
-"""memory.png: how much a prediction depends on what was read k steps before.
+"""memory.png: how much a prediction depends on the input k steps earlier.
 
-Shapes: N excerpts, T time, F fields or frames, K lags.
+Shapes: N excerpts, T time steps, F fields or frames, K lags.
 
 Sources: the gradient of a late loss with respect to early inputs as a measure of vanishing memory is that of Bengio
 et al. 1994, "Learning Long-Term Dependencies with Gradient Descent is Difficult", and of Pascanu et al. 2013
@@ -33,19 +33,19 @@ LONGEST_LAG = 256
 
 
 def draw(subject: Subject) -> dict[str, Figure]:
-    """The picture by its name, over excerpts of the run's corpus. Raises Absent."""
+    """The picture by name, averaged over excerpts of the run's corpus. Raises Absent."""
     source, model = subject.needed_corpus(), subject.run.model
     spans = source.spans("valid") if len(source.spans("valid")) else source.spans("train")
     if not len(spans):
         raise Absent("the corpus has no pieces to train on or to validate with")
     length = min(LONGEST_LAG, model.context or LONGEST_LAG)
-    # The longest lag that still finds enough pieces.
+    # The longest lag for which there are enough pieces.
     length = min(length, int(np.sort(spans[:, 1])[-min(EXCERPTS, len(spans))]) - 1)
     if length < 2:
         raise Absent("the pieces of the corpus are too short")
     spans = spans[spans[:, 1] > length]
     chosen = spans[spread(len(spans), EXCERPTS)]
-    # Out of the middle of a piece: at its beginning there is little to remember, at its end nothing to predict.
+    # From the middle of a piece: at its beginning there is little to remember, at its end nothing to predict.
     begins = chosen[:, 0] + (chosen[:, 1] - length - 1) // 2
     ids = subject.tensor(np.stack([source.tokens[begin : begin + length + 1] for begin in begins.tolist()]))
     norm_NK = gradient_by_lag(model, ids[:, :-1], ids[:, 1:], pad=subject.run.tokenizer.vocabulary.id("pad"))
@@ -54,9 +54,9 @@ def draw(subject: Subject) -> dict[str, Figure]:
 
 
 def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figure:
-    """How strongly the prediction depends on what was read k steps ago; beyond the last point not at all.
+    """Plot how strongly the prediction depends on the input k steps earlier; past the last point the gradient is 0.
 
-    `unit` is what a step is called: for a model that reads by frame, a frame.
+    `unit` is the name of a step: "frame" for a model that reads by frame.
     """
     figure = canvas.figure_of(8, 5)
     axes = figure.subplots()
@@ -70,7 +70,7 @@ def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figur
     )
     axes.plot(lags[heard], mean_K[heard], color="tab:blue", label=f"mean of {len(norm_NK)} excerpts")
     axes.set_yscale("log")
-    # Twelve powers of ten hold all that training in float32 can tell from nought.
+    # Anything below 1e-12 of the maximum is indistinguishable from 0 for training in float32.
     axes.set_ylim(bottom=max(mean_K[heard].min(initial=1.0) / 3, mean_K.max(initial=1e-12) * 1e-12))
     axes.set_xlim(0, max(1, len(lags) - 1))
     axes.set_xlabel(f"lag ({unit}s before the last one read)")
@@ -85,11 +85,12 @@ def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figur
 
 
 def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pad: int) -> np.ndarray:
-    """norm_NK: how much the nats of each row's last step change with what the model read k steps before it.
+    """norm_NK: the gradient norm of the nats of each row's last step with respect to the input k steps earlier.
 
-    `inputs` is (N, T) or (N, T, F) and `targets` follows it one step ahead. The norm is of the gradient with respect
-    to the embedded step, or to the one-hot vector where no embedding is. Lag 0 is the last step read. What a model of
-    frames reads are frames, told as what they hold: K is the least that a row has.
+    `inputs` is (N, T) or (N, T, F), and `targets` are the inputs one step later. The gradient is with respect to the
+    embedded step, or to the one-hot vector if the model has no embedding. Lag 0 is the last step read. For a model that
+    reads frames, lags are counted in frames, the gradient is with respect to their content vectors, and K is the
+    smallest number of frames of a row.
     """
     model.eval()
     if model.reads_frames:
@@ -100,7 +101,7 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
     norm_NT = _gradient_norms(
         model, inputs, targets, caught, _on_first_input(model, inputs.shape[:2], caught.append), pad=pad
     )
-    if norm_NT.ndim > 2:  # the sum of the fields' embeddings is read: each has the gradient of the sum
+    if norm_NT.ndim > 2:  # the model reads the sum of the fields' embeddings, and each has the sum's gradient
         norm_NT = norm_NT.mean(dim=2)
     return norm_NT.flip(1).cpu().numpy()
 
@@ -114,8 +115,8 @@ def _gradient_norms(
     *,
     pad: int,
 ) -> Tensor:
-    """Norms over the last dimension of the gradient of the last step's nats with respect to the leaf that a pass puts
-    into `caught`; `undo` is called then."""
+    """The norm, over the last dimension, of the gradient of the last step's nats with respect to the leaf tensor that
+    the forward pass appends to `caught`. `undo` is called afterwards."""
     last = torch.full_like(targets, pad)
     last[:, -1] = targets[:, -1]
     model.zero_grad(set_to_none=True)
@@ -125,13 +126,16 @@ def _gradient_norms(
             (grad,) = torch.autograd.grad(nats.sum(), caught[:1])
     finally:
         undo()
-    norms: Tensor = grad.double().norm(dim=-1)  # in float32 the squares of 1e-23 are nought
+    norms: Tensor = grad.double().norm(dim=-1)  # in float32 the square of 1e-23 underflows to 0
     return norms
 
 
 def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor, *, pad: int) -> np.ndarray:
-    """norm_F of one row, the last frame first. What the speller sees of the frames by itself is left out; a model of
-    pitches has many lines, whose norm is that of all."""
+    """norm_F: the gradient norm for each frame of one row, the last frame first.
+
+    Only the trunk's input counts, not what the speller reads of the frames directly. For a `by_pitch` model it is the
+    norm over the inputs of all pitches.
+    """
     caught: list[Tensor] = []
     trunk, read = model.trunk, model.trunk.read
 
@@ -139,7 +143,7 @@ def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor,
         caught.append(frames_1FX.detach().requires_grad_())
         return read(caught[-1], state)
 
-    vars(trunk)["read"] = told  # before the class's own
+    vars(trunk)["read"] = told  # shadows the method of the class
     undo = partial(vars(trunk).pop, "read")
     norm_NF = _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)
     norm_F: np.ndarray = norm_NF.norm(dim=0).flip(0).cpu().numpy()
@@ -147,7 +151,8 @@ def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor,
 
 
 def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:
-    """Have the next pass tell of the vectors it first makes of ids, as a leaf; the function returned undoes it."""
+    """Make the next forward pass call `tell` with its first input vectors as a leaf tensor; return a function that
+    removes the hooks."""
 
     def leaf(x: Tensor) -> Tensor:
         x = x.detach().requires_grad_()

@@ -1,6 +1,6 @@
-"""pitches.png: the pitches' embeddings in the plane, and their likeness by interval.
+"""pitches.png: the embeddings of pitches projected to the plane, and their cosine similarity by interval.
 
-Shapes: V vocabulary, C width, P pitches that occur.
+Shapes: V vocabulary size, C embedding width, P pitches that occur.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "
 
 
 def draw(subject: Subject) -> dict[str, Figure]:
-    """The picture by its name, of the pitches that occur in the training data. Raises Absent."""
+    """The picture by name, for the pitches that occur in the training data. Raises Absent."""
     run = subject.run
     kind = pitch_kind(run.tokenizer)
     if kind is None:
@@ -60,13 +60,14 @@ def draw(subject: Subject) -> dict[str, Figure]:
 
 @torch.no_grad()
 def input_rows(model: SequenceModel) -> np.ndarray | None:
-    """rows_VC: what each id of the vocabulary becomes on its way into the model; None where it has no such rows."""
+    """rows_VC: the input vector of each id of the vocabulary; None if the model has no such vectors."""
     rows_VC = model.input_rows()
     return None if rows_VC is None else rows_VC.float().cpu().numpy()
 
 
 def plane(rows_PC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The rows' two principal components: (points_P2, share of the variance of each). Their signs are the SVD's own."""
+    """Project the rows to their first two principal components: (points_P2, share of variance of each). The signs are
+    arbitrary."""
     centred_PC = rows_PC - rows_PC.mean(axis=0)
     left, values, _ = np.linalg.svd(centred_PC, full_matrices=False)
     variance = values**2
@@ -79,9 +80,10 @@ def plane(rows_PC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pitch_classes(rows_PC: np.ndarray, pitch_P: np.ndarray) -> np.ndarray | None:
-    """means_12C of the rows by pitch class, each row less the mean of the octave around it; None if a class is absent.
+    """means_12C: the mean row of each pitch class, after subtracting from each row the mean of the octave around it.
 
-    What is taken off is how high a pitch lies: it is what rows differ in most, and hides how they are related.
+    None if a pitch class is absent. The subtraction removes pitch height, in which rows differ most and which hides
+    other relations.
     """
     apart_PP = np.abs(pitch_P[:, None] - pitch_P[None])
     near_PP = np.where(apart_PP < 6, 1.0, np.where(apart_PP == 6, 0.5, 0.0))
@@ -92,9 +94,9 @@ def pitch_classes(rows_PC: np.ndarray, pitch_P: np.ndarray) -> np.ndarray | None
 
 
 def similarity_by_interval(rows_PC: np.ndarray, pitch_P: np.ndarray, *, widest: int = 24) -> np.ndarray:
-    """(widest + 1,): the mean cosine of pairs of rows 0, 1, ... semitones apart; NaN where no pair is.
+    """(widest + 1,): the mean cosine similarity of pairs of rows 0, 1, ... semitones apart; NaN if there is no pair.
 
-    The rows' mean is taken off first: what all pitches share says nothing of one of them.
+    The mean of all rows is subtracted first.
     """
     centred_PC = rows_PC - rows_PC.mean(axis=0)
     unit_PC = centred_PC / np.maximum(np.linalg.norm(centred_PC, axis=1, keepdims=True), 1e-12)
@@ -114,9 +116,10 @@ def draw_pitches(
     classes: tuple[np.ndarray, np.ndarray] | None,
     title: str,
 ) -> Figure:
-    """Pitches in the plane, coloured along the circle of fifths, octaves joined; pitch classes; likeness by interval.
+    """Plot the pitches in the plane, coloured by the circle of fifths with octaves joined, the pitch classes likewise,
+    and the similarity by interval.
 
-    `classes` is what `plane` gives for the twelve pitch classes; None where some don't occur.
+    `classes` is the result of `plane` for the twelve pitch classes; None if some don't occur.
     """
     from matplotlib import colormaps
 
@@ -158,7 +161,7 @@ def draw_pitches(
     right.set_xticks(intervals, [str(i) for i in intervals], fontsize=8)
     right.set_xlabel("interval (semitones); red: octaves, orange: fifths and twelfths")
     right.set_ylabel("mean cosine similarity")
-    # A pitch is like itself: the bar of 0 would flatten the others.
+    # The similarity of a pitch to itself would compress the scale for the others.
     others = by_interval[1:][np.isfinite(by_interval[1:])]
     if len(others):
         right.set_ylim(min(-0.05, 1.2 * others.min()), max(0.05, 1.2 * others.max()))

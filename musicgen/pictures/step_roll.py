@@ -1,8 +1,8 @@
-"""A piano roll whose time is counted in steps of a model, so that it can stand above what the model does at each step.
+"""A piano roll whose time axis is a model's steps, so that it can be drawn above the model's activations at each step.
 
-A note begins at the step at which its pitch is read. It ends at the step that says so (a note-off, the frame without
-it) or, where no step does, at the next one that reads an onset at or past its end: a rough end, since steps count
-choices and not time.
+A note begins at the step at which its pitch is read. It ends at the step that ends it (a note-off, the first frame
+without it) or, if there is none, at the next step that reads an onset at or after its end: this is only approximate,
+since steps don't measure time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["StepNotes", "bar_lines", "pitch_kind", "step_notes"]
 
 
 class StepNotes(NamedTuple):
-    """One entry a note: it lasts over the steps begin .. end - 1."""
+    """Arrays with one entry per note, which lasts over the steps begin .. end - 1."""
 
     begin: np.ndarray
     end: np.ndarray
@@ -28,13 +28,13 @@ class StepNotes(NamedTuple):
 
 
 def pitch_kind(tokenizer: Tokenizer) -> str | None:
-    """The kind of token that stands for a pitch (value = MIDI pitch): `pitch` or `on`; None where there is none."""
+    """The kind of token that encodes a pitch (value = MIDI pitch): `pitch` or `on`; None if there is none."""
     sizes = tokenizer.vocabulary.sizes
     return next((kind for kind in ("pitch", "on") if sizes.get(kind) == 128), None)
 
 
 def step_notes(tokenizer: Tokenizer, ids: np.ndarray) -> StepNotes | None:
-    """The notes that `ids`, (T,) or (T, F), spell, in steps; None where the tokenizer can't say which step is which."""
+    """The notes that `ids`, (T,) or (T, F), encode, in steps; None if the tokenizer can't map steps to notes."""
     kind, sizes = pitch_kind(tokenizer), tokenizer.vocabulary.sizes
     if kind == "on":
         return _pressed(tokenizer.vocabulary, np.asarray(ids).astype(np.int64))
@@ -42,23 +42,23 @@ def step_notes(tokenizer: Tokenizer, ids: np.ndarray) -> StepNotes | None:
         return _framed(tokenizer.vocabulary, frame, np.asarray(ids).astype(np.int64))
     if (spelled := tokenizer.notes(ids)) is None:
         return None
-    # Where a step has fields, a row says where the next row's note stands; `at` is that of the place.
+    # If steps have fields, a row holds the position of the next row's note; `at` is the row of the position.
     begin = spelled.at + int(len(tokenizer.fields) > 1)
     piece = tokenizer.decode(ids)
     per_step = piece.ticks_per_quarter // tokenizer.steps
     starts, _ = piece.bar_starts()
     onset = starts[spelled.bar] + spelled.position * per_step
-    # Onsets never go back, so that the first one at or past a note's end is found by bisection.
+    # Onsets are made non-decreasing, so that the first one at or after a note's end is found by bisection.
     later = np.searchsorted(np.maximum.accumulate(onset), onset + spelled.duration * per_step)
     end = np.append(begin, len(ids))[later]
     drums = spelled.program == DRUMS
-    if "part" in sizes:  # the number of a part doesn't say what it plays, its pitches do
+    if "part" in sizes:  # a part's number doesn't tell drums from pitches, the kind of its pitch token does
         drums = tokenizer.vocabulary.is_kind(np.asarray(ids)[begin, 0], "drum")
     return StepNotes(begin, np.maximum(end, begin + 1), spelled.pitch, drums)
 
 
 def bar_lines(tokenizer: Tokenizer, ids: np.ndarray) -> np.ndarray:
-    """The steps at which bars begin, or lines of `abc`; none where ids don't say, as in `performance` and `frames`."""
+    """The steps at which bars begin, or lines of `abc`; empty if ids don't encode bars (`performance`, `frames`)."""
     sizes = tokenizer.vocabulary.sizes
     if pitch_kind(tokenizer) and "bar" not in sizes:
         return np.zeros(0, np.int64)
@@ -66,10 +66,10 @@ def bar_lines(tokenizer: Tokenizer, ids: np.ndarray) -> np.ndarray:
 
 
 def _pressed(vocabulary: Vocabulary, ids: np.ndarray) -> StepNotes:
-    """Notes from the step that presses a key to the one that lifts it, or presses it again."""
+    """Notes from the step with the note-on to the one with the next note-off or note-on of the same pitch."""
     low = vocabulary.base["on"]  # of the 128 note-ons; the 128 note-offs follow
     at = np.flatnonzero((ids >= low) & (ids < low + 256))
-    at = at[np.argsort((ids[at] - low) % 128, kind="stable")]  # what happens to each pitch, in order
+    at = at[np.argsort((ids[at] - low) % 128, kind="stable")]  # sorted by pitch, then by step
     pitch, on = (ids[at] - low) % 128, ids[at] < low + 128
     last = np.append(pitch[1:] != pitch[:-1], True)[: len(at)]
     end = np.where(last, len(ids), np.append(at[1:], 0)[: len(at)])
@@ -77,7 +77,7 @@ def _pressed(vocabulary: Vocabulary, ids: np.ndarray) -> StepNotes:
 
 
 def _framed(v: Vocabulary, frame: np.ndarray, ids: np.ndarray) -> StepNotes:
-    """A pitch of a frame lasts until it is read again, where the next frame holds it too, or that frame begins."""
+    """A pitch of a frame lasts until the next frame reads it again, or else until the next frame begins."""
     at = np.flatnonzero(v.is_kind(ids, "pitch"))
     pitch = ids[at] - v.base["pitch"]
     reached = np.maximum.accumulate(frame)

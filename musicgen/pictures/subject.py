@@ -1,4 +1,4 @@
-"""What pictures are drawn of: a run with its corpus, and an excerpt of music that its model reads."""
+"""The subject of pictures: a run with its corpus, and an excerpt of music that its model reads."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from musicgen.piece import Piece
 
 __all__ = ["Absent", "Excerpt", "Subject"]
 
-STEPS = 96  # of an excerpt that is looked at: more can't be told apart on a page
+STEPS = 96  # length of the excerpt: more steps can't be distinguished in a picture
 
 
 class Absent(Exception):
-    """Why a run doesn't have a picture."""
+    """Raised, with the reason, if a run doesn't have a picture."""
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The opening of a piece as the model's body reads it: `batch` (1, T) or what else it takes, T its steps.
+    """The opening of a piece as the model's body reads it: `batch` (1, T) or with further dimensions, T steps.
 
-    `notes` are placed on these steps (None where the tokenizer can't place them); bars begin at the steps `bars`.
+    `notes` are positioned on these steps (None if the tokenizer can't do that); bars begin at the steps `bars`.
     """
 
     title: str
@@ -41,8 +41,8 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Subject:
-    """A run that lies in `folder`; an excerpt is the opening of `piece`, or, where that is None, of one that was held
-    back from training."""
+    """The run in `folder`, with an excerpt: the opening of `piece`, or if that is None, of a piece that was held out
+    from training."""
 
     run: Run
     folder: Path
@@ -50,7 +50,7 @@ class Subject:
 
     @cached_property
     def corpus(self) -> Corpus:
-        """The run's own corpus. Raises Absent where it isn't there as it was."""
+        """The run's own corpus. Raises Absent if it is missing or has changed."""
         try:
             source = Corpus.open(own_corpus(self.folder, self.run.recipe.data.corpus))
         except MusicgenError as error:
@@ -61,7 +61,7 @@ class Subject:
         return source
 
     def needed_corpus(self) -> Corpus:
-        """The corpus, for a picture that needs it. Raises Absent."""
+        """The corpus, for a picture that can't be drawn without it. Raises Absent."""
         try:
             return self.corpus
         except Absent:
@@ -73,17 +73,18 @@ class Subject:
 
     @property
     def by_frame(self) -> bool:
-        """Whether the model's body, its trunk, reads whole frames, of which the first stands before the piece."""
+        """Whether the model's body (its trunk) reads whole frames, the first of which precedes the piece."""
         return self.run.model.reads_frames
 
     @property
     def unit(self) -> str:
-        """What the body of the model takes at a time."""
+        """The unit that the model's body reads at a time."""
         return "frame" if self.by_frame else "step"
 
     @property
     def body(self) -> Any:
-        """The ladder's model that reads one step after another."""
+        """The part of the model that reads one step or frame after another: its trunk if it reads by frame, else the
+        model itself."""
         return self.run.model.trunk if self.by_frame else self.run.model
 
     def tensor(self, ids: np.ndarray) -> Tensor:
@@ -93,7 +94,7 @@ class Subject:
 
     @cached_property
     def excerpt(self) -> Excerpt:
-        """Raises Absent where there is no piece, UsageError for a piece that has no notes for this run."""
+        """The excerpt. Raises Absent if there is no piece, UsageError for a piece that has no notes for this run."""
         ids, title = self._opening()
         notes, bars = step_notes(self.run.tokenizer, ids), bar_lines(self.run.tokenizer, ids)
         batch: Any = self.tensor(ids[None])
@@ -107,9 +108,9 @@ class Subject:
         return Excerpt(title, batch, notes, bars)
 
     def _opening(self) -> tuple[np.ndarray, str]:
-        """The ids to look at, from the beginning of a piece, and what to call them."""
+        """(the ids of the excerpt, from the beginning of a piece, its title)."""
         run = self.run
-        # As many ids as frames of three notes take.
+        # By frame, enough ids for STEPS frames of three notes each.
         longest = STEPS * 4 if self.by_frame else min(STEPS, run.model.context or STEPS)
         if self.piece is not None:
             ids = run.tokenizer.encode(self.piece)

@@ -1,9 +1,8 @@
-"""Which parts of a piece a request means by a number, a name or an instrument.
+"""Find the parts of a piece that a request names by number, name or instrument.
 
-In this order: a part's number, counted from 1; its whole name; an instrument, in several languages, for every part that
-plays it ("guitar" is any guitar); a word of one part's name or instrument, or the beginning of one; an instrument that
-no part plays yet.
-Upper and lower case are the same.
+The interpretations are tried in this order: a part number, counted from 1; a part's full name; an instrument, in
+several languages, which selects every part that plays it ("guitar" is any guitar); a word in, or the beginning of, one
+part's name or instrument name; an instrument that no part plays yet. Matching ignores case.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ MOST_LISTED = 12
 
 
 def find_parts(name: str, tracks: Sequence[Track]) -> tuple[int, ...]:
-    """The numbers, from 0, of the parts that `name` means; none where it is an instrument that no part plays.
+    """The indices, from 0, of the parts that `name` selects; empty for an instrument that no part plays.
 
-    Raises UsageError, with the parts that there are, where it means nothing or could be one of several.
+    Raises UsageError, with a list of the parts, if the name is unknown or ambiguous.
     """
     text = name.strip().casefold()
     if is_number(text):
@@ -58,8 +57,8 @@ def find_parts(name: str, tracks: Sequence[Track]) -> tuple[int, ...]:
 
 
 def program_of(name: str) -> int:
-    """The program of an instrument, 128 for drums, by the beginning of its name or in another language. UsageError
-    offers the nearest."""
+    """The program (0..127, 128 for drums) of an instrument, named by the beginning of its General MIDI name or in
+    another language. Raises UsageError, with the nearest name as a hint, if it is unknown."""
     try:
         return find_program(name)
     except UsageError:
@@ -74,7 +73,7 @@ def value_of(track: Track) -> int:
 
 
 def listed(number: int, track: Track) -> str:
-    """A part as a list tells it: number from 1, name, instrument."""
+    """A part as it is shown in lists: its number counted from 1, its name and its instrument."""
     instrument = program_name(track.program, is_drum=track.is_drum)
     return f"{number + 1} “{track.name}” ({instrument})" if track.name.strip() else f"{number + 1} {instrument}"
 
@@ -97,13 +96,13 @@ def _playing(family: frozenset[int], tracks: Sequence[Track]) -> tuple[int, ...]
 
 
 def _sounding(text: str, tracks: Sequence[Track]) -> tuple[int, ...]:
-    """The parts whose instrument has these words in its name: a "lead" is any of its kind."""
+    """The indices of the parts whose instrument name contains `text`: "lead" matches every synth lead."""
     names = [program_name(track.program, is_drum=track.is_drum) for track in tracks]
     return tuple(n for n, name in enumerate(names) if _is_in(text, name))
 
 
 def _is_in(text: str, name: str) -> bool:
-    """Whether a name begins so, or has these words in this order."""
+    """Whether `name` begins with `text` or contains it as whole words, ignoring case."""
     name = name.casefold()
     words = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", name)
     return bool(text) and (name.strip().startswith(text) or words is not None)

@@ -1,8 +1,8 @@
-"""What drawing asks of a model: read a prompt, score, step, select rows. Behind it stands PyTorch, as the model is.
+"""The interface between the sampling loop and a model: read a prompt, get logits, advance by a step, select rows.
 
-The loop that draws (`loop.py`) knows nothing else of a model, so that another engine may take its place.
+The sampling loop (`loop.py`) uses a model only through `Decoder`, so that another inference engine can replace PyTorch.
 
-Shapes: B rows, T time, F fields, C width, K the values of a field.
+Shapes: B batch rows, T time steps, F fields of a step, C hidden width, K values of a field.
 """
 
 from __future__ import annotations
@@ -25,38 +25,41 @@ __all__ = ["Decoder", "EagerDecoder", "NextStep"]
 
 
 class NextStep(Protocol):
-    """The scores of one next step a row, field after field."""
+    """The logits of the next step of each row, one field after another."""
 
     def logits_BK(self, field: int) -> np.ndarray:
-        """Scores of the field's values, given the fields taken so far; float32."""
+        """Logits of the field's values, conditioned on the fields taken so far; float32 of shape (B, K)."""
 
     def take(self, field: int, ids: Sequence[int]) -> None:
-        """Say what each row chose for a field; `pad` where it stays empty."""
+        """Set the id that each row has chosen for a field, `pad` for a row that leaves it empty."""
 
 
 class Decoder(ABC):
-    """A model that draws. Where rows stand is a value of the engine's own: going on from it spoils it not."""
+    """A model as the sampling loop uses it.
+
+    The state of the rows is an opaque value of the engine. Methods return a new state and leave their argument valid.
+    """
 
     def drawing(self) -> AbstractContextManager[Any]:
-        """What the other calls are made in, however many there are."""
+        """The context manager within which all other methods are called."""
         return nullcontext()
 
     @abstractmethod
     def read(self, ids: np.ndarray, *, past: np.ndarray | None = None) -> Any:
-        """Where a single row stands that has read ids (T,) or (T, F), T >= 1. `past` are ids before them, of which a
-        model is told that asks for its whole past. Raises UsageError where T is 0."""
+        """The state of a single row after reading ids (T,) or (T, F), T >= 1. `past` are the ids before them, used only
+        by models that recall their whole past. Raises UsageError if T is 0."""
 
     @abstractmethod
     def next_step(self, rows: Any) -> NextStep:
-        """The scores of what comes next."""
+        """The logits of the step that follows the rows' state."""
 
     @abstractmethod
     def step(self, rows: Any, ids_BF: Sequence[Sequence[int]]) -> Any:
-        """Where rows stand after a step each, of one id or of F."""
+        """The state after each row has read one more step, of one id or of F."""
 
     @abstractmethod
     def select(self, rows: Any, chosen: Sequence[int]) -> Any:
-        """Where the named rows stand, in that order; a row may be named many times, or not at all."""
+        """The state of the `chosen` row indices, in that order; a row may be chosen several times or not at all."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,11 @@ class _Next:
 
 
 class EagerDecoder(Decoder):
-    """PyTorch, operation by operation. On a CPU a row is the same bit for bit whatever rows stand beside it.
+    """Decodes with PyTorch in eager mode. On a CPU a row is bit-identical whatever other rows are in the batch.
 
-    The model is switched to evaluation and its weights are laid as steps read them, with the same values; what steps
-    otherwise has a copy of the layers (`eager.prepared`). With `int8` single
-    steps multiply with weights of 8 bits in the layers that can.
+    The model is switched to evaluation mode and its weight matrices are stored in the memory layout that is fastest for
+    single steps, with the same values; the faster step functions are those of a copy of its layers (`eager.prepared`).
+    With `int8`, single steps use 8-bit weights in the layers that support it.
     """
 
     def __init__(self, model: SequenceModel, *, int8: bool = False) -> None:

@@ -1,10 +1,12 @@
-"""How layers step fast on a CPU, a row at a time: the same functions of the same weights, up to rounding.
+"""Faster single decoding steps on a CPU, computed one row at a time: equal to the model's own up to rounding.
 
-One step of one row waits for the weights to come from memory. So matrices lie column by column, what is looked up is
-worked out once, and with `int8` weights are a quarter as long. And a product of two rows or more runs through another
-kernel than that of one, which rounds differently: row by row, take 3 of 64 equals take 3 alone bit for bit.
+A step of one row is limited by reading the weights from memory. So matrices are stored column-major, products of
+embeddings with weights are precomputed as tables, and with `int8` weights take a quarter of the memory. Rows are
+multiplied one by one because the kernel for several rows rounds differently from that for one: so take 3 of 64 is
+bit-identical to take 3 drawn alone.
 
-Shapes: B rows, T time, C width, V vocabulary, G the gates of a recurrent layer.
+Shapes: B batch rows, T time steps, C hidden width, V vocabulary size, F fields, G gate units of a recurrent layer,
+I inputs of a layer.
 """
 
 from __future__ import annotations
@@ -32,20 +34,22 @@ __all__ = ["can_round", "prepared"]
 
 
 def can_round(layer: nn.Module) -> bool:
-    """Whether a layer may have weights of 8 bits: this machine can, and the inputs are a multiple of the kernel's
-    block."""
+    """Whether a layer can use 8-bit weights: it is a `Linear`, the machine supports it, and its input width is a
+    multiple of the kernel's block size."""
     return isinstance(layer, Linear) and layer.in_features % INT8_BLOCK == 0 and has_int8()
 
 
 @torch.inference_mode(False)  # a tensor made in inference mode could never be trained again
 @torch.no_grad()
 def prepared(model: SequenceModel, *, int8: bool = False) -> SequenceModel:
-    """A copy of the model that shares its weights and steps row by row, in evaluation mode, as the model is then, too.
+    """A copy of the model that shares its weights and computes single steps row by row; both are in evaluation mode.
 
-    It is of the weights as they are: once these are trained on, it is to be made anew.
+    The copy holds tables computed from the current weights: after further training, prepare the model again.
 
-    On a CPU the weights of the model itself are laid column by column in place, with the same values; elsewhere, and
-    for a model that reads row by row by itself, it is the model. Prompts are read as ever; so are an LSTM's gates.
+    On a CPU the weights of the linear layers of the model itself are stored column-major in place, with the same
+    values. On other devices, and for a model that computes row by row by itself (`apart`), returns the model itself.
+    Prompts of several steps are read as by the model. `int8` rounds the weights of `Linear` layers for single steps
+    (see `can_round`), never those of recurrent gates.
     """
     model.eval()
     if model.apart or next(model.parameters()).device.type != "cpu":
@@ -81,7 +85,10 @@ def _times(weight: Tensor, row: Tensor) -> Tensor:
 
 
 class _Product:
-    """A linear layer's product: of whole sequences as ever, of single steps row by row, and there rounded if asked."""
+    """The forward function of a linear layer: unchanged for sequences, row by row for single steps.
+
+    With `rounded`, single steps use 8-bit weights.
+    """
 
     def __init__(self, layer: Linear, *, rounded: bool) -> None:
         self._weight = layer.weight
@@ -99,14 +106,14 @@ class _Product:
 
 
 def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The weight in 127 steps either side of nought, and the size of a step by output."""
+    """The weight as int8 within -127..127, and the scale of each output row, bfloat16."""
     scale = (weight.abs().amax(dim=1) / 127).clamp(min=1e-12).bfloat16()
     steps = (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
     return steps.contiguous(), scale
 
 
 def _step_recurrence(recurrence: Recurrence) -> None:
-    """Single steps multiply with copies of the weights that lie column by column, row by row."""
+    """Make single steps of a recurrent layer multiply row by row with column-major copies of its weights."""
     into, own = [], []
     for into_GI, own_GC, into_bias_G, own_bias_G in recurrence.fused.all_weights:
         into.append(partial(_affine, into_bias_G, into_GI.t().contiguous()))
@@ -123,12 +130,12 @@ def _by_layer(products: Sequence[Callable[[Tensor], Tensor]], layer: int, x: Ten
 
 
 def _looked_up(body: Recurrent, table_VG: Tensor, ids: Tensor) -> tuple[None, Tensor]:
-    """What a step sends to the first layer's gates, from a table of what each id sends."""
+    """The input of a step to the first layer's gates, bias included, from a table of each id's contribution."""
     return None, summed(ids, table_VG) + body.recurrence.first_bias_G
 
 
 class _FieldLookup(FieldScores):
-    """What each value tells each later field is a row to look up, told_VFC."""
+    """Field scores that look up what an id contributes to each field, in the precomputed table told_VFC."""
 
     def __init__(self, head: FieldHead, hidden_BC: Tensor, told_VFC: Tensor) -> None:
         super().__init__(head, hidden_BC)

@@ -1,10 +1,10 @@
-"""Drawing sequences from a model (`decoder.py`), one step at a time, inside a grammar.
+"""The sampling loop: draws sequences from a model (`decoder.py`) one step at a time, constrained by a grammar.
 
-Takes are drawn in lockstep: one pass of the model serves a step of each. A take is nevertheless the same bit for bit
-whether it is drawn alone or beside 63 others: it has its own generator, its own grammar, and a decoder computes each
-row on its own. The prompt is read once for all takes.
+Takes are drawn as a batch: each forward pass advances all of them by one step. A take is nevertheless bit-identical
+whether it is drawn alone or with 63 others: it has its own random generator and its own grammar state, and a decoder
+computes each row independently. The prompt is read once for all takes.
 
-Shapes: B takes, T time, F fields, K the values of a field.
+Shapes: B takes, T time steps, F fields of a step, K values of a field.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from musicgen.tokenizers.vocabulary import Field
 
 __all__ = ["Prompt", "per_field", "read_prompt", "sample"]
 
-REPETITION_WINDOW = 64  # steps that the repetition penalty looks back on
+REPETITION_WINDOW = 64  # number of last steps that the repetition penalty considers
 PAD = 0
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A prompt that has been read: its ids (T,) or (T, F), where the decoder stands behind them, and the grammar.
+    """A prompt that has been read: its ids (T,) or (T, F), and the decoder's and the grammar's state after them.
 
-    `begun` are the first fields of the step after them, where the prompt breaks off inside a step.
+    `row` is the decoder's state. `begun` are the first fields of the next step if the prompt ends inside a step.
     """
 
     ids: np.ndarray
@@ -49,9 +49,9 @@ def read_prompt(
     begun: Sequence[int] = (),
     past: np.ndarray | None = None,
 ) -> Prompt:
-    """Feed the prompt to the decoder, and to `grammar`, which must accept sequences that begin as `ids` does.
+    """Feed the prompt to the decoder and to `grammar`, which must accept sequences that begin with `past` and `ids`.
 
-    `past` are ids before them, which the grammar walks first, and which a model is told of that asks for them.
+    `past` are the ids before the prompt; the grammar reads them too, and so do models that recall their whole past.
     """
     past = ids[:0] if past is None else past
     with decoder.drawing():
@@ -62,24 +62,24 @@ def read_prompt(
 
 
 class _Take:
-    """One sequence on its way: its grammar, its random numbers, its steps."""
+    """A sequence being drawn: its grammar state, its random generator and its steps so far."""
 
     def __init__(self, prompt: Prompt, generator: torch.Generator) -> None:
         self.walker = prompt.grammar.copy()
         self.generator = generator
         self.steps: list[list[int]] = []
         self.past: list[list[int]] = prompt.ids[-REPETITION_WINDOW:].reshape(-1, _width(prompt.ids)).tolist()
-        self.begun = list(prompt.begun)  # of the first step; the grammar has taken them
+        self.begun = list(prompt.begun)  # fields of the first step, which the grammar has read already
         self.over = False
 
     def finish(self, step: list[int]) -> None:
-        """Keep a step, or what was chosen of the last one before the take was over."""
+        """Append a step; the last step of an ended take only if any of its fields was chosen."""
         if not self.over or any(step):
             self.steps.append(step)
             self.past.append(step)
 
     def history(self, field: int) -> list[int]:
-        """The ids of a field in the last steps."""
+        """The ids of a field in the last REPETITION_WINDOW steps, padding left out."""
         return [step[field] for step in self.past[-REPETITION_WINDOW:] if step[field] != PAD]
 
 
@@ -93,14 +93,14 @@ def sample(
     max_steps: int,
     on_step: Callable[[int], None] = lambda bars: None,
 ) -> list[np.ndarray]:
-    """For each generator the ids after the prompt: (T,), or (T, F) where `fields` has more than one.
+    """Draw one sequence per generator and return the ids after the prompt: (T,), or (T, F) if there are several fields.
 
-    Where the prompt breaks off inside a step, the first row holds that step, the prompt's fields included.
+    If the prompt ends inside a step, the first row is that whole step, the prompt's fields included.
 
-    A take is over when the grammar says that an id ends it (it is left out), or after `max_steps`. Where the grammar
-    leaves one choice, no random number is spent on it. The generators must be on the CPU, so that a seed means the
-    same on every device. `on_step` is called at each step with how many new bars all that are not over have behind
-    them. Raises UsageError for a temperature of a field that isn't there.
+    A take ends when it draws an id that ends it according to the grammar (that id is left out), or after `max_steps`.
+    If the grammar allows only one id, no random number is used. The generators must be on the CPU, so that a seed gives
+    the same result on every device. `on_step` is called after each step with the smallest number of new bars completed
+    by any take that was still being drawn. Raises UsageError for a temperature of an unknown field.
     """
     of_field = per_field(settings, fields)
     takes = [_Take(prompt, generator) for generator in generators]
@@ -131,7 +131,7 @@ def sample(
 def _fill(
     takes: list[_Take], steps: list[list[int]], number: int, field: Field, scores: NextStep, settings: SamplingSettings
 ) -> None:
-    """Choose one field of a step of every take; a take that ends is marked, and its place filled with padding."""
+    """Append the chosen id of field `number` to each take's step; a take that ends is marked and gets padding."""
     logits_BK: np.ndarray | None = None
     for row, (take, step) in enumerate(zip(takes, steps, strict=True)):
         if take.over or take.begun:
@@ -141,7 +141,7 @@ def _fill(
         if len(choices) == 1:
             token = int(choices[0])
         else:
-            if logits_BK is None:  # once for all takes, and not at all where no take has a choice
+            if logits_BK is None:  # computed once for all takes, and only if one of them has a choice
                 logits_BK = scores.logits_BK(number)
             history = take.history(number) if settings.repetition_penalty != 1 else ()
             best = choose(logits_BK[row, choices - field.first], settings, take.generator, ids=choices, history=history)
@@ -155,10 +155,10 @@ def _fill(
 
 
 def per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[SamplingSettings]:
-    """The settings of each field; UsageError for a temperature of one that isn't there.
+    """The sampling settings of each field. Raises UsageError for a temperature of an unknown field.
 
-    The repetition penalty is for pitches, where a step has any: a penalty on meters, programs or durations would only
-    unsettle the beat.
+    If a step has a pitch field, the repetition penalty applies to it alone: a penalty on meters, programs or durations
+    would only disturb the rhythm.
     """
     names = [field.name for field in fields]
     for name, _ in settings.field_temperatures:

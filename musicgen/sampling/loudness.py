@@ -1,4 +1,4 @@
-"""New velocities that stay with what a part has played: its level, its spread, and the very values it uses."""
+"""Adapts new velocities to those a part has played: their mean, their standard deviation and the values in use."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import numpy as np
 
 __all__ = ["like_before"]
 
-LEVEL = 5.0  # velocity: as far as a part's mean may be from what it was
-NARROWEST, WIDEST = 0.5, 2.0  # times the spread that was
-ENOUGH = 8  # new notes whose mean and spread say something
-FEW_VALUES = 8  # at most, of a part that keeps to certain velocities
+LEVEL = 5.0  # velocity: largest allowed change of a part's mean
+NARROWEST, WIDEST = 0.5, 2.0  # allowed standard deviation, relative to the old one
+ENOUGH = 8  # notes needed for a mean and standard deviation
+FEW_VALUES = 8  # a part with at most so many distinct velocities may be held to exactly these
 
 
 def like_before(new: np.ndarray, old: np.ndarray, *, step: int) -> np.ndarray:
-    """The new velocities (0..127) of a part, int64, held to the `old` ones of its last bars.
+    """The new velocities (0..127) of a part, int64, adapted to the `old` ones of its last bars.
 
-    A mean that is off by more than LEVEL is moved to within it; a standard deviation outside half and twice the old
-    one is scaled to that, and none goes further than LEVEL past what was played. Then each takes, within its step of
-    `step` velocities, the value that the part uses most; so one velocity stays one. As drawn where nothing is old.
+    A mean that differs by more than LEVEL is moved to differ by LEVEL; a standard deviation below half or above twice
+    the old one is scaled to that limit, and the values are clipped to LEVEL beyond the old range. Then each velocity is
+    replaced by the most common old value in the same quantisation bin of `step` velocities, so that a part with one
+    velocity keeps it. Returns the new velocities unchanged if there are no old ones.
     """
     drawn = np.asarray(new).astype(np.int64)
     old = np.asarray(old).astype(np.int64)
@@ -38,7 +39,10 @@ def _levelled(new: np.ndarray, old: np.ndarray) -> np.ndarray:
 
 
 def _as_used(new: np.ndarray, old: np.ndarray, step: int) -> np.ndarray:
-    """Each velocity as the part uses it: the commonest of its step, or the nearest of a few."""
+    """Replace each velocity by the most common old one in its bin of `step` velocities.
+
+    In a bin without old velocities, by the nearest old one if the part uses few distinct values; else it is kept.
+    """
     counts = np.bincount(old, minlength=128)
     used = np.flatnonzero(counts)
     few = len(used) == 1 or (len(used) <= FEW_VALUES and len(old) >= 4 * len(used))

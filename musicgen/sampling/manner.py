@@ -1,7 +1,7 @@
-"""New notes in the manner of the piece that they continue: as loud, as far off the grid, held as long.
+"""Gives new notes the velocities, microtiming and note lengths of the piece that they continue.
 
-A model chooses steps of a grid and of velocity. What these leave out is taken from the notes before the cut, part by
-part. Nothing before the cut is touched, and no new note leaves [cut, end).
+A model chooses onsets, durations and velocities on a grid. The deviations from that grid are taken from the notes
+before the cut, part by part. Nothing before the cut changes, and new notes stay within [cut, end).
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from musicgen.tokenizers import Tokenizer
 
 __all__ = ["in_the_manner_of", "struck_already"]
 
-LOUDNESS_BARS = 8  # whose loudness goes on, where the part has
+LOUDNESS_BARS = 8  # last bars from which a part's velocities are taken, if it has
 ENOUGH = 16  # notes in them
-TIMING_BARS = 16
-NEAR = 24  # of a quarter: what is struck so near to the cut is struck on it
-LAST_NOTES = 64  # of a part that has been silent of late
-FARTHEST = 12.0  # velocity: as far as the mean of all new notes may be from that of the last bars
-ANOTHER = 8.0  # velocity: so far from now, a passage was louder or softer
+TIMING_BARS = 16  # last bars from which a part's timing is taken
+NEAR = 24  # an onset within 1/24 of a quarter of the cut counts as on it
+LAST_NOTES = 64  # notes that are used of a part with few in the last bars
+FARTHEST = 12.0  # velocity: largest allowed difference of the mean of all new notes from that of the last bars
+ANOTHER = 8.0  # velocity: an earlier bar whose mean differs by more was a louder or softer passage
 
 
 def in_the_manner_of(
     piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndarray, tokenizer: Tokenizer, seed: int
 ) -> np.ndarray:
-    """`notes` (NOTE, one by one as they came) with the loudness, the timing and the lengths of their parts.
+    """A copy of `notes` (NOTE, in the order they were drawn) with the velocities, timing and lengths of their parts.
 
-    `home` is the part of each, -1 for a new one, which stays as it is. Timing is that of tokenizers which count in
-    steps of a beat. The same for the same seed.
+    `home` is the part of each note; notes of a new part (-1) are left unchanged. Timing and lengths change only for
+    tokenizers with a grid of beats. Deterministic for a given seed.
     """
     notes = notes.copy()
     step = tokenizer.velocity_step
@@ -59,7 +59,10 @@ def in_the_manner_of(
 
 
 def struck_already(piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndarray) -> np.ndarray:
-    """Which new notes a drummer has struck just before the cut, early for its beat; to write them would be a flam."""
+    """A mask of new drum notes at the cut that the part has struck already, slightly early, just before the cut.
+
+    Writing them too would sound as a flam.
+    """
     near = plan.anchor.ticks_per_quarter / NEAR
     found = np.zeros(len(notes), bool)
     for part in np.unique(home[home >= 0]).tolist():
@@ -72,14 +75,19 @@ def struck_already(piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndar
 
 
 def _last(notes: np.ndarray, plan: Plan, bars: int) -> np.ndarray:
-    """A part's notes of the last bars before the cut, or its last ones where there are none to speak of."""
+    """A part's notes in the last `bars` bars before the cut, or its last LAST_NOTES notes if these are fewer than
+    ENOUGH."""
     recent = notes[notes["start"] >= plan.anchor.bar_start - bars * plan.anchor.bar_length]
     return recent if len(recent) >= ENOUGH else notes[-LAST_NOTES:]
 
 
 def _as_of_late(notes: np.ndarray, piece: Piece, plan: Plan) -> np.ndarray:
-    """The velocities of a part's notes; those that were played longer ago as much louder or softer than their bar, but
-    beside the loudness of now: a horn that was last heard in a tutti comes back into a soft passage."""
+    """The velocities of a part's notes, with old ones transferred to the present loudness of the piece.
+
+    Notes from before the last LOUDNESS_BARS bars keep their difference from the mean velocity of their bar, added to
+    the present mean if the two means differ by more than ANOTHER: so a horn that last played in a tutti re-enters a
+    soft passage softly.
+    """
     velocity, late = notes["velocity"].astype(np.int64), _everyone_of_late(piece, plan)
     old = notes["start"] < plan.anchor.bar_start - LOUDNESS_BARS * plan.anchor.bar_length
     if not old.any() or not len(late):
@@ -87,22 +95,23 @@ def _as_of_late(notes: np.ndarray, piece: Piece, plan: Plan) -> np.ndarray:
     now, everyone = float(late["velocity"].mean()), np.concatenate([track.notes for track in piece.tracks])
     bars = {bar: everyone["velocity"][_bar_of(everyone, plan) == bar].mean() for bar in set(_bar_of(notes[old], plan))}
     then = np.array([bars[bar] for bar in _bar_of(notes[old], plan).tolist()])
-    shift = np.where(np.abs(now - then) > ANOTHER, now - then, 0)  # else the values that the part uses stay
+    shift = np.where(np.abs(now - then) > ANOTHER, now - then, 0)  # otherwise the part's own values are kept
     velocity[old] = np.clip(np.rint(velocity[old] + shift), 1, 127)
     return velocity
 
 
 def _everyone_of_late(piece: Piece, plan: Plan) -> np.ndarray:
-    """The notes of all parts in the last bars before the cut."""
+    """The notes of all parts in the last LOUDNESS_BARS bars before the cut."""
     recent = plan.anchor.bar_start - LOUDNESS_BARS * plan.anchor.bar_length
     everyone = np.concatenate([np.empty(0, NOTE), *(track.notes for track in piece.tracks)])
     return everyone[(everyone["start"] >= recent) & (everyone["start"] < plan.cut)]
 
 
 def _not_another_loudness(notes: np.ndarray, home: np.ndarray, piece: Piece, plan: Plan) -> None:
-    """Move the loudness of all parts in place, where it is far from that of the last bars, to the end of what is near.
+    """Shift the new velocities in place so that their mean differs by at most FARTHEST from that of the last bars.
 
-    Each part may be as loud as it was, and yet others than of late may play. Parts that were not asked to don't count.
+    Needed although each part keeps its own loudness, for other parts may play than in the last bars. Only parts that
+    are asked to play, or have new notes, are compared.
     """
     mine = home >= 0
     asked = set(np.unique(home[mine]).tolist())
@@ -118,14 +127,14 @@ def _not_another_loudness(notes: np.ndarray, home: np.ndarray, piece: Piece, pla
 
 
 def _bar_of(notes: np.ndarray, plan: Plan) -> np.ndarray:
-    """The bar of each note, counted from the cut's, as if all were as long."""
+    """The bar index of each note, relative to the cut's bar, as if all bars were as long as that one."""
     return np.floor((notes["start"] - plan.anchor.bar_start) / plan.anchor.bar_length).astype(np.int64)
 
 
 def _retime(
     notes: np.ndarray, plan: Plan, *, home: np.ndarray, old: dict[int, np.ndarray], beat: Beat, seed: int
 ) -> None:
-    """Move and lengthen `notes` in place, as each part of `home` has struck and held its `old` notes."""
+    """Give `notes` in place the onset deviations and note lengths of the `old` notes of their part."""
     everyone = np.concatenate([before["start"] for before in old.values()])
     together = on_the_beat(everyone, beat)
     strokes = {part: Strokes.of(before["start"], beat) for part, before in old.items()}
@@ -146,14 +155,14 @@ def _retime(
         written = beat.tick_of(new.at)
         which = np.searchsorted(new.at, beat.nearest(start))
         notes["start"][mine] = moved[which]
-        # What ended where the next one began, or before, still does.
-        following = np.searchsorted(written, start + duration - int(beat.step > 2))  # a tick may be one of rounding
+        # A note that ended at the next onset, or before it, still does.
+        following = np.searchsorted(written, start + duration - int(beat.step > 2))  # 1 tick: rounding
         latest = np.append(moved, plan.end)[following]
         ends = np.minimum(np.minimum(moved[which] + held, latest), plan.end)
         notes["duration"][mine] = np.maximum(1, ends - moved[which])
 
 
 def _ascending(ticks: np.ndarray) -> np.ndarray:
-    """Ticks that ascend, each at least one after the one before: two strokes don't become one."""
+    """The ticks made strictly ascending, so that two onsets don't become one."""
     count = np.arange(len(ticks))
     return np.maximum.accumulate(ticks - count) + count

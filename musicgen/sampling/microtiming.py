@@ -1,9 +1,9 @@
-"""What lies between grid and playing: how far off the grid a part strikes, and how long it holds what is written.
+"""Microtiming: how far a part's onsets deviate from the grid, and how long it holds notes of a given notated length.
 
-What models read are steps of a grid. What a step leaves out of a note, the residual, is read from the notes before
-the cut and given to new notes that stand alike: on the same step of the bar, or of the beat. So a drummer stays
-behind the beat, a file that is shifted stays shifted, and what is quantised stays so. Music that keeps to no beat is
-left on the grid: its residuals say nothing. Ticks are those of the piece.
+Models read and write grid steps. The residual, a note's deviation from its grid step, is measured on the notes before
+the cut and applied to new notes at the same position of the bar, or of the beat. So a drummer who plays behind the beat
+goes on doing so, a file with a constant offset keeps it, and quantised music stays quantised. Music that follows no
+beat is left on the grid, for its residuals mean nothing. Ticks are those of the piece.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 __all__ = ["Beat", "Strokes", "deviations", "gates", "on_the_beat"]
 
-SAME = 0.8  # of the residuals: so many alike are a rule
-ON_BEAT = 0.45  # of 1: how far the phases of onsets agree, of four, three or six to a quarter
-FEWEST_ONSETS = 24  # that show a beat
-FEWEST_LIKE = 3  # notes of one length that show how long it is held
+SAME = 0.8  # share of equal residuals from which that residual is applied to all new notes
+ON_BEAT = 0.45  # least mean resultant length (0..1) of onset phases relative to 1/4, 1/3 or 1/6 of a quarter
+FEWEST_ONSETS = 24  # needed to detect a beat
+FEWEST_LIKE = 3  # notes of one notated length needed to measure how long it is held
 
 
 @dataclass(frozen=True)
 class Beat:
-    """Where the grid lies: a bar line at tick `origin`, bars of `bar_length` ticks, `steps` to a quarter."""
+    """A grid with a bar line at tick `origin`, bars of `bar_length` ticks and `steps` steps per quarter."""
 
     origin: float
     bar_length: float
@@ -33,7 +33,7 @@ class Beat:
 
     @property
     def step(self) -> float:
-        """Ticks."""
+        """The length of a grid step in ticks."""
         return self.ticks_per_quarter / self.steps
 
     def nearest(self, ticks: np.ndarray) -> np.ndarray:
@@ -44,14 +44,14 @@ class Beat:
         return np.rint(self.origin + steps * self.step).astype(np.int64)
 
     def duration_steps(self, ticks: np.ndarray) -> np.ndarray:
-        """The nearest of `durations` to each length."""
+        """The nearest of `durations`, in steps, to each length in ticks."""
         middles = (self.durations[1:] + self.durations[:-1]) / 2
         return self.durations[np.searchsorted(middles, np.maximum(1, np.floor(ticks / self.step + 0.5)), side="right")]
 
 
 @dataclass(frozen=True)
 class Strokes:
-    """The onsets of one part: grid step, residual in ticks (of a chord the middle one), bar and place in the bar."""
+    """The distinct onsets of one part: grid step, residual in ticks (median of a chord), bar, and step in the bar."""
 
     at: np.ndarray
     residual: np.ndarray
@@ -60,7 +60,7 @@ class Strokes:
 
     @classmethod
     def of(cls, start: np.ndarray, beat: Beat) -> Strokes:
-        """The strokes of notes that begin at `start`."""
+        """The strokes of notes with onsets `start`, in ticks."""
         at = beat.nearest(start)
         residual = start - beat.tick_of(at)
         order = np.lexsort((residual, at))
@@ -71,7 +71,10 @@ class Strokes:
 
 
 def on_the_beat(start: np.ndarray, beat: Beat) -> bool:
-    """Whether onsets keep to the beat of the bars: their phases agree within sixteenths, triplets or half of these."""
+    """Whether onsets, in ticks, follow the beat: their phases cluster relative to sixteenths, triplets or sextuplets.
+
+    False for fewer than FEWEST_ONSETS distinct onsets.
+    """
     start = np.unique(start)
     if len(start) < FEWEST_ONSETS:
         return False
@@ -83,11 +86,12 @@ def on_the_beat(start: np.ndarray, beat: Beat) -> bool:
 def deviations(
     new: Strokes, old: Strokes, *, beat: Beat, played: bool, source: dict[int, int], seed: Sequence[int]
 ) -> np.ndarray:
-    """Ticks by which each new stroke is to leave the grid, in the manner of the old ones of its part.
+    """The deviation of each new stroke from the grid, in ticks, modelled on the `old` strokes of its part.
 
-    `source` names for each new bar an old one, whose strokes at the same places are taken where there are any, so
-    that what is struck together stays together; else one is drawn, by `seed`, of those at the same place of the bar
-    or of the beat. `played` says that the part keeps to the beat without being on the grid.
+    If most old residuals are equal, that value is used for all; else 0 for all unless `played`, which says that the
+    part follows the beat. For a played part a residual is drawn, by `seed`, from the old strokes at the same position
+    of the bar, or of the beat where these are fewer than two; the median residual is used if there are none. `source`
+    maps each new bar to an old one whose strokes are preferred, so that parts which strike together stay together.
     """
     if not len(old.at):
         return np.zeros(len(new.at), np.int64)
@@ -104,7 +108,7 @@ def deviations(
         like = np.flatnonzero(old.place == place)
         if len(like) < 2:
             like = np.flatnonzero(old.place % beat.steps == place % beat.steps)
-        drawn = generator.random()  # for each stroke one, whether it is used or not
+        drawn = generator.random()  # one per stroke, whether it is used or not
         if not len(like):
             continue
         there = like[old.bar[like] == source[bar]] if bar in source else like[:0]
@@ -114,7 +118,10 @@ def deviations(
 
 
 def gates(duration: np.ndarray, old: np.ndarray, *, beat: Beat) -> np.ndarray:
-    """New durations in ticks, each as long as the part holds notes that are written so; `old` are true durations."""
+    """New durations in ticks, changed to be held as long as the part holds notes of the same notated length.
+
+    `old` are the durations in ticks that the part has played.
+    """
     steps = beat.duration_steps(duration)
     if not len(old):
         return duration

@@ -1,8 +1,8 @@
-"""What a part plays where only its name says so: files whose tracks all stand as piano, called "Drums" or "Bass".
+"""Infers a part's instrument from its name, for files whose tracks are all piano but named "Drums" or "Bass".
 
-A program says nothing where nobody chose it (no program change on the channel), and where tracks that are called
-after different instruments share a channel. There the model hears the part as what it is called. The file stays as
-it is: new notes go to the same track and channel.
+A program is meaningless if nobody chose it (the channel has no program change), or if tracks named after different
+instruments share a channel. In these cases the part is encoded for the model as the instrument of its name. The file
+stays unchanged: new notes go to the same track and channel.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ __all__ = ["as_called", "called"]
 LOWEST_DRUM, HIGHEST_DRUM = 27, 87  # General MIDI 2's kit
 MOST_WORDS = 4
 BASS = 32
-# What names say, in English, German, French, Spanish and Italian, without accents; and what `find_program` calls it.
+# Words in track names, in English, German, French, Spanish and Italian without accents, and the instrument's name for
+# `find_program`.
 _WORDS = {
     "drums drum drumkit drumset kit perc percussion percussions kick snare hihat hh toms cymbals cymbal "
     "schlagzeug schlagwerk perkussion trommel trommeln batterie percusion bateria batteria percussioni": "drums",
@@ -70,26 +71,26 @@ def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-# What may stand beside an instrument and changes nothing.
+# Words that may accompany an instrument's name without changing it.
 _BESIDE = _set(
     """track part spur piste pista lead rhythm rhythmus main solo back backing left right hand lh rh hands upper lower
     high low hi lo l r i ii iii iv electric acoustic elec el e ac a clean muted dist distorted overdriven nylon steel
     slap fretless finger fingered picked synth grand rock jazz set the channel ch first second 1st 2nd
     erste zweite stereo mono dry loop line section ensemble melody male female kids double"""
 )
-# Two words that say together what neither says alone; the last one plays.
+# Pairs of words at the beginning of a name that mean another instrument than either word alone.
 _TOGETHER = {("bass", "drum"): "drums", ("hi", "hat"): "drums", ("steel", "drums"): "steel drums"}
 _BEFORE_GUITAR = {"dist": 30, "distorted": 30, "overdriven": 29, "muted": 28, "electric": 27, "elec": 27, "el": 27,
                   "e": 27, "clean": 27, "jazz": 26, "steel": 25, "acoustic": 25, "ac": 25, "nylon": 24}  # fmt: skip
-_STAVES = _set("soprano sopran alto alt tenor treble discant cantus")  # beside which "Bass" is one more
-_NUMBERED = _set("voice voices stimme voix voz")  # "Voice 2" is a line of a fugue, not a singer
+_STAVES = _set("soprano sopran alto alt tenor treble discant cantus")  # next to these, "Bass" is a voice, not a bass
+_NUMBERED = _set("voice voices stimme voix voz")  # with a number, as in "Voice 2", a line of a fugue and not a singer
 
 
 def called(name: str, *, alone: bool = False) -> int | None:
-    """The program value, 128 for drums, that a track's name says; None where it names no instrument, or no one.
+    """The program (0..127, 128 for drums) that a track's name denotes; None if it names no instrument or several.
 
-    One word that says nothing may stand beside it ("Joe's bass" is a bass), or none where the track is `alone` in its
-    file, as then the name is a title.
+    One unknown word is allowed ("Joe's bass" is a bass), but none if the track is `alone` in its file, for then the
+    name is probably the title.
 
     >>> called("Drum Kit"), called("E-Bass"), called("Piano left hand"), called("The Little Drummer Boy")
     (128, 32, 0, None)
@@ -117,11 +118,11 @@ def called(name: str, *, alone: bool = False) -> int | None:
 
 
 def as_called(piece: Piece, channels: Channels, homes: Sequence[tuple[int, int]]) -> Piece:
-    """The piece as a model is to hear it: parts without a program of their own play what they are called.
+    """The piece as it is encoded for a model: parts whose program nobody chose get the instrument of their name.
 
-    `channels` are those of the file that the piece was read from, `homes` (track, channel 0..15) of each part. Every
-    part that is heard otherwise is told in a warning, `named: track 3 "Drums" is understood as drums`, by the number
-    that requests know it by.
+    `channels` are those of the file that the piece was read from, `homes` the (track, channel 0..15) of each part. Adds
+    a warning for every changed part, `named: track 3 "Drums" is understood as drums`, with the part's number as
+    requests count it, from 1.
     """
     programs = _meant(piece, channels, homes)
     tracks, lines = list(piece.tracks), []
@@ -133,7 +134,7 @@ def as_called(piece: Piece, channels: Channels, homes: Sequence[tuple[int, int]]
 
 
 def _meant(piece: Piece, channels: Channels, homes: Sequence[tuple[int, int]]) -> dict[int, int]:
-    """The program value of every part whose name says another than its program, which nobody chose."""
+    """Part index -> program (128 for drums), for every part whose program nobody chose and whose name gives another."""
     homes = [(track, 16 * channels.port_of(track) + channel) for track, channel in homes]
     playing = [n for n, track in enumerate(piece.tracks) if len(track.notes)]
     alone = channels.midi.format == 0 or len({homes[n][0] for n in playing}) < 2
@@ -163,12 +164,12 @@ def _is_staff(name: str) -> bool:
 
 
 def _family(program: int) -> int:
-    """One of the sixteen families of eight instruments; solo strings and ensembles are one, drums their own."""
+    """The General MIDI family of a program (program // 8); string ensembles count as solo strings, drums are 16."""
     return 5 if program // 8 == 6 and program < 52 else program // 8
 
 
 def _looks_like_a_kit(track: Track, ticks_per_quarter: int) -> bool:
-    """Whether the notes could be a drum kit's: nearly all within its keys, and short."""
+    """Whether the notes could be those of a drum kit: nearly all pitches within its range, and short durations."""
     pitch = track.notes["pitch"]
     inside = (pitch >= LOWEST_DRUM) & (pitch <= HIGHEST_DRUM)
     return bool(inside.mean() >= 0.9 and np.median(track.notes["duration"]) <= ticks_per_quarter)

@@ -1,4 +1,4 @@
-"""Takes as notes: drawn several times, the best one joined to the file that it continues."""
+"""Takes as notes: several candidates are drawn, and the best one is joined to the file that it continues."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ from musicgen.tokenizers.constraints import DRUMS
 
 __all__ = ["NoteWriter"]
 
-CANDIDATES = 3, 8  # of which the best is kept: at least, at most
-NOTES_IN_ALL = 1200  # that may be drawn for one take: what a core draws in about five seconds
-RETRY = 1_000_003  # from a take's seed to that of its next candidate: far from its neighbours' seeds
+CANDIDATES = 3, 8  # least and greatest number of candidates per take
+NOTES_IN_ALL = 1200  # notes drawn for all candidates of a take: about five seconds on one core
+RETRY = 1_000_003  # added to a take's seed for each next candidate: far from the seeds of other takes
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One drawing: its new notes with program value and part (a track, or -1), and how good it is."""
+    """One sampled continuation: its notes (NOTE), the program (128 for drums) and part index (-1 for a new part) of
+    each, its faults and its distance."""
 
     seed: int
     notes: np.ndarray
@@ -49,32 +50,34 @@ class Candidate:
 class NoteWriter:
     """Writes takes as notes on the parts of a piece.
 
-    Of each take several candidates are drawn, with seeds that follow from its own, and the best is kept: one that no
-    listener would call broken, and the nearest to the music before the cut. The facts say what the others were.
+    For each take several candidates are drawn, with seeds derived from its own. The one with the fewest faults is kept,
+    and of these the one nearest to the music before the cut (`faults.py`). The facts list all candidates.
     """
 
     def __init__(
         self, source: Source, tokenizer: Tokenizer, *, request: Request, sampling: SamplingSettings, context: int | None
     ) -> None:
-        """`context` is how many steps the model sees; None: all. Raises UsageError for a request that doesn't fit the
-        piece."""
+        """`context` is the model's context length in steps; None: unlimited. Raises UsageError for a request that
+        doesn't fit the piece."""
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
         self.plan: Plan = make_plan(source.heard, tokenizer, request=request, context=context)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked of the music, for the facts."""
+        """The request as plain values, for the facts."""
         return asdict(self.request)
 
     def known(self, *, whole: bool) -> np.ndarray:
-        """The ids of the music that may be studied first: all before the cut, or the `whole` piece."""
+        """The ids of the music that the model may be fine-tuned on (`study.py`): all before the cut, or with `whole`
+        the whole piece."""
         numbered = self.tokenizer.as_parts
         if whole and numbered is not None:
             return numbered.encode(self.source.heard, played=self.plan.played).astype(np.int64)
         return self.plan.reading.whole
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
-        """A take for each seed. `on_bars(done, of)` is told how far the new bars have come, for each drawing anew."""
+        """Yield a take for each seed. `on_bars(done, of)` is called with the progress in new bars, which begins again
+        for each round of candidates."""
         prompt = self._read(decoder)
         for seed in seeds:
             yield self._joined(*self._best(decoder, prompt, seed, on_bars))
@@ -88,7 +91,7 @@ class NoteWriter:
         return prompt
 
     def _best(self, decoder: Decoder, prompt: Prompt, seed: int, on_bars: OnBars) -> tuple[Candidate, list[Candidate]]:
-        """(the best, all) of a seed's candidates, drawn in lockstep; where all are broken, as many are drawn again."""
+        """(the best, all) of a seed's candidates, drawn as one batch; if all have faults, a second batch is drawn."""
         plan = self.plan
         fewest, most = CANDIDATES
         count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
@@ -132,7 +135,8 @@ class NoteWriter:
         return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
 
     def _open_parts(self) -> list[int]:
-        """The parts that new notes may go to: those that are asked for; all of them where nobody asks, or for more."""
+        """The indices of the parts that new notes may go to: those requested, if every requested name is an existing
+        part; else all, the requested ones first."""
         tracks = self.source.heard.tracks
         found = [find_parts(name, tracks) for name in self.request.tracks]
         named = list(dict.fromkeys(part for parts in found for part in parts))
@@ -167,7 +171,7 @@ class NoteWriter:
         return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)
 
     def _parts(self, best: Candidate) -> list[NewPart]:
-        """The new notes by track and channel of the file, and those for which it has no part."""
+        """The new notes grouped by the file's track and channel; notes without an existing part, by program."""
         parts = []
         for part in np.unique(best.home).tolist():
             mine = best.home == part
@@ -184,7 +188,7 @@ class NoteWriter:
 
     def _notices(self, best: Candidate, candidates: list[Candidate]) -> list[str]:
         found = []
-        if self.plan.from_nothing and not self.source.is_nothing:  # whoever gave no source knows that it is empty
+        if self.plan.from_nothing and not self.source.is_nothing:  # without a source no warning is needed
             found.append("empty: no notes before the cut; the music begins from nothing")
         found += [
             f"refused: seed {each.seed} gave {' and '.join(each.faults)}, and was left out"

@@ -1,9 +1,9 @@
-"""The sustain pedal in new music: where the last bars before the cut pedal, it goes down and up as it did there.
+"""Adds sustain pedal (controller 64) to new music by repeating the pedalling of the last bars before the cut.
 
-Of the last bars the most typical one is found, the one whose pedalling has most in common with that of the others;
-the new bars repeat it, with its values. Where the pedal does not move in that bar, held over several, the new bars
-repeat all of the last ones in their order, so that it is changed as often. A channel without pedal in most of these
-bars gets none. Other controllers don't move. Controllers belong to a channel of a port, whatever track they stand in.
+The most typical of the last bars is the one whose pedalling differs least from that of the others; the new bars repeat
+it, with its values. If the pedal doesn't change within that bar because it is held over several bars, the new bars
+repeat all of the last bars in order, so that it changes as often. A channel that has no pedal in most of these bars
+gets none. No other controllers are written. Controllers belong to a channel of a port, whatever track they are in.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from musicgen.sampling.plan import Plan
 
 __all__ = ["pedalled"]
 
-BARS = 8
-PLACES = 24  # a quarter, at which bars are compared
-DOWN = 64
-LEAST = 16  # a highest value below this is a pedal at rest
+BARS = 8  # last bars before the cut that are considered
+PLACES = 24  # points per quarter at which bars are compared
+DOWN = 64  # controller value from which the pedal counts as down
+LEAST = 16  # a maximum below this counts as no pedal
 
 
 @dataclass(frozen=True)
 class BarOfPedal:
-    """One bar's pedal: its value (0..127) as the bar begins, then (ticks into the bar, value) of every change."""
+    """The pedal in one bar: its value (0..127) at the bar line, and (ticks from the bar line, value) of each change."""
 
     before: int
     changes: tuple[tuple[float, int], ...]
 
     def at(self, ticks: float) -> int:
-        """The value in force `ticks` into the bar."""
+        """The pedal value `ticks` after the bar line."""
         value = self.before
         for when, to in self.changes:
             if when > ticks:
@@ -46,8 +46,8 @@ class BarOfPedal:
 
 
 def pedalled(parts: Sequence[NewPart], channels: Channels, piece: Piece, plan: Plan) -> list[NewPart]:
-    """The parts with the pedal of their channels, which all parts of a channel carry; `channels` and `piece` are the
-    source."""
+    """The parts with pedal events added; all parts of a channel get the same ones. `channels` and `piece` are those of
+    the source."""
     homes = [_channel(part, channels) for part in parts]
     playing = sorted({home for home in homes if home is not None})
     new = {
@@ -62,14 +62,14 @@ def pedalled(parts: Sequence[NewPart], channels: Channels, piece: Piece, plan: P
 
 
 def _channel(part: NewPart, channels: Channels) -> int | None:
-    """The channel of a part; None for drums and for a part that the file doesn't have yet."""
+    """The channel of a part, 16 * port + channel; None for drums and for a part that is new in the file."""
     if part.is_drum or part.track is None or part.channel is None:
         return None
     return 16 * channels.port_of(part.track) + part.channel
 
 
 def _pedal(controls: np.ndarray, cut: int) -> np.ndarray:
-    """CONTROL: the pedal of a channel before the cut."""
+    """The pedal events (CONTROL) of a channel before the cut."""
     ticks, values = changes(controls, SUSTAIN)
     found = np.zeros(int(np.searchsorted(ticks, cut)), CONTROL)
     found["tick"], found["number"], found["value"] = ticks[: len(found)], SUSTAIN, values[: len(found)]
@@ -77,7 +77,7 @@ def _pedal(controls: np.ndarray, cut: int) -> np.ndarray:
 
 
 def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> list[BarOfPedal]:
-    """The bars whose pedal is to be repeated in turn, mostly one; none where most of the last bars have none."""
+    """The bars whose pedal is to be repeated in turn, usually one; empty if half or more of the last bars have none."""
     if not len(changes):
         return []
     begin, length = plan.anchor.bar_start, plan.anchor.bar_length
@@ -89,12 +89,12 @@ def _typical(changes: np.ndarray, piece: Piece, plan: Plan) -> list[BarOfPedal]:
     values = np.array([[bar.at(t) for t in ticks.tolist()] for bar in bars]).reshape(count, -1)
     if not count or values.max() < LEAST:
         return []
-    down = values >= min(DOWN, values.max())  # a pedal that is never more than half down is down there
+    down = values >= min(DOWN, values.max())  # for a pedal that stays below DOWN, its maximum
     if 2 * down.any(axis=1).sum() <= count:
         return []
     apart = (down[:, None] != down[None]).sum(axis=(1, 2))
     apart[~down.any(axis=1)] = apart.max() + 1
-    typical = bars[count - 1 - int(np.argmin(apart[::-1]))]  # of equals the last
+    typical = bars[count - 1 - int(np.argmin(apart[::-1]))]  # the last one of ties
     return [typical] if typical.changes else bars
 
 
@@ -106,7 +106,7 @@ def _bar(changes: np.ndarray, begin: float, length: float) -> BarOfPedal:
 
 
 def _repeated(bars: list[BarOfPedal], plan: Plan) -> np.ndarray:
-    """CONTROL: the bars over and over from the cut, where the pedal is up, to the end, where it goes up."""
+    """Pedal events (CONTROL) that repeat `bars` from the cut, where the pedal is up, to the end, where it is lifted."""
     begin, length, cut = plan.anchor.bar_start, plan.anchor.bar_length, plan.cut
     found: list[tuple[int, int, int]] = []
     now = 0
@@ -121,7 +121,7 @@ def _repeated(bars: list[BarOfPedal], plan: Plan) -> np.ndarray:
     for bar in itertools.cycle(bars):
         if begin >= plan.end:
             break
-        # At a bar line: as the bar began, unless it was held over from the one before to be lifted at once.
+        # At a bar line the pedal takes the bar's first value, unless that was held over and is lifted soon after.
         into = max(0.0, cut - begin)
         lifted_soon = any(to == 0 and into < when <= into + soon for when, to in bar.changes)
         if now or not lifted_soon:

@@ -1,4 +1,4 @@
-"""From sampled ids back to notes: which notes they are, on which of the piece's parts, and what they stand beside."""
+"""Converts sampled ids to notes, assigns them to the piece's parts, and prepares them for comparison with the piece."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["assign_parts", "new_notes", "stretches"]
 
 
 def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
-    """(NOTE array in the piece's ticks, program value or part of each) of the ids drawn after the plan's prompt.
+    """Decode the ids drawn after the plan's prompt: (NOTE array in the piece's ticks, program or part of each note).
 
-    Notes are clipped to the plan's end, so that the new music is exactly as long as was asked; a melody
-    instrument's note ends where its next one begins.
+    Notes are clipped to the plan's end, so that the new music is exactly as long as requested. In monophonic programs
+    or parts (`plan.melodic`) a note ends at the latest at the next onset.
     """
     notes, program = tokenizer.new_notes(plan.reading.whole, ids, plan.anchor)
     if not tokenizer.has_programs and plan.centres:
@@ -38,10 +38,10 @@ def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.nda
 def assign_parts(
     tracks: Sequence[Track], allowed: Sequence[int], *, notes: np.ndarray, program: np.ndarray, cut: int
 ) -> np.ndarray:
-    """For each new note the number of the part it goes to, -1 where no part of its program is among `allowed`.
+    """The index of the part that each new note goes to, -1 if no part in `allowed` has its program.
 
-    Several parts of one program (two hands, two violins) share its notes by pitch: a note goes to the part whose
-    recent pitches lie nearest.
+    If several parts share a program (two hands, two violins), a note goes to the one whose mean pitch of late is
+    nearest.
     """
     home = np.full(len(notes), -1)
     for value in np.unique(program).tolist():
@@ -53,14 +53,18 @@ def assign_parts(
             pitch = float(notes["pitch"][k])
             nearest = int(np.argmin(np.abs(centre - pitch)))
             home[k] = mine[nearest]
-            centre[nearest] += 0.1 * (pitch - centre[nearest])  # a part may wander, slowly
+            centre[nearest] += 0.1 * (pitch - centre[nearest])  # follows the part's pitch slowly
     return home
 
 
 def stretches(
     piece: Piece, plan: Plan, *, notes: np.ndarray, home: np.ndarray, drum: np.ndarray
 ) -> tuple[Stretch, Stretch]:
-    """(the new notes, those of the last bars before the cut), to be compared; `home` is the part of each new note."""
+    """(the new notes, the notes of the last bars before the cut) as stretches to be compared (`faults.py`).
+
+    `home` is the part of each new note, and `drum` says which are drums. A bar that the cut divides belongs to the new
+    stretch, with its old notes.
+    """
     anchor, begin = plan.anchor, plan.anchor.bar_start
     bars = max(1, plan.bars + int(anchor.fills))
     per_quarter = anchor.ticks_per_quarter
@@ -73,7 +77,7 @@ def stretches(
         tables.append(mine)
         parts.append(np.full(len(mine), number))
         drums.append(np.full(len(mine), track.is_drum))
-    if anchor.fills:  # the bar in hand is one bar, of old and new notes
+    if anchor.fills:  # the bar that the cut divides: its old and new notes together
         open_bar = [(t["start"] >= begin) for t in tables]
         held = [np.concatenate([x[m] for x, m in zip(each, open_bar, strict=True)]) for each in (tables, parts, drums)]
         new = Stretch(

@@ -1,7 +1,6 @@
-"""What is asked of new music, and the plan of it: where it goes, what the model reads before, what holds it.
+"""The request for new music, and the plan for it: the span it fills, the model's prompt and the sampling constraints.
 
-Ticks are the piece's own. Bars count from 0 here; the command line counts from 1 as musicians do. This file sees
-notes but no tensor.
+Ticks are the piece's own. Bars are counted from 0 here, and from 1 on the command line. Nothing here uses tensors.
 """
 
 from __future__ import annotations
@@ -35,24 +34,24 @@ __all__ = [
     "recent_pitch",
 ]
 
-RECENT_BARS = 16  # a part that has been silent for longer doesn't come back by itself
+RECENT_BARS = 16  # a part that has been silent for longer is not continued unless requested
 TOKENS_A_NOTE = 4
-MAX_NEW_TOKENS = 4000  # bounds the time of a request; the notes a bar may hold follow from it
-FEWEST_NOTES_A_BAR = 24
+MAX_NEW_TOKENS = 4000  # bounds the time of a request; determines the most notes per bar
+FEWEST_NOTES_A_BAR = 24  # that limit is never lower than this
 LONGEST_PROMPT = 2048  # steps
-FULLER = 1.25  # times the fullest of the last bars: so full may a new one be
-FEWEST_BARS = 4  # with notes, that say how full bars are
+FULLER = 1.25  # a new bar may have so many times the notes of the fullest of the last bars
+FEWEST_BARS = 4  # bars with notes that are needed for that limit
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a continuation is asked for.
+    """The request for a continuation.
 
-    `bars` counts whole new bars after the bar that the cut stands in; None: a tune that is written as text ends where
-    it likes. `seconds` (in place of bars) counts new music. `start` is None for the end, or a bar counted from 0.
-    `tracks` are part numbers counted from 1, names of parts, or instruments (`asked.py`). `max_polyphony` 0 means no
-    limit. `played` tells the model that the music is of hands, off the grid, or that it is a score; None: it is
-    measured.
+    `bars` is the number of whole new bars after the bar that the cut is in; None, only for models of text, lets the
+    model end the tune. `seconds` is the length of the new music, instead of `bars`. `start` is the bar to continue
+    from, counted from 0; None: the end. `tracks` are part numbers counted from 1, names of parts, or instruments
+    (`asked.py`). `max_polyphony` 0 means no limit. `played` tells the model that the music is a human performance, with
+    onsets off the grid, or (False) a score; None: detected from the piece.
     """
 
     bars: int | None = 8
@@ -83,7 +82,7 @@ class Request:
 
 
 def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
-    """The parts of a request out of a list of names and numbers, or of one text with commas.
+    """The names of parts from a sequence of names and numbers, or from one text separated by commas.
 
     >>> part_names("Bass, Drums"), part_names(["Bass", 3])
     (('Bass', 'Drums'), ('Bass', '3'))
@@ -93,7 +92,7 @@ def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
 
 
 def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int]:
-    """The lowest and the highest pitch that a text such as "C3-C6" or a pair says; None: all. Raises UsageError."""
+    """(lowest, highest) pitch of a range such as "C3-C6" or a pair; None: 0..127. Raises UsageError for a bad text."""
     if pitch_range is None:
         return 0, 127
     return pitches_said(pitch_range) if isinstance(pitch_range, str) else pitch_range
@@ -101,35 +100,35 @@ def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int
 
 @dataclass(frozen=True)
 class Reading:
-    """What the model reads before it goes on: ids in whole steps."""
+    """The ids that the model reads before it samples, in whole steps."""
 
-    past: np.ndarray  # what lies before the prompt, for a model that is told of it
+    past: np.ndarray  # the ids before the prompt, for a model that recalls them
     prompt: np.ndarray
-    begun: tuple[int, ...]  # the first fields of the step in which the prompt breaks off
+    begun: tuple[int, ...]  # the first fields of the next step if the prompt ends inside it
 
     @property
     def whole(self) -> np.ndarray:
-        """The past and the prompt."""
+        """The ids of the past followed by the prompt."""
         return np.concatenate([self.past, self.prompt])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where and how to go on: the span to fill, what the model reads before, and what sampling is held to."""
+    """How a piece is continued: the span to fill, what the model reads, and the constraints on sampling."""
 
     span: Span
     anchor: Anchor
     bars: int  # whole new bars
     reading: Reading
     constraints: Constraints
-    melodic: frozenset[int]  # programs that play one note at a time; parts where steps number them
+    melodic: frozenset[int]  # monophonic programs; part numbers if the tokenizer numbers parts
     max_steps: int
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
-    expected_notes: int  # how many new notes there will be if they come as often as of late
-    from_nothing: bool  # no note stands before the span
+    expected_notes: int  # number of new notes at the note density of the last bars
+    from_nothing: bool  # whether there are no notes before the span
     warnings: tuple[str, ...]
-    played: bool | None = None  # whether the model is told that hands play; None where it is told nothing
-    voices: tuple[Voice, ...] = ()  # the parts that steps number, where the tokenizer has any
+    played: bool | None = None  # performance or score, as the model is told; None if it isn't told
+    voices: tuple[Voice, ...] = ()  # the numbered parts, if the tokenizer numbers parts
 
     @property
     def cut(self) -> int:
@@ -143,9 +142,9 @@ class Plan:
 
 
 def plain_cut(piece: Piece) -> int:
-    """The tick where the music stops: the end of the last sounding note, or the bar line next to it.
+    """The tick at which the music ends: the end of the last note, or the nearest bar line.
 
-    A bar line counts when it lies within a sixteenth note and no note begins at it or later.
+    The bar line is used if it is at most a sixteenth note away and no note begins at or after it.
     """
     end = piece.end
     if not end:
@@ -157,9 +156,9 @@ def plain_cut(piece: Piece) -> int:
 
 
 def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
-    """Decide span, prompt and constraints. `context` is how many steps the model sees; None: all.
+    """Choose the span, prompt and constraints. `context` is the model's context length in steps; None: unlimited.
 
-    Raises UsageError for a bar, track or key that isn't there.
+    Raises UsageError for a bar or track that doesn't exist, and for an invalid key.
     """
     warnings: list[str] = []
     bar_line, anchor, bars, span = _place(piece, request)
@@ -230,15 +229,15 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
 
 
 def _place(piece: Piece, request: Request) -> tuple[float | None, Anchor, int, Span]:
-    """Where new music goes: the bar line on which it begins (None: in mid-bar), how its time is counted, how many whole
-    new bars there are, and the ticks that it fills."""
+    """Where new music goes: (the bar line at which it begins, None if within a bar; its anchor in time; the number of
+    whole new bars; its span in ticks)."""
     cut = plain_cut(piece) if request.start is None else _bar_tick(piece, request.start)
     numerator, denominator = piece.meter_at(cut)
     bar_length = 4 * piece.ticks_per_quarter * numerator / denominator
     starts, _ = piece.bar_starts(max(cut, 0))
     at = max(0, int(np.searchsorted(starts, cut + 0.5, side="right")) - 1)
     bar_start = float(starts[at])
-    # Less than half a step of the usual grid, 24 a quarter, is the bar line itself.
+    # Up to half a step of the usual grid of 24 per quarter, the cut counts as being on the bar line.
     fills = cut - bar_start > piece.ticks_per_quarter / 48
     us = piece.tempo_at(cut)
     first_bar = bar_start if fills else cut
@@ -267,22 +266,22 @@ def _reading(
     voices: tuple[Voice, ...],
     played: bool | None,
 ) -> Reading:
-    """What the model reads of the music before the cut, which stands on `bar_line` unless that is None."""
+    """What the model reads of the music before the cut. The cut is at `bar_line`, or within a bar if that is None."""
     numbered = tokenizer.as_parts
     told = before
     if bar_line is not None and tokenizer.steps:
-        # Hands that strike a little before the bar line mean the bar behind it, which is to be new.
+        # Notes played slightly before the bar line belong to the bar after it, which is to be generated.
         told = before.until(math.ceil(bar_line - before.ticks_per_quarter / (2 * tokenizer.steps)))
     until = max(cut, 1) if before.n_notes or cut else None
     if numbered is None:
         ids = tokenizer.encode(told, until=until).astype(np.int64)
     else:
         ids = numbered.encode(told, until=until, voices=voices, played=played).astype(np.int64)
-    last = ids[-1:].ravel().tolist()  # what stands before EOS in its step belongs to the prompt
+    last = ids[-1:].ravel().tolist()  # the fields before EOS in its step belong to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
     if not cut:
         return Reading(ids[:0], ids[: 1 + len(voices)] if voices else ids[:1], ())
-    # A recurrent model could read all of it, but the seconds count.
+    # A recurrent model could read everything, but that would take too long.
     room = LONGEST_PROMPT if context is None else context * 3 // 4
     if numbered is not None:
         return Reading(*numbered.past_and_prompt(ids, room), tuple(begun))
@@ -293,7 +292,8 @@ def _reading(
 
 
 def _most_notes_a_bar(before: Piece, anchor: Anchor) -> int:
-    """A little more than the fullest of the last bars before the cut has; no limit where there are few bars."""
+    """The limit on notes in a new bar: slightly more than in the fullest of the last RECENT_BARS bars before the cut;
+    MAX_NEW_TOKENS, which is no limit, if fewer than FEWEST_BARS of these have notes."""
     starts = np.concatenate([np.empty(0, np.int64), *(track.notes["start"] for track in before.tracks)])
     back = np.floor((anchor.tick - 1 - starts) / anchor.bar_length).astype(np.int64)
     count = np.bincount(back[(back >= 0) & (back < RECENT_BARS)], minlength=1)
@@ -301,7 +301,7 @@ def _most_notes_a_bar(before: Piece, anchor: Anchor) -> int:
 
 
 def _notes_a_bar(before: Piece, anchor: Anchor) -> float:
-    """Notes a bar in the last bars before the cut."""
+    """The mean number of notes per bar in the last RECENT_BARS bars before the cut."""
     bars = max(1.0, min(RECENT_BARS, anchor.tick / anchor.bar_length))
     first = anchor.tick - bars * anchor.bar_length
     recent = sum(int((track.notes["start"] >= first).sum()) for track in before.tracks)
@@ -319,7 +319,7 @@ def _bar_tick(piece: Piece, bar: int) -> int:
 
 
 def _programs(piece: Piece, before: Piece, *, request: Request, recent: float, warnings: list[str]) -> frozenset[int]:
-    """The program values that may play on: those asked for, or those that have played since tick `recent`."""
+    """The programs (128 for drums) that may play: those requested, or those that have sounded since tick `recent`."""
     if request.tracks:
         found = [(name, find_parts(name, piece.tracks)) for name in request.tracks]
         new = frozenset(program_of(name) for name, parts in found if not parts)
@@ -337,7 +337,7 @@ def _programs(piece: Piece, before: Piece, *, request: Request, recent: float, w
 
 
 def _centres(before: Piece, programs: frozenset[int], cut: int) -> tuple[tuple[int, float], ...]:
-    """(program, its mean pitch of late) of the melodic programs that play on, where they have played."""
+    """(program, its recent mean pitch) of `programs` without drums; 60 for a program that hasn't played."""
     tracks = [t for t in before.tracks if not t.is_drum and len(t.notes)]
     centres = []
     for value in sorted(programs - {DRUMS}):
@@ -347,7 +347,7 @@ def _centres(before: Piece, programs: frozenset[int], cut: int) -> tuple[tuple[i
 
 
 def _polyphony(piece: Piece) -> dict[int, int]:
-    """The most notes that sound at once, by program. Overlaps up to an eighth of a quarter are legato, not chords."""
+    """The greatest number of notes that sound at once, by program. Overlaps up to 1/8 of a quarter count as legato."""
     most: dict[int, int] = {}
     slack = piece.ticks_per_quarter // 8
     for value in {DRUMS if t.is_drum else t.program for t in piece.tracks if len(t.notes)}:
@@ -362,6 +362,6 @@ def _polyphony(piece: Piece) -> dict[int, int]:
 
 
 def recent_pitch(notes: np.ndarray, cut: int) -> float:
-    """Mean pitch of the last notes before the cut; middle C for a part without any."""
+    """The mean pitch of the last 16 notes before the cut; 60 (middle C) if there are none."""
     notes = notes[notes["start"] < cut]
     return float(notes["pitch"][-16:].mean()) if len(notes) else 60.0

@@ -1,4 +1,4 @@
-"""What is continued: the events of a MIDI file or a score, and the piece that a model is to hear in them."""
+"""The music to be continued: the events of a MIDI file or a score, and the piece that is encoded for the model."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ TEMPO_OF_NOTHING, METER_OF_NOTHING = 120.0, (4, 4)
 
 @dataclass(frozen=True)
 class Source:
-    """The music before the new one: a file's events, the piece in them, and where they came from.
+    """The music to be continued: a file's events, the piece read from them, and the file's name, path and digest.
 
-    `homes` are (track number, channel 0..15) of each part of the piece in the file. `text` is an ABC file's first tune
-    as it stands there. `sha256` is that of the file, empty where there is nothing to continue; there `tempo` (quarters
-    a minute) and `meter` are what was asked for, None where nobody asked.
+    `homes` are the (track number, channel 0..15) of each part of the piece in the file. `text` is the unchanged first
+    tune of an ABC file. `sha256` is the file's digest, empty if there is nothing to continue; then `tempo` (quarters
+    per minute) and `meter` are those requested, or None.
     """
 
     midi: MidiFile
@@ -47,8 +47,7 @@ class Source:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], *, limits: Limits | None = None) -> Source:
-        """A MIDI file or a score (MusicXML, kern, ABC), or by its name a piece that comes along. Raises
-        UnreadableError."""
+        """Read a MIDI file or a score (MusicXML, kern, ABC), or a bundled piece by its name. Raises UnreadableError."""
         limits = limits or Limits()
         path = piece_path(path)
         where, suffix = os.fspath(path), Path(path).suffix.lower()
@@ -67,7 +66,7 @@ class Source:
 
     @classmethod
     def of_piece(cls, piece: Piece, *, name: str = "(piece)") -> Source:
-        """A piece as a MIDI file has it; the digest is that of the file."""
+        """A source from a piece, converted to MIDI; the digest is that of the resulting file."""
         midi = midi_from_piece(piece)
         written, homes = piece_and_homes(midi, limits=UNLIMITED)
         digest = hashlib.sha256(smf_bytes(midi)).hexdigest()
@@ -75,9 +74,10 @@ class Source:
 
     @classmethod
     def nothing(cls, *, tempo: float | None = None, meter: str | tuple[int, int] | None = None) -> Source:
-        """No notes, in a tempo (quarters a minute, 4 to 1000; usually 120) and a meter, as in "6/8" (usually 4/4).
+        """An empty source with a tempo (4 to 1000 quarters per minute, default 120) and a meter like "6/8" (default
+        4/4).
 
-        Raises UsageError for a tempo or meter that there isn't.
+        Raises UsageError for an invalid tempo or meter.
         """
         if tempo is not None and not 4 <= tempo <= 1000:
             raise UsageError(f"the tempo is {tempo:g}", hint="give 4 to 1000 quarters a minute")
@@ -89,17 +89,17 @@ class Source:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there is no music to go on from."""
+        """Whether this is an empty source, made by `nothing`."""
         return not self.sha256
 
     @cached_property
     def channels(self) -> Channels:
-        """What the events make of each channel."""
+        """The state of each channel (programs, controllers) according to the file's events."""
         return Channels(self.midi)
 
     @cached_property
     def heard(self) -> Piece:
-        """The piece as a model is to hear it: parts without a program of their own play what they are called."""
+        """The piece as it is encoded for a model: parts whose program nobody chose get the instrument of their name."""
         return as_called(self.piece, self.channels, self.homes)
 
 

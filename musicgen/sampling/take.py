@@ -1,4 +1,4 @@
-"""A take: new music with the file it belongs to, the facts about it, and how it is written to disk."""
+"""A take: generated music within its whole file, the facts about it, and saving it to disk."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from musicgen.sampling.decoder import Decoder
 
 __all__ = ["OnBars", "Take", "Writer"]
 
-OnBars = Callable[[int, int | None], None]  # how many new bars are done, of how many; None: nobody knows
+OnBars = Callable[[int, int | None], None]  # (new bars done, total; None: unknown)
 
 
 @dataclass(frozen=True)
 class Take:
-    """One continuation or new piece: the whole file, the new music alone, and the facts that go beside it.
+    """One continuation or new piece: the whole file, the new music alone, and the facts for its JSON sidecar.
 
-    `piece` is what the whole file holds, `notes` (NOTE, ticks of the piece) the new notes in it. `faults` is what a
-    listener would call broken; empty for a good take. A take that was written as ABC text has it in `text`, and the new
-    music alone in `new_text`. `inputs` are the files that it was made from.
+    `piece` is the content of the whole file, `notes` (NOTE, ticks of the piece) the new notes in it. `faults` are
+    audible faults; empty for a good take. A take written as ABC has that text in `text`, and the new music alone in
+    `new_text`. `inputs` are the files that it was made from.
     """
 
     midi: MidiFile
@@ -52,12 +52,12 @@ class Take:
         soundfont: str | Path | None = None,
         overwrite: bool = False,
     ) -> dict[str, Any]:
-        """Write the take as its suffix says, with its facts beside it as NAME.json, and return the facts as written.
+        """Write the take in the format of the path's suffix, with its facts as NAME.json, and return the facts.
 
-        The suffix is .mid, .wav, .flac, .ogg, or .abc for a take of text; `formats` adds more of these under the same
-        name, as in ("wav",). `only_new` leaves out what was before. All files appear, or none does. Raises UsageError
-        for one that exists, unless it may be overwritten, for what can't be written, and, whatever is said of
-        overwriting, for an output that is one of the files that the take was made from.
+        The suffix is .mid, .wav, .flac, .ogg, or .abc for a take of text; `formats` adds further formats under the same
+        name, for example ("wav",). `only_new` leaves out the music before the cut. Either all files are written or
+        none. Raises UsageError for a file that exists, unless `overwrite`; for a format that isn't available; and, even
+        with `overwrite`, for an output that is one of the take's input files.
         """
         path = Path(path)
         stem, own = path.name[: -len(path.suffix)] if path.suffix else path.name, path.suffix.lower().lstrip(".")
@@ -70,7 +70,7 @@ class Take:
             if kind == "abc" and self.text is None:
                 raise UsageError("this take is notes, not ABC text", where=file, hint="end the name in .mid")
         facts = {**self.facts, "files": [file.name for file in files.values()]}
-        # The sidecar first: after a kill no music lies there without it.
+        # The sidecar comes first, so that no music is left without it if the process is killed.
         paths = [path.with_name(f"{stem}.json"), *files.values()]
         keep_inputs(paths, [*self.inputs, soundfont])
         with together(paths, overwrite=overwrite) as (sidecar, *written):
@@ -87,14 +87,14 @@ class Take:
 
 
 class Writer(Protocol):
-    """How takes come about once it is known what is asked: as notes on the parts of a piece, or as text.
+    """Generates takes for a request, as notes on the parts of a piece or as ABC text.
 
-    A writer is made of a source, a tokenizer and a request, and making it raises UsageError for what doesn't fit them.
+    A writer is constructed from a source, a tokenizer and a request, and raises UsageError then if they don't fit.
     """
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked of the music, for the facts."""
+        """The request as plain values, for the facts."""
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
-        """A take for each seed, the same whatever other seeds there are, with the facts that the writer knows."""
+        """Yield a take for each seed, independent of the other seeds, with the facts that the writer knows."""

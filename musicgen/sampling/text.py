@@ -1,7 +1,7 @@
 """Takes as text: tunes by a model whose tokens are characters of ABC.
 
-A continued tune begins with the user's text, unchanged; new lines follow it. The take is text first; its MIDI file is
-what the text sounds like, repeats played.
+A continued tune begins with the user's text, unchanged; new lines follow it. The take's MIDI file is a conversion of
+the text, with repeats played.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from musicgen.tokenizers.constraints import Constraints
 
 __all__ = ["TextWriter"]
 
-TOGETHER = 8  # takes in lockstep
+TOGETHER = 8  # takes drawn as one batch
 LONGEST_PROMPT = 2048  # characters
-MAX_STEPS = 200_000  # the grammar ends a tune long before
+MAX_STEPS = 200_000  # never reached: the grammar ends a tune long before
 
 
 class TextWriter:
-    """Writes takes as ABC text behind the text of a source, or new tunes where the source is nothing.
+    """Writes takes as ABC text that follows the text of a source, or as new tunes if the source is empty.
 
-    A tune ends after the bars that the request asks for, as written; where it asks for none, where the model likes,
-    after 8 at least.
+    A tune ends after the requested number of bars, as written; if no number is requested, the model ends it, after at
+    least 8 bars.
     """
 
     def __init__(
         self, source: Source, tokenizer: Tokenizer, *, request: Request, sampling: SamplingSettings, context: int | None
     ) -> None:
-        """`context` is how many characters the model sees; None: all. Raises UsageError for a model that writes no
-        text, and for a request that text can't be held to."""
+        """`context` is the model's context length in characters; None: unlimited. Raises UsageError for a model that
+        doesn't write ABC text, and for a request that isn't supported for text."""
         if tokenizer.as_text is None:
             what = f"this model writes {tokenizer.name}, not ABC text"
             raise UsageError(what, hint="choose -f mid, or a model of abc with -m")
@@ -67,7 +67,7 @@ class TextWriter:
         )
         self.new_tune = tokenizer.grammar(self.asked)
         text = source.text
-        if text is None:  # notes, as a plain tune
+        if text is None:  # a source of notes is converted to a plain ABC tune
             text = "" if source.is_nothing else self.form.text(tokenizer.encode(source.piece))
         self.text = text.rstrip() + "\n" if text else ""  # an empty line would end the tune
         self.before = read_tune(self.text) if text else Piece()
@@ -76,11 +76,12 @@ class TextWriter:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked of the music, for the facts."""
+        """The request as plain values, for the facts."""
         return {"bars": self.asked.bars, "max_polyphony": self.asked.max_polyphony}
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
-        """A take for each seed. `on_bars(done, of)` is told how many new bars are behind the slowest of those drawn."""
+        """Yield a take for each seed. `on_bars(done, of)` is called with the number of new bars of the slowest take
+        being drawn."""
         prompt = self._read(decoder)
         eos = self.tokenizer.vocabulary.id("eos")
         for first in range(0, len(seeds), TOGETHER):
@@ -104,7 +105,7 @@ class TextWriter:
         return prompt
 
     def _with_tempo(self, new: str) -> str:
-        """A new tune with the tempo that was asked for in its header."""
+        """A new tune with the requested tempo, if any, in its header."""
         if self.source.tempo is None:
             return new
         tempo = round(60e6 / self.source.piece.tempo_at(0), 2)
@@ -151,7 +152,7 @@ class TextWriter:
         )
 
     def _bars(self, text: str) -> int:
-        """Bars with notes in a tune, as written."""
+        """The number of bars with notes in a tune as written, repeats not expanded."""
         walker = self.tokenizer.grammar()
         for token in self.form.encode_text(text)[:-1].tolist():
             walker.advance(token)
@@ -159,7 +160,7 @@ class TextWriter:
 
 
 def _refuse(request: Request) -> None:
-    """Raise UsageError for what a request of notes may ask and a text can't be held to."""
+    """Raise UsageError for options of a request that only models of notes support."""
     for name, asked in (
         ("--seconds", request.seconds),
         ("--tracks", request.tracks),

@@ -1,4 +1,4 @@
-"""Which parts of a piece play on, and what holds each to what it was: for tokenizers that number parts."""
+"""Which parts of a piece are continued, and each part's polyphony and pitch set; for tokenizers that number parts."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from musicgen.tokenizers.constraints import DRUMS
 
 __all__ = ["open_voices", "part_pitches", "voice_polyphony"]
 
-# A line may overlap itself a little and is a line still: a slur, one double stop in a movement.
+# Largest share of onsets during another note in a part that still counts as monophonic: slurs, a rare double stop.
 LINE_OVERLAP = 0.03
-KIT_NOTES = 24  # drum notes that say which kit it is
-REACH = 5  # semitones past what a part has played
+KIT_NOTES = 24  # drum notes needed to know which drums a kit uses
+REACH = 5  # semitones that a part may exceed its previous pitch range
 
 
 def open_voices(
     piece: Piece, before: Piece, tracks: tuple[str, ...], *, recent: float, warnings: list[str]
 ) -> tuple[tuple[Voice, ...], frozenset[int]]:
-    """(all parts of the piece before the cut, and the new ones that were asked for; the numbers of those that play on).
+    """(the parts of the piece before the cut followed by requested new ones, the numbers of those to be continued).
 
-    Those asked for by `tracks` play on, or else those that have played since tick `recent`. Raises UsageError for one
-    that isn't there, or that would be one too many.
+    The parts requested by `tracks` are continued, or without a request those that have sounded since tick `recent`.
+    Raises UsageError for an unknown part, and for a new one beyond MOST_PARTS.
     """
     voices = list(voices_of(before) or voices_of(piece))
     if tracks:
@@ -34,7 +34,7 @@ def open_voices(
             parts = find_parts(name, piece.tracks)
             found = [n for n, voice in enumerate(voices) if set(voice.tracks) & set(parts)]
             if not found:
-                # One that hasn't played before the cut, or that the piece doesn't have.
+                # A part that hasn't played before the cut, or that the piece doesn't have.
                 value = value_of(piece.tracks[parts[0]]) if parts else program_of(name)
                 found = [n for n, voice in enumerate(voices) if voice.program == value and not parts]
             if not found:
@@ -66,8 +66,8 @@ def _name(piece: Piece, voice: Voice) -> str:
 
 
 def voice_polyphony(piece: Piece, voices: tuple[Voice, ...]) -> dict[int, int]:
-    """The most notes that sound at once, by part; 1 for a line that only seldom overlaps itself, and for winds that
-    have not played yet."""
+    """The greatest number of notes that sound at once, by part number; 1 for a part whose notes rarely overlap, and for
+    solo instruments (`gm.SOLO`) that have not played yet. Other parts without notes are left out."""
     most = {}
     slack = piece.ticks_per_quarter // 8  # legato, not chords
     for number, voice in enumerate(voices):
@@ -89,9 +89,10 @@ def voice_polyphony(piece: Piece, voices: tuple[Voice, ...]) -> dict[int, int]:
 
 
 def part_pitches(piece: Piece, voices: tuple[Voice, ...], *, reach: bool = True) -> tuple[tuple[int, np.ndarray], ...]:
-    """(part, its pitches or drums (128,)): a little more than it has played; of drums the kit, once it is known.
+    """(part number, mask of allowed pitches (128,)) of each part whose pitches are limited.
 
-    Of one that has not played what its instrument reaches, unless `reach` is false.
+    A part may exceed the pitch range it has played by REACH semitones; drums are limited to those played, from
+    KIT_NOTES notes on. A part that has not played gets the range of its instrument, or no limit if not `reach`.
     """
     found = []
     for number, voice in enumerate(voices):

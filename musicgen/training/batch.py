@@ -1,6 +1,6 @@
-"""What an optimiser step learns from: windows of music, and all that a model is to know of them.
+"""A training batch: windows of token sequences, their targets and the state they are read with.
 
-Shapes: B batch, T time, F fields.
+Shapes: B batch rows, T time steps, F fields of a step.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__ = ["Batch"]
 class Batch:
     """Windows of B pieces.
 
-    `inputs` and `targets` are int64 of shape (B, T), or (B, T, F) where steps have fields; a target is the step that
-    follows its input. The mask is in the targets: they are the padding's id wherever nothing is to be learned.
-    `n_values` and `n_steps` say how many of them count; a step with fields has several values.
+    `inputs` and `targets` are int64 of shape (B, T), or (B, T, F) if steps have fields; a target is the step that
+    follows its input. The loss mask is in the targets: they are the padding id wherever there is no loss. `n_values` is
+    the number of target values that are scored, `n_steps` the number of steps with at least one such value.
 
-    `pasts` are the ids that lie before each window in its piece, of shape (N,) or (N, F) each, for models that recall
-    their whole past; empty where no model does. begins_B (bool) is true for rows that begin a piece, where the others
-    read on from the batch before; None where every window stands alone. `state` is what a model reads on from: the
-    state that the batch before has left, or what is recalled of the pasts.
+    `pasts` are the ids before each window in its piece, each of shape (N,) or (N, F), for models that recall their
+    whole past; empty if no model does. begins_B (bool) is true for rows that begin a piece, while the others continue
+    from the previous batch; None if all windows are independent. `state` is the state that the model starts from: the
+    one after the previous batch, or the one recalled from the pasts.
     """
 
     inputs: Tensor
@@ -49,7 +49,7 @@ class Batch:
         pasts: tuple[np.ndarray, ...] = (),
         begins_B: Tensor | None = None,
     ) -> Batch:
-        """The batch of windows of T + 1 steps: int64 of shape (B, T + 1) or (B, T + 1, F), filled up with padding."""
+        """A batch from windows of T + 1 steps: int64 `rows` of shape (B, T + 1) or (B, T + 1, F), padded at the end."""
         ids = torch.from_numpy(rows)
         targets = scoring.targets(ids[:, 1:])
         scored = targets != scoring.pad
@@ -61,7 +61,7 @@ class Batch:
         return [torch.from_numpy(past.astype(np.int64)).to(self.inputs.device) for past in self.pasts]
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device. From pinned memory a GPU fetches it by itself, while the program goes on."""
+        """The batch on a device. Copies to CUDA go from pinned memory and are asynchronous."""
         fetches = device.type == "cuda"
         batch = self.pin_memory() if fetches else self
         return replace(
@@ -73,7 +73,7 @@ class Batch:
         )
 
     def pin_memory(self) -> Self:
-        """The batch in memory that a GPU can fetch by itself."""
+        """The batch in pinned (page-locked) memory."""
         return replace(
             self,
             inputs=_pinned(self.inputs),

@@ -1,7 +1,4 @@
-"""Windows of a corpus as training batches. Batch number `step` is a function of (seed, step) and nothing else.
-
-What a batch is stands in `batch.py`.
-"""
+"""Windows of a corpus as training batches (`batch.py`). Batch number `step` depends only on (seed, step)."""
 
 from __future__ import annotations
 
@@ -18,15 +15,15 @@ from musicgen.training.batch import Batch
 
 __all__ = ["Batches", "augmented", "validation_windows"]
 
-LONGEST_PAST = 8192  # ids of a past that a memory is told of
-FROM_THE_BEGINNING = 0.1  # share of windows that begin where their piece does: how music opens must be learned too
+LONGEST_PAST = 8192  # most ids of a past that a memory model gets
+FROM_THE_BEGINNING = 0.1  # share of windows at the beginning of their piece, so that beginnings are learned too
 
 
 class Batches:
-    """Draws augmented windows from the pieces of the training split, longer pieces more often.
+    """Draws augmented windows from the pieces of the training split, in proportion to their length and weight.
 
-    A window begins with its piece or at a bar line, and never crosses into another piece; what a short piece
-    leaves empty is padding. With `pasts` a batch brings what lies before each window in its piece.
+    A window begins at the beginning of its piece or, where one is near, at a bar line. It never extends into another
+    piece; a short piece is padded. With `pasts` a batch includes the ids before each window in its piece.
     """
 
     def __init__(
@@ -62,7 +59,7 @@ class Batches:
         before = []
         for row in rows:
             past, window = self._window(rng)
-            if self.pasts:  # varied as the window is
+            if self.pasts:  # augmented together with the window
                 past = self._not_too_long(past)
                 both = augmented(np.concatenate([past, window]), self.tokenizer, self.augment, rng)
                 if self.augment.infill or self.augment.accompany:
@@ -72,12 +69,15 @@ class Batches:
                 before.append(past)
             else:
                 window = augmented(window, self.tokenizer, self.augment, rng)
-            window = window[: self.length + 1]  # slower music may need more time shifts
+            window = window[: self.length + 1]  # a slower tempo may need more time shifts
             row[: len(window)] = window
         return Batch.of(rows, self.scoring, pasts=tuple(before))
 
     def _not_too_long(self, past: np.ndarray) -> np.ndarray:
-        """What stands before the first bar, and the last bars: hours of a past would cost more than they tell."""
+        """A past shortened to the ids before the first bar and the last whole bars, about LONGEST_PAST ids.
+
+        Unchanged if short enough, and for tokenizers without tasks.
+        """
         if len(past) <= LONGEST_PAST or not self.tokenizer.tells_tasks:
             return past
         bars = self.tokenizer.bar_positions(past)
@@ -85,23 +85,26 @@ class Batches:
         return np.concatenate([past[: bars[0]], past[bars[first] :]])
 
     def _as_task(self, ids: np.ndarray, begin: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """The past and the window of a piece up to the window's end, in the order of a task that is drawn."""
+        """(past, window) of `ids`, a piece up to the window's end, reordered for a randomly drawn task.
+
+        `begin` is where the window begins; if a task is drawn, the window is the last `length` + 1 steps instead.
+        """
         share = {"infill": self.augment.infill, "accompany": self.augment.accompany}
         told = self.tokenizer.as_task(ids, rng, length=self.length, **share)
         begin = begin if told is ids else max(0, len(told) - self.length - 1)
         return told[:begin], told[begin:]
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """What lies before a window in its piece, and the window."""
+        """(the ids before a window in its piece, the window)."""
         where = rng.random() * self.ends[-1] if self.weighted else int(rng.integers(self.ends[-1]))
         piece = min(int(np.searchsorted(self.ends, where, side="right")), len(self.ends) - 1)
         offset, size = self.spans[piece].tolist()
         latest = max(0, size - self.length - 1)
         begin = 0 if rng.random() < FROM_THE_BEGINNING else int(rng.integers(latest + 1))
         if begin:
-            # Back to the bar line, if one lies within half a window.
+            # Move back to the last bar line, if there is one within half a window.
             low = max(0, begin - self.length // 2)
-            # Frames of a fixed number of ids don't show where they begin: behind BOS, one does at every so many.
+            # Frames with a fixed number of ids have no start token: they begin every `period` ids after BOS.
             low -= (low - 1) % self.scoring.period if low else 0
             back = np.asarray(self.tokens[offset + low : offset + begin + 1])
             bars = self.tokenizer.bar_positions(back)
@@ -111,8 +114,8 @@ class Batches:
 
 
 def augmented(ids: np.ndarray, tokenizer: Tokenizer, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
-    """`ids` transposed, at another tempo, with other instruments or other dynamics, as drawn."""
-    # Always the same draws, so that one setting doesn't change what the others do.
+    """`ids` with a randomly drawn transposition, tempo change, change of programs and change of loudness."""
+    # These numbers are always drawn, so that one setting doesn't change the effect of another.
     semitones = draw_transposition(rng, low=settings.transpose_low, high=settings.transpose_high)
     tempo = int(rng.integers(-settings.tempo_steps, settings.tempo_steps + 1))
     others = rng.random() < settings.programs
@@ -128,8 +131,10 @@ def augmented(ids: np.ndarray, tokenizer: Tokenizer, settings: AugmentSettings, 
 def validation_windows(
     source: TokenSource, tokenizer: Tokenizer, *, split: str, length: int, batch: int, max_tokens: int
 ) -> list[Batch]:
-    """Fixed, unaugmented windows of a split, with what lies before each in its piece: spread evenly over the pieces, at
-    most about `max_tokens` tokens. Where frames have a fixed number of ids, each window begins with one.
+    """Batches of fixed, unaugmented windows of a split, with the ids before each in its piece.
+
+    The windows are spread evenly over the pieces and have about `max_tokens` tokens at most. If frames have a fixed
+    number of ids, each window begins with a whole frame.
     """
     scoring = Scoring.of(tokenizer)
     windows = []

@@ -1,10 +1,10 @@
-"""How sure a model should be: one number a field, fitted on held-out music while the model is trained.
+"""Calibration: one inverse temperature per field, fitted on validation data during training.
 
-A model that has begun to learn its pieces by heart still gets better at saying which step is likelier than which, while
-it becomes surer than it is right. Its scores times a number below 1 mend that. Each validation measures at the number
-of the one before and a little to either side, so what is told of a run was measured, not extrapolated.
+A model that begins to overfit still improves its ranking of the next steps while it becomes overconfident. Multiplying
+its logits by a number below 1 corrects that. Each validation measures the loss at the current inverse temperature and
+slightly below and above it, so the reported loss is always measured, never extrapolated.
 
-Shapes: F fields, or 1 where a step is one id.
+Shapes: F fields, or 1 if a step is a single id.
 
 Source: Guo et al. 2017, "On calibration of modern neural networks" (arXiv:1706.04599), who fit it after training.
 """
@@ -17,19 +17,20 @@ from torch import Tensor
 
 __all__ = ["around", "fitted"]
 
-SIDE = 0.1  # how far to either side it is measured, as a share; in it, unlike in its logarithm, nats are convex
+SIDE = 0.1  # relative distance of the two outer measurements; the loss is convex in the value, not in its logarithm
 LEAST, MOST = 0.25, 2.0
 
 
 def around(inverse_temperature: tuple[float, ...]) -> list[tuple[float, ...]]:
-    """Where to measure: a little below, there, a little above."""
+    """The three points at which to measure: slightly below, at, and slightly above the current values."""
     return [tuple(value * (1 + side) for value in inverse_temperature) for side in (-SIDE, 0.0, SIDE)]
 
 
 def fitted(inverse_temperature: tuple[float, ...], nats_3F: Tensor) -> tuple[float, ...]:
-    """The inverse temperature of each field at which the parabola through what `around` measured is lowest.
+    """The inverse temperature of each field at the minimum of the parabola through nats_3F, measured at `around`.
 
-    At most twice as far as was measured, and between LEAST and MOST; unchanged where there is no lowest point.
+    It moves at most twice as far as the outer measurements, stays within LEAST..MOST, and is unchanged if the parabola
+    has no minimum.
     """
     values = []
     for value, (below, there, above) in zip(inverse_temperature, nats_3F.double().t().tolist(), strict=True):

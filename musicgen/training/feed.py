@@ -1,7 +1,7 @@
-"""Batches that other processes make, while the device works on those before.
+"""Prepares batches in worker processes while the device trains on earlier ones.
 
-A GPU learns from a batch in less time than one process needs to draw it and, for a model with a memory, to find what is
-recalled of it. Batch number `step` is the same whoever makes it.
+A GPU trains on a batch in less time than one process needs to draw it and, for a model with a memory, to compute its
+recall. Batch number `step` doesn't depend on which process makes it.
 """
 
 from __future__ import annotations
@@ -22,13 +22,14 @@ from musicgen.workers import cores
 __all__ = ["Feed", "workers_for"]
 
 MOST_WORKERS = 16
-AHEAD = 4  # batches a worker
+AHEAD = 4  # batches prefetched per worker
 
 
 def workers_for(device: torch.device, asked: int | None = None) -> int:
-    """How many processes make batches: as many as were asked for, else one a core for CUDA; a CPU has other work."""
+    """The number of worker processes: `asked` if given, else one per core but one, up to MOST_WORKERS, for CUDA, and
+    none for other devices. Always 0 on systems without fork."""
     if "fork" not in multiprocessing.get_all_start_methods():
-        return 0  # elsewhere each process would read the corpus anew
+        return 0  # without fork each process would load the corpus again
     if asked is not None:
         return asked
     if device.type != "cuda":
@@ -37,15 +38,15 @@ def workers_for(device: torch.device, asked: int | None = None) -> int:
 
 
 class Feed:
-    """`make(step)` for one step after another, made by `workers` processes; by this one, where there are none.
+    """Returns `make(step)` for consecutive steps, computed ahead by `workers` processes, or by this one if 0.
 
-    What `make` returns is tensors, and objects that have `pin_memory`, which is asked for with `pin`.
+    `make` returns tensors and objects with a method `pin_memory`, which is called if `pin` is set.
     """
 
     def __init__(self, make: Callable[[int], Any], *, workers: int, pin: bool) -> None:
         self._make, self._workers, self._pin = make, workers, pin
         self._batches: Iterator[Any] = iter(())
-        self._over: Any = None  # a number that the processes see: whether this is the end of them
+        self._over: Any = None  # shared with the workers: 1 once they are to end
         self._next = -1
 
     def __call__(self, step: int) -> Any:
@@ -70,7 +71,7 @@ class Feed:
         return next(self._batches)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the worker processes."""
         if self._over is not None:
             self._over.value = 1
         self._batches, self._next = iter(()), -1
@@ -85,7 +86,7 @@ class _Steps(Dataset[Any]):
 
 
 class _Counting(torch.utils.data.Sampler[int]):
-    """All steps from one on."""
+    """All step numbers from `begin` on, without end."""
 
     def __init__(self, begin: int) -> None:
         self._begin = begin
@@ -98,8 +99,11 @@ class _Counting(torch.utils.data.Sampler[int]):
 
 
 def _alone(worker: int, *, over: Any) -> None:
-    """A worker works on one core. Signals that reach the whole group are for the process that it works for, which may
-    still need its batches to save; SIGTERM ends it when that has closed the feed."""
+    """Set up a worker process: one thread, and signals ignored.
+
+    Signals sent to the process group are for the parent, which may still need batches before it saves. SIGTERM ends the
+    worker only after the parent has closed the feed.
+    """
 
     def ended(number: int, frame: FrameType | None) -> None:
         if over.value:

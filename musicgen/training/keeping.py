@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder, and takes up again: the last checkpoint, the best, and the parts to use."""
+"""Saves and resumes a training run: its last checkpoint, its best checkpoint and the exported model."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = ["Keeper", "Standing"]
 
 @dataclass
 class Standing:
-    """Where a run stands between two steps. With the weights, and what optimisers and rows hold, it is all there is.
+    """The state of a run between two steps, besides the weights, the optimisers' state and the carried hidden state.
 
-    `best` are the nats a token of the best weights so far, `best_state` that checkpoint's state: with its step, its
-    inverse temperatures ("sharpness" in files) and those found for it. `loss_sum` and `loss_count` are of the losses
-    since the last row of the log. `owed` is the evaluation of this step where it isn't finished. `tuned` marks a run
-    that started from other weights.
+    `best` is the validation loss of the best weights so far in nats per token; `best_state` is their checkpoint's
+    state: its step, its inverse temperatures ("sharpness" in files) and those fitted afterwards. `loss_sum` and
+    `loss_count` are of the training losses since the last row of the log. `owed` is set while the evaluation of this
+    step is unfinished. `tuned` marks a run that started from the weights of another.
     """
 
     step: int = 0
@@ -51,14 +51,14 @@ class Standing:
 
 
 class Keeper:
-    """Saves a run and takes it up again; `home` may move."""
+    """Saves and resumes a run in the folder `home`, which may be moved during training."""
 
     def __init__(self, home: Path, learn: Learner, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]) -> None:
         self.home, self.learn, self.tokenizer, self.recipe = home, learn, tokenizer, recipe
         self.standing = Standing(card=card)
         self.log: Log | None = None
-        self.valid_tokens: int | None = None  # None as long as there is nothing to tell of a model
-        self.recipe_file: str | None = None  # the digest of recipe.toml as it lies there
+        self.valid_tokens: int | None = None  # None until the validation windows are made
+        self.recipe_file: str | None = None  # the digest of recipe.toml in the folder
         self._kept = False
 
     def place(self, name: str) -> Path:
@@ -66,7 +66,10 @@ class Keeper:
         return self.home / "checkpoints" / name
 
     def resume(self, found: Checkpoint, notify: Callable[[str], None]) -> None:
-        """Take up a run where a checkpoint left it. Raises UnreadableError where its best weights are damaged."""
+        """Resume a run from a checkpoint. `notify` gets a line for each damaged file that is skipped or rewritten.
+
+        Raises UnreadableError if the best weights are damaged and can't be restored.
+        """
         found = adopt(found)
         for name in ("last", "best"):
             clear(self.place(name))
@@ -96,11 +99,11 @@ class Keeper:
             notify(f"{self.home / name}: isn't as it was written; it is made anew from {found.folder / name}")
 
     def stepped(self) -> None:
-        """The run has moved on from what was kept."""
+        """Note that the run has changed since it was saved."""
         self._kept = False
 
     def keep_last(self) -> None:
-        """Save where the run stands, unless that was done."""
+        """Save the last checkpoint, unless nothing has changed since it was saved."""
         if self._kept:
             return
         learn = self.learn
@@ -117,8 +120,8 @@ class Keeper:
         self._kept = True
 
     def keep_best(self, valid: float, fitted_values: tuple[float, ...]) -> None:
-        """Save the weights as the best ones. `fitted_values` are the inverse temperatures found for them, to be
-        measured in the end."""
+        """Save the weights as the best ones and export them. `valid` is their validation loss in nats per token;
+        `fitted_values` are the inverse temperatures fitted for them, which `finish` measures."""
         model, step = self.learn.model, self.standing.step
         best = {
             "step": step,
@@ -131,12 +134,12 @@ class Keeper:
         self.export(best_step=step, valid=valid)
 
     def finish(self, measure: Callable[[list[tuple[float, ...]]], Any] | None) -> dict[str, Any]:
-        """Save what resuming needs, then leave the best weights for use; the card.
+        """Save the last checkpoint, then export the best weights and return the card.
 
-        They are as sure of themselves as validation found, where `measure` says that this is better.
+        Their inverse temperatures are replaced by the fitted ones if `measure` gives a lower validation loss for these.
         """
         self.keep_last()
-        if self.standing.best is None:  # no validation yet, or none to be had
+        if self.standing.best is None:  # not validated yet, or no validation data
             return self.export(best_step=self.standing.step, valid=None)
         model = self.learn.model
         best = load_checkpoint(find_checkpoint(self.place("best")), model=model)
@@ -149,7 +152,7 @@ class Keeper:
         return self.export(best_step=best["step"], valid=valid)
 
     def export(self, *, best_step: int, valid: float | None) -> dict[str, Any]:
-        """Put the model as it is now, and what is known of it, where users of the run look."""
+        """Write the model as it is now, with its recipe and card, into the run folder; return the card."""
         model, standing, settings = self.learn.model, self.standing, self.recipe.train
         full = {
             **standing.card,
@@ -166,7 +169,10 @@ class Keeper:
         return save_run(self.home, model=model, tokenizer=self.tokenizer, recipe=self.recipe, card=full)
 
     def _check_best(self, notify: Callable[[str], None]) -> None:
-        """See to it that the best weights are there: they lie in the run's folder, too."""
+        """Check the best checkpoint; restore a damaged or missing one from the model exported in the run folder.
+
+        Raises UnreadableError if it is damaged and can't be restored; if it is gone, the best loss is forgotten.
+        """
         standing, place = self.standing, self.place("best")
         if standing.best is None:
             return
@@ -175,7 +181,7 @@ class Keeper:
         except UnreadableError as error:
             damage = error
         else:
-            if standing.best_state is None:  # an older checkpoint has only the number
+            if standing.best_state is None:  # an older checkpoint has only the loss
                 standing.best_state = found.state
                 standing.best = found.state.get("valid_nats_per_token")
             return
@@ -185,7 +191,7 @@ class Keeper:
             run = None
         if run is not None and run.card.get("valid_nats_per_token") is not None:
             best = standing.best_state
-            if best is None or best["step"] != run.card.get("best_step"):  # they are of a step that is yet to come
+            if best is None or best["step"] != run.card.get("best_step"):  # exported at a step after this checkpoint
                 sure = run.model.inverse_temperature
                 best = {"step": run.card.get("best_step", 0), "valid_nats_per_token": run.card["valid_nats_per_token"]}
                 best |= {"sharpness": sure, "fitted": sure}

@@ -1,6 +1,6 @@
-"""What a run writes down as it goes: log.csv, and gradients.csv, the norm of each layer's gradient.
+"""A run's logs: log.csv with losses and rates, and gradients.csv with the gradient norm of each layer.
 
-Where gradients vanish or explode on their way down, the norms of the lower layers say so.
+Vanishing or exploding gradients show in the norms of the lower layers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def layer_of(parameter: str) -> str:
 
 
 def layer_norms(model: torch.nn.Module) -> dict[str, float]:
-    """The norm of the gradient in hand by layer, from the input to the output."""
+    """The norm of the current gradient of each layer, in the order from input to output."""
     squares: dict[str, torch.Tensor] = {}
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -57,8 +57,8 @@ def layer_norms(model: torch.nn.Module) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Owed:
-    """What a row needs to know of a step when its evaluation is finished: the rate, and its gradient's norm before
-    clipping, in all and by layer. Norms are texts: JSON has none for one that is infinite."""
+    """What the log row of a step needs once its evaluation is finished: the learning rate, and the gradient norm before
+    clipping, total and by layer. Norms are texts because JSON has no infinite numbers."""
 
     rate: float
     norm: str
@@ -66,16 +66,16 @@ class Owed:
 
     @classmethod
     def of(cls, rate: float, norm: float, layers: Mapping[str, float]) -> Owed:
-        """The norms as they are written down."""
+        """Format the norms as they are written to the logs."""
         return cls(rate, f"{norm:.3f}", {layer: f"{value:.4e}" for layer, value in layers.items()})
 
 
 class Log:
-    """log.csv, a row an evaluation, and gradients.csv, a row a layer.
+    """Writes log.csv, one row per evaluation, and gradients.csv, one row per evaluation and layer.
 
-    `texts` are both as a checkpoint keeps them: what was written after it goes. For older checkpoints, which keep none,
-    rows past the step resumed at are dropped from the files. `mended` names those files that did not begin with what
-    the checkpoint keeps: they were damaged or altered.
+    `texts` are the contents of both files in the checkpoint resumed from; later rows are discarded. For older
+    checkpoints, which have no such contents, rows after step `resume_at` are dropped from the files. `mended` names the
+    files that did not begin with the checkpoint's contents, because they were damaged or altered.
     """
 
     def __init__(self, folder: Path, *, texts: Mapping[str, str] | None = None, resume_at: int | None = None) -> None:
@@ -92,7 +92,7 @@ class Log:
             write_text(folder / name, text, overwrite=True)
 
     def write(self, step: int, seconds: float, loss: float, valid: float | None, owed: Owed) -> None:
-        """A row for the evaluation after `step`, with what was owed of it."""
+        """Append the rows of the evaluation after `step`. `loss` and `valid` are in nats per token."""
         told = "" if valid is None else f"{valid:.5f}"
         self._append(LOG, _rows([[step, f"{seconds:.1f}", f"{loss:.5f}", told, f"{owed.rate:.3e}", owed.norm]]))
         self._append(GRADIENTS, _rows([[step, layer, norm] for layer, norm in owed.layers.items()]))
@@ -108,7 +108,7 @@ class Log:
 
 
 def _begins_with(path: Path, text: str) -> bool:
-    """Whether a file's first bytes are `text`; what a run wrote after it was saved may follow."""
+    """Whether a file begins with `text`; rows written after the checkpoint may follow."""
     data = text.encode("utf-8")
     try:
         with open(path, "rb") as file:
@@ -124,7 +124,7 @@ def _rows(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _until(path: Path, step: int) -> list[list[str]]:
-    """The rows of a log up to a step. A last line that a kill cut short is none: 12000 would be taken for 12."""
+    """The rows of a log up to a step, without an incomplete last line, in which 12000 could be cut to 12."""
     if not path.is_file():
         return []
     whole = path.read_bytes().decode("utf-8", "replace").rpartition("\n")[0]

@@ -1,8 +1,8 @@
-"""The one training loop: next-step prediction, for every model and tokenizer. A token is a step.
+"""The training loop: next-step prediction, for every model and tokenizer. A token is a step.
 
-Step s is a function of (recipe, corpus, s), so a resumed run equals one that was never interrupted, its log and card
-too, as long as no time limit shapes the learning rate. It stops between steps only. What a step does stands in
-`step.py`, what is saved in `keeping.py`.
+Step s depends only on (recipe, corpus, s) and the state after step s - 1, so a resumed run equals an uninterrupted one,
+log and card included, unless a time limit affects the learning rate. A run is saved between steps only. The optimiser
+step is in `step.py`, saving in `keeping.py`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from musicgen.training.validation import Validation
 
 __all__ = ["check_limits", "choose_device", "train"]
 
-# Steps of warm-up that even the shortest run needs: a tiny Transformer on chorales stood at 4.9 nats after 100 steps
-# with 9 of them, at 4.2 with 40.
+# Fewest warm-up steps, however short the run: a tiny Transformer on chorales had 4.9 nats after 100 steps with 9
+# warm-up steps, and 4.2 with 40.
 LEAST_WARMUP = 50
-STEPS_AHEAD = 20  # of a GPU
+STEPS_AHEAD = 20  # steps after which the losses are fetched from a GPU
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU; any other name is taken as it is. UsageError if it isn't there."""
+    """The device with that name; `auto` is CUDA, else MPS, else the CPU. Raises UsageError if it isn't available."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -58,7 +58,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def check_limits(max_seconds: float | None, workers: int | None) -> None:
-    """Raise UsageError for a limit of time, or a number of processes, that is none. None stands for the default."""
+    """Raise UsageError for an invalid time limit or number of worker processes. None means the default."""
     if max_seconds is not None and not 0 < max_seconds < math.inf:
         raise UsageError(f"max_seconds is {max_seconds!r}", hint="give seconds above 0, or None for no limit")
     if workers is not None and workers < 0:
@@ -85,24 +85,25 @@ def train(
     checkpoint_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Train a model into the run folder and return the card that lies there.
+    """Train a model in a run folder and return its card.
 
-    Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever
-    is nearer its end; `clock` may be `time.process_time`, to compare runs on a busy machine.
-    `teachers` are models of the same tokenizer, from whose chances it is learned (`objectives.Taught`).
-    `start` is a model of the recipe's shape and tokenizer, from whose weights a new run goes on (fine-tuning). It is
-    validated first and is the best so far, so the run never ends with worse weights than it began with.
-    `workers` processes make batches, by default none for a CPU and one a core for a GPU; the run is the same.
-    `begun` is called with the folder once a run lies in it that can be resumed, before the first step, and says where
-    the run goes on: it may have moved (`io/beside.py`).
-    `notify` hears, a line each, of damage that was got round, and of signals; the latter within their handlers.
-    `hold` is the caller's hold on the folder, where it has one.
-    Ctrl-C, SIGTERM and a KeyboardInterrupt of `report` end the step in hand and save; then Interrupted is raised, and
-    says at which step. A second Ctrl-C ends it at once.
-    A run that is resumed keeps the card it was begun with.
-    Raises UsageError when the folder holds a run and `resume` is False, when another process trains there, when the
-    recipe is another than that of the run that is resumed, or when `start` doesn't fit it; UnreadableError where the
-    tokens of a corpus folder aren't what its digests say; CheckError when the loss is not a number.
+    Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever is
+    nearer its end. `clock` may be `time.process_time`, to compare runs on a busy machine.
+    `teachers` are models with the same tokenizer whose predictions are distilled (`objectives.Taught`).
+    `start` is a model of the recipe's shape and tokenizer whose weights a new run starts from (fine-tuning). It is
+    validated first and counts as the best so far, so the run never ends with worse weights than it started with.
+    `workers` processes make batches, by default none for a CPU and one per core for CUDA; results don't depend on it.
+    `begun` is called with the folder as soon as it has a run that can be resumed, before the first step, and returns
+    the folder to go on in, which may be another (`io/beside.py`).
+    `notify` is called with a line for each damaged file that could be restored or skipped, and for each signal; for
+    signals it is called within the signal handler.
+    `hold` is the caller's lock on the folder, if it has one.
+    Ctrl-C, SIGTERM, and KeyboardInterrupt raised by `report` stop training and save the run; then Interrupted is
+    raised, with the step. A second Ctrl-C ends it at once.
+    A resumed run keeps its original card.
+    Raises UsageError if the folder has a run and `resume` is False, if another process trains there, if the recipe
+    differs from that of the resumed run, or if `start` doesn't fit the recipe; UnreadableError if the tokens of a
+    corpus folder don't match their digests; CheckError if the loss is not finite.
     """
     home = Path(folder)
     check_limits(max_seconds, workers)
@@ -141,7 +142,7 @@ def train(
         elif stop.number:
             raise Interrupted(stop.number)
         else:
-            # From before the first step, so that even a run that is killed can be resumed.
+            # Saved before the first step, so that a run that is killed early can be resumed.
             keeper.standing.tuned = start is not None
             home.mkdir(parents=True, exist_ok=True)
             keeper.keep_last()
@@ -163,7 +164,7 @@ def train(
 
 
 class _Loop:
-    """Steps and evaluations, one after the other; between any two of them Stopping may be raised."""
+    """Runs steps and evaluations; Stopping may be raised between them or within one, before any weight changes."""
 
     def __init__(
         self,
@@ -179,13 +180,13 @@ class _Loop:
         self.begin, self.before = self.standing.step, self.standing.seconds
         self.budget = None if max_seconds is None else self.before + max_seconds
         self.checkpoint_seconds = checkpoint_seconds
-        self.waiting: list[torch.Tensor] = []  # losses that have not been asked for
+        self.waiting: list[torch.Tensor] = []  # losses not fetched from the device yet
         self.value, self.speed = math.nan, 0.0
         self.started = self.window_start = clock()
         self.window_tokens = 0
 
     def run(self, validation: Validation) -> None:
-        """Train to the end, by steps or by time."""
+        """Train until the last step or the time limit."""
         keeper, standing, settings, learn = self.keeper, self.standing, self.settings, self.learn
         if standing.tuned and standing.step == 0 and "valid_nats_per_token_before" not in standing.card:
             inverse_temperature = learn.model.inverse_temperature
@@ -222,11 +223,11 @@ class _Loop:
                 saved = self.clock()
 
     def stepped(self, outcome: Outcome) -> float:
-        """Note what a step gave; the time."""
+        """Record the outcome of a step; return the current time of `clock`."""
         standing = self.standing
         standing.step += 1
         self.keeper.stepped()
-        # A GPU works ahead of this loop; asking it for a number each step would make it wait.
+        # A GPU runs asynchronously; fetching the loss at each step would make it wait.
         self.waiting.append(outcome.loss)
         now = self.clock()
         standing.seconds = self.before + now - self.started
@@ -237,7 +238,7 @@ class _Loop:
         return now
 
     def flush(self) -> None:
-        """Ask for the losses that were not asked for. Raises CheckError where one is no number."""
+        """Fetch the pending losses from the device and add them up. Raises CheckError if one is not finite."""
         if not self.waiting:
             return
         values = torch.stack(self.waiting).tolist()
@@ -245,12 +246,15 @@ class _Loop:
         if not math.isfinite(self.value):
             what, hint = f"the loss is {self.value} at step {self.standing.step}", "lower learning_rate in the recipe"
             raise CheckError(what, where=self.keeper.home, hint=hint)
-        for value in values:  # one by one, as it would be without a stop between them
+        for value in values:  # one by one, so that the rounding doesn't depend on when losses are fetched
             self.standing.loss_sum += value
         self.standing.loss_count += len(values)
 
     def evaluate(self, validation: Validation) -> None:
-        """Measure, write a row of the log, keep the weights if they are the best. What is owed until it is done."""
+        """Validate, write a row of the log, and save the weights if they are the best.
+
+        `standing.owed` stays set until this is done, so that a resumed run finishes an interrupted evaluation.
+        """
         self.flush()
         keeper, standing, owed = self.keeper, self.standing, self.standing.owed
         assert owed is not None
@@ -272,7 +276,7 @@ class _Loop:
         self.report(valid)
 
     def report(self, valid: float | None) -> None:
-        """Tell where the run stands."""
+        """Report the run's progress as a `Step`; `valid` is this step's validation loss, None if there is none."""
         standing, steps = self.standing, self.settings.steps
         left = (steps - standing.step) * (standing.seconds - self.before) / max(1, standing.step - self.begin)
         if self.budget is not None:
@@ -296,7 +300,7 @@ class _Loop:
 
 
 def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
-    """Give a new model another's weights. Raises UsageError where they are of another shape."""
+    """Copy the weights of `start` into a new model. Raises UsageError if their shapes differ."""
     try:
         model.load_state_dict(start.state_dict())
         model.set_inverse_temperature(start.inverse_temperature)

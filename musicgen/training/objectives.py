@@ -1,10 +1,10 @@
-"""What a model is to learn of a batch: modules whose forward gives the loss.
+"""Training objectives: modules whose `forward` computes the loss of a batch.
 
-All that a loss depends on goes through `forward`, so that what wraps a module for several devices sees it. A further
-objective is a class with `nats`; one that carries a state from batch to batch (truncated back-propagation through time)
-needs none of its own, for the state comes in the batch and goes in the loss.
+Everything that a loss depends on goes through `forward`, so that wrappers for several devices work. A new objective is
+a class that implements `nats`. Truncated back-propagation through time needs no class of its own, for the state carried
+from batch to batch is passed in with the batch and returned with the loss.
 
-Shapes: B batch, T time, F fields, K the values of one choice.
+Shapes: B batch rows, T time steps, F fields of a step, K values of a field, or of the vocabulary without fields.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ __all__ = ["Loss", "NextSteps", "Objective", "Taught"]
 
 @dataclass(frozen=True)
 class Loss:
-    """What a batch gives.
+    """The loss of a batch.
 
-    `mean` is what is made smaller: nats a value that was chosen, so that gradients are of one size with and without
-    fields, and the mean over the horizon, so that the learning rate means the same. `nats_per_token` is what is told:
-    of the next step alone, without its gradient. `state` is that after the last step, where training has one.
+    `mean` is minimised: nats per scored value, so that gradients have the same scale with and without fields, averaged
+    over the horizon, so that the same learning rate suits every horizon. `nats_per_token` is reported: nats per step,
+    for the next step only, detached. `state` is the hidden state after the last step, if there is one.
     """
 
     mean: Tensor
@@ -38,7 +38,7 @@ class Loss:
 
 
 class Objective(nn.Module, ABC):
-    """A model, and what it is to learn."""
+    """A model with a loss to minimise."""
 
     def __init__(self, model: SequenceModel, scoring: Scoring) -> None:
         super().__init__()
@@ -46,7 +46,8 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def nats(self, batch: Batch) -> tuple[list[Tensor], State | None]:
-        """Nats of every target, of the next step first, each (B, T) or (B, T, F), and the state after the last step."""
+        """(the nats of every target, (B, T) or (B, T, F), for each step of the horizon, the next step first; the state
+        after the last step)."""
 
     def forward(self, batch: Batch) -> Loss:
         nats, state = self.nats(batch)
@@ -56,19 +57,20 @@ class Objective(nn.Module, ABC):
 
 
 class NextSteps(Objective):
-    """The next step; and where the model has a horizon of H, the H next ones, from one pass."""
+    """Predict the next step, or the next H steps in one pass if the model has a horizon of H."""
 
     def nats(self, batch: Batch) -> tuple[list[Tensor], State | None]:
         return self.scoring.nats_ahead(self.model, batch.inputs, batch.targets, batch.state)
 
 
 class Taught(Objective):
-    """What teachers together say of each step, as well as the step that came.
+    """Knowledge distillation: predict the teachers' mean distribution of each step, as well as the true next step.
 
-    A mixture of models predicts better than any of them, and costs as much as all. A student that learns the mixture's
-    chances rather than the one step that came has more to learn from every step, and learns less by heart: chances say
-    what else might have come. `share` of the loss is the teachers', each as much as the others, and the rest the
-    music's. They read each window by itself, and one step ahead: their student carries no state and has no horizon.
+    A mixture of models predicts better than any one of them but costs as much as all. A student trained on the
+    mixture's probabilities gets more information from each step than from the true step alone, and overfits less. The
+    target distribution is `share` times the mean of the teachers', all weighted equally, plus 1 - `share` on the true
+    step. Teachers read each window independently and predict one step ahead, so the student carries no state between
+    batches and has no horizon.
 
     Source: Hinton, Vinyals and Dean 2015, "Distilling the knowledge in a neural network" (arXiv:1503.02531).
     """
@@ -78,12 +80,12 @@ class Taught(Objective):
     ) -> None:
         super().__init__(model, scoring)
         device = next(model.parameters()).device
-        # In a tuple, so that they are no part of this module: they don't learn, and stay in evaluation mode.
+        # A tuple keeps the teachers out of this module's submodules: they are not trained and stay in evaluation mode.
         self.teachers, self.share = tuple(teacher.to(device).eval() for teacher in teachers), share
 
     @torch.no_grad()
     def chances(self, batch: Batch) -> list[Tensor]:
-        """The mean of what teachers say, (B, T, K) for each choice that a step is."""
+        """The mean of the teachers' probabilities, (B, T, K) for each field, or for the single id, of a step."""
         said = []
         for teacher in self.teachers:
             state = teacher.recalling(batch.past_ids()) if teacher.recalls and batch.pasts else None
@@ -92,7 +94,7 @@ class Taught(Objective):
         return [torch.stack(parts).mean(0) for parts in zip(*said, strict=True)]
 
     def nats(self, batch: Batch) -> tuple[list[Tensor], State | None]:
-        """Nats of the student, expected over what teachers and the music say comes next."""
+        """The student's cross-entropy in nats relative to the target distribution of teachers and music."""
         chances = self.chances(batch)
         choices = self.scoring.choices(self.model, batch.inputs, batch.targets, batch.state)
         fields = self.model.settings.fields

@@ -1,8 +1,8 @@
-"""Who moves the weights: AdamW for all of them, or Muon for the matrices and AdamW for the rest.
+"""Optimisers: AdamW for all weights, or Muon for the matrices and AdamW for the rest.
 
-Muon steps along the nearest orthogonal matrix to the momentum, so that every direction moves alike; a step then
-teaches more, and costs little beside the gradient. PyTorch has one too, which computes in bfloat16 whatever the
-processor: without the instructions for it that takes 15 to 60 times as long (768 x 192, torch 2.13).
+Muon's update is the orthogonal matrix nearest to the momentum, so that all directions are updated by the same amount;
+each step makes more progress, at a small cost beside the gradient. PyTorch's own Muon always computes in bfloat16,
+which takes 15 to 60 times as long on a processor without bfloat16 instructions (768 x 192, torch 2.13).
 
 Sources: Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization" (AdamW); Jordan et al. 2024, "Muon: an
 optimizer for hidden layers in neural networks" (the momentum and the polynomial); Liu et al. 2025, "Muon is
@@ -19,14 +19,17 @@ from torch import Tensor
 
 __all__ = ["Muon", "make_optimizers", "orthogonal"]
 
-# x -> ax + bx^3 + cx^5, five times over, brings singular values from 0.005..1 to within 0.7..1.2.
+# x -> ax + bx^3 + cx^5, applied five times, maps singular values in 0.005..1 to 0.7..1.2.
 _POLYNOMIAL = 3.4445, -4.7750, 2.0315
 _TIMES = 5
-_ADAMW_RMS = 0.2  # the root mean square of a typical update by AdamW, which Muon's is scaled to
+_ADAMW_RMS = 0.2  # root mean square of a typical AdamW update before the learning rate; Muon's is scaled to it
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
-    """About the orthogonal matrix nearest to each of `matrices` (..., rows, columns): singular values near 1."""
+    """Approximately the nearest orthogonal matrix to each of `matrices` (..., rows, columns): singular values near 1.
+
+    `dtype` is the type in which it is computed and returned.
+    """
     a, b, c = _POLYNOMIAL
     is_wide = matrices.shape[-2] <= matrices.shape[-1]
     x: Tensor = (matrices if is_wide else matrices.mT).to(dtype)
@@ -38,7 +41,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, made orthogonal, for matrices; `dtype` is what the iteration computes in.
+    """Updates matrices by their orthogonalised Nesterov momentum; the orthogonalisation is computed in `dtype`.
 
     Raises ValueError for a parameter that isn't a matrix.
     """
@@ -61,7 +64,7 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
-            alike: dict[torch.Size, list[Tensor]] = {}  # matrices of one shape move together: a GPU waits less
+            alike: dict[torch.Size, list[Tensor]] = {}  # updated as one batch, faster on a GPU
             for matrix in group["params"]:
                 if matrix.grad is not None:
                     alike.setdefault(matrix.shape, []).append(matrix)
@@ -73,7 +76,7 @@ class Muon(torch.optim.Optimizer):
                 momenta = [self.state[matrix]["momentum"] for matrix in matrices]
                 torch._foreach_lerp_(momenta, gradients, 1 - momentum)
                 ahead = torch.stack(torch._foreach_lerp(gradients, momenta, momentum))  # Nesterov's
-                size = _ADAMW_RMS * max(shape) ** 0.5  # an orthogonal matrix has a mean square of 1 / max
+                size = _ADAMW_RMS * max(shape) ** 0.5  # the mean square of an orthogonal matrix is 1 / max(shape)
                 moves = orthogonal(ahead, self._dtype).to(matrices[0].dtype)
                 torch._foreach_mul_(matrices, 1 - rate * group["weight_decay"])
                 torch._foreach_add_(matrices, list(moves.unbind()), alpha=-rate * size)
@@ -82,12 +85,11 @@ class Muon(torch.optim.Optimizer):
 def make_optimizers(
     model: torch.nn.Module, kind: str, *, weight_decay: float, half: bool
 ) -> tuple[torch.optim.Optimizer, ...]:
-    """The optimisers that `kind` ("muon" or "adamw") asks for, each with groups whose `lr` the loop sets at each step.
+    """The optimisers for `kind` ("muon" or "adamw"); the training loop sets the `lr` of their groups at each step.
 
-    Matrices decay; norms, biases and embeddings don't. Muon takes the matrices between what is read and what is told
-    (`embedding`, `inputs`; `head`, `outputs`): there a row stands for one id, and a rare one would move like a frequent
-    one.
-    `half` says that the device multiplies in bfloat16.
+    Weight decay applies to matrices, not to norms, biases and embeddings. Muon gets only inner matrices, not those of
+    the input and output layers (`embedding`, `inputs`; `head`, `outputs`): there each row belongs to one id, and Muon
+    would update a rare id as much as a frequent one. With `half`, the device computes in bfloat16, and so does Muon.
     """
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim >= 2 and "embedding" not in name]

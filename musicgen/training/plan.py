@@ -1,4 +1,4 @@
-"""What a training run needs, checked as a whole before anything is written or removed."""
+"""Collects and checks everything that a training run needs, before anything is written or removed."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from musicgen.training.step import check_request
 
 __all__ = ["Plan", "check_corpus", "plan_run"]
 
-COPIES = 3  # of the weights that training needs at the least: themselves, their gradients, a momentum
+COPIES = 3  # tensors of the size of the weights that training needs at least: weights, gradients, momentum
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can be trained.
+    """The checked inputs of a training run.
 
-    `corpus` is None where it has to be built first; `start` is the run whose weights the new one begins with, if any.
-    `replaced` names what goes of an older run in the same folder, and is empty where there is none.
+    `corpus` is None if it has to be built first; `start` is the run whose weights the new one starts from, if any.
+    `replaced` are the names in the folder of an older run that is to be replaced; empty if there is none.
     """
 
     recipe: Recipe
@@ -50,10 +50,10 @@ class Plan:
 def plan_run(
     corpus: str | Path, folder: Path, *, asked: Asked, device: str, resume: bool, overwrite: bool, timed: bool
 ) -> Plan:
-    """Everything that a run needs, or the error that says what is wrong with the request.
+    """Check a request for training and return everything that the run needs.
 
-    `corpus` is a corpus folder, a folder or file of music, or a name of the catalogue; `timed` says that a limit of
-    time ends the run. Raises UsageError and UnreadableError.
+    `corpus` is a corpus folder, a folder or file of music, or a name in the catalogue; `timed` says that a time limit
+    ends the run. Raises UsageError and UnreadableError if the request can't be carried out.
     """
     settle(folder)
     refusal = None
@@ -61,7 +61,7 @@ def plan_run(
         replaces = not resume and _replaces(folder, overwrite=overwrite)
         if replaces:
             refuse_here(folder)
-    except UsageError as error:  # what else is wrong with the request is told first
+    except UsageError as error:  # raised only if nothing else is wrong with the request
         replaces, refusal = True, error
     start, found = None, None
     if resume:
@@ -73,7 +73,7 @@ def plan_run(
         recipe = new_recipe(asked)
     chosen = choose_device(device)
     teachers = tuple(load_run(name) for name in asked.teachers)
-    # What is built for the run that is replaced goes with it.
+    # A corpus that was built for the replaced run is replaced with it.
     place = None if replaces else folder / "corpus"
     wanted = start.tokenizer if start is not None else load_tokenizer(spec_of(asked.tokenizer))
     demanded = start is None and asked.tokenizer is not None
@@ -82,7 +82,7 @@ def plan_run(
     if start is not None:
         _check_tokenizer(start, tokenizer, named=corpus)
     elif tokenizer.layout is not None and not (resume or asked.recipe):
-        # The better way with frames, unless the recipe asks for something else that rules it out.
+        # The better model for frames, unless the recipe has a setting that excludes it.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
     for name, teacher in zip(asked.teachers, teachers, strict=True):
@@ -113,17 +113,17 @@ def plan_run(
 
 
 def check_corpus(recipe: Recipe, source: Corpus, *, named: str | Path) -> None:
-    """Raise UsageError where a run can't be resumed with this corpus."""
+    """Raise UsageError if the corpus isn't the one that the run was trained on."""
     if recipe.data.corpus_sha256 != source.sha256:
         hint = f"give the one it was trained on, {recipe.data.corpus}"
         raise UsageError("this corpus is not the one of the run", where=named, hint=hint)
 
 
 def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer, demanded: bool) -> Corpus | None:
-    """The corpus that is built already, `corpus` itself or the one at `place`; None where it has to be built first.
+    """The existing corpus, `corpus` itself or the one at `place`; None if it has to be built first.
 
-    `tokenizer` is the one to build with. Raises UsageError where it is `demanded` and the corpus has another, and for
-    a `corpus` that nothing can be built from.
+    `tokenizer` is the one to build with. Raises UsageError if it was requested explicitly (`demanded`) and the existing
+    corpus has another, and if nothing can be built from `corpus`.
     """
     for folder in (Path(corpus), place):
         if folder is not None and is_corpus(folder):
@@ -143,7 +143,7 @@ def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer
 
 
 def _start_of(asked: Asked) -> Run:
-    """The run to start from. Raises UsageError for what is asked although that run says it already."""
+    """Load the run to start from. Raises UsageError for requested settings that this run determines."""
     refuse(asked, ("model", "preset", "recipe", "embedding"), why="is said by the run of --from already")
     assert asked.start is not None
     start = load_run(asked.start)
@@ -154,7 +154,7 @@ def _start_of(asked: Asked) -> Run:
 
 
 def _check_tokenizer(start: Run, tokenizer: Tokenizer, *, named: str | Path) -> None:
-    """Raise UsageError where a corpus that is built already is of another tokenizer than the run to start from."""
+    """Raise UsageError if the corpus has another tokenizer than the run to start from."""
     if tokenizer.spec != start.tokenizer.spec:
         names = f"{tokenizer.name} and not {start.tokenizer.name}"
         what = f"is built with another tokenizer than the run of --from, {names}"
@@ -162,7 +162,7 @@ def _check_tokenizer(start: Run, tokenizer: Tokenizer, *, named: str | Path) -> 
 
 
 def _resumed(folder: Path, asked: Asked) -> tuple[Recipe, Checkpoint]:
-    """The run's own recipe, in which more steps may be asked for and nothing else, and the checkpoint to go on from."""
+    """(the recipe of the run to resume, its last checkpoint); of the recipe, only steps and precision may change."""
     names = ("model", "preset", "recipe", "seed", "embedding", "changes", "start")
     refuse(asked, names, why="can't change in a run that is resumed", where=folder)
     found = find_checkpoint(folder / "checkpoints" / "last")
@@ -171,7 +171,7 @@ def _resumed(folder: Path, asked: Asked) -> tuple[Recipe, Checkpoint]:
 
 
 def _check_teachers(recipe: Recipe, teachers: tuple[Run, ...], *, folder: Path) -> None:
-    """Raise UsageError where a run that is resumed had other teachers."""
+    """Raise UsageError if the resumed run was trained with other teachers."""
     if recipe.data.teachers_sha256 != teachers_digest(teachers):
         count = len(recipe.data.teachers_sha256.split())
         hint = f"give the same {count} with --teacher" if count else "leave --teacher out"
@@ -182,13 +182,13 @@ def _check_teachers(recipe: Recipe, teachers: tuple[Run, ...], *, folder: Path) 
 
 
 def _replaces(folder: Path, *, overwrite: bool) -> bool:
-    """Whether a run lies in the folder that is to be replaced. Raises UsageError where the folder can't be used."""
+    """Whether the folder has a run that is to be replaced. Raises UsageError if the folder can't be used."""
     if not folder.exists():
         return False
     if not folder.is_dir():
         raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
     goes_on = has_checkpoint(folder)
-    # Nothing yet, a corpus built for this run, or what a kill left of either or of a first checkpoint.
+    # Empty, or only a corpus built for this run, or the remains of a killed process.
     if not goes_on and all(path.name in RUN_FOLDERS or is_leftover(path.name) for path in folder.iterdir()):
         return False
     if not overwrite:
@@ -201,9 +201,10 @@ def _replaces(folder: Path, *, overwrite: bool) -> bool:
 
 
 def _replaced(folder: Path, corpus: str | Path, *, runs: dict[str | Path, str], built: bool) -> frozenset[str]:
-    """The names in the folder that go. Raises UsageError where something that is asked for would go with them.
+    """The names in the folder that are replaced. Raises UsageError if an input of the new run would be lost with them.
 
-    A corpus that is built already comes along; of `runs`, each with what it is, none may be lost.
+    A corpus built for the old run is kept if it is the new run's `corpus` (`built`). `runs` maps other runs that are
+    needed to descriptions for the error.
     """
     parts = {*RUN_FILES, *RUN_FOLDERS}
     if built and within(corpus, folder / "corpus"):

@@ -1,4 +1,4 @@
-"""In which precision a model is trained on a device. What the device can do is asked in `models/hardware.py`."""
+"""The floating-point precision in which a model is trained. Device capabilities are in `models/hardware.py`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["autocast_for", "precision_for"]
 
 
 def precision_for(device: torch.device, precision: str, model: SequenceModel) -> str:
-    """float32 or bfloat16. `auto` takes bfloat16 where it helps: on CUDA, and on CPUs that have the instructions for
-    Transformers and for models along every pitch, whose products are of many rows.
+    """Resolve `precision` to "float32" or "bfloat16". `auto` is bfloat16 where it is faster: on CUDA, and on CPUs with
+    bfloat16 instructions for Transformers and `by_pitch` models, which multiply matrices of many rows.
 
-    `model` may lie on any device, or on none (meta). Raises UsageError where bfloat16 is asked for and can't be had.
+    `model` may be on any device, including meta. Raises UsageError if bfloat16 is requested and not supported.
     """
     settings = model.settings
     if precision == "auto":
@@ -33,7 +33,7 @@ def precision_for(device: torch.device, precision: str, model: SequenceModel) ->
 
 
 def autocast_for(device: torch.device, precision: str, model: SequenceModel) -> Callable[[], Any]:
-    """A context maker for the precision that `precision_for` chooses."""
+    """A function that returns a context manager for the precision that `precision_for` chooses."""
     if precision_for(device, precision, model) == "float32":
         return contextlib.nullcontext
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)

@@ -1,6 +1,6 @@
-"""From what is asked of a run to its recipe: a preset, a recipe file, or another run to start from, with changes.
+"""Makes a run's recipe from a request: a preset, a recipe file, or another run to start from, with changes.
 
-Errors name what is asked by the command's options: `--from` is `start`, `--set` is `changes`.
+Errors use the names of the command-line options: `--from` is `start`, `--set` is `changes`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from musicgen.training.presets import FINE_TUNING, TRAIN_ALONG_PITCHES, TRAIN_PR
 
 __all__ = ["UNTIL_TIME", "Asked", "fine_tuned", "new_recipe", "refuse"]
 
-UNTIL_TIME = 100_000  # steps of fine-tuning, where a limit of time ends the run
+UNTIL_TIME = 100_000  # default steps of fine-tuning if a time limit ends the run
 FREE = ("dropout",)  # of [model]: no weight depends on it, so it may change in a fine-tuned run
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a run; what is None stays as the preset, the recipe or the run to start from has it.
+    """The requested settings of a run; None means the value of the preset, the recipe or the run to start from.
 
-    `recipe` is a file, or the recipe itself. `changes` name settings of it: {"model.horizon": 4}. `tokenizer` is its
-    name, its spec or the tokenizer itself. `teachers` and `start` are run folders, or names of models that come along.
+    `recipe` is a file or a recipe. `changes` maps names of recipe settings to values: {"model.horizon": 4}. `tokenizer`
+    is a name, a spec or a tokenizer. `teachers` and `start` are run folders or names of bundled models.
     """
 
     model: str | None = None
@@ -56,16 +56,16 @@ FLAGS = {
 
 
 def refuse(asked: Asked, names: tuple[str, ...], *, why: str, where: object = None) -> None:
-    """Raise UsageError if any of the fields `names` is asked for; `why` follows the option's name."""
+    """Raise UsageError if any of the fields `names` is set; `why` follows the option's name in the message."""
     for name in names:
         if getattr(asked, name) not in (None, {}):
             raise UsageError(f"{FLAGS[name]} {why}", where=where, hint=f"leave {FLAGS[name]} out")
 
 
 def new_recipe(asked: Asked) -> Recipe:
-    """The recipe of a run that starts from nothing: the recipe that is given, or the preset, with all changes.
+    """The recipe of a run with random initial weights: the given recipe, or the preset, with all changes.
 
-    Raises UsageError for what doesn't fit together, UnreadableError for a file that is no recipe.
+    Raises UsageError for settings that don't go together, UnreadableError for a file that is not a recipe.
     """
     if asked.recipe is not None:
         if asked.model or asked.preset:
@@ -76,7 +76,7 @@ def new_recipe(asked: Asked) -> Recipe:
             raise UsageError("[model] has no family", where=where, hint='add family = "transformer"')
     else:
         family, size = asked.model or "transformer", asked.preset or "tiny"
-        preset(family, size, vocabulary_size=1)  # refuses names that are none
+        preset(family, size, vocabulary_size=1)  # raises for unknown names
         shape, how = PRESETS[family][size], TRAIN_PRESETS[size]
         if Recipe().with_changes(asked.changes).model.get("by_pitch") is True:
             shape, how = shape | ALONG_PITCHES[size], how | TRAIN_ALONG_PITCHES
@@ -87,9 +87,9 @@ def new_recipe(asked: Asked) -> Recipe:
 
 
 def fine_tuned(start: Run, asked: Asked, *, timed: bool) -> Recipe:
-    """The recipe of a run that starts from the weights of another: that run's own, trained as fine-tuning is.
+    """The recipe of a run that starts from the weights of `start`: that run's recipe with the fine-tuning defaults.
 
-    `timed` says that a limit of time ends it. Raises UsageError where the shape of the model would change.
+    `timed` says that a time limit ends the run. Raises UsageError if the shape of the model would change.
     """
     usual = {**FINE_TUNING, "steps": UNTIL_TIME} if timed else FINE_TUNING
     recipe = _as_asked(start.recipe.with_train(**usual), asked)

@@ -13,7 +13,7 @@ FLOOR = 0.01
 
 
 def learning_rate(progress: float, *, peak: float, warmup: float) -> float:
-    """The rate when the share `progress` (0..1) of the run is done.
+    """The learning rate at `progress` (0..1) of the run; `warmup` is the share of the run for the warm-up.
 
     >>> [round(learning_rate(p, peak=1.0, warmup=0.1), 3) for p in (0.05, 0.1, 1.0)]
     [0.5, 1.0, 0.01]

@@ -1,7 +1,7 @@
-"""One optimiser step: a batch, its loss, the gradient, the new weights.
+"""One optimiser step: a batch, its loss, the gradient, the weight update.
 
-Step s is a function of (recipe, corpus, s): the data are drawn from (seed, step) and dropout is seeded by it. With
-`carry` it also depends on the state that the step before left, which a checkpoint holds.
+Step s is a function of (recipe, corpus, s): data and dropout are both seeded by (seed, step). With `carry` it also
+depends on the hidden state after the previous step, which is saved in checkpoints.
 """
 
 from __future__ import annotations
@@ -35,16 +35,20 @@ __all__ = ["Learner", "Outcome", "check_request"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a step gave: the loss in nats a token and the gradient's norm, on the device; how many ids were read."""
+    """The result of a step: the loss in nats per token and the gradient norm before clipping, both on the device, and
+    the number of steps read, padding included."""
 
     loss: Tensor
     norm: Tensor
     ids: int
-    layers: dict[str, float]  # norms by layer, where they were asked for
+    layers: dict[str, float]  # gradient norm of each layer, if requested
 
 
 def check_request(model: SequenceModel, settings: TrainSettings, device: torch.device, *, taught: bool) -> None:
-    """Raise UsageError for what can't be asked of this model on this device; the model may lie on none (meta)."""
+    """Raise UsageError for settings that this model or device doesn't support; the model may be on the meta device.
+
+    `taught` says that there are teachers.
+    """
     precision_for(device, settings.precision, model)
     if settings.carry and not model.carries:
         what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
@@ -60,7 +64,7 @@ def check_request(model: SequenceModel, settings: TrainSettings, device: torch.d
 
 
 class Learner:
-    """A model on its device with its optimisers, its data, and the state of its rows."""
+    """A model on its device with its optimisers, its data, and the hidden state carried between batches."""
 
     def __init__(
         self,
@@ -99,16 +103,18 @@ class Learner:
         self.carried = Carried(model)
 
     def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
-        """Learn from batch number `step` at this learning rate.
+        """Train on batch number `step` at learning rate `rate`; `by_layer` also computes gradient norms by layer.
 
-        `check` is called where the step may still be given up: no weight has changed then.
+        `check` may raise to abandon the step; it is called only before any weight has changed.
         """
         batch = self._batch(step)
         self._check()
         model, settings = self.model, self.settings
         model.train()
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(hash((settings.seed, step)) & 0x7FFFFFFF)  # dropout; the caller's state stays
+            torch.manual_seed(
+                hash((settings.seed, step)) & 0x7FFFFFFF
+            )  # for dropout; the caller's generator state is restored
             with self.autocast():
                 loss: Loss = self.objective(batch)
         self._check()
@@ -125,36 +131,38 @@ class Learner:
         return Outcome(loss.nats_per_token, norm, batch.inputs.shape[0] * batch.inputs.shape[1], layers)
 
     def foretold(self, batch: Batch) -> Batch:
-        """A batch with what a memory recalls of it, where that can be found without the model."""
+        """The batch with the state that a memory model recalls for it, if that can be computed without the model."""
         if self._foretells is None:
             return batch
         return replace(batch, pasts=(), state=self._foretells(batch.inputs, batch.targets, batch.pasts))
 
     def ready(self, batch: Batch) -> Batch:
-        """A batch on the device, with the state that its windows are read in."""
+        """The batch on the device, with the state that the model starts from."""
         batch = batch.to(self.device)
         if batch.state is None and batch.pasts and self.model.recalls:
             batch = replace(batch, state=self.model.recalling(batch.past_ids()))
         return self.carried.give(batch)
 
     def close(self) -> None:
-        """End the processes that make batches, and let the model be."""
+        """End the worker processes and remove the hooks from the model."""
         self._feed.close()
         for hook in self._hooks:
             hook.remove()
 
     def _made(self, step: int) -> Batch:
-        """Batch number `step` as far as it can be made without the model; another process may do it."""
+        """Batch number `step` as far as it can be made without the model, in a worker process."""
         return self.foretold(self._data(step))
 
     def _batch(self, step: int) -> Batch:
-        """Batch number `step`, ready to be learned."""
+        """Batch number `step`, ready for training."""
         return self.ready(self._feed(step))
 
 
 def _watched(model: SequenceModel, check: Callable[[], None]) -> list[RemovableHandle]:
-    """Call `check` between one layer of a model and the next, forward and back: a step of a large model on a CPU takes
-    longer than a scheduler waits for a process to save."""
+    """Hooks that call `check` between a model's layers in the forward and backward pass.
+
+    A step of a large model on a CPU may take longer than a scheduler waits for a process to save after SIGTERM.
+    """
 
     def before(layer: torch.nn.Module, given: Any) -> None:
         check()

@@ -1,12 +1,12 @@
-"""Batches whose rows read on: back-propagation through time over windows, with the state carried between them.
+"""Batches for truncated back-propagation through time: each row continues its piece, with the state carried over.
 
-Each row of a batch reads pieces from their beginnings, a window a step; when a piece ends, the row begins another,
-and says so, so that the row's state is cleared. No window holds two pieces.
+Each row of a batch reads pieces from the beginning, one window per step; when a piece ends, the row begins another one
+and is marked in begins_B, so that its state is cleared. No window contains two pieces.
 
-What a row reads at a step is a function of (seed, step): every piece once an epoch, in an order drawn for it, shared
-out so that the rows are done at about the same time. A row that has nothing left in an epoch is padding.
+What a row reads at a step is a function of (seed, step). Every piece is read once per epoch, in a random order, and the
+pieces are distributed so that the rows finish at about the same time. A row that has finished its epoch is padding.
 
-Shapes: B batch, T time, F fields.
+Shapes: B batch rows, T time steps, F fields of a step.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ __all__ = ["Carried", "Streams"]
 
 
 class _Part(NamedTuple):
-    """A window of a piece: which piece, and the first of its inputs."""
+    """A window of a piece: the index of the piece, and the position of the window's first input in it."""
 
     piece: int
     begin: int
 
 
 class Streams:
-    """Batch number `step`, in which rows read on; `begins_B` says which of them begin a piece instead."""
+    """Draws batch number `step`, whose rows continue those of the previous one, except where begins_B is true."""
 
     def __init__(
         self, source: TokenSource, tokenizer: Tokenizer, *, length: int, batch: int, seed: int, augment: AugmentSettings
@@ -52,9 +52,9 @@ class Streams:
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
         self.scoring = Scoring.of(tokenizer)
-        self._ends: list[int] = []  # the step at which each epoch known so far is over
-        self._plan: tuple[int, list[list[_Part]]] = (-1, [])  # of one epoch
-        self._pieces: dict[int, tuple[int, int, np.ndarray]] = {}  # row -> epoch, piece, its ids as augmented
+        self._ends: list[int] = []  # the first step after each epoch planned so far
+        self._plan: tuple[int, list[list[_Part]]] = (-1, [])  # an epoch and the windows of its rows
+        self._pieces: dict[int, tuple[int, int, np.ndarray]] = {}  # row -> (epoch, piece, its augmented ids)
 
     def __call__(self, step: int) -> Batch:
         """Batch number `step`, on the CPU."""
@@ -78,13 +78,13 @@ class Streams:
         return epoch, step - (self._ends[epoch - 1] if epoch else 0)
 
     def _rows(self, epoch: int) -> list[list[_Part]]:
-        """For each row of the batch the windows that it reads in an epoch."""
+        """For each row of the batch, the windows that it reads in this epoch."""
         if self._plan[0] != epoch:
             order = np.random.default_rng((self.seed, epoch)).permutation(len(self.spans))
             rows: list[list[_Part]] = [[] for _ in range(self.batch)]
             waiting = [(0, row) for row in range(self.batch)]
             for piece in order.tolist():
-                _, row = heapq.heappop(waiting)  # the row that is done first takes the next piece
+                _, row = heapq.heappop(waiting)  # the row with the fewest windows so far gets the next piece
                 size = int(self.spans[piece, 1])
                 rows[row] += [_Part(piece, begin) for begin in range(0, size - 1, self.length)]
                 heapq.heappush(waiting, (len(rows[row]), row))
@@ -92,7 +92,8 @@ class Streams:
         return self._plan[1]
 
     def _piece(self, row: int, epoch: int, piece: int) -> np.ndarray:
-        """A piece's ids, varied once an epoch: all its windows are in one key. Not longer than it was."""
+        """A piece's ids, augmented once per epoch so that all its windows have the same key; cut to the original length
+        if longer."""
         if self._pieces.get(row, (-1, -1, None))[:2] != (epoch, piece):
             offset, size = self.spans[piece].tolist()
             rng = np.random.default_rng((self.seed, epoch, piece))
@@ -102,8 +103,10 @@ class Streams:
 
 
 class Carried:
-    """The state that rows hand from one batch to the next, without its gradient: truncated back-propagation through
-    time. There is none before the first batch, and never any where windows stand alone."""
+    """The hidden state that is carried from one batch to the next, detached: truncated back-propagation through time.
+
+    There is none before the first batch, and none at all if windows are independent.
+    """
 
     def __init__(self, model: SequenceModel) -> None:
         self._model = model
@@ -112,19 +115,19 @@ class Carried:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """What a checkpoint has to hold of it."""
+        """The tensors of the state, to be saved in a checkpoint."""
         return {} if self._state is None else self._state.tensors()
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
-        """Go on with the `tensors` of a checkpoint."""
+        """Restore the state from the `tensors` of a checkpoint."""
         self._saved = saved
 
     def give(self, batch: Batch) -> Batch:
-        """The batch with the state that its rows read on from; rows that begin a piece have read nothing."""
+        """The batch with the carried state, cleared for rows that begin a piece."""
         if batch.begins_B is None:
             return batch
         if self._saved:
-            with torch.no_grad():  # any state of this shape, to be filled
+            with torch.no_grad():  # only to get a state of the right shape
                 _, blank = self._model.read(batch.inputs[:, :1])
             assert blank is not None
             self._state = blank.restored({name: value.to(batch.inputs.device) for name, value in self._saved.items()})
@@ -132,6 +135,6 @@ class Carried:
         return batch if self._state is None else replace(batch, state=self._state.cleared(batch.begins_B))
 
     def take(self, batch: Batch, state: State | None) -> None:
-        """Keep the state after a batch, if its rows read on."""
+        """Keep the state after a batch, if its rows continue in the next one."""
         if batch.begins_B is not None and state is not None:
             self._state = state.detach()

@@ -1,9 +1,9 @@
-"""A model learns the piece at hand: a few gradient steps on a copy of it, on windows of that piece alone.
+"""Study: fine-tunes a copy of a model on the piece to be continued, with a few gradient steps (dynamic evaluation).
 
-Only the head moves, so the trunk reads each window once. With a memory of the piece the trunk has little to learn from
-it, and all weights at one rate make the second halves of some pieces less likely. In the end the head goes part of the
-way from what it was to what it has become: that keeps what it knew, and no kind of music loses by it. The steps are a
-function of the model, the ids and the seed; AdamW's rate falls from its peak to nothing.
+Only the head is trained, so the trunk has to read each window only once. With a memory of the piece the trunk has
+little to gain, and training all weights at one rate makes the second halves of some pieces less likely. At the end the
+head's weights are interpolated between those before and after training: this preserves previous knowledge, and no kind
+of music gets worse. The result is a function of the model, the ids and the seed; AdamW's rate falls from its peak to 0.
 
 Sources: Krause et al. 2018, "Dynamic evaluation of neural sequence models" (arXiv:1709.07432); Wortsman et al. 2022,
 "Robust fine-tuning of zero-shot models" (arXiv:2109.01903: weights between those before and those after).
@@ -27,18 +27,18 @@ from musicgen.schemas import in_range, typed
 
 __all__ = ["StudySettings", "Studying", "study", "worth_studying"]
 
-FEWEST_STEPS = 48  # of a piece; of less there is nothing to learn that the memory doesn't hold
-STEPS_A_UPDATE = 16  # a short piece is seen fewer times, or it would be learned by heart
+FEWEST_STEPS = 48  # of a piece; a shorter one has nothing to learn that the memory doesn't hold
+STEPS_A_UPDATE = 16  # steps of music per update, so that short pieces are not overfitted
 FEWEST_UPDATES = 4
 PAD = 0
 
 
 @dataclass(frozen=True)
 class StudySettings:
-    """How pieces are studied: at most `updates` of AdamW at `rate`, falling to 0, of `rows` steps each.
+    """Settings of study: at most `updates` AdamW updates with learning rate `rate`, falling to 0, on `rows` steps each.
 
-    `windows` of up to `length` steps are read of the piece in hand, and thrice as many of others. `kept` is how far the
-    weights go in the end from what they were to what they have become.
+    `windows` windows of up to `length` steps are read of the first piece, and three times as many of the others. `kept`
+    is the weight of the trained head in the final interpolation with the original one.
     """
 
     updates: int = 40
@@ -55,15 +55,15 @@ class StudySettings:
         in_range(self, {"rows": (1, 2**16), "windows": (1, 2**10), "length": (2, 2**16)}, where="study")
 
     def updates_for(self, steps: int) -> int:
-        """How many updates music of so many steps bears."""
+        """The number of updates for music of `steps` steps; 0 if there are fewer than FEWEST_STEPS."""
         return min(self.updates, max(FEWEST_UPDATES, steps // STEPS_A_UPDATE)) if steps >= FEWEST_STEPS else 0
 
 
 @dataclass(frozen=True)
 class Studying:
-    """What a model studies before it goes on: by at most `updates` steps, 0 for not at all.
+    """What a model is fine-tuned on before it samples, with at most `updates` updates; 0 disables it.
 
-    `whole` takes in what lies behind the cut, `also` are other pieces. `on_update` hears how many of how many are done.
+    `whole` includes the music after the cut, `also` are further pieces. `on_update(done, of)` reports progress.
     """
 
     updates: int = StudySettings.updates
@@ -76,7 +76,7 @@ class Studying:
 
 
 def worth_studying(pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Those of `pieces`, ids of each, that are long enough to learn from."""
+    """Those of `pieces` (arrays of ids) that have at least FEWEST_STEPS steps."""
     return [ids for ids in pieces if len(ids) >= FEWEST_STEPS]
 
 
@@ -89,10 +89,11 @@ def study(
     first: float = 0.0,
     on_update: Callable[[], None] = lambda: None,
 ) -> MemoryModel:
-    """A copy of `model`, in evaluation mode, that has learned from `pieces`: ids of each from its beginning.
+    """A copy of `model`, in evaluation mode, fine-tuned on `pieces`: the ids of each from its beginning.
 
-    Longer pieces are looked at more often; a share `first` of the looks is the first one's, so that a shelf of songs
-    doesn't crowd out the one in hand. The model itself where there is too little to learn from.
+    Each update draws a window in proportion to its length. A share `first` of the updates draws from the first piece
+    only, so that many other pieces don't outweigh it. `on_update` is called after each update. Returns the model itself
+    if there is too little to learn from.
     """
     pieces = worth_studying(pieces)
     updates = settings.updates_for(sum(len(ids) for ids in pieces))
@@ -130,7 +131,7 @@ def study(
 def _windows(
     ids: np.ndarray, most: int, settings: StudySettings, rng: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(what lies before, the window) of up to `most` windows that don't overlap: the last one, and others as drawn."""
+    """(ids before it, window) of up to `most` windows with disjoint targets: the last one, and random others."""
     ends = np.arange(len(ids), 1, -settings.length)
     chosen = ends[:1].tolist() + rng.permutation(ends[1:])[: most - 1].tolist()
     begins = [max(0, end - 1 - settings.length) for end in chosen]
@@ -140,7 +141,7 @@ def _windows(
 def _drawn(
     pieces: Sequence[np.ndarray], most: int, settings: StudySettings, rng: np.random.Generator
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`most` windows of several pieces, or all there are."""
+    """`most` randomly chosen windows of several pieces, or all if there are fewer."""
     windows = [window for ids in pieces for window in _windows(ids, len(ids), settings, rng)]
     return [windows[n] for n in rng.permutation(len(windows))[:most]]
 

@@ -1,4 +1,4 @@
-"""What training measures itself by: nats a token on fixed windows of the validation split."""
+"""The validation loss during training: nats per token on fixed windows of the validation split."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Validation"]
 
 
 class Validation:
-    """The windows of a corpus's validation split, made once; `tokens` are so many steps of them as are scored.
+    """Validation windows of a corpus, made once; `tokens` is the number of steps in them that are scored.
 
-    `check` is called between one batch and the next, while they are made and measured, and may raise.
+    `check` is called between batches, while they are made and while they are scored, and may raise.
     """
 
     def __init__(self, source: TokenSource, tokenizer: Tokenizer, learn: Learner, *, check: Callable[[], None]) -> None:
@@ -39,7 +39,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, inverse_temperature: list[tuple[float, ...]]) -> torch.Tensor | None:
-        """Mean nats a token at each inverse temperature, nats_SF by field; None without any windows."""
+        """nats_SF: the mean nats per token, by field, at each of S inverse temperatures; None without any windows."""
         learn, model = self.learn, self.learn.model
         model.eval()
         total_SF = torch.zeros(len(inverse_temperature), len(model.inverse_temperature), dtype=torch.float64)
