@@ -234,7 +234,7 @@ def _joined(track: Events, new: list[np.ndarray], back: np.ndarray, last: int) -
 
 
 def _playable(notes: np.ndarray, span: Span, held: np.ndarray) -> np.ndarray:
-    """The notes without overlaps on one pitch, which a channel can't play: each ends where the next of its pitch begins.
+    """The notes without overlaps on one pitch, which a channel can't play: each ends at the next onset of its pitch.
 
     In a hole they end with it, and notes on `held` pitches, which sound throughout it, are left out.
     """

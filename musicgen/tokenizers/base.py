@@ -102,7 +102,7 @@ class Tokenizer(ABC):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """Rebuild a tokenizer from its `spec`. Raises UsageError for an unknown setting or a value of the wrong type."""
+        """Rebuild a tokenizer from its `spec`. Raises UsageError for an unknown setting or a value of a wrong type."""
         settings = {k: v for k, v in spec.items() if k != "name"}
         unknown = set(settings) - {f.name for f in fields(cls.Settings)}
         if unknown:
@@ -122,12 +122,12 @@ class Tokenizer(ABC):
 
     @property
     def as_text(self) -> TextForm | None:
-        """The tokenizer itself if ids are characters of text (a corpus then gives it the text of .abc files), or None."""
+        """The tokenizer itself if ids are characters of text (a corpus then gives it the text of .abc files)."""
         return None
 
     @property
     def as_parts(self) -> PartForm | None:
-        """The tokenizer itself if its steps name parts, or None."""
+        """The tokenizer itself if its steps name parts, else None."""
         return None
 
     @property
