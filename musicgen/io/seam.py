@@ -169,7 +169,7 @@ class Seam:
         rows: list[Row] = []
         would = self.channels.banks(self._at_cut(seat.track, [16 * seat.port + seat.channel]))
         if part.is_drum != now[1] and self.channels.ports == 1:
-            # Roland GS "use for rhythm part", beside the General MIDI 2 bank; it names no port, so only for one port.
+            # Roland GS "use for rhythm part", beside the General MIDI 2 bank; it names no port, so only with one port.
             block = 0 if seat.channel == DRUM_CHANNEL else seat.channel + (seat.channel < DRUM_CHANNEL)
             body = bytes([0x40, 0x10 | block, 0x15, int(part.is_drum)])
             rows.append((SYSEX, 0, 0, b"\x41\x10\x42\x12" + body + bytes([-sum(body) % 128, 0xF7])))

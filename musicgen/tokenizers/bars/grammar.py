@@ -38,7 +38,7 @@ class BarGrammar(PlacedGrammar):
         self.constrain(constraints or Constraints())
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
-        """Apply `constraints` from here on and restart the bar count. With an anchor, onsets before it are ruled out."""
+        """Apply `constraints` from here on and restart the bar count; with an anchor, rule out onsets before it."""
         c, parts = constraints, self.v.sizes.get("part", 0)
         self.pitches = Pitches(c, by_part=parts > 0)
         self.players = Players(c, self.pitches, parts=parts)

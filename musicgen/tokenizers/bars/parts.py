@@ -127,9 +127,9 @@ class Parts(Notes):
     ) -> np.ndarray:
         """The piece as rows, (T, 6) uint16, from BOS to EOS. `until`: see `items`.
 
-        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; where there
-        are none, a piano enters that doesn't play. `played` says whether it is music of hands, where that is not to be
-        measured; it is measured on the piece's own ticks, so that a piece from the grid may be told as a score.
+        `voices` replaces the parts that `voices_of` finds, for example to add one; a piece without parts gets a piano
+        part without notes. `played` says whether the piece is a performance rather than a score; None decides it from
+        the piece's own ticks (`is_played`), so a piece already on the grid may count as a score.
         """
         v = self.vocabulary
         given = voices is not None
@@ -139,7 +139,7 @@ class Parts(Notes):
             voices = tuple(voices[number] for number in order)
             i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
         head = 1 + len(voices)
-        at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # spans stand before the onset they lead to
+        at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # span rows precede the onset they lead to
         rows = np.zeros((len(i.slot) + int(i.spans.sum()) + head + 1, 6), np.uint16)
         rows[0, ONSET], rows[-1, ONSET] = v.id("bos"), v.id("eos")
         rows[0, PART] = v.base["tempo"] + _longest_tempo(piece)

@@ -246,8 +246,8 @@ class Frames(Tokenizer):
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
         """(NOTE array in the piece's ticks, program 0 of each) of the ids sampled after `prompt`.
 
-        Frame 0 begins at the cut. Pitches held from before the cut become new notes. Where a second voice begins a sounding pitch, the first
-        voice's note ends.
+        Frame 0 begins at the cut. Pitches held from before the cut become new notes. Where a second voice begins a
+        sounding pitch, the first voice's note ends.
         """
         _, start, length, pitch = self._held(ids)
         order = np.lexsort((-length, start, pitch))
