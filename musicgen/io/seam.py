@@ -165,7 +165,7 @@ class Seam:
         return replace(seat, before=self._instrument(part, seat, (-1, drums[seat.channel])))
 
     def _instrument(self, part: NewPart, seat: Seat, now: tuple[int, bool]) -> tuple[Row, ...]:
-        """The events that give a seat's channel the part's instrument; `now` is (program, whether drums) before them."""
+        """The events that give a seat's channel the part's instrument; `now` is its (program, whether drums) before."""
         rows: list[Row] = []
         would = self.channels.banks(self._at_cut(seat.track, [16 * seat.port + seat.channel]))
         if part.is_drum != now[1] and self.channels.ports == 1:

@@ -66,7 +66,7 @@ def accompanied(rows: np.ndarray, tokenizer: Tokenizer, given: frozenset[int]) -
 
 
 def infilled(rows: np.ndarray, tokenizer: Tokenizer, *, begin: int, hole: int, end: int, tail: int) -> np.ndarray:
-    """Reorder rows for infilling: bars `begin` .. `hole` - 1 are the hole, bars `hole` .. `end` - 1 the context after it.
+    """Reorder rows for infilling: bars `begin` .. `hole` - 1 are the hole, `hole` .. `end` - 1 the context after it.
 
     Bars are numbered from 0. The context after the hole is moved before bar `tail`, with `tail` <= `begin`.
     """

@@ -153,7 +153,7 @@ def onset_shifts(v: Vocabulary, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def stretch(keys: Keys, factor: float, *, pedal: int) -> tuple[np.ndarray, int]:
-    """Multiply all times of `keys` by `factor`; `pedal` (0 or 1) is the pedal's state before them.
+    """Multiply all times of `keys` by `factor`; `pedal` is the pedal's state before them, 0 or 1, -1 if unknown.
 
     Returns (packed events, step up to which silence continues after them, 0 for none). As Oore et al. 2018 stretch
     their training data (arXiv:1808.03715).

@@ -152,7 +152,7 @@ class Performance(Tokenizer):
         return int(self.vocabulary.is_kind(np.asarray(ids), "on").sum())
 
     def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """`ids` played faster by `steps` twelfths of an octave. There may be more of them or fewer than before."""
+        """`ids` with all times divided by 2 ** (steps / 12); the number of ids may change."""
         if not steps or not len(ids):
             return ids
         v = self.vocabulary
@@ -161,7 +161,7 @@ class Performance(Tokenizer):
         return np.concatenate([head, spell(v, events, time=time), tail]).astype(ids.dtype)
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        """The shifts that lead to an onset out of silence; where there is none, those that lead to any onset."""
+        """Indices of the shifts before onsets that follow silence; if there are none, of those before any onset."""
         at, silent = onset_shifts(self.vocabulary, ids)
         return at[silent] if silent.any() else at
 
