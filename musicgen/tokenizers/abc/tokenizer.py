@@ -91,7 +91,7 @@ class Abc(Tokenizer):
         return self.encode_text(spell_tune(piece, until=until))
 
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that a tune encodes, with repeats written out. Raises UnreadableError for a text that is no tune."""
+        """The piece that a tune encodes, repeats written out. Raises UnreadableError for a text that is no tune."""
         text = self.text(ids)
         return read_tune(text) if _letters(text) else Piece()
 
