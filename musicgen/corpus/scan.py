@@ -84,7 +84,7 @@ def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool, outside: lis
         seen.add((info.st_dev, info.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         folders[:] = [name for name in folders if stays(Path(at, name))]
-        bundles = [name for name in folders if name.lower().endswith(BUNDLES)]  # folders that their programs treat as files
+        bundles = [name for name in folders if name.lower().endswith(BUNDLES)]  # files, to their programs
         folders[:] = [name for name in folders if name not in bundles] if recursive else []
         for name in sorted([*files, *bundles]):
             if name.startswith(".") or not name.lower().endswith(suffixes):
