@@ -151,7 +151,7 @@ def piece_and_homes(
 
 
 def resolution(division: int) -> tuple[int, int | None]:
-    """(ticks a quarter, microseconds a quarter if the division is in SMPTE frames, else None) of a header's division."""
+    """(ticks a quarter, microseconds a quarter if a header's division is in SMPTE frames, else None)."""
     if not division & 0x8000:
         return division, None
     frames, per_frame = 256 - (division >> 8), division & 0xFF
