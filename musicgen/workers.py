@@ -191,7 +191,7 @@ class _Once(Generic[T, R]):
 
 
 class _Worker:
-    """A process with its pipe and current item; started for its first item, and again for the next one after a crash."""
+    """A process with its pipe and current item; started for its first item, and again for the next after a crash."""
 
     def __init__(self, function: Callable[[Any], Iterable[Any]], pool: Pool) -> None:
         self._function, self._pool = function, pool
@@ -272,7 +272,7 @@ class _Worker:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Block SIGINT and SIGTERM while a process starts, until it can ignore them; the parent receives them afterwards."""
+    """Block SIGINT and SIGTERM while a process starts, until it can ignore them; the parent gets them afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

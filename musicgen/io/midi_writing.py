@@ -4,9 +4,9 @@ Conventions
 -----------
 Format 1: a conductor track with the maps, then a track for each part. On one tick come note-offs, then controllers and
 bends, then note-ons. Parts with the same program, controllers and bends share a channel, and the controllers are
-written once; every other part has its own channel, so that no part receives another's controllers. After fifteen melodic
-channels (one for drums) further ports are used. Pairing first on, first off can't represent a note inside another one
-of its pitch: such notes go to a separate track after their part, marked as its continuation.
+written once; every other part has its own channel, so that no part receives another's controllers. After fifteen
+melodic channels (one for drums) further ports are used. Pairing first on, first off can't represent a note inside
+another one of its pitch: such notes go to a separate track after their part, marked as its continuation.
 """
 
 from __future__ import annotations

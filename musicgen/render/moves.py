@@ -104,12 +104,12 @@ def releases(piece: Piece, track: Track, rate: int) -> np.ndarray:
 
 
 def _caught(track: Track, start: np.ndarray, end: np.ndarray, never: int) -> np.ndarray:
-    """The ticks at which notes from `start` to `end` are released by sostenuto; `end` where it doesn't hold them."""
+    """The ticks at which sostenuto releases notes from `start` to `end`; `end` where it doesn't hold them."""
     ticks, values = changes(track.controls, SOSTENUTO)
     if not (values >= 64).any():
         return end
     down = values >= 64
-    moves = np.append(True, down[1:] != down[:-1])  # keep changes only: a pedal that is already down catches no more notes
+    moves = np.append(True, down[1:] != down[:-1])  # changes only: a pedal already down catches no more notes
     ticks, down = ticks[moves], down[moves]
     last = np.searchsorted(ticks, end, side="left") - 1  # on one tick a note ends before a pedal moves
     caught = (last >= 0) & down[last] & (ticks[last] > start)
