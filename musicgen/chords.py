@@ -1,8 +1,8 @@
-"""Chord symbols: `Bbm7/F` to a root, a bass and pitch classes, and from one key to another.
+"""Chord symbols: parse one such as `Bbm7/F` to root, bass and pitch classes, and transpose it.
 
 Pitch classes count semitones above C, 0..11; a set of them is a bit mask, bit k for pitch class k. Symbols are
 read as lead sheets write them (Brandt and Roemer 1976, "Standardized Chord Symbol Notation", and the kinds of
-MusicXML 4.0's `<kind>`); what stands behind a known quality is read as alterations and added notes, the rest is
+MusicXML 4.0's `<kind>`); text after a known quality is read as alterations and added notes, and unknown text is only
 kept in the symbol.
 """
 
@@ -54,7 +54,7 @@ ALTERED = re.compile(r"(add|no|omit|sus|[#b♯♭+-])\s*(maj|M)?(\d{1,2})?")
 
 @lru_cache(4096)
 def chord_of(symbol: str) -> tuple[int, int, int, str] | None:
-    """(root, bass, mask of pitch classes, symbol) of a chord symbol; None for what is none.
+    """(root, bass, mask of pitch classes, symbol) of a chord symbol; None for text that isn't one.
 
     The root of "N.C." is -1, its mask 0.
 
@@ -76,7 +76,7 @@ def chord_of(symbol: str) -> tuple[int, int, int, str] | None:
 
 
 def transposed_symbol(symbol: str, semitones: int) -> str:
-    """The same chord `semitones` higher, roots spelled as in the usual keys.
+    """The same chord `semitones` higher, with roots spelled as in NAMES.
 
     >>> transposed_symbol("F#m7/C#", 1)
     'Gm7/D'
@@ -100,8 +100,8 @@ def _pitch_class(letter: str, accidental: str) -> int:
 
 
 def _intervals(quality: str) -> set[int]:
-    """Semitones above the root of what stands between root and bass."""
-    # The last quality is no letter at all, and fits whatever is written.
+    """The intervals (semitones above the root) of a quality, the text between root and bass."""
+    # The last quality is empty and matches any text.
     intervals, end = next((i, found.end()) for pattern, i in _QUALITIES if (found := pattern.match(quality)))
     notes, rest = set(intervals), quality[end:]
     for word, major, number in ALTERED.findall(rest):

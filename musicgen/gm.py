@@ -40,7 +40,7 @@ atmosphere,brightness,goblins,echoes,sci-fi,sitar,banjo,shamisen,koto,kalimba,ba
 steel drums,woodblock,taiko drum,melodic tom,synth drum,reverse cymbal,guitar fret noise,breath noise,seashore,
 bird tweet,telephone ring,helicopter,applause,gunshot""".replace("\n", "").split(",")
 )
-# What good players reach; keyboards, pads and effects have the range of a piano.
+# Sounding ranges of good players; programs that aren't listed have the range of a piano.
 _RANGES = {
     **dict.fromkeys((40, 110), (55, 100)), 41: (48, 88), 42: (36, 81), 43: (28, 67),
     **dict.fromkeys((44, 45, 48, 49, 50, 51), (28, 100)), 46: (24, 103), 47: (40, 57),
@@ -54,10 +54,10 @@ _RANGES = {
     **dict.fromkeys((24, 25, 26, 27, 28, 29, 30, 31), (40, 86)), **dict.fromkeys(range(32, 40), (28, 67)),
     104: (48, 84), 105: (48, 86), 106: (48, 86), 107: (40, 86), 128: (35, 81),
 }  # fmt: skip
-SOLO = frozenset({22, *range(56, 61), *range(64, 80), 109, 111})  # those that play one note at a time
+SOLO = frozenset({22, *range(56, 61), *range(64, 80), 109, 111})  # monophonic instruments
 _SHORT = {"piano": 0, "organ": 19, "guitar": 24, "bass": 32, "strings": 48, "choir": 52, "voice": 52, "horn": 60}
 
-# What a word means that names several programs at once.
+# Words that name several programs.
 _FAMILIES = {
     "piano": range(0, 6), "organ": range(16, 21), "guitar": range(24, 32), "bass": range(32, 40),
     "strings": (*range(40, 46), *range(48, 52)), "choir": (52,), "voice": (52, 53, 54), "brass": range(56, 64),
@@ -82,7 +82,7 @@ def sounding_range(program: int) -> tuple[int, int]:
 
 
 def find_program(text: str) -> int:
-    """A program value 0..127, or 128 for drums, from a name or its beginning. UsageError offers the nearest."""
+    """A program value 0..127, or 128 for drums, from a name or its beginning. UsageError offers the nearest name."""
     name = text.strip().lower()
     if name in ("drum", "drums", "percussion"):
         return 128
@@ -99,7 +99,7 @@ def find_program(text: str) -> int:
 
 
 def program_family(text: str) -> frozenset[int] | None:
-    """The programs that a word means, 128 for drums: one for an instrument, several for a kind; None for no such word.
+    """The programs that a word names, 128 for drums: one for an instrument, several for a family; None if unknown.
 
     >>> sorted(program_family("bass"))[:2], program_family("cello"), program_family("kazoo")
     ([32, 33], frozenset({42}), None)
@@ -160,7 +160,7 @@ def pitch_range(text: str) -> tuple[int, int]:
 def key_pitch_classes(text: str) -> frozenset[int]:
     """The pitch classes of a key such as `G`, `F# minor`, `Bb`, `am`.
 
-    A minor key holds its natural and its raised seventh degree. Raises UsageError for anything else.
+    A minor key has both its natural and its raised seventh degree. Raises UsageError for text that isn't a key.
 
     >>> sorted(key_pitch_classes("Am"))
     [0, 2, 4, 5, 7, 8, 9, 11]

@@ -5,7 +5,7 @@ Conventions
 Time is in ticks of the piece's own `ticks_per_quarter`; seconds are computed only for rendering.
 A note sounds in [start, start + duration). Pitch and velocity are MIDI numbers. Bars are counted from 0;
 a meter change always begins a new bar, even when the bar before it is cut short.
-Everything is a numpy array, never a Python object a note.
+Notes and events are rows of numpy arrays, not Python objects.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BEND = np.dtype([("tick", "<i8"), ("value", "<i2")])  # -8192..8191, 0 is the ce
 TEMPO = np.dtype([("tick", "<i8"), ("microseconds", "<i4")])  # microseconds a quarter
 METER = np.dtype([("tick", "<i8"), ("numerator", "u1"), ("denominator", "u1")])
 KEY = np.dtype([("tick", "<i8"), ("fifths", "i1"), ("minor", "?")])  # fifths: -7 (flats) .. 7 (sharps)
-# A chord symbol: root and bass as pitch classes (-1: no chord), a bit a pitch class, and what was written.
+# A chord symbol: root and bass as pitch classes (-1: no chord), a bit mask of pitch classes, and the written symbol.
 CHORD = np.dtype([("tick", "<i8"), ("root", "i1"), ("bass", "i1"), ("pitches", "<u2"), ("symbol", "<U24")])
 
 DEFAULT_TEMPO = 500_000  # 120 quarters a minute, the default of the MIDI file specification
@@ -49,9 +49,9 @@ def notes_array(rows: Sequence[tuple[int, int, int, int]] | np.ndarray = ()) -> 
 class Track:
     """One part: `notes` (NOTE, sorted by start then pitch), `controls` (CONTROL) and `bends` (BEND) by tick.
 
-    Controls and bends are those of the part's MIDI channel; parts that share one carry the same. On one tick notes
-    end, then controls act in their order, then bends, and then notes begin. `musicgen.io.controllers` says what they
-    mean. The order of notes with one start and pitch means nothing.
+    Controls and bends are those of the part's MIDI channel; parts that share a channel have the same. On one tick notes
+    end, then controls act in their order, then bends, and then notes begin. `musicgen.io.controllers` defines their
+    meaning. The order of notes with equal start and pitch is not significant.
     """
 
     name: str = ""
@@ -95,7 +95,7 @@ class Piece:
     chords: np.ndarray = field(default_factory=lambda: np.empty(0, CHORD))  # symbols of a lead sheet, by tick
 
     def __eq__(self, other: object) -> bool:
-        """The same music: resolution, tracks and maps. Warnings and chord symbols, which don't sound, don't count."""
+        """Whether resolution, tracks and maps are equal; warnings and chord symbols are not compared."""
         if not isinstance(other, Piece):
             return NotImplemented
         return (
@@ -123,7 +123,7 @@ class Piece:
 
     @classmethod
     def from_music21(cls, stream: Any) -> Piece:
-        """A `music21.stream.Score`, or another stream of music21, as a Piece: a track a part, repeats written out."""
+        """A `music21.stream.Score`, or another music21 stream, as a Piece: one track a part, repeats written out."""
         from musicgen.io.interop_music21 import from_music21
 
         return from_music21(stream)
@@ -153,7 +153,7 @@ class Piece:
     # ---- time ----------------------------------------------------------------------------------
 
     def to_seconds(self, ticks: Any) -> Any:
-        """Ticks (a number or an array) to seconds since tick 0, through the tempo map."""
+        """Convert ticks (a number or an array) to seconds since tick 0 by the tempo map."""
         starts, us = self._tempo_segments()
         spans = np.diff(starts).astype(np.float64) * us[:-1]  # of far ticks the product is beyond an int64
         at_start = np.concatenate([[0.0], np.cumsum(spans)])
@@ -162,12 +162,12 @@ class Piece:
         return (at_start[i] + (ticks - starts[i]) * us[i].astype(np.float64)) / (1e6 * self.ticks_per_quarter)
 
     def tempo_at(self, tick: int) -> int:
-        """Microseconds a quarter in force at `tick`."""
+        """The tempo in effect at `tick`, in microseconds a quarter."""
         starts, us = self._tempo_segments()
         return int(us[max(0, int(np.searchsorted(starts, tick, side="right")) - 1)])
 
     def meter_at(self, tick: int) -> tuple[int, int]:
-        """(numerator, denominator) in force at `tick`."""
+        """The meter (numerator, denominator) in effect at `tick`."""
         i = int(np.searchsorted(self.meters["tick"], tick, side="right")) - 1
         return (int(self.meters["numerator"][i]), int(self.meters["denominator"][i])) if i >= 0 else (4, 4)
 
@@ -178,10 +178,10 @@ class Piece:
         return ticks, us
 
     def bar_starts(self, until: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Where bars begin: (start of bar b in ticks as float64, its meter's row in `meter_segments`).
+        """(start of each bar in ticks as float64, index of its meter in `meter_segments`).
 
-        Covers tick 0 up to and with the bar that holds `until` (default: the end of the last note); at least
-        one bar. Starts are exact multiples of a 64th note, so they need not be whole ticks. Raises ResourceError for
+        Covers tick 0 to the bar that contains `until` (default: the end of the last note), inclusive; at least
+        one bar. Starts are exact multiples of a 64th note, so they may not be whole ticks. Raises ResourceError for
         more than MOST_BARS.
         """
         until = self.end if until is None else until
@@ -202,7 +202,7 @@ class Piece:
         return begin[rows] + number * length[rows], rows
 
     def meter_segments(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(ticks, numerators, denominators) of the meter map, with 4/4 at tick 0 where the map is silent."""
+        """(ticks, numerators, denominators) of the meter map, with 4/4 at tick 0 if it has no meter there."""
         m = self.meters
         if not len(m):
             return np.zeros(1, np.int64), np.full(1, 4), np.full(1, 4)
@@ -218,7 +218,7 @@ class Piece:
     # ---- changes -------------------------------------------------------------------------------
 
     def until(self, tick: int) -> Piece:
-        """The notes that begin before `tick`, ended there at the latest; all else as it is."""
+        """The piece with only the notes that begin before `tick`, shortened to end there; maps and controls stay."""
         tracks = []
         for track in self.tracks:
             notes = track.notes[track.notes["start"] < tick].copy()
@@ -269,10 +269,10 @@ class Piece:
 
 @dataclass(frozen=True)
 class Span:
-    """The stretch of a piece that new music fills, from tick `begin` up to tick `end`.
+    """The ticks `begin` .. `end` - 1 of a piece that new music fills.
 
-    `is_open`: the piece breaks off at `begin`, and nothing that it has there or later follows the new music. Else the
-    span is a hole: what lies before it and what begins at `end` or later stays.
+    If `is_open`, the piece is cut at `begin`, and nothing of it follows the new music. Else the span is a hole, and the
+    music before it and from `end` on stays.
     """
 
     begin: int
@@ -284,9 +284,9 @@ class Span:
             raise MusicgenError(f"a span from tick {self.begin} to {self.end}: it must begin at 0 or later, then end")
 
     def is_before(self, ticks: np.ndarray) -> np.ndarray:
-        """Which of some ticks lie in the context before the span."""
+        """Boolean mask of the ticks before the span."""
         return ticks < self.begin
 
     def is_after(self, ticks: np.ndarray) -> np.ndarray:
-        """Which of some ticks lie in the context after the span; of an open one none."""
+        """Boolean mask of the ticks at or after the span's end; all False for an open span."""
         return (ticks >= self.end) & (not self.is_open)

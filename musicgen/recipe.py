@@ -27,11 +27,11 @@ MOST_IN_A_BATCH = 2**26  # tokens: half a gigabyte of ids
 class TrainSettings:
     """How to train. The learning rate warms up over `warmup` of the run and falls along a cosine to a hundredth.
 
-    `carry` lets each row of a batch read on through its piece, with the state carried from window to window
+    With `carry` each row of a batch continues through its piece, and the state is carried from window to window
     (truncated back-propagation through time); else windows are drawn at random. `length` is in tokens;
     `evaluate_every` in steps; `optimizer` is muon or adamw; `precision` is auto, float32 or bfloat16. `calibrate` fits
-    on the validation split how sure the model is to be (`training/calibration.py`). Where there are teachers, `taught`
-    is their share of the loss, and the rest the music's (`training/objectives.py`).
+    inverse temperatures on the validation split (`training/calibration.py`). If there are teachers, `taught` is their
+    share of the loss, and the rest is that of the data (`training/objectives.py`).
     """
 
     steps: int = 3000

@@ -1,8 +1,8 @@
-"""What stands in files and in settings, checked against what should: one line a fault, with the key and what is wanted.
+"""Check the contents of files and settings against dataclasses; a fault is reported in one line with its key.
 
-A shape is a plain dataclass: its fields, their types and defaults. pydantic checks values against it, strictly: a
-string of digits is no number, true is none, and neither is NaN. It is imported when something is checked, so that
-looking for help costs nothing.
+A shape is a plain dataclass: its fields, their types and defaults. pydantic checks values against it strictly: strings
+of digits, booleans and NaN aren't accepted as numbers. It is imported only when something is checked, so that commands
+such as --help start fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 LONGEST_VALUE = 60  # characters of a wrong value that are shown
 PLAIN = (int, float, bool, str, type(None), Any)
 COPY = "copy the folder again"
-# What pydantic calls a fault -> what a reader of the line is to give.
+# {pydantic's type of error: what the user should give instead}
 WANTED = {
     "int": "a whole number",
     "float": "a number",
@@ -53,7 +53,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Card:
-    """What the program itself reads in card.json; a card may say more."""
+    """The keys of card.json that the program reads; there may be more."""
 
     format: int = 1
     title: str = ""
@@ -73,7 +73,7 @@ class Card:
 
 @dataclass(frozen=True)
 class State:
-    """What is read in a checkpoint's state.json: that of the last step, or of the best one."""
+    """The keys read from a checkpoint's state.json, of the last step or the best one."""
 
     step: int
     seconds: float = 0.0
@@ -94,7 +94,7 @@ class State:
 
 @dataclass(frozen=True)
 class Owed:
-    """What a state knows of a step whose evaluation was broken off."""
+    """The values that a state keeps of a step whose evaluation was interrupted."""
 
     rate: float
     norm: str
@@ -103,7 +103,7 @@ class Owed:
 
 @dataclass(frozen=True)
 class CorpusTable:
-    """What is read in corpus.json; it may say more."""
+    """The keys read from corpus.json; there may be more."""
 
     format_version: int
     pieces: int
@@ -132,10 +132,10 @@ def check(
     prefix: str = "",
     closed: bool = False,
 ) -> dict[str, Any]:
-    """`table` itself, once all that `shape` names in it is of the right type; else `error`, with `where` and the key.
+    """Return `table` as a dict if all its keys in `shape` have the right type; else raise `error` with `where` and key.
 
-    A key that the shape doesn't have is let through, unless `closed`: then the nearest one is offered. `prefix` stands
-    before the key. Without a `hint` the line says what to give.
+    Unknown keys are accepted unless `closed`: then they are an error that offers the nearest key. `prefix` is printed
+    before the key. Without a `hint` the message says what to give.
     """
     from pydantic import ValidationError
 
@@ -156,7 +156,7 @@ def check(
 
 
 def filled(shape: type[T], table: object, **how: Any) -> T:
-    """An instance of `shape` with the values of `table`, checked as in `check`; no other key may stand there."""
+    """An instance of `shape` with the values of `table`, checked as in `check`; unknown keys are an error."""
     kind_of: Any = shape
     values, hints = check(kind_of, table, **{"closed": True, **how}), _hints(kind_of)
     # TOML and JSON write a whole number where a float is meant, too.
@@ -169,9 +169,9 @@ def filled(shape: type[T], table: object, **how: Any) -> T:
 
 
 def typed(settings: Any, *, where: object, error: type[MusicgenError] = UsageError) -> None:
-    """For `__post_init__` of a frozen dataclass: raise `error` where a value isn't of its field's type.
+    """For `__post_init__` of a frozen dataclass: raise `error` if a value isn't of its field's type.
 
-    Numbers of numpy become Python's own, and lists become tuples where a field is one.
+    numpy numbers are converted to Python numbers, and lists to tuples where the field is a tuple.
     """
     from pydantic import ValidationError
 
@@ -191,8 +191,8 @@ def typed(settings: Any, *, where: object, error: type[MusicgenError] = UsageErr
 
 
 def reader(shape: type) -> Callable[[bytes], dict[str, Any] | None]:
-    """A function that reads JSON bytes of `shape`, for files of many lines: the values of all fields, or None where
-    something is wrong, which `check` can tell."""
+    """A fast function that parses JSON bytes of `shape`, for files of many lines. It returns the values of all fields,
+    or None for a fault, which `check` can then describe."""
     from pydantic import ValidationError
 
     read = _model(shape).model_validate_json
@@ -230,7 +230,7 @@ def _hints(shape: type) -> dict[str, Any]:
 
 @cache
 def _model(shape: type) -> Any:
-    """pydantic's model of a dataclass; what is no plain value is let through."""
+    """The pydantic model of a dataclass; fields whose type isn't plain are not checked."""
     from pydantic import ConfigDict, create_model
 
     hints = _hints(shape)
@@ -277,7 +277,7 @@ def _told(
 
 
 def _shown(value: object) -> str:
-    """A value of whatever size, short."""
+    """A short text for a value of any size."""
     if isinstance(value, list | tuple | dict):
         return {list: "a list", tuple: "a list", dict: "a table"}[type(value)]
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:

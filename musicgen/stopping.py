@@ -1,7 +1,7 @@
-"""Being asked to stop: by Ctrl-C (SIGINT), or by SIGTERM, which schedulers and `kill` send.
+"""Handle requests to stop: Ctrl-C (SIGINT), or SIGTERM, which schedulers and `kill` send.
 
-Work that can be broken off anywhere lets both raise `Interrupted`. Work that must not be, such as the steps of a
-training, takes a `Stop`: a flag that is looked at where it is safe.
+Work that can be interrupted anywhere lets both raise `Interrupted`. Work that can't, such as training steps, uses a
+`Stop`: a flag that is checked where stopping is safe.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ __all__ = ["Interrupted", "Stop", "Stopping", "raise_on_sigterm"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to stop, and has. `number` is the signal's, `step` the one that a run was saved at, None
-    where nothing was saved."""
+    """The process has stopped on request. `number` is the signal, `step` the training step at which a run was saved,
+    None if nothing was saved."""
 
     def __init__(self, number: int = signal.SIGINT, *, step: int | None = None) -> None:
         super().__init__(signal.Signals(number).name)
@@ -26,11 +26,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Stopping(Exception):
-    """What `Stop.check` raises; never leaves the work that it ends."""
+    """Raised by `Stop.check`; caught by the work that it ends."""
 
 
 def raise_on_sigterm() -> None:
-    """From now on SIGTERM raises Interrupted, so that everything is cleared up as after Ctrl-C."""
+    """Make SIGTERM raise Interrupted from now on, so that everything is cleaned up as after Ctrl-C."""
 
     def ended(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
@@ -39,11 +39,10 @@ def raise_on_sigterm() -> None:
 
 
 class Stop:
-    """While the context lasts, SIGINT and SIGTERM only set a flag, `number`; in other threads than the main one nothing
-    is caught.
+    """A context in which SIGINT and SIGTERM only set a flag, `number`; outside the main thread no signal is caught.
 
-    `heard` is told a line at the first of them, within the signal's handler. A second Ctrl-C raises KeyboardInterrupt
-    at once: whoever is in a hurry loses what was not saved. A second SIGTERM is another process saying it again.
+    `heard` is called with a line for the user at the first signal, from its handler. A second Ctrl-C raises
+    KeyboardInterrupt at once, and unsaved work is lost. A second SIGTERM is ignored.
     """
 
     def __init__(self, heard: Callable[[str], None] = lambda line: None) -> None:
@@ -73,7 +72,7 @@ class Stop:
             raise Stopping
 
     def _on(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a child that has only begun
+        if os.getpid() != self._process:  # a forked child that has just started
             return
         if not self.number:
             self.number = number

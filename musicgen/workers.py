@@ -1,13 +1,13 @@
-"""A function over many items in processes that may crash or hang, and what came of each item.
+"""Apply a function to many items in worker processes that may crash or hang.
 
 A pool of the standard library loses all its work when one process dies, and can't give up on one item. Here an item
-that ends its process, takes too long or asks for too much memory is given back with a `Failure`, the process is
-replaced, and the rest goes on:
+that crashes its process, takes too long or needs too much memory is returned with a `Failure`, the process is
+replaced, and the other items continue:
 
     for path, got in Pool(jobs=4, wall_s=60).each(notes_of, paths):
         print(path, got.reason if isinstance(got, Failure) else got)
 
-Function, items and results travel between processes, so they must be ones that pickle takes.
+Function, items and results must be picklable.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ __all__ = ["Engine", "Failure", "Message", "Pool", "Processes", "bound_memory", 
 
 T = TypeVar("T")
 R = TypeVar("R")
-MOST_MEMORY = 4 << 30  # bytes of addresses that a process may have: no item's affair is to fill the machine
-START_S = 120.0  # for a process to start: a cold disk may take its time over imports
-AHEAD = 4  # items a process that may be begun before the oldest is done, where results are wanted in order
-LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # which may reach the whole group
+MOST_MEMORY = 4 << 30  # bytes of address space of a process
+START_S = 120.0  # time for a process to start: imports from a cold disk may be slow
+AHEAD = 4  # most unfinished items for each process, which bounds the results held for `in_order`
+LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # signals that may reach the whole process group
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An item gave nothing, or nothing more, and why: its process crashed or was late, or the function raised."""
+    """Why an item gave no result, or no more: its process crashed or took too long, or the function raised."""
 
     reason: str
 
 
 class Message(NamedTuple):
-    """What came of the item `key`: a result, or, where it is the `last` of the item, None or a Failure."""
+    """A message about the item `key`: a result, or, if it is the item's `last`, None or a Failure."""
 
     key: int
     value: Any
@@ -54,32 +54,32 @@ class Message(NamedTuple):
 
 
 class Engine(Protocol):
-    """Where items are worked on: made of (function, pool), it takes items and tells what came of them.
+    """The interface that runs items, constructed from (function, pool).
 
-    `Processes` is this machine. An engine of many machines has no more to do: `give` calls a remote generator, `wait`
-    asks for what is ready and cancels what is late.
+    `Processes` runs them on this machine. An engine for many machines needs the same methods: `give` calls a remote
+    generator, `wait` collects what is ready and cancels what is late.
     """
 
     def free(self) -> bool:
         """Whether it takes another item now."""
 
     def give(self, key: int, item: Any) -> None:
-        """Begin with an item."""
+        """Start an item."""
 
     def wait(self) -> Iterator[Message]:
-        """Wait until something has come, and give that; of one item in its order."""
+        """Wait until there are messages, and yield them; those of one item in their order."""
 
     def close(self) -> None:
         """End everything at once."""
 
 
 def cores() -> int:
-    """How many processes this machine serves at once."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Processes:
-    """Processes of this machine, `pool.jobs` of them, each with a pipe, an item and a deadline."""
+    """`pool.jobs` processes on this machine, each with a pipe, an item and a deadline."""
 
     def __init__(self, function: Callable[[Any], Iterable[Any]], pool: Pool) -> None:
         self._workers = [_Worker(function, pool) for _ in range(pool.jobs)]
@@ -106,12 +106,12 @@ class Processes:
 
 @dataclass(frozen=True)
 class Pool:
-    """How many processes there are, what one result of an item may take, and where the processes are.
+    """The number of processes, the limits on one result of an item, and the engine that runs them.
 
-    `wall_s` is by the clock; `cpu_s` is CPU time of the process (None: no such deadline). Where a function gives
-    several results for an item, each may take so long. `memory` bounds a process's addresses in bytes (None: no bound).
-    Neither CPU time nor memory is bounded on Windows. `in_order` gives results in the order of the items, else they
-    come as they are done.
+    `wall_s` is wall-clock time; `cpu_s` is CPU time of the process (None: no limit). If a function gives several
+    results for an item, the limits apply to each. `memory` limits a process's address space in bytes (None: no limit).
+    Neither CPU time nor memory is limited on Windows. `in_order` gives results in the order of the items, else they
+    come as they are ready.
     """
 
     jobs: int = 1
@@ -128,11 +128,11 @@ class Pool:
     def stream(self, function: Callable[[T], Iterable[R]], items: Iterable[T]) -> Iterator[tuple[T, R | Failure]]:
         """Every item with each of the results that `function(item)` yields for it, those of one item in their order.
 
-        A Failure is the last of its item. Items are taken from the iterable no sooner than there is a process for them.
-        All processes end with the iterator. Raises ResourceError where none can be started.
+        A Failure is the last result of its item. Items are taken from the iterable only when a process is free.
+        All processes end with the iterator. Raises ResourceError if no process can be started.
         """
         engine = self.engine(function, self)
-        begun: dict[int, T] = {}  # items that are not given back as a whole
+        begun: dict[int, T] = {}  # items whose last message hasn't been given back
         try:
             messages = self._messages(engine, enumerate(items), begun)
             for key, value, last in _by_key(messages) if self.in_order else messages:
@@ -143,7 +143,7 @@ class Pool:
             engine.close()
 
     def _messages(self, engine: Engine, waiting: Iterator[tuple[int, T]], begun: dict[int, T]) -> Iterator[Message]:
-        """What comes of all items, of which as many are `begun` at a time as there is room for."""
+        """Messages about all items; `begun` holds the started ones, at most AHEAD times `jobs` at a time."""
         most = AHEAD * self.jobs
         working = 0
 
@@ -163,7 +163,7 @@ class Pool:
             for message in engine.wait():
                 if message.last:
                     working -= 1
-                    fill()  # before whoever takes the message has had time for it
+                    fill()  # before the consumer of the message runs, which may take long
                 yield message
             fill()
 
@@ -181,7 +181,7 @@ def _by_key(messages: Iterable[Message]) -> Iterator[Message]:
 
 
 class _Once(Generic[T, R]):
-    """A function of one result as one of several."""
+    """A function that returns one result, as one that yields results."""
 
     def __init__(self, function: Callable[[T], R]) -> None:
         self.function = function
@@ -191,7 +191,7 @@ class _Once(Generic[T, R]):
 
 
 class _Worker:
-    """A process with its pipe and the item that it is at; started by its first item, and by the next after it died."""
+    """A process with its pipe and current item; started for its first item, and again for the next after a crash."""
 
     def __init__(self, function: Callable[[Any], Iterable[Any]], pool: Pool) -> None:
         self._function, self._pool = function, pool
@@ -209,7 +209,10 @@ class _Worker:
             self.pipe.send(item)
 
     def receive(self) -> Message | None:
-        """What has come, or that the process is dead or late; None for nothing yet. ResourceError if it never began."""
+        """The next message, or a Failure if the process died or is late; None if there is nothing yet.
+
+        Raises ResourceError if the process never started.
+        """
         key = self.key
         assert key is not None
         if not self.pipe.poll():  # asked anew: whoever took the message before may have taken long
@@ -269,7 +272,7 @@ class _Worker:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """A process that starts meanwhile hears no Ctrl-C before it can leave it to its parent, which hears it after."""
+    """Block SIGINT and SIGTERM while a process starts, until it can ignore them; the parent gets them afterwards."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -281,7 +284,7 @@ def _deaf() -> Iterator[None]:
 
 
 def _serve(pipe: Any, function: Callable[[Any], Iterable[Any]], cpu_s: float | None, memory: int | None) -> None:
-    """The life of a process: items in, for each its results out and then what ended it."""
+    """The main loop of a process: receive items, and send the results of each and a last message."""
     for number in LEFT_TO_PARENT:
         signal.signal(number, signal.SIG_IGN)
     bound_memory(memory)
@@ -310,7 +313,7 @@ def _results(function: Callable[[Any], Iterable[Any]], item: Any, cpu_s: float |
 
 
 def bound_memory(most: int | None = MOST_MEMORY) -> None:
-    """Let this process have no more than `most` bytes of addresses: what asks for more gets a MemoryError."""
+    """Limit this process to `most` bytes of address space; allocations beyond raise MemoryError."""
     if resource is not None and most is not None:
         with suppress(OSError, ValueError):  # where the system knows no such limit, or one that is lower
             _, hard = resource.getrlimit(resource.RLIMIT_AS)
@@ -318,6 +321,6 @@ def bound_memory(most: int | None = MOST_MEMORY) -> None:
 
 
 def _allow(cpu_s: float | None) -> None:
-    """From now on so much CPU time ends this process (SIGPROF), even where it hangs in a library of C."""
+    """End this process (SIGPROF) after `cpu_s` more seconds of CPU time, even if it hangs in a C library."""
     if cpu_s is not None and hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_PROF, cpu_s)

@@ -1,4 +1,4 @@
-"""Transposition of training windows, drawn when batches are drawn; never for validation or test.
+"""Random transpositions of training windows, drawn for each batch; never used for validation or test.
 
 Source: Huang et al. 2018, "Music Transformer", section 4.2 (a range around the original key).
 """
@@ -13,7 +13,7 @@ __all__ = ["draw_transposition", "draw_transpositions"]
 
 
 def draw_transposition(rng: np.random.Generator, *, low: int = -5, high: int = 6) -> int:
-    """A shift in semitones, uniform over low..high inclusive: the default reaches every key once.
+    """A shift in semitones, uniform over low..high inclusive; the default reaches each of the 12 keys once.
 
     >>> draw_transposition(np.random.default_rng(0), low=2, high=2)
     2

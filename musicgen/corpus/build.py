@@ -1,8 +1,8 @@
-"""Music files to a corpus folder: read and encode in worker processes, drop duplicates, split by work.
+"""Build a corpus folder from music files: encode them in worker processes, drop duplicates, split by work.
 
-The result doesn't depend on the number of workers or on the order of the listing: pieces stand in the order of
-their names. A file that crashes its worker or takes too long is rejected; the rest goes on. What is done lies on the
-disk, so a build that is killed goes on where it was, and holds no pieces in memory.
+The result doesn't depend on the number of workers or the order of the listing: pieces are sorted by name. A file that
+crashes its worker or takes too long is rejected, and the build continues. Finished work is kept on disk, so that a
+killed build can be resumed and no pieces are held in memory.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ __all__ = ["BuildSettings", "build_corpus", "find_sources", "plan_sources", "spe
 class BuildSettings:
     """How to build. `timeout_s` is for one piece; `valid` and `test` are shares of the works."""
 
-    licence: str = "unknown"  # of files that come from no catalogue entry
+    licence: str = "unknown"  # of files that aren't from a catalogue entry
     min_notes: int = 8
-    timeout_s: float = 600.0  # by the clock: generous, for a busy machine must not change the corpus
+    timeout_s: float = 600.0  # wall-clock time: generous, so that a busy machine doesn't change the corpus
     seed: int = 0
     valid: float = 0.05
     test: float = 0.05
     by_folder: bool = False  # a folder is a work
     overwrite: bool = False
-    limits: Limits | None = None  # of each MIDI file; None: the published ones
+    limits: Limits | None = None  # for each MIDI file; None: the default ones
     fetched: str | None = None  # where `catalog.fetch` put its folders; None: `catalog.default_folder()`
 
     def __post_init__(self) -> None:
@@ -69,22 +69,22 @@ def build_corpus(
 ) -> Corpus:
     """Build a corpus from folders, files and catalogue names, and open it.
 
-    `licences` gives the licence of some folders or files where it isn't `settings.licence`;
-    `tokenizer` is a tokenizer or its spec (default `notes`); `jobs` worker processes (default: one a core);
-    `listener` hears how many files are done, and a line where a build goes on (`events.py`); `part` is where its work
-    lies until then, by default beside `out` (`journal.py`).
-    Raises UsageError for a source or target that won't do or another process that builds there, UnreadableError when no
-    file is usable. On any error and on Ctrl-C `out` is left as it was; the same call goes on with the work.
+    `licences` gives the licence of folders or files for which it isn't `settings.licence`;
+    `tokenizer` is a tokenizer or its spec (default `notes`); `jobs` is the number of worker processes (default: one a
+    core); `listener` receives progress events, and a warning if a build is resumed (`events.py`); `part` is the folder
+    for work in progress, by default beside `out` (`journal.py`).
+    Raises UsageError for an unusable source or target, or if another process builds there, UnreadableError if no
+    file is usable. On any error and on Ctrl-C `out` is left as it was, and the same call resumes the work.
     """
     settings = settings or BuildSettings()
-    assign_splits((), valid=settings.valid, test=settings.test)  # bad shares are told now, not after the work
+    assign_splits((), valid=settings.valid, test=settings.test)  # report bad shares now, not after the work
     spec = spec_of(tokenizer)
     outside: list[Path] = []
     files, entries = plan_sources(sources, spec, settings=settings, licences=licences, outside=outside)
     with Hold(out) as hold:
         if hold.note:
             listener(Warned(hold.note))
-        check_target(out, overwrite=settings.overwrite)  # after all that may be wrong with the request
+        check_target(out, overwrite=settings.overwrite)  # after all checks of the request
         _keep_sources(out, files)
         key = key_of(spec=spec, limits=None if settings.limits is None else asdict(settings.limits))
         with Journal(Path(part) if part else part_of(out), key) as journal:
@@ -104,7 +104,7 @@ def _read_all(
     settings: BuildSettings,
     listener: Listener,
 ) -> None:
-    """Encode what the journal doesn't hold yet."""
+    """Encode the files that aren't in the journal yet."""
     journal.take_up(files)
     if journal.dropped:
         listener(Warned(f"{journal.folder}: is of a build with other options; begun anew"))
@@ -135,7 +135,7 @@ def _write(
     *,
     outside: int,
 ) -> None:
-    """Choose pieces, split them by work, and write the corpus folder. UnreadableError where there is no piece."""
+    """Choose pieces, split them by work, and write the corpus folder. Raises UnreadableError if there is no piece."""
     works: list[Kept] = []
     kept_licences: list[str] = []
     rejected: list[dict[str, str]] = []
@@ -144,7 +144,7 @@ def _write(
     for found, result in ((file, result) for file in files for result in journal.results(file)):
         if isinstance(result, Rejected):
             rejected.append({"source": result.source, "reason": result.reason})
-        elif result.split is not None:  # published splits hold what they hold, short pieces and repetitions too
+        elif result.split is not None:  # published splits are kept complete, with short pieces and duplicates
             works.append(result)
             kept_licences.append(found.licence)
         elif result.notes < settings.min_notes:
@@ -187,11 +187,11 @@ def plan_sources(
     licences: Mapping[str, str] | None = None,
     outside: list[Path] | None = None,
 ) -> tuple[list[Found], list[catalog.CorpusEntry]]:
-    """`find_sources` for a tokenizer's spec: what can be known to be wrong with the sources before they are read.
+    """`find_sources` for a tokenizer's spec, with the checks that need no reading of the files.
 
-    Raises UnreadableError, too, where there is no music.
+    Raises UnreadableError if there are no music files, ResourceError if a package for reading them is missing.
     """
-    # In a folder a .json is hardly ever music. What other programs saved can't be read, but shall be told of.
+    # A .json in a folder is rarely music. Project files of other programs are included so that they are reported.
     suffixes = (*MUSIC_SUFFIXES, *FRAME_SUFFIXES) if spec["name"] == "frames" else MUSIC_SUFFIXES
     outside = [] if outside is None else outside
     files, entries = find_sources(
@@ -223,9 +223,10 @@ def find_sources(
     suffixes: tuple[str, ...] = MUSIC_SUFFIXES,
     outside: list[Path] | None = None,
 ) -> tuple[list[Found], list[catalog.CorpusEntry]]:
-    """The files of all `sources` by name, each once, and the catalogue entries among them. Raises UsageError.
+    """The files of all `sources`, sorted by name, each once, and the catalogue entries among the sources.
 
-    `suffixes` are those that count in folders. Links that lead out of their folder are added to `outside`.
+    `suffixes` are those of the files to take from folders. Links that lead out of their folder are added to `outside`.
+    Raises UsageError for a source that is neither a file, a folder nor a catalogue name.
     """
     settings = settings or BuildSettings()
     entries: dict[str, catalog.CorpusEntry] = {}
@@ -286,14 +287,14 @@ def _records(works: list[Kept], licences: list[str], fields: int, settings: Buil
 
 
 def spec_of(tokenizer: Tokenizer | dict[str, Any] | str | None) -> dict[str, Any]:
-    """The spec of a tokenizer that is given as itself, its spec, its name, or as None for the default one.
+    """The spec of a tokenizer given as an object, a spec, a name, or None for the default.
 
-    Raises UsageError for one that there is not, or whose vocabulary a corpus can't hold.
+    Raises UsageError for an unknown tokenizer, or a vocabulary of more than 65,536 ids.
     """
     spec = tokenizer.spec if isinstance(tokenizer, Tokenizer) else tokenizer
     if not isinstance(spec, dict):
         spec = {"name": spec or DEFAULT_TOKENIZER}
-    built = load_tokenizer(spec)  # a bad spec is told here, not by every worker
+    built = load_tokenizer(spec)  # report a bad spec here, not from every worker
     if len(built.vocabulary) > 65536:
         raise UsageError(f"a vocabulary of {len(built.vocabulary):,} doesn't fit a corpus", hint="at most 65,536")
     return built.spec

@@ -1,4 +1,4 @@
-"""What can be had: one TOML in `corpora/` for each known corpus, with its source, commit and licence.
+"""The catalogue of known corpora: one TOML in `corpora/` for each, with its source, commit and licence.
 
 Nothing is downloaded until `fetch` is called; a corpus in an installed package needs no network at all.
 """
@@ -43,18 +43,18 @@ class Source:
     suffixes: tuple[str, ...] = ()
     recursive: bool = True
     only: tuple[str, ...] = ()  # paths below `subfolder`; empty: all of them
-    without: tuple[str, ...] = ()  # endings of names that don't count
+    without: tuple[str, ...] = ()  # endings of paths to leave out
 
     def holds(self, path: str) -> bool:
         """Whether the file at `path` (POSIX, below `subfolder`) is part of the corpus."""
-        # Some systems give accented letters as two characters.
+        # Some systems store accented letters as two characters.
         kept = not self.only or unicodedata.normalize("NFC", path) in self.only
         return kept and not (self.without and path.endswith(self.without))
 
 
 @dataclass(frozen=True)
 class CorpusEntry:
-    """One corpus. `pieces` and `notes` are what to expect, roughly; `licence` is that of the scores."""
+    """One corpus. `pieces` and `notes` are approximate counts; `licence` is that of the scores."""
 
     name: str
     title: str
@@ -77,7 +77,7 @@ def catalogue() -> list[CorpusEntry]:
 
 
 def find_entry(name: str) -> CorpusEntry:
-    """The corpus `name`. Raises UsageError which offers the nearest name."""
+    """The corpus called `name`. Raises UsageError, with the nearest name, if there is none."""
     entries = {entry.name: entry for entry in catalogue()}
     if name in entries:
         return entries[name]
@@ -103,7 +103,7 @@ def _entry(path: Path) -> CorpusEntry:
 
 
 def package_files(entry: CorpusEntry) -> list[Path]:
-    """The files of a corpus that an installed package carries, sorted. No network.
+    """The files of a corpus that is part of an installed package, sorted. Needs no network.
 
     For music21: the chorales in its Riemenschneider and BWV lists, each once, whatever the file's format.
     """
@@ -132,18 +132,18 @@ def package_files(entry: CorpusEntry) -> list[Path]:
 
 
 def default_folder() -> Path:
-    """Where fetched corpora are kept unless told otherwise: $MUSICGEN_CORPORA, else the user's cache folder."""
+    """The default folder for fetched corpora: $MUSICGEN_CORPORA, else one in the user's cache folder."""
     named = os.environ.get("MUSICGEN_CORPORA")
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(named) if named else Path(cache) / "musicgen" / "corpora"
 
 
 def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: float = 3600) -> Path:
-    """Check out the entry's commit as `folder/NAME` (default: below `default_folder()`), and give that path.
+    """Check out the entry's commit as `folder/NAME` (default: below `default_folder()`), and return that path.
 
-    An existing checkout is kept as it is, once every file in it is compared with the commit. Raises UsageError when
-    something else lies there, ResourceError without git, UnreadableError when the repository or the commit can't be
-    had, or what was fetched before has changed.
+    An existing checkout is kept if every file in it matches the commit. Raises UsageError if something else is there,
+    ResourceError without git, UnreadableError if the repository or the commit can't be fetched, or an existing
+    checkout has changed.
     """
     source = entry.source
     if source.kind != "git":
@@ -176,9 +176,9 @@ def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: fl
 
 
 def check_cached(entry: CorpusEntry, folder: Path) -> None:
-    """Raise UnreadableError where a folder that was fetched isn't what its commit says any more. Reads every file.
+    """Raise UnreadableError if a fetched folder differs from its commit. Reads every file.
 
-    A folder that was copied here by hand, without git's own, can't be asked.
+    A folder without `.git`, such as a copy made by hand, isn't checked.
     """
     git = shutil.which("git")
     if git is not None and (folder / ".git").is_dir() and (what := differs(git, folder, entry.source.commit)):

@@ -1,8 +1,8 @@
-"""A commit of a git repository as a folder, and whether a folder still is that commit.
+"""Check out a commit of a git repository as a folder, and check whether a folder still matches its commit.
 
-Nothing but https is spoken, by redirects neither; links are written as the small files that git keeps for them, so
-that nothing leads out of the folder. A commit's number is a digest of all that it holds, by way of its trees: what is
-fetched, and what was fetched long ago, is compared with it file by file.
+Only https is used, also after redirects. Symbolic links are written as the small text files that git stores for them,
+so that nothing points out of the folder. A commit's id is a digest of all its content, by way of its trees: a checkout,
+new or old, is compared with it file by file.
 
 Source: the objects' form is described in "Pro Git" (Chacon and Straub), section 10.2, and git's `gitformat-pack`.
 """
@@ -27,7 +27,7 @@ MOST_FILES = 1_000_000
 DEEPEST = 64
 LARGEST_OBJECT = 64_000_000  # bytes of a commit or a tree; files are never taken into memory
 KEPT = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM")
-# Neither hooks, filters nor helpers that a configuration or the repository itself names have any business here.
+# Disable hooks, filters and helpers that a configuration or the repository itself may name.
 SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.autocrlf=false",
@@ -40,11 +40,11 @@ SETTINGS = (
 
 
 def check_out(git: str, address: str, commit: str, folder: Path, timeout_s: float) -> None:
-    """Fill the empty `folder` with a commit, of which all 40 digits are given, and check it.
+    """Check out `commit` (40 hex digits) from `address` into the empty `folder`, and verify it.
 
-    Raises UsageError for an address or commit that can't be meant, UnreadableError where it can't be had or isn't it.
+    Raises UsageError for a malformed address or commit, UnreadableError if it can't be fetched or doesn't match.
     """
-    # Both go to git as arguments: a '-' at their head would be an option.
+    # Both are passed to git as arguments, where a leading '-' would be an option.
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         raise UsageError(f"{commit!r} is not a commit", where=address, hint="give its 40 hex digits")
     if not address.startswith(f"{PROTOCOL}://") or not address.isprintable() or " " in address:
@@ -54,14 +54,14 @@ def check_out(git: str, address: str, commit: str, folder: Path, timeout_s: floa
         _git(git, folder, arguments, address=address, timeout_s=timeout_s)
 
     run("init", "--quiet", "--template=")
-    # The repository's own attributes could ask for other bytes than those of the commit.
+    # The repository's own attributes could convert files, so that their bytes differ from the commit's.
     (folder / ".git" / "info").mkdir(exist_ok=True)
     (folder / ".git" / "info" / "attributes").write_text("* -text -ident -filter -working-tree-encoding\n")
     run("remote", "add", "origin", address)
     try:
         run("fetch", "--quiet", "--depth", "1", "origin", commit)
     except MusicgenError:
-        # Some servers give no single commits: take the history without its files instead.
+        # Some servers don't serve single commits: fetch the history without file contents instead.
         run("fetch", "--quiet", "--filter=blob:none", "origin", "+refs/heads/*:refs/remotes/origin/*")
     run("checkout", "--quiet", "--detach", commit)
     if difference := differs(git, folder, commit):
@@ -69,9 +69,9 @@ def check_out(git: str, address: str, commit: str, folder: Path, timeout_s: floa
 
 
 def differs(git: str, folder: Path, commit: str) -> str | None:
-    """How the files of a checkout differ from its commit, in words; None where they are the same, and no others.
+    """A description of the first difference between a checkout's files and its commit; None if there is none.
 
-    Every file is read. Raises UnreadableError where the folder is no checkout in which the commit can be found.
+    Every file is read. Raises UnreadableError if the folder isn't a checkout that contains the commit.
     """
     wanted = _files_of(git, folder, commit)
     there = 0
@@ -96,7 +96,7 @@ def differs(git: str, folder: Path, commit: str) -> str | None:
 
 
 def _digest(path: Path) -> str:
-    """The number that git gives a file by its content."""
+    """The git object id (SHA-1, hex) of a file's content."""
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
     with open(path, "rb") as file:
         while block := file.read(2**20):
@@ -105,7 +105,7 @@ def _digest(path: Path) -> str:
 
 
 def _files_of(git: str, folder: Path, commit: str) -> dict[bytes, str]:
-    """{path: number of its content} of all files of a commit, each object on the way compared with its number."""
+    """{path: object id of its content} of all files of a commit; each commit and tree object is checked by its id."""
     files: dict[bytes, str] = {}
     with _objects(git, folder) as read:
         first = re.match(rb"tree ([0-9a-f]{40})\n", read(commit, "commit"))
@@ -132,7 +132,10 @@ def _files_of(git: str, folder: Path, commit: str) -> dict[bytes, str]:
 
 @contextmanager
 def _objects(git: str, folder: Path) -> Iterator[Any]:
-    """A function of (number, kind) that gives an object's bytes, of whatever size, once they are compared."""
+    """A context with a function (object id, kind) -> the object's bytes, checked against the id.
+
+    The function raises UnreadableError for an object that is missing, damaged or larger than LARGEST_OBJECT.
+    """
     process = subprocess.Popen(
         _command(git, "cat-file", "--batch"),
         cwd=folder,
@@ -184,7 +187,7 @@ def _environment() -> dict[str, str]:
 
 def _git(git: str, folder: Path, arguments: tuple[str, ...], *, address: str, timeout_s: float) -> None:
     environment = _environment()
-    if arguments[0] == "checkout":  # of a history without its files, they come now
+    if arguments[0] == "checkout":  # a history without file contents fetches them now
         del environment["GIT_NO_LAZY_FETCH"]
     try:
         done = subprocess.run(

@@ -1,9 +1,8 @@
-"""A corpus folder from whomever: what its three files say, checked against each other and against the tokens.
+"""Checks of an untrusted corpus folder: its three files against each other, and the tokens against their digests.
 
-`corpus.json` and the first lines of everything are looked at when a corpus is opened, which costs no more than to
-read `pieces.jsonl`. Whether the tokens are those that the lines name by their digest, and all of them ids that the
-tokenizer has, takes reading every token once, from the first to the last: it is asked before a model learns from them
-or is measured by them (`check_tokens`), once for a corpus that is open.
+Opening a corpus checks `corpus.json`, the header of `tokens.npy` and `pieces.jsonl`, which costs no more than reading
+`pieces.jsonl`. Whether the tokens match their digests and are all in the tokenizer's vocabulary needs reading every
+token: `check_tokens` does so once for an open corpus, before training or evaluation.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ __all__ = ["FORMAT_VERSION", "HINT", "PieceRecord", "check_tokens", "open_tokens
 
 FORMAT_VERSION = 1
 HINT = "build it again with musicgen corpus build"
-MOST_META = 64 * MEGABYTE  # of corpus.json, in which every rejected file has a line
+MOST_META = 64 * MEGABYTE  # largest corpus.json, which has a line for every rejected file
 LONGEST_LINE = 16_384  # bytes of a line of pieces.jsonl: names may be long
-AT_ONCE = 2**20  # tokens that are looked at together
+AT_ONCE = 2**20  # tokens checked at a time
 
 
 @dataclass(frozen=True)
 class PieceRecord:
-    """One piece: where its ids lie in tokens.npy, and where it comes from."""
+    """One piece: the position of its ids in tokens.npy, and its source."""
 
     offset: int
     length: int
@@ -45,11 +44,11 @@ class PieceRecord:
     work: str
     split: str
     licence: str
-    weight: float = 1.0  # how often training draws from it, beside others of its length
+    weight: float = 1.0  # relative sampling weight in training, among pieces of its length
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """corpus.json. Raises UnreadableError for one that isn't what a build of this version writes."""
+    """Read corpus.json. Raises UnreadableError if it isn't of the form that this version writes."""
     if not path.exists():
         raise UnreadableError("is missing: this is not a corpus folder", where=path, hint=HINT)
     meta = read_json(path, most=MOST_META, hint=HINT)
@@ -66,8 +65,8 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def open_tokens(path: Path, *, count: int) -> np.ndarray:
-    """The ids of all pieces, memory-mapped: (N,) or (N, F) of uint16. Raises UnreadableError unless N is `count` and
-    the file holds just that."""
+    """The ids of all pieces, memory-mapped: (N,) or (N, F) uint16. Raises UnreadableError unless N is `count` and
+    the file has exactly that size."""
     try:
         info = os.stat(path)
     except FileNotFoundError:
@@ -92,8 +91,8 @@ def open_tokens(path: Path, *, count: int) -> np.ndarray:
 
 
 def read_records(path: Path, *, count: int) -> tuple[PieceRecord, ...]:
-    """The lines of pieces.jsonl. Raises UnreadableError at the first that isn't one, or doesn't go on where the piece
-    before it ends, or doesn't end within the `count` tokens that there are."""
+    """Read pieces.jsonl. Raises UnreadableError at the first line that is malformed, whose piece doesn't begin where
+    the one before ends, or doesn't end within `count` tokens; and if the pieces don't cover all `count` tokens."""
     read = reader(PieceRecord)
     records: list[PieceRecord] = []
     offset = 0
@@ -136,10 +135,10 @@ def _record(line: bytes, values: dict[str, Any] | None, place: str, path: Path) 
 
 
 def check_tokens(tokens: np.ndarray, records: Sequence[PieceRecord], spans: Sequence[Field], *, where: Path) -> None:
-    """Raise UnreadableError unless every piece is what its digest says, and all its ids are in the vocabulary.
+    """Raise UnreadableError unless every piece matches its digest, and all its ids are in the vocabulary.
 
-    `spans` are the tokenizer's fields: in each column an id is `pad` (0) or one of its field's. Reads every token once,
-    in their order.
+    `spans` are the tokenizer's fields: in each column an id is `pad` (0) or one of that field. Reads every token once,
+    in order.
     """
     if tokens.ndim != (1 if len(spans) == 1 else 2) or tokens.shape[1:] not in ((), (len(spans),)):
         what = f"holds {tokens.shape[-1] if tokens.ndim == 2 else 1} ids a token, the tokenizer has {len(spans)}"

@@ -1,4 +1,4 @@
-"""What a worker process makes of one music file: its pieces as ids, and what the file was when it was read."""
+"""Encode one music file in a worker process: its pieces as ids, and the file's size, time and digest when read."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from musicgen.tokenizers.base import TextForm, Tokenizer
 
 __all__ = ["Encoder", "Rejected", "Seen", "Work", "seen_now"]
 
-LARGEST = 1 << 30  # bytes of a file whose digest is taken; no music is larger
+LARGEST = 1 << 30  # bytes; no digest is taken of larger files
 
 
 @dataclass(frozen=True)
 class Work:
-    """One encoded piece: `ids` are its tokens as little-endian uint16, `split` its file's own, if that has any."""
+    """One encoded piece: `ids` are its tokens as little-endian uint16, `split` the one its file gives, or None."""
 
     source: str
     ids: bytes
     notes: int
     fingerprint: str
     split: str | None = None
-    content: str = ""  # what copies of it share; empty: the ids
-    sha256: str = field(init=False)  # of the ids; made where the piece is, so that the workers share the work
+    content: str = ""  # a key that is equal for copies of the piece; empty: compare sha256
+    sha256: str = field(init=False)  # of the ids; computed in the worker processes
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sha256", hashlib.sha256(self.ids).hexdigest())
@@ -43,7 +43,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file or tune that gave no piece, and why."""
+    """A file or tune that couldn't be encoded, and why."""
 
     source: str
     reason: str
@@ -51,19 +51,19 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a source file was when it was read: bytes, time of change, and the sha256 of its content, empty for what is
-    no ordinary file."""
+    """The state of a source file when it was read: bytes, modification time, and the sha256 of its content, which is
+    empty for files that aren't regular or are larger than LARGEST."""
 
     size: int
     mtime_ns: int
     sha256: str
 
 
-NEVER = Seen(-1, -1, "")  # no file is ever so: it is read again next time
+NEVER = Seen(-1, -1, "")  # matches no file, so that the file is read again next time
 
 
 def seen_now(path: str | Path) -> Seen:
-    """What a source file is now. Raises OSError."""
+    """The current state of a source file. Raises OSError."""
     info = os.stat(path)
     if not stat.S_ISREG(info.st_mode) or info.st_size > LARGEST:
         return Seen(info.st_size, info.st_mtime_ns, "")
@@ -73,13 +73,16 @@ def seen_now(path: str | Path) -> Seen:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A file to its pieces in the ids of a tokenizer: what worker processes are given."""
+    """Reads files and encodes their pieces with a tokenizer; the function that worker processes run."""
 
     tokenizer: Tokenizer
     limits: Limits | None = None
 
     def __call__(self, file: Found) -> Iterator[Work | Rejected | Seen]:
-        """Each piece of the file or why it is none, then what the file was. Raises MemoryError."""
+        """Yield each piece of the file, or the reason for its rejection, and last the file's state when it was read.
+
+        Raises MemoryError.
+        """
         path = str(file.path)
         seen = _seen(path)
         try:
@@ -87,7 +90,7 @@ class Encoder:
         except MusicgenError as error:
             yield Rejected(file.name, printable(error.what))
         except Exception as error:  # one file must not end the build; the reason is kept in corpus.json
-            if isinstance(error, MemoryError):  # another time there may be more
+            if isinstance(error, MemoryError):  # not a fault of the file: a later build tries again
                 raise
             yield Rejected(file.name, printable(f"can't be encoded ({type(error).__name__}: {error})")[:300])
         yield seen
@@ -114,7 +117,7 @@ class Encoder:
             yield Work(f"{name}#{part.name}", ids.tobytes(), notes, fingerprint(part.piece), part.split)
 
     def _tunes(self, name: str, path: str, as_text: TextForm) -> Iterator[Work]:
-        # A tune is known by the notes it opens with, and a copy by its text: number and source are another setting's.
+        # The opening notes identify a work, and the text without its number (X:) and transcriber (Z:) a copy.
         texts = read_texts(path, limits=self.limits or Limits())
         for tune in texts:
             ids = np.asarray(as_text.encode_text(tune.text)).astype("<u2")
@@ -133,7 +136,7 @@ class Encoder:
 def _seen(path: str) -> Seen:
     try:
         return seen_now(path)
-    except OSError:  # told by whoever reads it
+    except OSError:  # reported when the file is read
         return NEVER
 
 

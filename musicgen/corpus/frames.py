@@ -1,11 +1,12 @@
-"""Pieces that are tables of frames: the Boulanger-Lewandowski `.mat` files and chorales by voice in `.json`.
+"""Read piano rolls: the Boulanger-Lewandowski `.mat` files, and chorales by voice in `.json`.
 
 A `.mat` file holds `traindata`, `validdata`, `testdata` (or `train`, ...), any of them: arrays of T x 88 binary
 matrices, a row a frame, a column a pitch from 21 to 108. A `.json` file holds `train`, `valid`, `test`: lists of
 pieces, a piece a list of frames, a frame a list of MIDI pitches by voice; a rest is -1, NaN, null or absent.
 
-The files don't say how long a frame is: a row is one frame of the tokenizer, and ids say the rows exactly. A pitch
-in rows that follow one another is one held note. A file is read whole or refused, for its counts are published.
+The files don't say how long a frame is: a row becomes one frame of the tokenizer, so that ids represent the rows
+exactly. A pitch in consecutive rows is one held note. A file is read completely or refused, as results on these data
+sets are compared by their published counts.
 
 Sources: Boulanger-Lewandowski et al. 2012 (the `.mat` files); Allan and Williams 2005 and Huang et al. 2017,
 "Counterpoint by Convolution" (the chorales).
@@ -39,7 +40,7 @@ HINT = "see musicgen corpus build --help for the files that can be read"
 
 
 class FramePiece(NamedTuple):
-    """A piece of a split. Silence up to tick `end`, where its last frame ends, belongs to it."""
+    """A piece and its split. The piece includes silence up to tick `end`, the end of its last frame."""
 
     split: str
     name: str
@@ -48,7 +49,7 @@ class FramePiece(NamedTuple):
 
 
 def check_reader(paths: Iterable[Path]) -> None:
-    """Raise ResourceError where one of the files needs a package that isn't here; worth asking before the work."""
+    """Raise ResourceError if one of the files needs a package that isn't installed."""
     mats = [path for path in paths if path.suffix.lower() == ".mat"]
     if mats and importlib.util.find_spec("scipy") is None:
         hint = "pip install 'musicgen-symbolic[frames]'"
@@ -56,9 +57,9 @@ def check_reader(paths: Iterable[Path]) -> None:
 
 
 def frame_pieces(path: str | Path, *, frames_per_quarter: int, limits: Limits | None = None) -> Iterator[FramePiece]:
-    """The pieces of a file in its order, one row one frame of `frames_per_quarter`.
+    """The pieces of a file, sorted by split; each row becomes a frame, `frames_per_quarter` to a quarter note.
 
-    Raises UnreadableError, which says what was found, for a file that is anything else.
+    Raises UnreadableError, with what was found, for a file of another form.
     """
     path = Path(path)
     data = read_bytes(path, max_megabytes=(limits or Limits()).megabytes)
@@ -71,7 +72,7 @@ def frame_pieces(path: str | Path, *, frames_per_quarter: int, limits: Limits | 
     if len({split for _, split in found}) < len(found):
         raise UnreadableError(f"has a split twice: {', '.join(key for key, _ in found)}", where=path, hint=HINT)
     read, piece_of = (_mat_pieces, _roll_piece) if is_mat else (_json_pieces, _voices_piece)
-    splits = [(split, read(table[key], key, path)) for key, split in found]  # all of it, before the first is used
+    splits = [(split, read(table[key], key, path)) for key, split in found]  # read all before yielding the first
     for split, frames in splits:
         for number, rows in enumerate(frames):
             end = len(rows) * TICKS_PER_FRAME
@@ -92,7 +93,7 @@ def _mat_table(data: bytes, path: Path) -> dict[str, Any]:
     except NotImplementedError:
         hint = "save it in an older one: in MATLAB with save -v7"
         raise UnreadableError("is a MATLAB file of version 7.3", where=path, hint=hint) from None
-    except Exception as error:  # scipy has no error of its own for damaged files; what it meets first is raised
+    except Exception as error:  # scipy has no exception of its own for damaged files
         reason = f"{type(error).__name__}: {error}"[:100]
         raise UnreadableError(f"is not a MATLAB file, or damaged ({reason})", where=path, hint=HINT) from None
     return {key: value for key, value in table.items() if not key.startswith("__")}
@@ -114,7 +115,7 @@ def _mat_pieces(value: Any, key: str, path: Path) -> list[np.ndarray]:
 
 
 def _roll_piece(roll_TP: np.ndarray, frames_per_quarter: int) -> Piece:
-    """One part that plays each column's runs of ones as notes."""
+    """A piece of one part, in which each run of ones in a column is a note."""
     edges = np.diff(roll_TP.astype(np.int8), axis=0, prepend=0, append=0).T
     pitch, start = np.nonzero(edges == 1)
     stop = np.nonzero(edges == -1)[1]
@@ -135,7 +136,7 @@ def _json_table(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _json_pieces(value: Any, key: str, path: Path) -> list[np.ndarray]:
-    """The pitches (T, N) of one split's pieces by voice, -1 for a rest."""
+    """One array (T, N) of pitches by frame and voice, -1 for a rest, for each piece of a split."""
     if not isinstance(value, list) or not all(isinstance(piece, list) and piece for piece in value):
         raise UnreadableError(f"{key}: is not a list of lists of frames", where=path, hint=HINT)
     pieces = []
@@ -160,7 +161,7 @@ def _pitch(value: Any, where: str, path: Path) -> int:
 
 
 def _voices_piece(voices_TN: np.ndarray, frames_per_quarter: int) -> Piece:
-    """A part a voice, in their order; a pitch that goes on is held."""
+    """A piece with one part for each voice, in their order; a pitch in consecutive frames is held."""
     tracks = []
     for voice_T in voices_TN.T:
         turns = np.flatnonzero(np.diff(voice_T, prepend=-2))
@@ -174,7 +175,7 @@ def _voices_piece(voices_TN: np.ndarray, frames_per_quarter: int) -> Piece:
 
 
 def _track(start: np.ndarray, stop: np.ndarray, pitch: np.ndarray) -> Track:
-    """Notes from frames."""
+    """A piano track of notes given in frames."""
     notes = np.zeros(len(start), NOTE)
     notes["start"], notes["duration"] = start * TICKS_PER_FRAME, (stop - start) * TICKS_PER_FRAME
     notes["pitch"], notes["velocity"] = pitch, VELOCITY

@@ -1,12 +1,12 @@
-"""What a build has done so far, on disk: it holds no pieces in memory, and goes on where it was killed.
+"""The finished work of a corpus build, on disk, so that it needs no pieces in memory and can be resumed when killed.
 
-    .NAME.part/           beside the corpus folder NAME, as long as it is not whole
-        key               a digest of all that a piece's ids depend on but its file: options, tokenizer, this program
-        ids.bin           the ids of pieces as they came, little-endian uint16
-        files.jsonl       a line a file that is done, behind the line's own digest: what it was read from (size, time,
-                          sha256), and for each of its pieces where its ids lie and what else is known of it
+    .NAME.part/           beside the corpus folder NAME, until that is complete
+        key               a digest of all that ids depend on besides the files: options, tokenizer, this program
+        ids.bin           the ids of pieces in order of completion, little-endian uint16
+        files.jsonl       a line for each finished file, after the line's own digest: the file's size, time and sha256,
+                          and for each of its pieces the position of its ids and its metadata
 
-A file is read again where it, or its stored ids, are no longer what its line says. Work of another key is removed.
+A file is read again if it, or its stored ids, no longer match its line. Work with another key is removed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ __all__ = ["Journal", "Kept", "key_of", "part_of"]
 
 FORMAT = 1
 PACKAGE = Path(__file__).resolve().parents[1]
-READS = ("io", "tokenizers", "corpus", ".")  # rooms of the package on whose code ids depend
+READS = ("io", "tokenizers", "corpus", ".")  # subpackages on whose code ids depend
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One encoded piece: where its ids lie in the journal, in bytes, and what is known of it."""
+    """One encoded piece: the position of its ids in ids.bin, in bytes, and its metadata (see `Work`)."""
 
     source: str
     offset: int
@@ -48,13 +48,13 @@ class Kept:
 
 
 def part_of(out: str | Path) -> Path:
-    """Where the work of a build lies as long as the corpus isn't whole."""
+    """The folder for the work in progress of a build."""
     real = Path(os.path.realpath(out))
     return real.with_name(f".{real.name}.part")
 
 
 def key_of(**options: Any) -> str:
-    """A digest of options, and of the program that turns files into ids."""
+    """A digest of options and of the code and libraries that turn files into ids."""
     digest = hashlib.sha256(json.dumps([FORMAT, options], sort_keys=True).encode())
     for room in READS:
         folder = PACKAGE / room
@@ -67,15 +67,15 @@ def key_of(**options: Any) -> str:
 
 
 class Journal:
-    """The work of one build, open; a context that closes it, and removes it where nothing is done.
+    """The open journal of one build; a context that closes it, and removes it if no file is finished.
 
-    `dropped` says whether work of another key lay there. Raises ResourceError on a full disk.
+    `dropped` says whether work with another key was removed. Raises ResourceError on a full disk.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
         self._results: dict[tuple[str, str], list[Kept | Rejected]] = {}
-        self._open: dict[tuple[str, str], list[Kept | Rejected]] = {}  # of files that are not done
+        self._open: dict[tuple[str, str], list[Kept | Rejected]] = {}  # of unfinished files
         self.dropped = self._prepare(key)
         self._ids: BinaryIO = open(folder / "ids.bin", "ab+")  # noqa: SIM115
         self._lines: BinaryIO = open(folder / "files.jsonl", "ab")  # noqa: SIM115
@@ -93,7 +93,7 @@ class Journal:
         return len(self._results)
 
     def take_up(self, files: Sequence[Found]) -> None:
-        """Go on with what is done of these files, where they and their stored ids are what they were."""
+        """Load the finished work on these files, as far as the files and their stored ids are unchanged."""
         known = dict(self._read())
         lines = []
         for file in files:
@@ -102,7 +102,7 @@ class Journal:
                 self._results[_name(file)] = _results(line)
                 lines.append(_signed(line))
         self._lines.close()
-        # Without what no longer holds, and what a kill cut short.
+        # Rewrite the file without outdated or truncated lines.
         new = self.folder / "files.new"
         try:
             new.write_bytes(b"".join(lines))
@@ -112,7 +112,7 @@ class Journal:
         self._lines = open(self.folder / "files.jsonl", "ab")  # noqa: SIM115
 
     def add(self, file: Found, result: Work | Rejected) -> None:
-        """Note what came of a file, or of one of its pieces."""
+        """Store a piece of a file, or a rejection."""
         if isinstance(result, Work):
             try:
                 self._ids.write(result.ids)
@@ -126,25 +126,25 @@ class Journal:
         self._open.setdefault(_name(file), []).append(kept)
 
     def done(self, file: Found, seen: Seen | None) -> None:
-        """All of a file is there. Without `seen` a later build reads it again."""
+        """Mark a file as finished. Without `seen` a later build reads it again."""
         name = _name(file)
         results = self._results[name] = self._open.pop(name, [])
         if seen is None:
             return
         line = {"name": name, "seen": astuple(seen), "results": [astuple(result) for result in results]}
         try:
-            self._ids.flush()  # before the line that says where they lie
+            self._ids.flush()  # before the line that refers to them
             self._lines.write(_signed(line))
             self._lines.flush()
         except OSError as error:
             raise explained(error, self.folder, ours=True) from error
 
     def has(self, file: Found) -> bool:
-        """Whether a file is done."""
+        """Whether a file is finished."""
         return _name(file) in self._results
 
     def results(self, file: Found) -> list[Kept | Rejected]:
-        """What came of a file that is done, in its order."""
+        """The pieces and rejections of a finished file, in their order."""
         return self._results[_name(file)]
 
     def ids(self, piece: Kept) -> bytes:
@@ -155,11 +155,11 @@ class Journal:
 
     def close(self) -> None:
         for file in (self._ids, self._lines):
-            with suppress(OSError):  # a full disk was told before
+            with suppress(OSError):  # a full disk was reported before
                 file.close()
 
     def remove(self) -> None:
-        """The work is done, or worth nothing."""
+        """Close and delete the journal."""
         self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -1,8 +1,8 @@
-"""Which music files lie in folders, and reading any one of them.
+"""Find music files in folders, and read the pieces in a file.
 
 A file's name in a corpus is its folder's own name and the path below it, with '/' on every system, so that
-it doesn't depend on where the folder lies. Hidden files and folders are skipped; each folder is entered once,
-so links in a circle end. A link that leads out of the folder isn't followed: whose folder it is says what is in it.
+it doesn't depend on the folder's location. Hidden files and folders are skipped; each folder is entered once,
+so that cycles of links end. Links that lead out of the folder aren't followed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def find_files(
 ) -> list[Found]:
     """The music files in `sources` (folders and files), sorted by name, each once.
 
-    `label` stands for the folder's own name. A file that is named itself counts whatever its suffix. Links that lead
+    `label` replaces the folder's own name. Files given as sources are included whatever their suffix. Links that lead
     out of their folder are left out, and added to `outside`. Raises UsageError for a source that doesn't exist.
     """
     outside = [] if outside is None else outside
@@ -84,7 +84,7 @@ def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool, outside: lis
         seen.add((info.st_dev, info.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         folders[:] = [name for name in folders if stays(Path(at, name))]
-        bundles = [name for name in folders if name.lower().endswith(BUNDLES)]  # files, to whoever made them
+        bundles = [name for name in folders if name.lower().endswith(BUNDLES)]  # files, to their programs
         folders[:] = [name for name in folders if name not in bundles] if recursive else []
         for name in sorted([*files, *bundles]):
             if name.startswith(".") or not name.lower().endswith(suffixes):
@@ -96,9 +96,9 @@ def _walk(folder: Path, suffixes: tuple[str, ...], recursive: bool, outside: lis
 
 
 def iter_pieces(path: str | Path, *, limits: Limits | None = None) -> Iterator[tuple[str, Piece | MusicgenError]]:
-    """(name, piece) for each piece in a file, or the error that stands for it. At least one item.
+    """(name, piece) for each piece in a file, or (name, error) where it can't be read. At least one item.
 
-    The name is empty where the file holds one piece, else the tune's number and title.
+    The name is empty if the file holds one piece, else the tune's number and title.
     """
     path = Path(path)
     suffix = path.suffix.lower()

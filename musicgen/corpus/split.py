@@ -1,8 +1,8 @@
-"""Which pieces are for training, validation and test: always whole works.
+"""Assign pieces to training, validation and test by whole works.
 
-Two takes of one fugue must not straddle the splits, or the measured loss is the loss on music seen before.
-Pieces belong to one work when their names say so (`fugue take 2`, `fugue_v3`, `fugue (1)`) or when they begin
-with the same notes, in whatever key.
+Two takes of one fugue must not be in different splits, or the measured loss would be on music seen in training.
+Pieces belong to one work if their names say so (`fugue take 2`, `fugue_v3`, `fugue (1)`) or if they begin
+with the same notes, in any key.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ _VARIANT = re.compile(
     r"(?:\s*[(\[]\s*(?:\d+|(?:take|version|copy|v)\s*\d*)\s*[)\]]"
     r"|\s+(?:take|version|vers|ver|v|copy|kopie|copia|copie|alt|alternate)\s*\d*)$"
 )
-GRID = 24  # fingerprint onsets are counted in 24ths of a quarter
-OPENING = 64  # notes that a fingerprint is made of
-FEWEST = 16  # notes; the beginnings of shorter pieces are too alike to tell works apart
+GRID = 24  # fingerprint onsets are in 24ths of a quarter
+OPENING = 64  # most notes in a fingerprint
+FEWEST = 16  # notes; shorter pieces are too alike to distinguish works
 
 
 def work_key(source: str, *, by_folder: bool = False) -> str:
-    """The name of the work that the file `source` (POSIX path, perhaps '#tune') is a take of.
+    """The name of the work that a file belongs to; `source` is a POSIX path, optionally with '#tune'.
+
+    `by_folder` takes the folder as the work.
 
     >>> work_key("bach/Fugue_take 2.mid") == work_key("bach/fugue (1).mxl") == "bach/fugue"
     True
@@ -42,7 +44,7 @@ def work_key(source: str, *, by_folder: bool = False) -> str:
     folder, _, name = path.rpartition("/")
     if by_folder:
         return folder
-    # Only a real suffix goes: 'op.10 no.3' has dots of its own.
+    # Remove known suffixes only: 'op.10 no.3' contains dots.
     stem = re.sub(r"\.(?:midi?|kar|smf|mxl|musicxml|xml|krn|abc)$", "", name, flags=re.IGNORECASE)
     parts = [_plain(stem)]
     if tune:
@@ -59,9 +61,9 @@ def _plain(stem: str) -> str:
 
 
 def fingerprint(piece: Piece) -> str:
-    """A hash of how the piece begins: onsets and intervals of its first notes by (start, pitch).
+    """A hash of the onsets and intervals of a piece's first OPENING notes by (start, pitch).
 
-    The same in every key and at every resolution; empty for pieces too short to tell.
+    It is the same in every key and at every resolution; empty for pieces of fewer than FEWEST notes.
     """
     tracks = [t for t in piece.tracks if not t.is_drum] or list(piece.tracks)
     notes = np.concatenate([t.notes for t in tracks]) if tracks else np.empty(0, [("start", "i8"), ("pitch", "u1")])
@@ -76,7 +78,7 @@ def fingerprint(piece: Piece) -> str:
 
 
 def merge_works(keys: Sequence[str], fingerprints: Sequence[str]) -> list[str]:
-    """The work of each piece: its key, or the smallest key among the pieces that begin with the same notes."""
+    """The work of each piece: the smallest of the work keys that are connected by equal fingerprints."""
     parent = {key: key for key in keys}
 
     def root(key: str) -> str:
@@ -95,10 +97,10 @@ def merge_works(keys: Sequence[str], fingerprints: Sequence[str]) -> list[str]:
 
 
 def assign_splits(works: Iterable[str], *, seed: int = 0, valid: float = 0.05, test: float = 0.05) -> dict[str, str]:
-    """Work -> split. The first share of the works by sha256 of (seed, work) is for validation, the next for test.
+    """{work: split}. Works are sorted by sha256 of (seed, work); the first share is validation, the next test.
 
-    At least one work for validation when there are two, one for test when there are three, and one for training.
-    A share of 0 leaves that split empty. Raises UsageError for shares that don't leave anything to train on.
+    There is at least one work for validation if there are two, one for test if there are three, and one for training.
+    A share of 0 leaves that split empty. Raises UsageError for shares that leave nothing to train on.
     """
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         what = f"the shares of valid ({valid:g}) and test ({test:g}) must be at least 0 and below 1 together"
@@ -116,7 +118,7 @@ def assign_splits(works: Iterable[str], *, seed: int = 0, valid: float = 0.05, t
 
 
 def spread(count: int, most: int) -> np.ndarray:
-    """Which of so many to take where `most` are enough: as evenly as can be, from the first to the last.
+    """At most `most` indices out of `count`, evenly spaced from the first to the last.
 
     >>> spread(10, 4).tolist(), spread(3, 4).tolist()
     ([0, 3, 6, 9], [0, 1, 2])

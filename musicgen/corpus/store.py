@@ -37,7 +37,7 @@ from musicgen.tokenizers import load_tokenizer
 __all__ = ["FORMAT_VERSION", "Corpus", "PieceRecord", "TokenSource", "is_corpus", "own_corpus", "write_corpus"]
 
 FORMAT = "musicgen corpus"
-MOST_ROWS = 100_000  # of files that were rejected, and of duplicates: about 20 MB
+MOST_ROWS = 100_000  # rejected files, and duplicates, that are listed: about 20 MB
 FILES = ("tokens.npy", "pieces.jsonl", "corpus.json")
 
 
@@ -69,13 +69,13 @@ def write_corpus(
     fields: int = 1,
     overwrite: bool = False,
 ) -> None:
-    """Write a corpus folder whole or not at all. `tokens` are the pieces' ids in the order of `pieces`.
+    """Write a corpus folder atomically. `tokens` are the pieces' ids in the order of `pieces`.
 
     They are of shape (T,), or (T, fields) for more than one field.
 
-    `about` goes into corpus.json beside the counts: `tokenizer` (its spec), `rejected`, `duplicates`, ...
-    What else lies in the folder stays.
-    Raises UsageError when `folder` exists and isn't a corpus to overwrite, ResourceError when the disk is full.
+    `about` is written to corpus.json beside the counts: `tokenizer` (its spec), `rejected`, `duplicates`, ...
+    Other files in the folder are kept.
+    Raises UsageError if `folder` exists and isn't a corpus to overwrite, ResourceError if the disk is full.
     """
     target = Path(folder)
     check_target(target, overwrite=overwrite)
@@ -91,7 +91,7 @@ def write_corpus(
             for name in FILES:
                 with open(new.path / name, "rb+") as written:
                     os.fsync(written.fileno())
-            check_target(target, overwrite=overwrite)  # something may have come there meanwhile
+            check_target(target, overwrite=overwrite)  # something may have been created there meanwhile
             new.swap()
     except OSError as error:
         if error.errno in FULL:
@@ -100,18 +100,18 @@ def write_corpus(
 
 
 def _bounded(about: dict[str, Any]) -> dict[str, Any]:
-    """`about`, with no more rows than a reader takes; how many there were stands beside them."""
+    """`about` with its lists cut to MOST_ROWS, and their full lengths as `all_rejected` and `all_duplicates`."""
     long = {key: len(about[key]) for key in ("rejected", "duplicates") if len(about.get(key, ())) > MOST_ROWS}
     return {**about, **{key: about[key][:MOST_ROWS] for key in long}, **{f"all_{key}": n for key, n in long.items()}}
 
 
 def check_target(folder: str | Path, *, overwrite: bool) -> None:
-    """Raise UsageError unless a corpus may be written to `folder`; worth asking before hours of work."""
+    """Raise UsageError unless a corpus may be written to `folder`; to be called before hours of work."""
     target = Path(folder)
     if not os.path.lexists(target):
         return
     refuse_here(target)
-    # Only what is a corpus is ever replaced: a slip of -o must not cost a folder of music.
+    # Only a corpus is ever replaced: a mistyped -o must not delete a folder of music.
     if not (target.is_dir() and not target.is_symlink() and (_is_ours(target) or not any(target.iterdir()))):
         raise UsageError("exists and is not a corpus folder", where=folder, hint="choose another name")
     if is_corpus(target) and not overwrite:
@@ -119,7 +119,7 @@ def check_target(folder: str | Path, *, overwrite: bool) -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether a corpus of ours lies there, be it damaged: others have files called corpus.json, too."""
+    """Whether the folder is a corpus of this program, even a damaged one; others use the name corpus.json too."""
     if all((folder / name).is_file() for name in FILES):
         return True
     try:
@@ -157,8 +157,7 @@ def _counts(pieces: Sequence[PieceRecord]) -> dict[str, Any]:
 
 
 class TokenSource(Protocol):
-    """What training and evaluation need of a corpus: all tokens in one array, and where the pieces of a split lie in
-    it."""
+    """The interface of a corpus for training and evaluation: all tokens in one array, and the pieces of a split."""
 
     tokens: np.ndarray
 
@@ -175,7 +174,7 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: str | Path) -> Corpus:
-        """Open and check a corpus folder. Raises UnreadableError (what, where, what to do)."""
+        """Open a corpus folder and check its descriptions. Raises UnreadableError if it is missing or damaged."""
         folder = Path(folder)
         if not folder.is_dir():
             raise UnreadableError("no such corpus folder", where=folder, hint="check the path")
@@ -189,8 +188,10 @@ class Corpus:
         return cls(folder, tokens, records, meta)
 
     def check(self) -> None:
-        """Read every token once: raise UnreadableError where a piece isn't what its digest says, or an id is none of
-        the tokenizer's. To be asked before they are learned from or measured by; a second time it costs nothing."""
+        """Raise UnreadableError if a piece doesn't match its digest or an id isn't in the tokenizer's vocabulary.
+
+        Reads every token; further calls do nothing. To be called before training and evaluation.
+        """
         if not self._checked:
             fields = load_tokenizer(self.spec).fields
             check_tokens(self.tokens, self.records, fields, where=self.folder / "tokens.npy")
@@ -213,7 +214,7 @@ class Corpus:
 
     @property
     def sha256(self) -> str:
-        """A digest of all tokens and splits: what a model was trained on."""
+        """A digest of all tokens and splits, which identifies what a model was trained on."""
         lines = "".join(f"{r.sha256} {r.split}\n" for r in self.records)
         return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -222,11 +223,11 @@ class Corpus:
         return np.array([(r.offset, r.length) for r in self.pieces(split)], np.int64).reshape(-1, 2)
 
     def weights(self, split: str) -> np.ndarray:
-        """(n,) how often each piece of the split is to be drawn, beside others of its length."""
+        """(n,) float64: the relative sampling weight of each piece of the split among pieces of its length."""
         return np.array([r.weight for r in self.pieces(split)], np.float64)
 
     def info(self) -> dict[str, Any]:
-        """Counts and lineage: pieces, notes, tokens, splits, rejected, licences, tokenizer, and more."""
+        """Counts and provenance: pieces, notes, tokens, splits, rejected, licences, tokenizer, and more."""
         first = ("pieces", "notes", "tokens", "splits", "rejected", "licences", "tokenizer")
         return {
             **{k: self.meta[k] for k in first},

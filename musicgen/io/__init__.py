@@ -1,6 +1,6 @@
-"""Files in and out: MIDI, scores, audio.
+"""Read and write files: MIDI, scores, audio.
 
-`read` and `write` choose by the suffix.
+`read` and `write` choose the format by the suffix.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".hum", ".abc")
 
 
 def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
-    """The piece in a MIDI file or a score, or by its name one that comes along. Raises UnreadableError (what, where,
-    what to do)."""
+    """Read a MIDI file or a score, or a piece included with musicgen by its name. Raises UnreadableError."""
     path = piece_path(path)
     if Path(path).suffix.lower() in SCORE_SUFFIXES:
         return read_score(path, limits=limits)

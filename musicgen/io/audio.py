@@ -1,8 +1,8 @@
-"""Samples to sound files: WAV and FLAC (16 bit) and Ogg Vorbis, by suffix, through libsndfile.
+"""Write samples as WAV or FLAC (16 bit) or Ogg Vorbis, by suffix, with libsndfile.
 
-Blocks are float32 of shape (n, channels), full scale ±1, at `rate` frames a second. They are written as they
-come, so an hour of music costs no more memory than a block. WAV and FLAC bytes depend on the samples alone;
-an Ogg stream carries a random serial number.
+Blocks are float32 of shape (n, channels), full scale ±1, at `rate` frames a second. They are written one at a time,
+so that an hour of music needs no more memory than a block. WAV and FLAC bytes depend on the samples alone;
+an Ogg stream has a random serial number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["FORMATS", "write_audio"]
 
 FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
 WAV_BYTES = 2**32 - 4096  # the RIFF header counts bytes in 32 bits
-CHUNK = 65_536  # frames a call: libsndfile's Vorbis encoder keeps what it is given on the stack
+CHUNK = 65_536  # frames in a call: libsndfile's Vorbis encoder puts its input on the stack
 
 
 def write_audio(path: str | Path, blocks: Iterable[np.ndarray], *, rate: int, overwrite: bool = False) -> int:
@@ -41,7 +41,7 @@ def write_audio(path: str | Path, blocks: Iterable[np.ndarray], *, rate: int, ov
             f"unknown sound file suffix {path.suffix!r}", where=path, hint=f"use one of {', '.join(FORMATS)}"
         )
     with atomic_path(path, overwrite=overwrite) as temporary:
-        # The first block tells the number of channels; pulled inside, so that an existing file fails at once.
+        # The first block gives the number of channels; taken inside, so that an existing file fails at once.
         blocks = iter(blocks)
         first = next(blocks, np.zeros((0, 2), np.float32))
         return _write(path, temporary, chain([first], blocks), channels=_frames(first).shape[1], rate=rate)
@@ -82,7 +82,7 @@ def _write(path: Path, temporary: Path, blocks: Iterable[np.ndarray], *, channel
 
 
 def _full(path: Path, temporary: Path) -> Exception:
-    """libsndfile doesn't tell a full disk from a limit on the size of files."""
+    """The error for a failed write: a full disk or a limit on file sizes, which libsndfile doesn't distinguish."""
     limit = -1 if resource is None else resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     limited = 0 <= limit <= temporary.stat().st_size + CHUNK
     return explained(OSError(errno.EFBIG if limited else errno.ENOSPC, ""), path, ours=True)

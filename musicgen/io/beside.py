@@ -1,8 +1,8 @@
-"""A folder that takes the place of another when it is whole, and not before.
+"""Replace a folder atomically: the new one takes the old one's place only when it is complete.
 
-It is made beside its place under a hidden name and put there by two renames, so that a failure, Ctrl-C or a kill leaves
-the old folder or the new one. What lies in the old folder and isn't part of what is replaced, such as a user's notes
-and takes, comes along. What a kill leaves behind is cleared by whoever writes there next.
+The new folder is made under a hidden name beside its place and moved there by two renames, so that a failure, Ctrl-C or
+a kill leaves either the old folder or the new one. Other contents of the old folder, such as a user's notes and takes,
+are kept. The next process that writes there removes what a killed one left behind.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["Beside", "refuse_here", "settle", "within"]
 
 
 class Beside:
-    """A new folder at `path`, hidden beside `place` until `swap`; a context that removes what was not swapped.
+    """A new folder at `path`, hidden beside `place` until `swap`; a context that removes it if it isn't swapped in.
 
-    `parts` are the names that belong to what is replaced. Raises UsageError where `place` can't be replaced.
+    `parts` are the names in the old folder that are replaced. Raises UsageError if `place` can't be replaced.
     """
 
     def __init__(self, place: str | Path, *, parts: Collection[str]) -> None:
@@ -50,7 +50,7 @@ class Beside:
                 folder.rmdir()
 
     def swap(self) -> Path:
-        """Put the new folder in its place and return that. Raises UsageError, with the old one where it was."""
+        """Move the new folder to its place and return that. If that fails, restore the old one and raise UsageError."""
         old = self.place.with_name(f".{self.place.name}.old-{secrets.token_hex(4)}")
         replaces = self.place.exists()
         try:
@@ -72,7 +72,7 @@ class Beside:
         return self.place
 
     def _bring_along(self) -> None:
-        """Links to what isn't replaced: the old folder stays whole until the swap, and nothing is copied twice."""
+        """Link the old folder's other contents into the new one, so that the old one stays complete until the swap."""
         shutil.copymode(self.place, self.path)
         for entry in sorted(self.place.iterdir()):
             target = self.path / entry.name
@@ -93,14 +93,14 @@ class Beside:
 
 
 def refuse_here(place: str | Path) -> None:
-    """Raise UsageError where this process runs in the folder that is to be replaced: it would run in a removed one."""
+    """Raise UsageError if the working directory is in the folder that is to be replaced, as it would be removed."""
     real, here = Path(os.path.realpath(place)), Path(os.path.realpath(os.curdir))
     if real in (here, *here.parents):
         raise UsageError("can't be replaced by a command that runs in it", where=place, hint="run it from elsewhere")
 
 
 def within(path: str | Path, folder: str | Path) -> bool:
-    """Whether a path is the folder itself or lies in it, through whatever links."""
+    """Whether a path is the folder itself or inside it, with links resolved."""
     try:
         mine = os.stat(folder)
     except OSError:
@@ -110,9 +110,9 @@ def within(path: str | Path, folder: str | Path) -> bool:
 
 
 def settle(place: str | Path) -> None:
-    """Finish what a kill left undone beside `place`: an old folder comes back where no new one stands, the rest goes.
+    """Clean up beside `place` after a killed process: restore the old folder if there is no new one, remove the rest.
 
-    What another process is still making stays.
+    Folders that a living process is still making are kept.
     """
     place = Path(os.path.realpath(place))
     if not place.parent.is_dir():

@@ -1,8 +1,7 @@
-"""Small files of settings and facts, JSON and TOML, from whomever: bounded before they are parsed.
+"""Read small untrusted JSON and TOML files, with limits that are checked before parsing.
 
-A file is read when it is a regular one and no larger than it can honestly be. How much a text of that size may hold,
-and how deep its tables may lie in one another, is bounded too: parsers recurse, and so does whoever prints what they
-made. Every fault is one UnreadableError.
+A file must be a regular one and no larger than a given limit. The number of values and the depth of nesting are limited
+too, as parsers and printers recurse. Every fault raises UnreadableError.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from musicgen.errors import UnreadableError, printable
 __all__ = ["DEEPEST", "read_json", "read_small", "read_toml"]
 
 KILOBYTE, MEGABYTE = 1000, 1_000_000
-DEEPEST = 32  # tables in tables; what musicgen writes has five
-BYTES_A_VALUE = 8  # of text, at the least and on average: a value takes ten times as much when it is parsed
-MOST_DOTS = 500  # of a line of TOML: a path has some
+DEEPEST = 32  # levels of nesting; files of musicgen have five
+BYTES_A_VALUE = 8  # fewest bytes of text for each value on average; a parsed value takes ten times as much
+MOST_DOTS = 500  # in a line of TOML: a path has some
 COPY = "copy the folder again"
 
 
@@ -54,13 +53,13 @@ def read_json(path: str | os.PathLike[str], *, most: int = MEGABYTE, hint: str =
 
 
 def parse_json(data: bytes, *, where: object, hint: str = COPY) -> Any:
-    """The value that JSON bytes spell; see `read_json`. The caller has bounded their number."""
+    """Parse JSON bytes, whose number the caller has limited; see `read_json`."""
     if sum(map(data.count, (b",", b"[", b"{"))) > max(10_000, len(data) // BYTES_A_VALUE):
         raise UnreadableError("holds more values than such a file ever does", where=where, hint=hint)
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_no_number)
         if b"\\u" in data:
-            # Half a surrogate pair is no text, unless it stands for a byte of a file's name that isn't UTF-8.
+            # A lone surrogate isn't text, unless it stands for a byte of a file name that isn't UTF-8.
             json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogateescape")
     except RecursionError:
         raise _too_deep(where, hint) from None
@@ -73,7 +72,7 @@ def parse_json(data: bytes, *, where: object, hint: str = COPY) -> Any:
 def read_toml(path: str | os.PathLike[str], *, most: int = 64 * KILOBYTE) -> dict[str, Any]:
     """The tables of a TOML file of at most `most` bytes."""
     data, hint = read_small(path, most=most, hint="check the path"), "mend the line it names"
-    if max(line.count(b".") for line in data.split(b"\n")) > MOST_DOTS:  # a.b.c: the parser takes their square
+    if max(line.count(b".") for line in data.split(b"\n")) > MOST_DOTS:  # a.b.c: parsing takes quadratic time
         raise _too_deep(path, hint)
     try:
         value = tomllib.loads(data.decode("utf-8"))
@@ -107,5 +106,5 @@ def _no_number(name: str) -> float:
 
 
 def _short(error: Exception) -> str:
-    """What a parser says, without the text that it repeats."""
+    """A parser's error message, shortened."""
     return printable(error)[:200]

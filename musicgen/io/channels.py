@@ -1,14 +1,15 @@
-"""What a file says of its channels, in whatever track it says it: programs, drums, silence, controllers and bends.
+"""The state of a MIDI file's channels over all its tracks: programs, drums, silencing, controllers and pitch bends.
 
 Conventions
 -----------
-What sets a channel holds for every track that plays on it, in the order of ticks. On one tick the tracks of a file have
-no order among them: there a track's own settings come last, but those of all tracks come before the notes that begin.
-System resets come first on their tick and make void what was set before.
+A program change, controller or bend applies to its channel on every track, in order of ticks. Events of different
+tracks on one tick have no order in the file: here a track's own events are applied after those of other tracks, and all
+of them before the note-ons on that tick. System resets are applied first on their tick and undo all earlier settings.
 
-Channel 10 of each port is drums, unless a bank says otherwise (120 General MIDI 2 drums, 121 melody; 127 drums where GS
-isn't in force; where XG is, 126 effects, and any other melody), which counts with the program that follows it, or a
-system-exclusive message does. What a track that names no port says by such messages is for all ports.
+Channel 10 of each port is drums unless a bank select or a system-exclusive message changes that. Banks (which take
+effect at the next program change): 120 is General MIDI 2 drums, 121 is melodic; 127 is drums unless GS is in force;
+where XG is in force, 126 (effects) counts as drums and banks below 120 are melodic. System-exclusive messages on a
+track that names no port apply to all ports.
 
 Sources: MIDI 1.0; General MIDI 1 and 2; and those of `exclusive`.
 """
@@ -30,9 +31,10 @@ __all__ = ["DRUM_CHANNEL", "NEVER", "Channels", "Places"]
 
 DRUM_CHANNEL = 9
 NEVER = int(np.iinfo(np.int64).max)
-MOST_PORTS = 16  # that a message for all of them reaches
+MOST_PORTS = 16  # a message for all ports is applied to no more than these
 NO_BANK = 255
-# What system resets bring back, as controllers: 121, volume and pan; the range of bends, both tunings, no parameter.
+# System resets as controller events: reset all controllers (121), volume, pan; then through registered parameters the
+# pitch bend range and fine and coarse tuning, and at last the null parameter.
 _DEFAULTS = ((121, 0), (7, 100), (10, 64))
 _PARAMETERS = ((101, 0), (100, 0), (6, 2), (100, 1), (6, 64), (100, 2), (6, 64), (101, 127), (100, 127))
 _NONE = np.zeros(0, np.int64)
@@ -41,7 +43,7 @@ _NO_CONTROLS, _NO_BENDS = np.zeros(0, CONTROL), np.zeros(0, BEND)
 
 @dataclass(frozen=True)
 class Places:
-    """Where events stand: arrays of the home, the channel, the tick and the row of each."""
+    """Locations of events: arrays of each event's home, channel, tick and row number (see `homes`)."""
 
     home: np.ndarray
     channel: np.ndarray
@@ -49,12 +51,12 @@ class Places:
     row: np.ndarray
 
     def of(self, which: np.ndarray) -> Places:
-        """Some of them, by mask or number."""
+        """The subset selected by a mask or an index array."""
         return Places(self.home[which], self.channel[which], self.tick[which], self.row[which])
 
 
 class Channels(Homes):
-    """The events of a file, `is_on` where a note begins, and what they make of its channels."""
+    """The events of a file (`is_on` marks note-ons) and the channel state that results from them."""
 
     def __init__(self, midi: MidiFile) -> None:
         super().__init__(midi)
@@ -69,13 +71,16 @@ class Channels(Homes):
             self._find_exclusives(at)
 
     def places(self, rows: np.ndarray) -> Places:
-        """Where rows stand."""
+        """The locations of the events with these row numbers."""
         return Places(self.home[rows], self.channel[rows], self.tick[rows], rows)
 
     def _find_exclusives(self, at: np.ndarray) -> None:
-        """Set `_reset_port`, `_reset_tick` and `_modes` of system resets, by port and tick, and `_parts` (Places) with
-        `_parts_drum`."""
-        known: dict[bytes, tuple[int, int, bool]] = {}  # a file says the same message many times
+        """Interpret the system-exclusive events at rows `at`.
+
+        Sets `_reset_port`, `_reset_tick` and `_modes` of system resets, sorted by port and tick; and `_parts` (Places)
+        with `_parts_drum` of messages that turn a channel into drums or back.
+        """
+        known: dict[bytes, tuple[int, int, bool]] = {}  # payload -> meaning, as files repeat the same messages
         said: list[tuple[int, int, bool]] = []
         for track, blob in zip(self.track[at].tolist(), self.rows["blob"][at].tolist(), strict=True):
             payload = self.midi.tracks[track].blobs[blob]
@@ -93,7 +98,7 @@ class Channels(Homes):
             port = np.where(for_all[repeated], number, port[repeated])
             at, mode, channel, drums = (column[repeated] for column in (at, mode, channel, drums))
         resets = np.flatnonzero(mode)
-        resets = resets[np.lexsort((self.tick[at[resets]], port[resets]))]  # stable: of one tick the last holds
+        resets = resets[np.lexsort((self.tick[at[resets]], port[resets]))]  # stable: the last on a tick wins
         self._reset_port, self._reset_tick, self._modes = port[resets], self.tick[at[resets]], mode[resets]
         parts = np.flatnonzero(channel >= 0)
         rows, channel = at[parts], channel[parts]
@@ -103,19 +108,19 @@ class Channels(Homes):
             drums[parts] > 0,
         )
 
-    # ---- what is in force ------------------------------------------------------------------------
+    # ---- state at a place ------------------------------------------------------------------------
 
     def programs(self, places: Places) -> np.ndarray:
-        """The program (0..127) at each place; 0 where none was chosen."""
+        """The program (0..127) in effect at each place; 0 before any program change."""
         found = self._in_force(self.places(self._programs), places)
         return np.where(found >= 0, np.append(self.rows["data1"][self._programs], 0)[found], 0)
 
     def used(self) -> set[int]:
-        """The channels to which anything is sent."""
+        """The channels that have at least one channel event."""
         return set(np.unique(self.channel[self.kind < 0xF0]).tolist())
 
     def chosen(self) -> set[int]:
-        """The channels for which a program was chosen."""
+        """The channels that have at least one program change."""
         return set(np.unique(self.channel[self._programs]).tolist())
 
     def drums(self, places: Places) -> np.ndarray:
@@ -133,7 +138,7 @@ class Channels(Homes):
         return drums
 
     def _drum_banks(self) -> tuple[Places, np.ndarray]:
-        """The program changes whose bank says whether the channel is drums, and what it says."""
+        """(program changes whose bank makes the channel drums or melodic, boolean array: True for drums)."""
         banks = self._controls[self._number == BANK]
         if not (self.rows["data2"][banks] >= 120).any() and not (len(banks) and (self._modes == XG).any()):
             return self.places(banks[:0]), np.zeros(0, bool)
@@ -143,7 +148,8 @@ class Channels(Homes):
         return places.of(told), drums[told]
 
     def banks(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
-        """Whether a program change at each place would make drums of the channel, by its bank, and whether melody."""
+        """(drums, melody): whether the bank selected at each place makes the channel drums, or melodic, at a program
+        change there. Both are False where the bank decides nothing."""
         at = self._controls[self._number == BANK]
         found = self._in_force(self.places(at), places)
         bank = np.where(found >= 0, np.append(self.rows["data2"][at], 0)[found], NO_BANK)
@@ -153,10 +159,10 @@ class Channels(Homes):
         return drums, (bank == 121) | ((bank < 120) & (mode == XG))
 
     def _in_force(self, events: Places, places: Places) -> np.ndarray:
-        """For each place the number of the event in force there, or -1. `events` stand in file order.
+        """For each place the index of the event in effect there, or -1 for none. `events` are in file order.
 
-        The last of the place's channel: of those on one tick the last of its own track, else the last of any. Of its
-        own track only what stands before it counts.
+        That is the latest event on the place's channel; on equal ticks the last of its own track, else the last of
+        any track. Events of its own track count only if their row precedes the place.
         """
         found = last_of(events.home, events.row, places.home, places.row)
         if not len(events.row):
@@ -174,13 +180,14 @@ class Channels(Homes):
         return found
 
     def _era(self, places: Places) -> np.ndarray:
-        """The number of the system reset in force at each place, or -1."""
+        """The index of the last system reset up to each place, or -1 for none."""
         return last_of(self._reset_port, self._reset_tick, places.channel >> 4, places.tick)
 
     def silenced(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-        """(a number that grows whenever a row's channel is silenced, the tick at which it next is); None: never.
+        """(how many times the channel of each row has been silenced so far, the tick of the next time or NEVER).
 
-        Controllers 120 and 123 to 127 and system resets silence; those of other tracks come first on their tick.
+        None if that never happens from the first row's tick on. Controllers 120 and 123 to 127 and system resets
+        silence a channel; those of other tracks are applied first on their tick.
         """
         first = int(self.tick[rows].min(initial=NEVER))
         cuts = self._controls[(self._number == ALL_SOUND_OFF) | (self._number >= ALL_NOTES_OFF)]
@@ -189,7 +196,7 @@ class Channels(Homes):
             return None
         places, cuts = self.places(rows), self.places(at)
         count, until = _passed(cuts.channel, cuts.tick, places.channel, places.tick)
-        # Of the place's own track those that stand before it.
+        # Events of the place's own track on its tick count only if their row precedes the place.
         late = count_of(cuts.home, cuts.tick, places.home, places.tick)
         late = late - count_of(cuts.home, cuts.row, places.home, places.row)
         count, until = count - late, np.where(late > 0, places.tick, until)
@@ -202,11 +209,11 @@ class Channels(Homes):
     # ---- controllers and bends -------------------------------------------------------------------
 
     def settings(self, channels: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The controllers (CONTROL) and bends (BEND) of each of `channels`, which ascend, in time order."""
+        """(CONTROL arrays, BEND arrays): the controllers and pitch bends of each of `channels` (ascending), by time."""
         turns = np.flatnonzero(self.kind == 0xE0)
         if not (len(turns) or len(self._controls)) or not len(channels):
             return [_NO_CONTROLS] * len(channels), [_NO_BENDS] * len(channels)
-        if (resets := self._controls[self._number == RESET]).size:  # a bend that 121 undoes on its own tick never was
+        if (resets := self._controls[self._number == RESET]).size:  # drop bends that 121 resets on their own tick
             reset = self.places(resets)
             undo = last_of(reset.channel, reset.tick, self.channel[turns], self.tick[turns])
             undone = (undo >= 0) & (reset.tick[undo] == self.tick[turns]) & (reset.row[undo] > turns)
@@ -224,7 +231,7 @@ class Channels(Homes):
         return _by_channel(controls, of_controls, channels), _by_channel(bends, of_bends, channels)
 
     def in_order(self, rows: np.ndarray, channels: np.ndarray) -> np.ndarray:
-        """Those of `rows` (which ascend) that are of `channels`, by channel and time."""
+        """Those of `rows` (ascending) that are on one of `channels`, sorted by channel and time."""
         if not len(rows):
             return rows
         wanted = np.zeros(16 * self.ports, bool)
@@ -240,7 +247,8 @@ class Channels(Homes):
     def _with_defaults(
         self, controls: np.ndarray, of_controls: np.ndarray, bends: np.ndarray, of_bends: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The controllers, and their channels, with what system resets bring back where anything was set before."""
+        """(controllers, their channels) with default values inserted at each system reset that follows any controller
+        or bend on the channel."""
         channel = np.concatenate([of_controls, of_bends]).astype(np.int64)
         tick = np.concatenate([controls["tick"], bends["tick"]])
         _, until = _passed(self._reset_port, self._reset_tick, channel >> 4, tick)
@@ -256,8 +264,10 @@ class Channels(Homes):
 
 
 def _before_own(events: Places, places: Places, found: np.ndarray) -> np.ndarray:
-    """Of what was `found` on the channel of each place, on its tick and in its own track, the event before all those of
-    that track and tick, or -1."""
+    """For each place, the last event on its channel before the events of its own track on its tick; -1 if none.
+
+    `found` is the index of the channel's last event up to the place's tick, which is one of its own track.
+    """
     order = np.lexsort((events.tick, events.channel))
     number = np.empty(len(order), np.int64)
     number[order] = np.arange(len(order))
@@ -272,7 +282,7 @@ def _by_channel(rows: np.ndarray, of_rows: np.ndarray, channels: np.ndarray) -> 
 
 
 def _passed(group: np.ndarray, tick: np.ndarray, places: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(how many events of each place's group come up to its tick, the tick of the next one or NEVER)."""
+    """(number of events of each place's group up to and including its tick, tick of the next one or NEVER)."""
     order = np.lexsort((tick, group))
     group, tick = group[order], tick[order]
     begin, end = np.searchsorted(group, places), np.searchsorted(group, places, side="right")

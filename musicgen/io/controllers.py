@@ -1,11 +1,11 @@
-"""What controllers mean, once for all who ask: the reader, the player, the tokenizers and the seam of a continuation.
+"""The meaning of MIDI controllers, shared by the reader, the player, the tokenizers and continuations (`seam`).
 
 Conventions
 -----------
 `controls` (CONTROL) and `bends` (BEND) are those of one channel in time order, as a `Track` holds them. On one tick
-notes end first, then controllers act in their order, then the wheel, and then notes begin. Pedals are down from 64 on.
-"Reset all controllers" (121) lifts the pedals, brings expression to 127 and modulation to 0, centres the wheel and
-deselects parameters; volume, pan, program and the values of parameters stay.
+notes end first, then controllers act in their order, then pitch bends, and then notes begin. A pedal is down at values
+of 64 or more. "Reset all controllers" (121) releases the pedals, sets expression to 127 and modulation to 0, centres
+the pitch bend and deselects parameters; volume, pan, program and the values of parameters stay.
 
 Sources: MIDI 1.0 Detailed Specification 4.2; RP-015 (reset all controllers), RP-018 (data increment and decrement).
 """
@@ -67,13 +67,13 @@ def changes(controls: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def silences(controls: np.ndarray) -> np.ndarray:
-    """The ticks of "all sound off" (120), which no pedal holds up."""
+    """The ticks of "all sound off" (120), which silences notes even if a pedal holds them."""
     ticks: np.ndarray = controls["tick"][controls["number"] == ALL_SOUND_OFF]
     return ticks
 
 
 def wheel(controls: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(ticks, values -8192..8191) of the pitch wheel, which "reset all controllers" centres; int64."""
+    """(ticks, values -8192..8191) of the pitch bend, int64; "reset all controllers" sets it to 0."""
     reset = controls["tick"][controls["number"] == RESET]
     if not len(reset):
         return bends["tick"], bends["value"].astype(np.int64)
@@ -84,11 +84,11 @@ def wheel(controls: np.ndarray, bends: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def tuning(controls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(ticks, semitones of a full bend, fine tuning, coarse tuning), in semitones as float64, each from its tick on.
+    """(ticks, bend range, fine tuning, coarse tuning), in semitones as float64, each valid from its tick on.
 
-    The first tick is -1, with the defaults 2, 0 and 0. Data entry, increment and decrement count for the registered
-    parameter selected last: 0 is the range of a bend (semitones, then cents), 1 the fine and 2 the coarse tuning.
-    They count for none while a non-registered parameter is selected, or none at all.
+    The first tick is -1, with the defaults 2, 0 and 0. Data entry, increment and decrement change the registered
+    parameter selected last: 0 is the pitch bend range (semitones, then cents), 1 the fine and 2 the coarse tuning.
+    They have no effect while a non-registered parameter, or none, is selected.
     """
     table = [(-1.0, 2.0, 0.0, 0.0)]
     number = controls["number"]
@@ -130,9 +130,9 @@ def tuning(controls: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 
 
 def transposition(controls: np.ndarray, bends: np.ndarray, *, drums: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(ticks, semitones higher than written): wheel and tuning together, each from its tick on; float64.
+    """(ticks, transposition in semitones, float64) by pitch bend and tuning together, each valid from its tick on.
 
-    The first tick is -1. Of several changes on one tick the last holds. Coarse tuning leaves `drums` alone.
+    The first tick is -1. Of several changes on one tick the last is taken. Coarse tuning doesn't apply to `drums`.
     """
     at_wheel, value = wheel(controls, bends)
     at_tuning, ranges, fine, coarse = tuning(controls)

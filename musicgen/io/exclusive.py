@@ -1,7 +1,7 @@
-"""System-exclusive messages that say what channels are: resets, which parts are drums, and the volume of all.
+"""System-exclusive messages that affect channels: system resets, drum parts, and master volume.
 
-Sources: General MIDI 1 and 2; Roland SC-88 and Yamaha XG 1.26 MIDI implementations. Checksums are not looked at: a
-wrong one is a slip of the program that wrote the file, and no other message looks like these.
+Sources: General MIDI 1 and 2; Roland SC-88 and Yamaha XG 1.26 MIDI implementations. Checksums are not verified: a
+wrong one is an error of the program that wrote the file, and no other message has these bytes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _RHYTHM_PART, _PART_MODE = 0x15, 0x07  # the last byte of the address within a p
 
 
 class Exclusive(NamedTuple):
-    """`mode` is what a system reset brings into force (GM, GM2, GS, XG), else 0; or `channel` (0..15) is `drums`."""
+    """Either a system reset to `mode` (GM, GM2, GS, XG; else 0), or `channel` (0..15) becomes drums or melodic."""
 
     mode: int = 0
     channel: int | None = None
@@ -26,7 +26,7 @@ NOTHING = Exclusive()
 
 
 def meaning(payload: bytes) -> Exclusive:
-    """What a message says, its bytes between F0 and F7.
+    """Interpret a message, given as its bytes after F0, with or without the final F7.
 
     >>> meaning(bytes.fromhex("41 10 42 12 40 1a 15 01 10 f7"))
     Exclusive(mode=0, channel=10, drums=True)
@@ -42,7 +42,7 @@ def meaning(payload: bytes) -> Exclusive:
 
 
 def master_volume(payload: bytes) -> int | None:
-    """The value 0..127 of a universal message that sets the volume of a whole device.
+    """The value 0..127 of a universal master volume message; None for other messages.
 
     >>> master_volume(bytes.fromhex("7f 7f 04 01 00 50 f7"))
     80

@@ -1,8 +1,8 @@
-"""Files that hold music in a way that isn't read here: which program wrote one, and what to export from it.
+"""Files with music in formats that can't be read: which program wrote one, and how to export from it.
 
-A file is known by its suffix, unless it begins as a MIDI file does; one that only claims to be MIDI, by how it begins.
-`PROJECTS` are what music programs and recorders
-save; they count as music that was refused where folders are read. Menus are those of the programs' current versions.
+A file is recognised by its suffix, unless it begins with a MIDI header; one with a MIDI suffix by its first bytes.
+`PROJECTS` are the suffixes of music programs' projects and of recordings; found in folders, such files are reported as
+refused music. Menus are those of the programs' current versions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TAB = "is a Guitar Pro tablature", "in Guitar Pro choose File > Export > MIDI, 
 _TRACKER = "is a tracker module", "open it in OpenMPT and choose File > Export as MIDI"
 _PICTURE = "is a picture of a score", "turn it into MusicXML with a music scanner such as Audiveris"
 
-# Suffixes, then what such a file is, and what to do with it.
+# {suffixes: (what such a file is, what to do with it)}
 _PROJECTS: dict[str, tuple[str, str]] = {
     ".mscz .mscx": ("is a MuseScore score", "in MuseScore choose File > Export, then MusicXML or MIDI"),
     ".sib": ("is a Sibelius score", f"in Sibelius choose {_MUSICXML}"),
@@ -71,7 +71,7 @@ def _by_suffix(table: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
 
 
 _KINDS = {**_by_suffix(_PROJECTS), **_by_suffix(_OTHERS)}
-# What a file without a telling suffix begins with.
+# (first bytes, kind of file), for files that the suffix doesn't identify
 _MAGIC = (
     (b"ID3", "an MP3 audio file"),
     (b"\xff\xfb", "an MP3 audio file"),
@@ -103,7 +103,7 @@ BUNDLES = (".logicx", ".logic", ".band")  # folders that programs show as one fi
 
 
 def what_is(path: str | os.PathLike[str]) -> str | None:
-    """What a file of this name is, and what to export from it; None where the suffix is no foreign one.
+    """What a file with this name is, and what to export from it; None if the suffix isn't a foreign one.
 
     >>> what_is("Song.ALS")
     'is an Ableton Live set; in Live select a clip and choose File > Export MIDI Clip'
@@ -114,12 +114,12 @@ def what_is(path: str | os.PathLike[str]) -> str | None:
 
 
 def kind_of(data: bytes) -> str | None:
-    """What bytes are that are no MIDI file, by how they begin; None where nobody can tell."""
+    """The kind of a file that isn't MIDI, recognised by its first bytes; None if unknown."""
     return next((kind for magic, kind in _MAGIC if data.startswith(magic)), None)
 
 
 def nearest_file(path: str | os.PathLike[str]) -> str:
-    """What to do about a file that isn't there: the name of one in its folder that could be meant, if any."""
+    """A hint for a missing file: the most similar file name in its folder, if there is one."""
     wanted = Path(path)
     try:
         names = os.listdir(wanted.parent)
@@ -132,8 +132,8 @@ def nearest_file(path: str | os.PathLike[str]) -> str:
 
 
 def refuse_foreign(path: str | os.PathLike[str]) -> None:
-    """Raise UnreadableError for a file or folder of another program's, with what to do. Others pass, missing ones too:
-    whoever reads them will tell."""
+    """Raise UnreadableError, with what to do, for a file or folder in a foreign format. Missing files pass, as reading
+    them reports that."""
     said = what_is(path)
     if said is None or not os.path.exists(path) or _is_midi(path):
         return

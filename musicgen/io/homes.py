@@ -1,11 +1,11 @@
-"""Where the events of a file stand: on which track, channel and port, and by which name.
+"""The track, channel, port and part name of each event in a MIDI file.
 
 Conventions
 -----------
-A channel is one of sixteen of a port, as a number 16 * port + channel; a *home* is a channel on one track, 16 * lane
-+ channel, a lane being a track on a port. A port is told by a device name and a port number together; the first that a
-track names holds from its beginning, a track that names none is on the first port.
-A channel prefix gives the names after it to a channel, until something is sent.
+A channel number is 16 * port + channel, with sixteen channels to a port. A *lane* is a track on one port; a *home* is
+a channel on one lane, numbered 16 * lane + channel. A device name and a port number together identify a port; the first
+port that a track names applies from the track's beginning, and a track that names none is on the first port.
+A channel prefix assigns the names after it to a channel, until the track's next channel event.
 
 Sources: Standard MIDI Files 1.0; RP-019 (device names); the unofficial port number (meta event 0x21).
 """
@@ -19,12 +19,12 @@ from musicgen.io.smf import META, MidiFile
 __all__ = ["SAME_PART", "TRACK_NAME", "Homes"]
 
 TRACK_NAME, INSTRUMENT_NAME, DEVICE_NAME, CHANNEL_PREFIX, PORT, OWN_DATA = 0x03, 0x04, 0x09, 0x20, 0x21, 0x7F
-SAME_PART = b"\x7dmusicgen: more of the part before"  # own data at the head of a track that we wrote
+SAME_PART = b"\x7dmusicgen: more of the part before"  # sequencer-specific meta event at the head of a track we wrote
 
 
 class Homes:
-    """The events of all tracks: `rows` (EVENT, in file order), of each its `track`, `tick`, `kind` (the upper half of
-    its status), `channel` and `home`."""
+    """The events of all tracks: `rows` (EVENT, in file order), and for each row its `track`, `tick`, `kind` (the status
+    byte's upper four bits), `channel` and `home`."""
 
     def __init__(self, midi: MidiFile) -> None:
         count = len(midi.tracks)
@@ -55,15 +55,18 @@ class Homes:
         ]
 
     def _sent(self, rows: np.ndarray) -> np.ndarray:
-        """How much has been sent to channels before each of some rows."""
+        """The number of channel events before each of `rows`."""
         sent: np.ndarray = np.concatenate([[0], np.cumsum(self.kind < 0xF0)])[rows]
         return sent
 
     # ---- ports -----------------------------------------------------------------------------------
 
     def _find_ports(self, said: list[tuple[int, int, int, int, bytes]]) -> None:
-        """Set `ports`, their number, `lane` of each row, `lane_port` and `lane_track`, and `silent`, the tracks that
-        name no port, from all that is said of devices and port numbers."""
+        """Set the port attributes from `said`, the device-name and port meta events in file order (see `metas`).
+
+        They are `ports` (the number of ports), `lane` of each row, `lane_port`, `lane_track`, and `silent`, the tracks
+        that name no port.
+        """
         said = [meta for meta in said if meta[3] == DEVICE_NAME or meta[4]]
         self.silent -= {meta[1] for meta in said}
         if all((kind == PORT and payload[:1] == b"\0") or not payload for _, _, _, kind, payload in said):
@@ -74,7 +77,7 @@ class Homes:
         value = np.array([numbers.setdefault(p, len(numbers)) if k == DEVICE_NAME else p[0] for *_, k, p in said])
         device, number = (_carried(np.where(mine, value, -1), track) for mine in (is_device, ~is_device))
         keys, port = np.unique(np.append(0, 128 * device + number), return_inverse=True)
-        # Up to the first event that is sent, all that a track says is one statement; the first holds all along.
+        # Metas before a track's first channel event count as one; a track's first port applies from its beginning.
         begin = np.searchsorted(self.track, np.arange(len(self.midi.tracks) + 1))
         at_head = self._sent(row) == self._sent(begin[track])
         last = ~(at_head & np.append((track[1:] == track[:-1]) & at_head[1:], False))
@@ -90,13 +93,13 @@ class Homes:
         self.lane = np.repeat(lane, np.diff(np.append(row, len(self.rows))))
 
     def port_of(self, track: int) -> int:
-        """The port that holds at the end of a track."""
+        """The port in effect at the end of a track."""
         rows = np.flatnonzero(self.track == track)
         lane = self.lane[rows[-1]] if len(rows) else np.flatnonzero(self.lane_track == track)[-1]
         return int(self.lane_port[lane])
 
     def whole_parts(self, home: np.ndarray) -> np.ndarray:
-        """`home` with tracks that are more of the part before them counted as that part's track."""
+        """`home` with tracks marked SAME_PART (continuations of a part) mapped to the track of that part."""
         more = [
             SAME_PART in track.blobs and any(payload == SAME_PART for _, payload in track.metas(OWN_DATA))
             for track in self.midi.tracks
@@ -113,8 +116,11 @@ class Homes:
     # ---- names -----------------------------------------------------------------------------------
 
     def names(self, playing: list[int]) -> dict[int, str]:
-        """The name of each home in `playing`: what a channel prefix in its track says, else the track's name, else
-        what a prefix elsewhere says of its channel. The first of several holds, a track name before an instrument."""
+        """The name of each home in `playing`; empty where there is none.
+
+        That is the name after a channel prefix on its own track, else the track's name, else the name after a prefix
+        for its channel on another track. Of several the first is taken, and a track name before an instrument name.
+        """
         of_home: dict[int, bytes] = {}
         of_track: dict[int, bytes] = {}
         of_channel: dict[int, bytes] = {}
@@ -153,18 +159,18 @@ class Homes:
         }
 
     def channel_of(self, home: int) -> int:
-        """The channel of a home."""
+        """The channel number (16 * port + channel) of a home."""
         return 16 * int(self.lane_port[home >> 4]) + (home & 15)
 
 
 def _carried(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Each value, or where it is -1 the last one before it in its group, else 0; groups stand together."""
+    """Forward fill: each -1 becomes the last other value before it in its group, else 0. Groups are contiguous."""
     at = np.maximum.accumulate(np.where(values >= 0, np.arange(len(values)), -1))
     return np.where((at >= 0) & (group[at] == group), values[at], 0)
 
 
 def text(raw: bytes) -> str:
-    """A MIDI text: UTF-8 where it is valid, else Latin-1, which the specification's ASCII is a part of."""
+    """Decode a MIDI text as UTF-8 where that is valid, else as Latin-1; trailing NULs and spaces are removed."""
     try:
         found = raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""pretty_midi objects in and out.
+"""Conversion from and to pretty_midi objects.
 
-pretty_midi counts in seconds and one resolution; a piece counts in ticks. Ticks are taken from the object's
-own tempo map (`time_to_tick`), so a file that pretty_midi read comes over tick for tick.
+Times in pretty_midi are seconds; in a piece they are ticks. Ticks are computed with the object's own tempo map
+(`time_to_tick`), so a file that pretty_midi has read is converted exactly, tick for tick.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ def from_pretty_midi(midi: Any) -> Piece:
 def to_pretty_midi(piece: Piece) -> Any:
     """A Piece as a `pretty_midi.PrettyMIDI`. Raises UsageError for a tempo map that pretty_midi refuses.
 
-    pretty_midi reads the maps itself, from the bytes of a MIDI file without notes. The notes are put in as they
-    are: reading them, it would end all notes that sound on one pitch with the first note-off.
+    pretty_midi reads the maps from the bytes of a MIDI file without notes, and the notes are then added directly: if it
+    read them, it would end all notes that sound on one pitch with the first note-off.
     """
     import io
     import warnings

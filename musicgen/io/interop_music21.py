@@ -1,7 +1,7 @@
-"""music21 streams in and out.
+"""Conversion from and to music21 streams.
 
-music21 counts in floats or fractions of a quarter; a piece counts in ticks. Repeats, ties and transpositions of a score
-are written out, as for files of scores (see `musicgen.io.scores`). Nothing else of this project needs music21.
+Time in music21 is a float or fraction of a quarter; in a piece it is ticks. Repeats, ties and transpositions of a score
+are written out, as for score files (see `musicgen.io.scores`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ UNLIMITED = Limits(notes=10**9, tracks=10**6, hours=1e6)
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence music21 and keep the cyclic collector from walking its graph of objects over and over."""
+    """Silence music21's output, and run the cyclic garbage collector less often on its many objects."""
     thresholds = gc.get_threshold()
     gc.set_threshold(200_000, 20, 50)  # a third less time, measured
     try:
@@ -52,10 +52,10 @@ def _quiet() -> Iterator[None]:
 
 
 def from_music21(stream: Any) -> Piece:
-    """A `music21.stream.Score`, or another stream with notes, as a Piece; a track a part. Raises UsageError.
+    """A `music21.stream.Score`, or another stream with notes, as a Piece with a track for each part.
 
-    Time is 480 ticks a quarter where that holds everything exactly, else 10080. Velocities are those of the notes,
-    else of the last dynamic mark. What can't be kept is told by name in the piece's warnings.
+    The resolution is 480 ticks a quarter if that is exact, else 10080. Velocities are those of the notes, else of the
+    last dynamic mark. The piece's warnings name what can't be kept. Raises UsageError for a stream that can't be read.
     """
     try:
         with _quiet():
@@ -77,7 +77,7 @@ def from_music21(stream: Any) -> Piece:
 
 @dataclass
 class _Rows(PartRows):
-    """A part as music21 places it: bars by onset, written pitches."""
+    """A part as music21 represents it: bars by onset, written pitches."""
 
     sounding: bool = True
     starts: list[int] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _Reader:
         return Score(list(self.joined_staves(score, streams, parts)), self.warnings)
 
     def joined_staves(self, score: Any, streams: list[Any], parts: list[_Rows]) -> list[_Rows]:
-        """The parts, the staves of one instrument as one part."""
+        """The parts, with the staves of one instrument joined to one part."""
         places = {id(stream): i for i, stream in enumerate(streams)}
         gone: set[int] = set()
         for group in score.getElementsByClass(self.layout.StaffGroup):
@@ -196,7 +196,7 @@ class _Reader:
             if isinstance(note, self.note.Unpitched):
                 self.skipped["unpitched"] += 1
                 continue
-            # Each note of a chord has its own tie; where a format ties the whole chord, that one holds.
+            # Each note of a chord may have its own tie; some formats tie the whole chord instead.
             tie = note.tie or element.tie
             kind = {"start": 1, "continue": 2, "stop": 3}.get(tie.type, 0) if tie is not None else 0
             for loud in (note, element):

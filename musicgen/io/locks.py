@@ -1,9 +1,9 @@
-"""One writer at a time: a lock on a place, and how to tell what a killed process left from what a living one is at.
+"""Locks for one writer at a time, which also tell the leftovers of a killed process from the work of a living one.
 
-Locks are the kernel's (`flock`), so they end with the process that holds them, however it ends. The lock of a place is
-a hidden file beside it, which names the holder and goes when it is done; it never lies in the folder itself. Where
-there are no such locks (Windows, some network mounts, a folder that can't be written to) work goes on without, and
-says so; nothing is then taken for a leftover.
+Locks are the kernel's (`flock`), so that they end with the process that holds them. The lock of a place is a hidden
+file beside it, never inside it, which names the holder and is removed afterwards. Where such locks aren't available
+(Windows, some network mounts, a folder that isn't writable) work continues without them, with a note to the user, and
+nothing is treated as a leftover.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ except ImportError:  # not on Windows
 
 __all__ = ["Hold", "let_go", "try_lock"]
 
-LONGEST = 180  # bytes of a name: file systems allow 255, and a hidden name adds to it
-TOLD = 300  # characters of what a holder says of itself
+LONGEST = 180  # bytes of a place's name in the lock file's name: file systems allow 255
+TOLD = 300  # characters of the holder's description of itself
 
 _held: set[int] = set()
 
 
 def _forget() -> None:
-    # A child shares its parent's locks, and would keep them when the parent is killed.
+    # A forked child shares its parent's locks, and would keep them if the parent is killed.
     for descriptor in _held:
         with suppress(OSError):
             os.close(descriptor)
@@ -45,11 +45,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def try_lock(path: str | Path) -> int | None:
-    """A descriptor that holds a file or folder until `let_go` or the end of this process; None where another process
-    holds it, or nothing can be locked here."""
+    """Lock a file or folder until `let_go` or the end of this process, and return the lock's file descriptor; None if
+    another process holds it, or nothing can be locked here."""
     if fcntl is None:
         return None
-    careful = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe by that name must not stop us
+    careful = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC  # a pipe by that name must not block us
     try:
         descriptor = os.open(path, (os.O_RDONLY if os.path.isdir(path) else os.O_RDWR) | careful)
     except OSError:
@@ -64,17 +64,17 @@ def try_lock(path: str | Path) -> int | None:
 
 
 def let_go(descriptor: int | None) -> None:
-    """Give up what `try_lock` gave."""
+    """Release a lock of `try_lock`; None does nothing."""
     if descriptor is not None:
         _held.discard(descriptor)
         os.close(descriptor)
 
 
 class Hold:
-    """This process alone writes at `place` while the context lasts; folders above it are made.
+    """A context in which only this process writes at `place`; missing parent folders are made.
 
-    Raises UsageError, which names the holder, where another one does. `note` is a line for the user where nothing can
-    be locked, else None.
+    Raises UsageError, which names the holder, if another process has the lock. `note` is a line for the user if nothing
+    can be locked, else None.
     """
 
     def __init__(self, place: str | Path) -> None:
@@ -111,7 +111,7 @@ class Hold:
                 folder.rmdir()
 
     def _try(self) -> str | None:
-        """Lock the file, if it can be done at once; why not, where there can be no lock."""
+        """Try to lock the file without waiting. Returns the reason if locks aren't available, else None."""
         try:
             made = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         except OSError as error:
@@ -132,7 +132,7 @@ class Hold:
             ours = os.path.samestat(os.fstat(made), os.stat(self.path))
         except FileNotFoundError:
             ours = False
-        if not ours:  # the one before us took the file away when it let go
+        if not ours:  # the previous holder removed the file on release
             os.close(made)
             return None
         _held.add(made)

@@ -1,10 +1,10 @@
-"""MIDI files to pieces, and what a single file may hold. `midi_writing` goes the other way.
+"""Read MIDI files as pieces, within limits; `midi_writing` writes them.
 
-Conventions: a piece keeps the file's own resolution. A part is what one track plays on one channel with one program;
-a program change in mid-track, of whatever track, begins a new part. A part carries the controllers and bends of its
-channel, wherever in the file they stand. What a channel is, is told in `channels`; when a note ends, in `sounding`.
+Conventions: a piece keeps the file's own resolution. A part is the notes of one track on one channel with one program;
+a program change for the channel, on any track, begins a new part. A part has the controllers and bends of its
+channel from all tracks. The state of channels is determined in `channels`, the ends of notes in `sounding`.
 
-A file gives a Piece that satisfies `Piece.validate`, with named warnings, or raises UnreadableError.
+Reading gives a Piece that satisfies `Piece.validate`, with named warnings, or raises UnreadableError.
 Source for the events: Standard MIDI Files 1.0.
 """
 
@@ -55,7 +55,7 @@ _TIMECODE_RATES = {24: 24.0, 25: 25.0, 29: 30 / 1.001, 30: 30.0}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a single file may hold; the command line has a flag to raise each."""
+    """Limits on a single file; the command line has a flag to raise each."""
 
     megabytes: float = 10.0
     notes: int = 200_000
@@ -151,7 +151,7 @@ def piece_and_homes(
 
 
 def resolution(division: int) -> tuple[int, int | None]:
-    """(ticks a quarter, microseconds a quarter when the file counts SMPTE frames, else None) of a header's division."""
+    """(ticks a quarter, microseconds a quarter if a header's division is in SMPTE frames, else None)."""
     if not division & 0x8000:
         return division, None
     frames, per_frame = 256 - (division >> 8), division & 0xFF
@@ -163,7 +163,7 @@ def resolution(division: int) -> tuple[int, int | None]:
 def _maps(
     metas: list[tuple[int, int, int, int, bytes]], warnings: list[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The tempo, meter and key maps; what is out of range is left out, with a warning."""
+    """(TEMPO, METER, KEY) maps; values out of range are clamped or left out, with a warning."""
     said = [(tick, _microseconds(payload)) for _, _, tick, kind, payload in metas if kind == SET_TEMPO]
     tempos = np.array(said, TEMPO)
     us = tempos["microseconds"]
@@ -192,12 +192,12 @@ def _maps(
 
 
 def _microseconds(payload: bytes) -> int:
-    """Of a quarter, as a tempo says; 0 where it says none."""
+    """Microseconds a quarter in a tempo event; 0 if it has no value."""
     return int.from_bytes(payload[:3], "big") if len(payload) >= 3 else 0
 
 
 def _as_map(array: np.ndarray) -> np.ndarray:
-    """Rows sorted by tick; of several on one tick the last in file order holds."""
+    """Rows sorted by tick; of several on one tick the last in file order is kept."""
     if len(array) < 2:
         return array
     array = array[np.argsort(array["tick"], kind="stable")]
@@ -206,7 +206,7 @@ def _as_map(array: np.ndarray) -> np.ndarray:
 
 
 def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> list[tuple[int, Track]]:
-    """(home, part) of everything that a file plays: what one home plays with one program, as drums or not."""
+    """(home, part) of each part: the notes of one home with one program, as drums or not."""
     played = sounding(channels, ticks_per_quarter=ticks_per_quarter)
     on = played.on
     if not len(on):
@@ -217,7 +217,7 @@ def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> l
     notes["duration"] = played.end - notes["start"]
     notes["pitch"], notes["velocity"] = channels.rows["data1"][on], channels.rows["data2"][on]
 
-    # First come, first listed: a track's channels in the order in which they begin to play, then what they play.
+    # Parts are ordered by the first note of their home, then by their own first note.
     places = channels.places(on)
     home = channels.whole_parts(places.home)
     plays = np.flatnonzero(np.bincount(home))

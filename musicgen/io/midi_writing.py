@@ -1,12 +1,12 @@
-"""Pieces to MIDI files that read as they were.
+"""Write pieces as MIDI files that read back unchanged.
 
 Conventions
 -----------
-Format 1: a conductor track with the maps, then a track a part. On one tick notes end, then controllers and bends act,
-then notes begin. Parts with the same program, controllers and bends share a channel, where the controllers stand once;
-all others have one of their own, so that nothing reaches a part that isn't its own. Past fifteen (drums: past one) they
-go to further ports. First on, first off can't say that a note lies within another of its pitch: such notes go to a
-track of their own behind their part, marked as more of it.
+Format 1: a conductor track with the maps, then a track for each part. On one tick come note-offs, then controllers and
+bends, then note-ons. Parts with the same program, controllers and bends share a channel, and the controllers are
+written once; every other part has its own channel, so that no part receives another's controllers. After fifteen
+melodic channels (one for drums) further ports are used. Pairing first on, first off can't represent a note inside
+another one of its pitch: such notes go to a separate track after their part, marked as its continuation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE = 0x51, 0x58, 0x59
-MOST_LAYERS = 64  # notes within notes of one pitch in one part; a mistake has more
+MOST_LAYERS = 64  # deepest nesting of notes of one pitch in one part; more is taken for a mistake
 _MELODIC = tuple(c for c in range(16) if c != DRUM_CHANNEL)
 
 
@@ -44,7 +44,7 @@ def midi_bytes(piece: Piece) -> bytes:
 
 
 def midi_from_piece(piece: Piece) -> MidiFile:
-    """The piece as a format 1 file. Raises MusicgenError for what a file can't say."""
+    """The piece as a format 1 file. Raises MusicgenError for a piece that a MIDI file can't represent."""
     if piece.ticks_per_quarter > 0x7FFF:
         raise MusicgenError(f"{piece.ticks_per_quarter} ticks a quarter; a MIDI file can't say more than {0x7FFF}")
     conductor: list[tuple[int, int, bytes]] = []
@@ -60,7 +60,7 @@ def midi_from_piece(piece: Piece) -> MidiFile:
     tracks = [Events(rows, tuple(payload for _, _, payload in conductor))]
     homes = _homes(piece.tracks)
     several = any(port for port, _ in homes)
-    told: set[tuple[int, int]] = set()  # the channels whose controllers stand somewhere
+    told: set[tuple[int, int]] = set()  # the channels whose controllers have been written
     for track, (port, channel) in zip(piece.tracks, homes, strict=True):
         tracks += _track_events(track, channel, port if several else None, settings=(port, channel) not in told)
         told.add((port, channel))
@@ -68,7 +68,7 @@ def midi_from_piece(piece: Piece) -> MidiFile:
 
 
 def _homes(tracks: Sequence[Track]) -> list[tuple[int, int]]:
-    """(port, channel 0..15) of each part."""
+    """(port, channel 0..15) of each part. Raises MusicgenError if there are too many different parts."""
     crowded = sum(not track.is_drum for track in tracks) > len(_MELODIC)
     found: dict[object, tuple[int, int]] = {}
     taken = [0, 0]  # channels for melody, for drums
@@ -90,15 +90,15 @@ def _homes(tracks: Sequence[Track]) -> list[tuple[int, int]]:
 
 
 def _is_for_one(controls: np.ndarray) -> bool:
-    """Whether controllers must not stand in another track than the notes: drum banks, which would count with the next
-    program there, and silence, which would come before the ends of notes on its tick."""
+    """Whether controllers must be on the same track as the notes: drum banks, which take effect with the next program
+    change there, and silencing controllers, which would be applied before note-offs of other tracks on their tick."""
     number = controls["number"]
     banks = controls["value"][number == BANK]
     return bool((banks >= 120).any() or ((number == ALL_SOUND_OFF) | (number >= ALL_NOTES_OFF)).any())
 
 
 def _track_events(track: Track, channel: int, port: int | None, *, settings: bool) -> list[Events]:
-    """A part's track, and one for each layer of notes within notes."""
+    """A part's track, and one more for each further layer of nested notes."""
     found = []
     for number, notes in enumerate(_layers(track.notes)):
         blobs: list[bytes] = []
@@ -122,15 +122,15 @@ def _track_events(track: Track, channel: int, port: int | None, *, settings: boo
 
 
 def _layers(notes: np.ndarray) -> list[np.ndarray]:
-    """The notes as tables in each of which first on, first off tells their lengths: none lies within another of its
-    pitch. Mostly it is one."""
+    """Split notes into layers in which none lies within another of its pitch, so that pairing first on, first off gives
+    their lengths. Usually there is one layer. Raises MusicgenError for more than MOST_LAYERS."""
     layers = []
     end = notes["start"] + notes["duration"]
     order = np.lexsort((end, notes["start"], notes["pitch"]))
     notes, end = notes[order], end[order]
     while True:
         fresh = np.append(True, notes["pitch"][1:] != notes["pitch"][:-1])[: len(notes)]
-        # The latest end so far of each pitch: pitches are laid one above the other, far apart.
+        # The latest end so far of each pitch: pitches are shifted apart, so that one running maximum serves all.
         far = np.cumsum(fresh) * (int(end.max(initial=0)) + 1)
         within = np.maximum.accumulate(end + far) > end + far
         layers.append(notes[~within])
@@ -159,7 +159,7 @@ def control_events(controls: np.ndarray, channel: int) -> np.ndarray:
 
 
 def note_events(notes: np.ndarray, channel: int) -> np.ndarray:
-    """EVENT rows of the notes' ons and offs, unsorted."""
+    """EVENT rows of the notes' note-ons and note-offs, unsorted."""
     ons, offs = np.zeros(len(notes), EVENT), np.zeros(len(notes), EVENT)
     ons["tick"], ons["status"] = notes["start"], 0x90 | channel
     ons["data1"], ons["data2"] = notes["pitch"], np.maximum(notes["velocity"], 1)  # 0 would mean off
@@ -170,7 +170,7 @@ def note_events(notes: np.ndarray, channel: int) -> np.ndarray:
 
 
 def event_order(events: np.ndarray) -> np.ndarray:
-    """Sort order by tick; on one tick offs, then settings, then ons, so that a repeated note is not swallowed."""
+    """Sort order by tick; on one tick note-offs, other events, note-ons, so that a repeated note isn't cut off."""
     kind = events["status"] & 0xF0
     rank = np.where(kind == 0x80, 0, np.where(kind == 0x90, 2, 1))
     return np.lexsort((rank, events["tick"]))

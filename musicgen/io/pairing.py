@@ -1,4 +1,4 @@
-"""Note-ons and note-offs, settings and notes brought together: array work without a Python object an event."""
+"""Vectorised matching of events: note-ons with note-offs, and notes with the last events before them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ __all__ = ["count_of", "last_of", "narrow", "one_at_a_time", "pair_notes"]
 
 
 def pair_notes(key: np.ndarray, is_on: np.ndarray) -> np.ndarray:
-    """For each note-on, in file order, where its off stands among the ons and offs, or -1: first on, first off.
+    """For each note-on, in file order, the index of its note-off in the arrays, or -1; first on, first off.
 
-    `key` tells what can end what: the pitch, with track and channel. Per key, count the open notes along the
-    file: an off that meets none is dropped, and the k-th on belongs to the k-th off that is left.
+    Note-ons and note-offs can match if they have the same `key` (pitch, track and channel). For each key, open notes
+    are counted along the file: a note-off while none is open is dropped, and the k-th on is paired with the k-th off
+    that is left.
     """
     order = np.argsort(narrow(key), kind="stable")
     key, on = key[order], is_on[order]
@@ -20,8 +21,8 @@ def pair_notes(key: np.ndarray, is_on: np.ndarray) -> np.ndarray:
     fresh = np.append(True, key[1:] != key[:-1])[: len(key)]
     group = np.cumsum(fresh) - 1
     depth -= (depth - step)[fresh][group]
-    # Offs dropped so far in the group = how far the running minimum has gone below zero. Groups are laid
-    # one under the other, far apart, so that one running minimum serves them all.
+    # Offs dropped so far in the group = how far the running minimum has gone below zero. Each group is shifted
+    # down by more than any depth, so that one running minimum serves all groups.
     far = 2 * (len(key) + 1)
     lowest = np.minimum.accumulate(np.minimum(depth, 0) - group * far) + group * far
     dropped = -np.minimum(lowest, 0)
@@ -40,11 +41,11 @@ def pair_notes(key: np.ndarray, is_on: np.ndarray) -> np.ndarray:
 
 
 def one_at_a_time(ticks: list[int], is_on: list[bool]) -> dict[int, int]:
-    """Of one key's events, more ons than offs: what ends its notes where first on, first off would tell nonsense.
+    """Pair the events of one key with more ons than offs, where first on, first off gives wrong lengths.
 
-    From the last moment on at which nothing sounded, a note ends with the next event of the key on a later tick, on or
-    off, as on any synthesizer; notes that begin together end together. Returns {place of the on: place of what ends it,
-    or -1}; the notes before that moment are not in it.
+    From the last time at which nothing sounded, a note ends with the next event of the key on a later tick, on or
+    off, as on any synthesizer; notes that begin together end together. Returns {index of the on: index of the event
+    that ends it, or -1}, without the notes before that time.
     """
     begin = depth = 0
     for place, on in enumerate(is_on):
@@ -52,7 +53,7 @@ def one_at_a_time(ticks: list[int], is_on: list[bool]) -> dict[int, int]:
         depth = depth + 1 if on else max(0, depth - 1)
     ends: dict[int, int] = {}
     sounding: list[int] = []
-    owed = -1  # a tick on which an off may still be that of the note before
+    owed = -1  # tick at which an off may still belong to the previous note
     for place in range(begin, len(ticks)):
         if is_on[place]:
             if sounding and ticks[sounding[0]] < ticks[place]:
@@ -69,7 +70,7 @@ def one_at_a_time(ticks: list[int], is_on: list[bool]) -> dict[int, int]:
 
 
 def last_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, wanted_when: np.ndarray) -> np.ndarray:
-    """For each wanted group and time the place of that group's last event up to that time, or -1.
+    """For each wanted group and time the index of that group's last event up to and including that time, or -1.
 
     Of several at one time it is the last in the arrays.
     """
@@ -84,7 +85,7 @@ def last_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, wante
 
 
 def count_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, wanted_when: np.ndarray) -> np.ndarray:
-    """How many events of each wanted group come up to the wanted time."""
+    """The number of events of each wanted group up to and including the wanted time."""
     span = max(int(when.max(initial=0)), int(wanted_when.max(initial=0))) + 1
     keys = np.sort(group.astype(np.int64) * span + when)
     wanted = wanted_group.astype(np.int64) * span
@@ -93,5 +94,5 @@ def count_of(group: np.ndarray, when: np.ndarray, wanted_group: np.ndarray, want
 
 
 def narrow(keys: np.ndarray) -> np.ndarray:
-    """Keys of 0 or more in the smallest type that holds them: numpy sorts those of up to 16 bits by counting."""
+    """Non-negative keys in the smallest integer type that holds them; numpy radix-sorts those of up to 16 bits."""
     return keys.astype(np.min_scalar_type(int(keys.max(initial=0))))

@@ -1,6 +1,6 @@
-"""Rests that are too long for one delta time of a MIDI file, which ends at 2^28 ticks.
+"""Rests that are too long for one delta time of a MIDI file, which is limited to 2^28 - 1 ticks.
 
-They are broken up by events that mean nothing, of the type that is a program's own data. A reader passes over them.
+They are broken up by sequencer-specific meta events without meaning, which readers ignore.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _META, _OWN_DATA, _FILLER = 0xFF, 0x7F, b"\x7dmusicgen: the rest goes on"
 
 
 def broken_up(rows: np.ndarray, blobs: list[bytes]) -> tuple[np.ndarray, list[bytes]]:
-    """A track's rows (EVENT) and payloads with no rest of more than `LONGEST` ticks.
+    """A track's rows (EVENT) and payloads with fillers inserted, so that no rest is longer than `LONGEST` ticks.
 
-    Raises MusicgenError for events out of order, and for rests that no file should be asked to hold.
+    Raises MusicgenError for events out of order, and for rests that need more than MOST fillers.
     """
     delta = np.diff(rows["tick"], prepend=0)
     if not len(delta) or (delta.min() >= 0 and delta.max() <= LONGEST):

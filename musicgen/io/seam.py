@@ -1,11 +1,11 @@
-"""Where new notes join a file: which channel each part plays on, and what its channel needs there to be heard rightly.
+"""The cut at which new notes join a file: the channel of each new part, and the events that prepare that channel.
 
 Conventions
 -----------
-What is in force at the cut is told by `channels`, over all tracks. Pedals that are down are lifted, on any channel. On
-the channels of new notes the wheel is centred; a level that was faded to nothing comes back to where it mostly was,
-also that of the whole device; and the program of the part is said where another is in force. All this stands on the
-cut, before the new notes.
+The state at the cut is taken from `channels`, over all tracks. Pedals that are down are released, on every channel. On
+the channels of new notes the pitch bend is centred; a volume or expression faded to near silence, or the device's
+master volume, is set back to its median; and a program change is inserted where another program is in effect. These
+events are placed on the cut's tick, before the new notes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from musicgen.piece import CONTROL
 
 __all__ = ["NewPart", "Row", "Seam", "Seat"]
 
-NEARLY_SILENT = 0.16  # of the level that is usual: below this new notes would be swallowed
-FAINT = 16  # a volume or expression below this is no level to come back to
+NEARLY_SILENT = 0.16  # fraction of the usual level below which new notes would be inaudible
+FAINT = 16  # volumes and expressions below this don't count towards the usual level
 MELODIC_BANK, DRUM_BANK = 121, 120  # of General MIDI 2
 
 Row = tuple[int, int, int, bytes | None]  # status, both data bytes, payload
@@ -33,10 +33,10 @@ Row = tuple[int, int, int, bytes | None]  # status, both data bytes, payload
 
 @dataclass(frozen=True)
 class NewPart:
-    """New notes (NOTE, ticks of the file) for a track and channel of the file, and controllers that go with them.
+    """New notes (NOTE, ticks of the file) for a track and channel of the file, and their controllers.
 
-    `track` None asks for a new track with `name`; in a format 0 file the notes go into its one track. `controls` are
-    those of the channel from the cut on; parts that share a channel all carry them.
+    `track` None asks for a new track called `name`; in a format 0 file the notes go into its only track. `controls` are
+    the channel's controllers from the cut on; each of several parts on one channel holds all of them.
     """
 
     notes: np.ndarray
@@ -50,7 +50,8 @@ class NewPart:
 
 @dataclass(frozen=True)
 class Seat:
-    """Where a new part goes: `track` of the file, or None for a new one; `channel` 0..15; what is said before it."""
+    """Where a new part goes: `track` of the file (None: a new one), `channel` 0..15, `port`, and the events to insert
+    `before` its notes."""
 
     track: int | None
     channel: int
@@ -59,9 +60,9 @@ class Seat:
 
 
 class Seam:
-    """The cut of a file at tick `cut`: `kept` is what stays of it up to there, `used` are the channels of the whole.
+    """A file cut at tick `cut`: `kept` is the part of the file up to there, `used` the channels used by the whole file.
 
-    Where the cut is not `is_open`, the file goes on behind the new notes: then nothing is said on channels in use.
+    If not `is_open`, the file continues after the new notes: then no events are inserted on channels in use.
     """
 
     def __init__(self, kept: MidiFile, *, cut: int, used: set[int], is_open: bool = True) -> None:
@@ -76,10 +77,10 @@ class Seam:
         self._bends = dict(zip(playing.tolist(), bends, strict=True))
         self._taken = set(used)
 
-    # ---- who sits where --------------------------------------------------------------------------
+    # ---- choosing tracks and channels ------------------------------------------------------------
 
     def seats(self, parts: Sequence[NewPart]) -> list[Seat]:
-        """A seat for each part. Where its channel has become another's, which plays on, it moves to a free one."""
+        """A seat for each part. If another part or instrument now holds its channel, it gets a free one."""
         wanted = [self._own_seat(part) for part in parts]
         self._taken |= {16 * seat.port + seat.channel for seat in wanted if seat is not None}
         sounds = [(part.program, part.is_drum) for part in parts]
@@ -110,7 +111,7 @@ class Seam:
         return Seat(part.track, part.channel, self.channels.port_of(part.track))
 
     def _at_cut(self, track: int | None, channels: list[int]) -> Places:
-        """The end of a track, or of no one, on each of some channels."""
+        """Places at the cut on each of `channels`, behind all events of `track` (None: of no track)."""
         c = self.channels
         rows = np.flatnonzero(c.track == (-1 if track is None else track))
         lane = int(c.lane[rows[-1]]) if len(rows) else -1
@@ -119,7 +120,7 @@ class Seam:
         return Places(16 * lane + channel % 16, channel, np.full(len(channels), self.cut), row)
 
     def _in_force(self, seat: Seat) -> tuple[int, bool]:
-        """(program, whether drums) of a seat's channel as its track has it."""
+        """(program, whether drums) in effect on a seat's channel at the cut, as seen from its track."""
         place = self._at_cut(seat.track, [16 * seat.port + seat.channel])
         return int(self.channels.programs(place)[0]), bool(self.channels.drums(place)[0])
 
@@ -130,12 +131,12 @@ class Seam:
 
     @property
     def new_port(self) -> int:
-        """The port of new tracks: that of the first track on which anything plays."""
+        """The port for new tracks: that of the first note in the file, 0 if there is none."""
         played = self.channels.lane[self.channels.is_on]
         return int(self.channels.lane_port[played[0]]) if len(played) else 0
 
     def port_metas(self) -> list[Row]:
-        """What a new track says first to be on that port."""
+        """The device-name and port meta events with which a new track begins, to be on `new_port`."""
         c, wanted = self.channels, self.new_port
         said: dict[int, bytes] = {}
         if wanted:
@@ -144,7 +145,7 @@ class Seam:
         return [(META, kind, 0, payload) for kind, payload in said.items()]
 
     def _free(self, port: int) -> list[int]:
-        """Channels 0..15 of a port that nothing uses, channel 10 left out, nor those that are drums."""
+        """The unused channels 0..15 of a port, without channel 10 (number 9) and other drum channels."""
         drums = self._drums_here(port)
         return [c for c in range(16) if 16 * port + c not in self._taken and c != DRUM_CHANNEL and not drums[c]]
 
@@ -152,7 +153,8 @@ class Seam:
         return bool(self._free(port)) or (part.is_drum and any(self._drums_here(port)))
 
     def _free_seat(self, part: NewPart, track: int | None, port: int) -> Seat:
-        """A channel that is free; for drums one that is drums. Where all are taken, the last is shared."""
+        """A seat on a free channel, for drums on a drum channel if there is one. If all are taken, channel 15 (counted
+        from 0) is shared."""
         drums, free = self._drums_here(port), self._free(port)
         if part.is_drum and any(drums):
             return Seat(track, DRUM_CHANNEL if drums[DRUM_CHANNEL] else drums.index(True), port)
@@ -163,11 +165,11 @@ class Seam:
         return replace(seat, before=self._instrument(part, seat, (-1, drums[seat.channel])))
 
     def _instrument(self, part: NewPart, seat: Seat, now: tuple[int, bool]) -> tuple[Row, ...]:
-        """What makes a seat's channel the part's, on which `now` (program, whether drums) is in force."""
+        """The events that give a seat's channel the part's instrument; `now` is its (program, whether drums) before."""
         rows: list[Row] = []
         would = self.channels.banks(self._at_cut(seat.track, [16 * seat.port + seat.channel]))
         if part.is_drum != now[1] and self.channels.ports == 1:
-            # Roland's message, beside the bank of General MIDI 2, which others know. A track's port is not told yet.
+            # Roland GS "use for rhythm part", beside the General MIDI 2 bank; it names no port, so only with one port.
             block = 0 if seat.channel == DRUM_CHANNEL else seat.channel + (seat.channel < DRUM_CHANNEL)
             body = bytes([0x40, 0x10 | block, 0x15, int(part.is_drum)])
             rows.append((SYSEX, 0, 0, b"\x41\x10\x42\x12" + body + bytes([-sum(body) % 128, 0xF7])))
@@ -177,10 +179,10 @@ class Seam:
             rows.append((0xC0 | seat.channel, part.program, 0, None))
         return tuple(rows)
 
-    # ---- what is restored ------------------------------------------------------------------------
+    # ---- restoring levels and pedals -------------------------------------------------------------
 
     def lifts(self) -> dict[int, list[Row]]:
-        """By channel (16 * port + channel), what lifts the pedals that are down."""
+        """{16 * port + channel: the controllers that release the pedals held down on it}."""
         found: dict[int, list[Row]] = {}
         for channel, controls in self.controls.items():
             for pedal in PEDALS:
@@ -190,7 +192,8 @@ class Seam:
         return found
 
     def restored(self, channel: int) -> list[Row]:
-        """What makes new notes on a channel (16 * port + channel) be heard, and in tune."""
+        """Events that bring back volume and expression from near silence, and centre the pitch bend, on a channel
+        (16 * port + channel)."""
         if channel not in self.controls:
             return []
         rows: list[Row] = []
@@ -209,7 +212,7 @@ class Seam:
         return rows
 
     def master(self) -> list[Row]:
-        """What brings back the volume of a whole device that was faded to nothing."""
+        """A master volume message with the median audible value, if the device is faded to near silence; else none."""
         c = self.channels
         rows = np.flatnonzero(c.rows["status"] == SYSEX)
         rows = rows[np.argsort(c.tick[rows], kind="stable")]
@@ -222,7 +225,7 @@ class Seam:
         return [(SYSEX, 0, 0, bytes([0x7F, 0x7F, 0x04, 0x01, 0x00, usual, 0xF7]))]
 
     def last_track(self, channel: int, *, on_the_cut: bool = False) -> int | None:
-        """The track in which the channel's controllers and bends last moved, on the cut itself if that is asked."""
+        """The track with the channel's last controller or bend, or None; with `on_the_cut`, only those on its tick."""
         c = self.channels
         rows = self._moved[c.channel[self._moved] == channel]
         if on_the_cut:

@@ -1,14 +1,14 @@
-"""From when to when each note of a file sounds.
+"""The start and end of each note in a MIDI file: note-ons paired with note-offs.
 
 Conventions
 -----------
-A note-on is ended by the first note-off of its pitch in its own track and channel that no earlier one has taken, and
-at the latest where its channel is silenced.
-A pitch of which a note is never switched off sounds one note at a time from where it last was silent: a note ends with
-the next note-on, or the next note-off, also one that another track of the channel has left. If nothing follows it ends
-with the rest of the music, or with its track where that is earlier; of notes that hang behind all others, the rest goes
-on for four quarters after the last one.
-A note without length gets one tick.
+A note-on is ended by the first note-off of its pitch on its own track and channel that isn't paired with an earlier
+note-on, or earlier where its channel is silenced.
+Where some note of a pitch has no note-off, that pitch is treated as monophonic from where it was last silent: a note
+ends at the next note-on or note-off, including unpaired note-offs of other tracks on the channel. A note after which
+nothing follows (it *hangs*) ends with the last of the other notes, or with its track if that is earlier. If hanging
+notes begin after all others have ended, they end four quarters after the last of them begins.
+A note of zero length is given one tick.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LONGEST_LAST = 4  # quarters
 
 @dataclass(frozen=True)
 class Sounding:
-    """The notes in file order: the row of each note-on, the row of what switches it off (-1: nothing does), the tick
-    at which it ends, and whether nothing at all ends it but the end of the music."""
+    """The notes in file order: row of the note-on, row of the note-off that ends it (-1 for none), end tick, and
+    whether the note hangs, so that only the end of the music ends it."""
 
     on: np.ndarray
     off: np.ndarray
@@ -38,11 +38,11 @@ class Sounding:
 
 
 def sounding(channels: Channels, *, ticks_per_quarter: int) -> Sounding:
-    """The notes of a file, with warnings about those that hang or have no length."""
+    """Find the end of every note of a file, with warnings about hanging notes and notes of zero length."""
     on = np.flatnonzero(channels.is_on)
     if not len(on):
         return Sounding(on, on, channels.tick[on], np.zeros(0, bool))
-    # Homes that play are numbered afresh, so that keys stay small and sort fast.
+    # Homes with notes are renumbered consecutively, so that keys stay small and sort fast.
     plays = np.bincount(channels.home[on], minlength=int(channels.home.max()) + 1) > 0
     at = np.flatnonzero(channels.is_on | (channels.kind == 0x80) | (channels.kind == 0x90))
     pitch = channels.rows["data1"][at]
@@ -71,7 +71,7 @@ def sounding(channels: Channels, *, ticks_per_quarter: int) -> Sounding:
 
 
 class _Hanging:
-    """Note events of a file in which note-offs are missing: their rows, whether they are ons, and their keys."""
+    """Pairing where note-offs are missing: the rows of the note events, whether each is a note-on, and their keys."""
 
     def __init__(
         self,
@@ -88,8 +88,11 @@ class _Hanging:
         self.notes = np.flatnonzero(is_on)
 
     def resolve(self, pair: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, bool]:
-        """(rows of the offs or -1, ticks of the ends, which notes hang, whether a note ends where its pitch is struck
-        again), given the pairs within tracks."""
+        """(rows of note-offs or -1, end ticks, which notes hang, whether any note ends at a note-on of its pitch).
+
+        `pair` is the note-off of each note within its track, or -1; `longest` (ticks) bounds notes after which nothing
+        follows.
+        """
         pair, end, struck = self._one_at_a_time(pair)
         if self.until is not None:
             end = np.minimum(end, self.until[self.notes])
@@ -104,17 +107,20 @@ class _Hanging:
         return np.where(pair >= 0, self.at[pair], -1), end, hangs, struck
 
     def _one_at_a_time(self, pair: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-        """(pairs, ends or NEVER, whether notes end by being struck again), with keys that hang sounding one note at a
-        time, and with what note-offs other tracks of the channel have left."""
+        """(pairs, end ticks or NEVER, whether any note ends at a note-on of its pitch).
+
+        Keys that have an unpaired note-on are resolved one note at a time, using also the unpaired note-offs of other
+        tracks on the channel.
+        """
         pair, end, struck = pair.copy(), np.where(pair >= 0, self.tick[pair], NEVER), False
         free = ~self.is_on
         free[pair[pair >= 0]] = False
-        number = np.cumsum(self.is_on) - 1  # of a note-on among the notes
+        number = np.cumsum(self.is_on) - 1  # index of each note-on among the notes
         shared = self._shared()
         left = _groups(shared, np.flatnonzero(free))
         events = np.flatnonzero(np.isin(self.key, self.key[self.notes[pair < 0]]))
         _, which, count = np.unique(self.key[events], return_inverse=True, return_counts=True)
-        # A note-on that stands alone is ended by nothing here.
+        # A note-on that is the only event of its key, with no unpaired note-off elsewhere, can't be ended here.
         events = events[(count[which] > 1) | np.isin(shared[events], list(left))]
         for key, places in _groups(self.key, events).items():
             others = left.get(int(shared[places[0]]), places[:0])
@@ -133,14 +139,14 @@ class _Hanging:
         return pair, end, struck
 
     def _shared(self) -> np.ndarray:
-        """As `key`, but of the channel on all tracks."""
+        """As `key`, but the same for all tracks of a channel."""
         place = self.channels.channel[self.at].astype(np.int64) * 128 + self.channels.rows["data1"][self.at]
         key: np.ndarray = place * (int(self.count.max()) + 1) + self.count
         return key
 
 
 def _groups(key: np.ndarray, places: np.ndarray) -> dict[int, np.ndarray]:
-    """The places of each key, in their order."""
+    """{key: the indices in `places` that have it, in their order}."""
     if not len(places):
         return {}
     places = places[np.argsort(key[places], kind="stable")]

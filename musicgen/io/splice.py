@@ -1,15 +1,15 @@
-"""New music joined to a MIDI file that stays as it was.
+"""Insert new music into a MIDI file and keep the rest of the file unchanged.
 
-Every event of the source before the span of the new music is kept, tick for tick and in order, whatever it is.
+Every event of the source before the span of the new music is kept, with its tick and in order.
 
-An open span continues the file. Where it begins, notes that still sound are ended; then comes what the channels need
-(see `seam`), then the new notes and what controllers they bring, on the tracks and channels that they continue. What
-the source has from there on is dropped, except that a cut at the end keeps its texts.
+An open span continues the file. At its beginning, sounding notes are ended; then come the events that prepare the
+channels (see `seam`), then the new notes and their controllers, on the tracks and channels that they continue. The
+source's events from there on are dropped, except that a cut at the end keeps its texts.
 
-A closed span is a hole in the file. Of what the source has in it, only notes go (with their pressure); a note that
-began before and would end in it ends where it begins. Controllers, programs, bends, tempi and texts stay, and nothing
-is said on a channel that the source uses: so what lies behind the hole is heard as it was. There every event stays,
-but for the ends of notes that began in the hole.
+A closed span is a hole in the file. Inside it, only the source's notes (and their key pressure) are removed; a note
+that begins before the hole and would end in it ends at its beginning. Controllers, programs, bends, tempi and texts
+stay, and no events are inserted on channels that the source uses, so that the music after the hole sounds as before.
+After the hole every event is kept, except the note-offs of notes that began in it.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ from musicgen.piece import METER, TEMPO, Piece, Span, Track
 
 __all__ = ["NewPart", "alone", "splice"]
 
-_TEXTS = (*range(0x01, 0x08), OWN_DATA)  # texts, lyrics, markers, cues, and a program's own data
+_TEXTS = (*range(0x01, 0x08), OWN_DATA)  # texts, lyrics, markers, cues, and sequencer-specific data
 _TIMING = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
 
 
 @dataclass(frozen=True)
 class _Kept:
-    """What stays of the source, EVENT by track: the events before the new ones, among them what ends old notes, and the
-    events behind; the tick at which each track ends at the earliest. `begun` are the tracks up to the span's begin, by
-    which new notes find their places; `held` the keys (128 * channel + pitch) that sound on all through a hole."""
+    """The kept events of the source, one EVENT array a track: `front` before the new events (with the note-offs that
+    end old notes) and `back` after them; `last` is the earliest tick at which each track may end. `begun` holds the
+    tracks up to the span's beginning, from which the channel state is read; `held` the keys (128 * channel + pitch)
+    of notes that sound throughout a hole."""
 
     front: list[np.ndarray]
     back: list[np.ndarray]
@@ -65,10 +66,10 @@ def splice(
     at_end: bool = False,
     homes: Collection[tuple[int, int]] | None = None,
 ) -> MidiFile:
-    """The file with `parts` in `span`, to which their notes are cut.
+    """The file with the notes of `parts` inserted in `span`; in a hole they are clipped to it.
 
-    `at_end`, of an open span, says that no note of the source begins at its begin or later. `homes`, of a hole, are
-    (track number, channel 0..15) of the parts whose notes are replaced; None: of all.
+    `at_end` (open spans) says that no note of the source begins at or after the span's beginning. `homes` (holes) are
+    (track number, channel 0..15) of the parts whose notes are replaced; None for all.
     """
     source = Channels(midi)
     kept = _before(source, span, at_end) if span.is_open else _around(source, span, homes)
@@ -77,7 +78,7 @@ def splice(
     begun = [Events(rows, track.blobs) for rows, track in zip(kept.begun, midi.tracks, strict=True)]
     seam = Seam(replace(midi, tracks=tuple(begun)), cut=span.begin, used=source.used(), is_open=span.is_open)
     seats = seam.seats(parts)
-    where: list[int] = []  # the track of each part, new ones behind the others
+    where: list[int] = []  # the track number of each part; new tracks follow the file's own
     for seat, part in zip(seats, parts, strict=True):
         where.append(seat.track if seat.track is not None else len(tracks))
         if seat.track is None:
@@ -100,11 +101,11 @@ def splice(
     return replace(midi, tracks=tuple(out))
 
 
-# ---- what stays ----------------------------------------------------------------------------------------
+# ---- events kept from the source -----------------------------------------------------------------------
 
 
 def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
-    """What stays before an open span."""
+    """The events kept before an open span."""
     midi = source.midi
     kept = [track.rows[_keep(track.rows, span.begin, at_end)] for track in midi.tracks]
     endings = _endings(source, span.begin)
@@ -114,7 +115,7 @@ def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
 
 
 def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | None) -> _Kept:
-    """What stays around a hole, and in it."""
+    """The events kept around and in a hole."""
     played = sounding(source, ticks_per_quarter=resolution(source.midi.division)[0])
     rows, tick = source.rows.copy(), source.tick
     inside = ~span.is_before(tick) & ~span.is_after(tick)
@@ -128,7 +129,7 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
     theirs = asked[on]
     goes = theirs & inside[on] & (off >= 0)
     keep[off[goes]] = False
-    # A note that would have ended in the hole ends where it begins: by its own end, or by one of ours.
+    # A note that would end in the hole ends at the hole's beginning: its note-off is moved there, or one is added.
     across = theirs & span.is_before(tick[on]) & ~span.is_before(ended)
     shorter = across & ~span.is_after(ended)
     moved = off[shorter & (off >= 0)]
@@ -151,7 +152,7 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
 
 
 def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
-    """Which of a track's events stay."""
+    """Boolean mask of the events of a track that stay when it is cut at tick `cut`."""
     kind, tick = rows["status"] & 0xF0, rows["tick"]
     meta = rows["status"] == META
     note_off = (kind == 0x80) | ((kind == 0x90) & (rows["data2"] == 0))
@@ -166,7 +167,7 @@ def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
 
 
 def _endings(channels: Channels, cut: int) -> list[np.ndarray]:
-    """By track, note-offs at the cut for the notes that sound on, and for those that nothing would end."""
+    """For each track, note-offs at the cut for the notes that sound past it or have no note-off."""
     midi = channels.midi
     played = sounding(channels, ticks_per_quarter=resolution(midi.division)[0])
     switched = np.where(played.off >= 0, channels.tick[played.off], cut + 1)
@@ -180,7 +181,7 @@ def _endings(channels: Channels, cut: int) -> list[np.ndarray]:
 def _settings(
     seam: Seam, parts: Sequence[NewPart], seats: Sequence[Seat], where: Sequence[int]
 ) -> tuple[dict[int, list[Row]], dict[int, np.ndarray]]:
-    """By track, what is said on the cut, and the controllers (EVENT) that the parts bring, once a channel."""
+    """({track: events to insert on the cut}, {track: the parts' own controllers (EVENT), once for each channel})."""
     said: dict[int, list[Row]] = defaultdict(list)
     controls: dict[int, np.ndarray] = {}
     lifts = seam.lifts() if seam.is_open else {}
@@ -193,7 +194,7 @@ def _settings(
         if not seam.is_open and channel in seam.used:
             continue
         first = min(where[number] for number in mine)
-        # What the source says of the channel on the cut itself, in a track further back, would have the last word.
+        # A later track's events for the channel on the cut's tick would override ours, so ours go into that track.
         latest = seam.last_track(channel, on_the_cut=True)
         behind = -1 if latest is None else latest
         said[max(first, behind)] += lifts.pop(channel, []) + seam.restored(channel)
@@ -211,7 +212,7 @@ def _settings(
 
 
 def _with_rows(track: Events, rows: Sequence[Row], tick: int) -> Events:
-    """The track with `rows` behind its own, at `tick`."""
+    """The track with `rows` appended at `tick`."""
     blobs, added = list(track.blobs), []
     for status, data1, data2, payload in rows:
         if payload is not None:
@@ -221,11 +222,11 @@ def _with_rows(track: Events, rows: Sequence[Row], tick: int) -> Events:
 
 
 def _joined(track: Events, new: list[np.ndarray], back: np.ndarray, last: int) -> Events:
-    """The track, new events in their order, those of the source that lie behind them, and its end, at tick `last` or
-    with the last event."""
+    """The track with the sorted `new` events and the source's later events `back`, closed by an end-of-track event at
+    tick `last` or at the last event, whichever is later."""
     notes = np.concatenate([np.empty(0, EVENT), *new])
     joined = np.concatenate([track.rows, notes[event_order(notes)], back])
-    # Stable, so that events on one tick stay in the source's order; what is added stands between.
+    # Stable: on one tick, the source's earlier events, then the new ones, then `back`, each in their own order.
     joined = joined[np.argsort(joined["tick"], kind="stable")]
     last = max(int(joined["tick"][-1]) if len(joined) else 0, last)
     final = np.array([(last, META, END_OF_TRACK, 0, len(track.blobs))], EVENT)
@@ -233,9 +234,9 @@ def _joined(track: Events, new: list[np.ndarray], back: np.ndarray, last: int) -
 
 
 def _playable(notes: np.ndarray, span: Span, held: np.ndarray) -> np.ndarray:
-    """Notes that a channel can play: those of one pitch end where the next one begins, as it can't hold one key twice.
+    """The notes without overlaps on one pitch, which a channel can't play: each ends at the next onset of its pitch.
 
-    In a hole they end with it, and those on keys that are `held` all through it are left out.
+    In a hole they end with it, and notes on `held` pitches, which sound throughout it, are left out.
     """
     if not span.is_open:
         inside = ~span.is_before(notes["start"]) & ~span.is_after(notes["start"])
@@ -251,7 +252,7 @@ def _playable(notes: np.ndarray, span: Span, held: np.ndarray) -> np.ndarray:
 
 
 def alone(piece: Piece, parts: Sequence[NewPart], *, cut: int) -> MidiFile:
-    """The new notes alone from tick 0, in the tempo and meter of the cut."""
+    """A file of the new notes only, moved so that the cut is tick 0, in the tempo and meter of the cut."""
     tracks = []
     for part in parts:
         notes = part.notes.copy()

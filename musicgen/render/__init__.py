@@ -1,4 +1,4 @@
-"""Pieces to sound."""
+"""Render pieces as sound."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ __all__ = ["check_soundfont", "render_file"]
 
 
 def check_soundfont(path: str | Path | None) -> None:
-    """Raise UnreadableError where `path` is no SoundFont, or where none is named and there is none: worth asking before
-    music is made for it."""
+    """Raise UnreadableError if `path` isn't a SoundFont, or if it is None and no SoundFont is found on this machine."""
     from musicgen.render.soundfont import SoundFont, find_soundfont
 
     SoundFont(find_soundfont(path))

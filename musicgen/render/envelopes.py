@@ -1,4 +1,4 @@
-"""What shapes a SoundFont's sounds in time: volume and modulation envelopes, oscillators, releases.
+"""Volume and modulation envelopes, oscillators and releases of a SoundFont's sounds.
 
 Conventions
 -----------
@@ -36,7 +36,7 @@ class Envelope:
         self._sustain_db = min(max(g["sustainVolEnv"], 0), 1440) / 10
         depth = min(max(g["modLfoToVolume"], -960), 960)
         self._tremolo = (depth, g["delayModLFO"], g["freqModLFO"]) if depth else None
-        #: Frames of a release that goes all the way.
+        #: Frames of a complete release (a fall of 100 dB).
         self.release = int(max(_frames(g["releaseVolEnv"], rate), MIN_RELEASE_S * rate))
         #: Frames until a held note has died away; None when it never does.
         self.length: int | None = None
@@ -101,7 +101,7 @@ class Modulation:
         self._fall = min(max(region["sustainModEnv"], 0), 1000) / 1000
 
     def cents(self, at: np.ndarray, *, target: str) -> np.ndarray:
-        """The sum of what moves `target`, "Pitch" or "FilterFc", in cents at frames `at`; float64."""
+        """The total modulation of `target`, "Pitch" or "FilterFc", in cents at frames `at`; float64."""
         g, seconds = self._region, at / self._rate
         cents = np.zeros(len(at))
         if g[f"modEnvTo{target}"]:

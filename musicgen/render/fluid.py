@@ -1,8 +1,8 @@
-"""Pieces played by FluidSynth, where pyfluidsynth and its library are installed.
+"""Render pieces with FluidSynth, if pyfluidsynth and its library are installed.
 
-Each track has a MIDI channel of its own, so programs and controllers never meet. Blocks are float32 (2, n) at
-`rate` frames a second. FluidSynth hands out 16-bit samples, so the piece is played twice: once to find its
-peak, once at the gain which brings that to the level asked for. Its reverberation and chorus stay on.
+Each track has its own MIDI channel, so that programs and controllers don't interfere. Blocks are float32 (2, n) at
+`rate` frames a second. FluidSynth returns 16-bit samples, so the piece is rendered twice: once to find its peak, once
+with the gain that brings the peak to the requested level. Its reverberation and chorus stay on.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["CHANNELS", "play", "works"]
 
 CHANNELS = 256  # the most that FluidSynth has
 BLOCK_S = 2.0
-RINGING_S = 3.0  # played on after the last note
+RINGING_S = 3.0  # rendered after the last note
 GAIN = 0.2  # FluidSynth's own default
 LOUDEST_GAIN = 10.0  # the most it accepts
 
@@ -45,7 +45,7 @@ _EVENT = np.dtype([("frame", "<i8"), ("kind", "u1"), ("channel", "<i2"), ("a", "
 
 @cache
 def works() -> bool:
-    """Whether FluidSynth can be used here: the module, the library behind it, and a synthesiser made with them."""
+    """Whether FluidSynth can be used: the module and its library are there, and a synthesiser can be made."""
     try:
         import fluidsynth
 
@@ -56,7 +56,7 @@ def works() -> bool:
 
 
 def play(piece: Piece, soundfont: Path, *, rate: int, peak: float) -> tuple[Iterator[np.ndarray], int]:
-    """(blocks, frames in all) of `piece`, its highest sample at `peak`; raises UnreadableError for a bad font."""
+    """(blocks, total frames) of `piece`, with its highest sample at `peak`. Raises UnreadableError for a bad font."""
     frames = int(np.ceil(piece.seconds * rate)) + int(min(RINGING_S, TAIL_S) * rate)
     events = _events(piece, rate)
     gain, high = GAIN, _peak(piece, soundfont, events, frames, rate=rate, gain=GAIN)
@@ -117,8 +117,9 @@ def _send(synth: Any, kind: int, channel: int, a: int, b: int) -> None:
 def _events(piece: Piece, rate: int) -> np.ndarray:
     """All events in playing order; channel n is the n-th track with notes.
 
-    FluidSynth knows no cents in the range of bends, no increments, no soft pedal, and modes that would take notes away.
-    So the pitch comes as one wheel whose range is set once, and "reset all controllers" as what it does.
+    FluidSynth supports no cents in the bend range, no increments and no soft pedal, and its channel modes would remove
+    notes. So pitch bend and tuning are sent as one pitch bend with a range set once, the soft pedal as lower
+    velocities, and "reset all controllers" as the single controllers that it sets.
     """
     tables = []
     for channel, track in enumerate(t for t in piece.tracks if len(t.notes)):
@@ -145,7 +146,7 @@ def _events(piece: Piece, rate: int) -> np.ndarray:
 
 
 def _plain(controls: np.ndarray) -> np.ndarray:
-    """The controllers as FluidSynth is to have them: without parameters and modes, and with what a reset sets."""
+    """The controllers to send to FluidSynth: without parameters and modes, and with resets as single controllers."""
     number = controls["number"]
     parameter = (number == DATA) | (number == DATA_FINE) | ((number >= INCREMENT) & (number <= RPN))
     repeat = np.where(number == RESET, len(RESET_TO), np.where(parameter | np.isin(number, MODES), 0, 1))

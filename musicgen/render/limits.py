@@ -1,7 +1,6 @@
-"""What is rendered of extreme pieces: so many hours, and so many notes that sound at once.
+"""Limits on rendering: the length of a piece in hours, and the total sounding time of its notes.
 
-A sound file of a day is no piece of music, and a hundred thousand notes that hold for an hour take a player years. What
-is within the limits takes minutes, whatever the piece.
+A hundred thousand notes that are held for an hour would take a player years; rendering within the limits takes minutes.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ MOST_VOICE_SECONDS = 1_000_000  # a hundred voices for three hours
 
 
 def check_hours(piece: Piece) -> None:
-    """Raise ResourceError for a piece that lasts longer than MOST_HOURS, before anything is made of it."""
+    """Raise ResourceError for a piece longer than MOST_HOURS; to be called before rendering begins."""
     hours = piece.seconds / 3600
     if hours > MOST_HOURS:
         raise ResourceError(f"the piece lasts {hours:,.1f} hours, and {MOST_HOURS} can be rendered", hint="cut it")
 
 
 def without_copies(voices: np.ndarray) -> np.ndarray:
-    """VOICE rows sorted by start, in which voices that sound the same from beginning to end are one, as loud as all.
+    """VOICE rows sorted by start, with voices that differ only in gain merged into one with the sum of their gains.
 
-    A file may strike one key a thousand times on one tick.
+    A file may have a thousand note-ons of one key on one tick.
     """
     names = [name for name in voices.dtype.names or () if name not in ("left", "right")]
     same = voices[names]
@@ -44,7 +43,7 @@ def without_copies(voices: np.ndarray) -> np.ndarray:
 
 
 def check_voices(voices: np.ndarray, *, rate: int) -> None:
-    """Raise ResourceError where the voices sound for more than MOST_VOICE_SECONDS, all together."""
+    """Raise ResourceError if the voices' durations add up to more than MOST_VOICE_SECONDS."""
     seconds = float((voices["end"] - voices["start"]).sum(dtype=np.float64)) / rate
     if seconds > MOST_VOICE_SECONDS:
         what = f"its notes sound for {seconds / 3600:,.0f} hours, one after the other"

@@ -1,12 +1,13 @@
-"""What the controllers and the wheel of a part do to its sound: when notes are let go, how loud, where, how high.
+"""The effect of a part's controllers and pitch bends on its sound: release times, volume, pan and pitch.
 
 Conventions
 -----------
-Frames count from tick 0 at the output rate. What a controller means is told in `io.controllers`; a part carries those
-of its channel. The sustain pedal (64) holds what ends while it is down, sostenuto (66) what sounds when it goes down,
-until it is lifted; the same key struck again damps what a pedal held. The soft pedal (67) makes notes that begin under
-it softer. "All sound off" (120) is silence at once. Volume (7), expression (11) and pan (10) are those of General MIDI;
-the first two follow the default modulators of the SoundFont Technical Specification 2.04, section 8.4.
+Frames count from tick 0 at the output rate. Controllers have the meanings in `io.controllers`; a part has those of its
+channel. The sustain pedal (64) holds notes that end while it is down, sostenuto (66) notes that sound when it goes
+down, until it is released; a new note on the same key ends a note held by a pedal. The soft pedal (67) makes notes that
+begin while it is down softer. "All sound off" (120) silences at once. Volume (7), expression (11) and pan (10) are
+those of General MIDI; the first two follow the default modulators of the SoundFont Technical Specification 2.04,
+section 8.4.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from musicgen.render.sounds import Warp
 
 __all__ = ["NEVER", "Bend", "Volume", "bend_of", "cuts", "pan", "releases", "softness", "to_frames", "volume_of"]
 
-PEDAL_S = 4.0  # a pedal that stays down lets go this long after the last note, at the latest
-RAMP_S = 0.01  # volume changes take this long, or they would click
+PEDAL_S = 4.0  # a pedal that stays down is released this long after the end of the last note
+RAMP_S = 0.01  # duration of volume changes, which avoids clicks
 NEVER = 2**62  # later than any frame
 SOFTER = 0.7  # the amplitude of notes under the soft pedal, about 3 dB less
 
 
 @dataclass(frozen=True)
 class Bend:
-    """A part's pitch: from `frames[k]` on, sounds run `speeds[k]` times as fast."""
+    """A part's pitch bends: from frame `frames[k]` on, playback speed is multiplied by `speeds[k]`."""
 
     frames: np.ndarray
     speeds: np.ndarray
-    passed: np.ndarray  # frames of unbent sound by frames[k]
+    passed: np.ndarray  # frames of unbent sound played up to frames[k]
 
     def __call__(self, at: np.ndarray) -> np.ndarray:
         k = np.searchsorted(self.frames, at, side="right") - 1
@@ -56,7 +57,7 @@ class Bend:
         return lambda frames: self(onset + frames) - before
 
     def moves(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Whether sounds from `start` to `end` are bent at all."""
+        """Boolean mask of the sounds from `start` to `end` that have any pitch bend."""
         bent = np.concatenate([[0], np.cumsum(self.speeds != 1)])
         first = np.searchsorted(self.frames, start, side="right") - 1
         return bent[np.searchsorted(self.frames, end)] > bent[first]
@@ -64,7 +65,7 @@ class Bend:
 
 @dataclass(frozen=True)
 class Volume:
-    """A part's volume times expression as an amplitude: straight lines through (frames, levels)."""
+    """A part's volume times expression as an amplitude, linearly interpolated between (frames, levels)."""
 
     frames: np.ndarray
     levels: np.ndarray
@@ -80,12 +81,12 @@ def to_frames(piece: Piece, ticks: np.ndarray, rate: int) -> np.ndarray:
 
 
 def releases(piece: Piece, track: Track, rate: int) -> np.ndarray:
-    """The frame in which each note is let go: its end, or later while a pedal holds it."""
+    """The frame at which each note is released: its end, or later if a pedal holds it."""
     notes = track.notes
     start, end = notes["start"], notes["start"] + notes["duration"]
     never = 1 + max([piece.end, *track.controls["tick"][-1:].tolist()])
     held = _sustained(track, _caught(track, start, end, never), never)
-    # The same key struck again damps what a pedal held.
+    # A new note on the same key ends one that a pedal holds.
     later = held > end
     if later.any():
         order = np.lexsort((start, notes["pitch"]))
@@ -103,12 +104,12 @@ def releases(piece: Piece, track: Track, rate: int) -> np.ndarray:
 
 
 def _caught(track: Track, start: np.ndarray, end: np.ndarray, never: int) -> np.ndarray:
-    """The ticks to which sostenuto holds notes that are on from `start` to `end`; their ends where it doesn't."""
+    """The ticks at which sostenuto releases notes from `start` to `end`; `end` where it doesn't hold them."""
     ticks, values = changes(track.controls, SOSTENUTO)
     if not (values >= 64).any():
         return end
     down = values >= 64
-    moves = np.append(True, down[1:] != down[:-1])  # a pedal that is down already catches nothing more
+    moves = np.append(True, down[1:] != down[:-1])  # changes only: a pedal already down catches no more notes
     ticks, down = ticks[moves], down[moves]
     last = np.searchsorted(ticks, end, side="left") - 1  # on one tick a note ends before a pedal moves
     caught = (last >= 0) & down[last] & (ticks[last] > start)
@@ -117,7 +118,7 @@ def _caught(track: Track, start: np.ndarray, end: np.ndarray, never: int) -> np.
 
 
 def _sustained(track: Track, end: np.ndarray, never: int) -> np.ndarray:
-    """The ticks to which the sustain pedal holds what else would end at `end`."""
+    """The ticks at which notes that end at `end` are released by the sustain pedal; `end` where it isn't down."""
     ticks, values = changes(track.controls, SUSTAIN)
     if not (values >= 64).any():
         return end
@@ -128,12 +129,12 @@ def _sustained(track: Track, end: np.ndarray, never: int) -> np.ndarray:
 
 
 def cuts(piece: Piece, track: Track, rate: int) -> np.ndarray:
-    """The frames, ascending, in which all sound of the part is cut off."""
+    """The frames, ascending, of the part's "all sound off" events."""
     return to_frames(piece, silences(track.controls), rate)
 
 
 def softness(track: Track) -> np.ndarray:
-    """What the soft pedal makes of the amplitude of each note."""
+    """The amplitude factor of each note by the soft pedal: SOFTER or 1."""
     ticks, values = changes(track.controls, SOFT)
     soft = np.append(False, values >= 64)[np.searchsorted(ticks, track.notes["start"], side="right")]
     return np.where(soft, SOFTER, 1.0)
@@ -156,7 +157,7 @@ def volume_of(piece: Piece, track: Track, rate: int) -> Volume | None:
     for (own, values), default in both:
         values = np.concatenate([[default], values])
         level *= (values[np.concatenate([[0], np.searchsorted(own, ticks, side="right")])] / 127.0) ** 2
-    # What is set up to the first onset simply holds from the beginning.
+    # Settings before the first onset apply from the beginning.
     ready = int(np.searchsorted(ticks, track.notes["start"][0], side="right"))
     level, at = level[ready:], to_frames(piece, ticks[ready:], rate)
     if not len(at):
@@ -169,7 +170,7 @@ def volume_of(piece: Piece, track: Track, rate: int) -> Volume | None:
 
 
 def bend_of(piece: Piece, track: Track, rate: int) -> Bend | None:
-    """The part's wheel and tuning; None where it sounds as written throughout. Coarse tuning leaves drums alone."""
+    """The part's pitch bends and tuning; None if there are none. Coarse tuning doesn't apply to drums."""
     ticks, semitones = transposition(track.controls, track.bends, drums=track.is_drum)
     if not semitones.any():
         return None

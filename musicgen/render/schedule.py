@@ -1,10 +1,10 @@
-"""A piece as a table of voices: which sound starts and ends in which frame, how loud, on which side.
+"""Convert a piece to a table of voices: the sound, start and end frames, gain and pan of each.
 
 Conventions
 -----------
-Frames count from tick 0 at the output rate; a *voice* is one region of the SoundFont playing for one note. What
-controllers do to it is told in `moves`. Amplitude grows with the square of velocity, volume and expression, after the
-default modulators of the SoundFont Technical Specification 2.04, section 8.4.
+Frames count from tick 0 at the output rate; a *voice* is one region of the SoundFont playing for one note. The effect
+of controllers is computed in `moves`. Amplitude is proportional to the square of velocity, volume and expression, as in
+the default modulators of the SoundFont Technical Specification 2.04, section 8.4.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VOICE = np.dtype(
         ("start", "<i8"),
         ("release", "<i8"),
         ("end", "<i8"),
-        ("choke", "<i8"),  # where another voice of its exclusive class begins, or all sound is cut off
+        ("choke", "<i8"),  # frame at which a voice of its exclusive class begins, or "all sound off"
         ("sound", "<i4"),
         ("track", "<i4"),
         ("left", "<f4"),
@@ -45,13 +45,13 @@ VOICE = np.dtype(
         ("bent", "?"),
     ]
 )
-TAIL_S = 10.0  # nothing sounds longer than this after the last note's end
-CHOKE_S = 0.01  # how fast a hi-hat that closes silences the open one
+TAIL_S = 10.0  # longest sound after the last note's end
+CHOKE_S = 0.01  # fade time of a choked voice, such as an open hi-hat when it closes
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Voices sorted by start; the bank of their sounds; by track, its bends and its volume where they change."""
+    """Voices sorted by start; the bank of their sounds; for each track its bends and volume, None if constant."""
 
     voices: np.ndarray  # VOICE
     bank: Bank
@@ -61,7 +61,7 @@ class Schedule:
 
     @property
     def cut(self) -> bool:
-        """Whether sounds would go on past the end."""
+        """Whether sounds are cut off at the end."""
         return bool(len(self.voices)) and int(self.voices["end"].max()) > self.frames
 
 
@@ -120,8 +120,8 @@ def schedule(piece: Piece, font: SoundFont, *, rate: int) -> Schedule:
 
 
 def _finish(voices: np.ndarray, sounds: list[Sound], bend: Bend | None, silent: np.ndarray, rate: int) -> None:
-    """Fill in the ends: natural ends, releases, hi-hats (exclusive classes) that silence each other, and the frames
-    `silent` in which everything ends."""
+    """Fill in `end`, `choke` and `bent`: from natural ends, releases, exclusive classes (such as hi-hats), and the
+    "all sound off" frames `silent`."""
     used = np.unique(voices["sound"])
     column = {name: np.zeros(len(sounds), np.int64) for name in ("release", "length", "exclusive")}
     for n in used.tolist():

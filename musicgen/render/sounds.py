@@ -1,4 +1,4 @@
-"""The regions of a SoundFont at single keys: waveforms at the output rate, filtered.
+"""Waveforms of a SoundFont's regions at single keys, resampled to the output rate and filtered.
 
 Conventions
 -----------
@@ -47,7 +47,7 @@ class Bank:
 
     def number(self, region: Region, key: int) -> int:
         """The number of the sound of `region` at MIDI `key`."""
-        # A region is told by its address: the font's presets keep their regions alive.
+        # id() identifies a region, as the font's presets keep their regions alive.
         place = id(region), key
         if place not in self._numbers:
             self._numbers[place] = len(self.sounds)
@@ -57,7 +57,7 @@ class Bank:
         return self._numbers[place]
 
     def used(self, number: int) -> None:
-        """Note that a sound was used; the caches longest unused are emptied when there is too much in all."""
+        """Mark a sound as used; the least recently used caches are emptied if all together exceed CACHE_BYTES."""
         size = self.sounds[number].cached_bytes
         self._held += size - self._recent.pop(number, 0)
         self._recent[number] = size
@@ -68,7 +68,7 @@ class Bank:
 
 
 class _Sources:
-    """Recordings as the resampler wants them, shared by all keys that use them."""
+    """Recordings padded for the resampler, shared by all keys that use them."""
 
     def __init__(self, samples: np.ndarray) -> None:
         self.samples = samples
@@ -134,7 +134,7 @@ class Sound:
         return self._wave.nbytes
 
     def forget(self) -> None:
-        """Give the cached waveform back."""
+        """Free the cached waveform."""
         self._wave = np.zeros(0, np.float32)
 
     def wave(self, start: int, stop: int, *, warp: Warp | None = None) -> np.ndarray:

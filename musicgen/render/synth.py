@@ -1,4 +1,4 @@
-"""Pieces to sound: float32 stereo through a SoundFont.
+"""Render pieces as float32 stereo sound with a SoundFont.
 
 Conventions
 -----------
@@ -133,7 +133,7 @@ class _Player:
             yield block * gain
 
     def _by_loudness(self, size: int, count: int) -> list[int]:
-        """Block numbers, the loudest by the score first: the power of the voices that begin or are held there."""
+        """Block numbers, the loudest first, by the total power of the voices that begin or are held in each."""
         v = self.plan.voices
         power = (v["left"] ** 2 + v["right"] ** 2).astype(np.float64)
         for n, volume in enumerate(self.plan.volumes):

@@ -46,7 +46,7 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that `spec` describes: its `name` and settings. Raises UsageError for an unknown one."""
+    """Build a tokenizer from its spec: `name` and settings. Raises UsageError for an unknown name or setting."""
     name = spec.get("name")
     if not isinstance(name, str) or name not in TOKENIZERS:
         near = difflib.get_close_matches(str(name)[:100], TOKENIZERS, n=1)

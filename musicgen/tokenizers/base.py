@@ -1,8 +1,8 @@
-"""What every tokenizer offers: pieces to ids and back, what can be done to ids, and what it is able to beyond that.
+"""The interface of all tokenizers: encoding, decoding, operations on ids, and optional abilities.
 
-`encode` and `decode` are array work. `decode(encode(p))` equals `on_grid(p)`, and a second pass changes nothing. Any
-sequence that the grammar allows decodes to a valid Piece. What a tokenizer can do that not all can is a member with a
-default, so that callers ask for the ability and never for the class.
+`encode` and `decode` work on whole arrays. `decode(encode(p))` equals `on_grid(p)`, and a second pass changes nothing.
+Any sequence that the grammar allows decodes to a valid Piece. Optional abilities are members with a default, so that
+callers test for the ability and never for the class.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = ["PartForm", "Spelled", "TextForm", "Tokenizer"]
 
 
 class Spelled(NamedTuple):
-    """The notes that ids spell, one array entry a note, in their order."""
+    """The notes in a sequence of ids, in their order: arrays with one entry a note."""
 
-    at: np.ndarray  # where the note stands in the ids
+    at: np.ndarray  # the note's index in the ids
     bar: np.ndarray  # counted from 0 among the bars in the ids
     position: np.ndarray  # grid steps from the bar's start
-    program: np.ndarray  # 0..127, DRUMS for drums; of a tokenizer with parts the number of the part
+    program: np.ndarray  # 0..127, DRUMS for drums; for a tokenizer with parts, the part number
     pitch: np.ndarray
     velocity: np.ndarray
     duration: np.ndarray  # grid steps
@@ -43,17 +43,17 @@ class TextForm(Protocol):
         """One tune's text as ids, (T,) uint16, from BOS to EOS."""
 
     def text(self, ids: np.ndarray) -> str:
-        """The characters among `ids`."""
+        """The text of `ids`, without ids that are no characters."""
 
     def report_text(self, text: str) -> list[str]:
-        """What `encode_text` leaves out, one line each."""
+        """What `encode_text` drops, one line for each kind of loss."""
 
     def opening(self, text: str) -> str:
-        """The first notes of a tune as they are written, by which it is known; empty for a short one."""
+        """The letters of a tune's first notes, by which copies are recognised; empty for a tune too short for that."""
 
 
 class PartForm(Protocol):
-    """A tokenizer whose steps say which part of the piece plays, by number."""
+    """A tokenizer whose steps name the part that plays, by number."""
 
     def encode(
         self,
@@ -63,14 +63,14 @@ class PartForm(Protocol):
         voices: tuple[Voice, ...] | None = None,
         played: bool | None = None,
     ) -> np.ndarray:
-        """As `Tokenizer.encode`, with the parts and the style given instead of found in the piece."""
+        """As `Tokenizer.encode`, with the option to give the parts and the style, else they are found in the piece."""
 
     def past_and_prompt(self, ids: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """`ids` in two: the last bars that fit into `room` steps, and what is recalled of all before them."""
+        """Split `ids` into (past, prompt): the prompt is the last bars that fit into `room` steps."""
 
 
 class Tokenizer(ABC):
-    """Piece <-> ids: of shape (T,), or (T, F) where a step has F fields. Made of one frozen dataclass, `Settings`.
+    """Piece <-> ids of shape (T,), or (T, F) where a step has F fields. Configured by a frozen dataclass, `Settings`.
 
     Stateless: one object serves all threads. `vocabulary` holds the tokens and their ids; `len(vocabulary)` is V.
     """
@@ -80,12 +80,12 @@ class Tokenizer(ABC):
     settings: Any
     vocabulary: Vocabulary
 
-    # The fields of a step, each with the kind with which its ids begin; none where a step is one id.
+    # (field name, first kind of its id range) of each field of a step; empty where a step is one id.
     steps_of: ClassVar[tuple[tuple[str, str], ...]] = ()
-    # The kinds whose values are the pitches 0..127 that `transposed` moves; their ids are consecutive.
+    # The kinds whose values are the pitches 0..127 that `transposed` shifts; their ids are consecutive.
     pitched: ClassVar[tuple[str, ...]] = ("pitch",)
-    velocity_step: ClassVar[int] = 1  # velocities are told no finer than this
-    tells_tasks: ClassVar[bool] = False  # whether `as_task` has other orders to tell a piece in
+    velocity_step: ClassVar[int] = 1  # the resolution of encoded velocities
+    tells_tasks: ClassVar[bool] = False  # whether `as_task` can reorder a piece
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings or self.Settings()
@@ -93,7 +93,7 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def _kinds(self) -> dict[str, int]:
-        """The kinds of tokens in the order of their ids, and how many values each has."""
+        """{kind of token: number of its values}, in the order of ids."""
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -102,18 +102,18 @@ class Tokenizer(ABC):
 
     @classmethod
     def from_spec(cls, spec: dict[str, Any]) -> Self:
-        """Rebuild from `spec`. Raises UsageError for a key that is no setting, or a value of the wrong kind."""
+        """Rebuild a tokenizer from its `spec`. Raises UsageError for an unknown setting or a value of a wrong type."""
         settings = {k: v for k, v in spec.items() if k != "name"}
         unknown = set(settings) - {f.name for f in fields(cls.Settings)}
         if unknown:
             raise UsageError(f"the tokenizer {cls.name} has no setting {min(unknown)!r}")
         return cls(filled(cls.Settings, settings, where=None, error=UsageError, hint=None))
 
-    # ---- what it is able to ----------------------------------------------------------------------
+    # ---- abilities -------------------------------------------------------------------------------
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """The fields of a step in the order in which they are chosen; a single one that holds all ids is flat."""
+        """The fields of a step in the order in which they are sampled; a flat tokenizer has one field with all ids."""
         v = self.vocabulary
         if not self.steps_of:
             return (Field("token", 0, len(v)),)
@@ -122,57 +122,57 @@ class Tokenizer(ABC):
 
     @property
     def as_text(self) -> TextForm | None:
-        """Itself, where ids are the characters of a text; a corpus then gives it the text of .abc files."""
+        """The tokenizer itself if ids are characters of text (a corpus then gives it the text of .abc files)."""
         return None
 
     @property
     def as_parts(self) -> PartForm | None:
-        """Itself, where steps say which part plays."""
+        """The tokenizer itself if its steps name parts, else None."""
         return None
 
     @property
     def has_programs(self) -> bool:
-        """Whether ids say which instruments play, drums among them."""
+        """Whether ids encode instruments (programs and drums)."""
         return "program" in self.vocabulary.sizes
 
     @property
     def steps(self) -> int:
-        """Positions of the grid in a quarter note; 0 where time isn't counted in beats."""
+        """Grid steps in a quarter note; 0 where time isn't counted in beats."""
         return 0
 
     @property
     def durations(self) -> np.ndarray:
-        """The durations that notes may have, in grid steps, ascending; empty where `steps` is 0."""
+        """The possible note durations in grid steps, ascending; empty where `steps` is 0."""
         return np.empty(0, np.int64)
 
     @property
     def frames_per_quarter(self) -> int:
-        """Frames of a quarter note into which tables of frames are read: sixteenths unless it has its own."""
+        """Frames in a quarter note when piano rolls are read: 4 (sixteenths) unless the tokenizer sets it."""
         return 4
 
     @property
     def period(self) -> int:
-        """After BOS a unit (a frame) begins at every so many ids; 1 where units are of no fixed length."""
+        """Ids in a frame: after BOS a frame begins at each multiple of this. 1 where there is no fixed length."""
         return 1
 
     @property
     def following(self) -> np.ndarray | None:
-        """Boolean (V, V): row i says which ids may come after id i; None for a grammar too rich for a table."""
+        """Boolean (V, V): row i masks the ids that may follow id i; None if the grammar depends on more than one id."""
         return None
 
     @property
     def layout(self) -> dict[str, int | bool] | None:
-        """How frames are spelled, for models that read a frame at a time; None for music that isn't cut into frames."""
+        """How frames are encoded, for models that read a frame at a time; None for a tokenizer without frames."""
         return None
 
     @property
     def memory(self) -> dict[str, int] | None:
-        """What a model has to know of the ids to compare places of a piece; None where it can't."""
+        """The id layout that a model needs to compare positions of a piece; None where that isn't supported."""
         return None
 
     @property
     def held_steps_a_quarter(self) -> int:
-        """Ids that a quarter takes where notes that are held are told again; 0 where they are told once."""
+        """Ids in a quarter of dense music where held notes are repeated each frame; 0 where notes are encoded once."""
         return 0
 
     # ---- pieces ----------------------------------------------------------------------------------
@@ -181,15 +181,15 @@ class Tokenizer(ABC):
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
         """The piece as ids: shape (T,) or (T, F), uint16. Begins with BOS, ends with EOS.
 
-        Silence after the last note is left out but for what lies before tick `until`.
+        Silence after the last note is left out, except up to tick `until`.
         """
 
     @abstractmethod
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that `ids` spell, in the tokenizer's own ticks_per_quarter."""
+        """The piece that `ids` encode, in the tokenizer's own ticks_per_quarter."""
 
     def on_grid(self, piece: Piece) -> Piece:
-        """The piece as the tokenizer can say it: the nearest one that survives a round trip unchanged."""
+        """The piece as the tokenizer can represent it: `decode(encode(piece))`."""
         return self.decode(self.encode(piece))
 
     @abstractmethod
@@ -198,36 +198,39 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
-        """(NOTE array in the piece's ticks, program value or part of each): what `ids`, drawn after `prompt`, spell."""
+        """(NOTE array in the piece's ticks, program or part number of each) of the `ids` sampled after `prompt`."""
 
     @abstractmethod
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> Grammar:
-        """A walker at the beginning of a sequence (before BOS), or `inside` one, where a bar may begin."""
+        """A grammar state at the beginning of a sequence (before BOS), or `inside` one, where a bar may begin."""
 
     # ---- on ids ----------------------------------------------------------------------------------
 
     @abstractmethod
     def count_notes(self, ids: np.ndarray) -> int:
-        """How many notes `ids` hold."""
+        """The number of notes in `ids`."""
 
     @abstractmethod
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        """Indices into `ids` at which a bar begins: good places to begin a window."""
+        """Indices into `ids` at which a bar begins, where training windows may begin."""
 
     @abstractmethod
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """The end of `ids`, at most about `room` steps, begun where a reader finds its place (a bar, say)."""
+        """The end of `ids`, at most about `room` steps, beginning at a suitable point such as a bar."""
 
     def notes(self, ids: np.ndarray) -> Spelled | None:
-        """The notes in `ids`, which may begin and end anywhere; None where ids don't place them on a grid of bars."""
+        """The notes in any slice of ids; None where ids don't place notes on a grid of bars."""
         return None
 
     def frame_of(self, ids: np.ndarray) -> np.ndarray | None:
-        """The number of the frame that each id belongs to, -1 for none; None for music that isn't cut into frames."""
+        """The frame number of each id, -1 for none; None for a tokenizer without frames."""
         return None
 
     def transposed(self, ids: np.ndarray, semitones: int) -> np.ndarray:
-        """`ids` with every pitch but the drums' moved; a shift that leaves 0..127 is folded by octaves."""
+        """`ids` transposed, drums excepted; a shift that would leave 0..127 is changed by octaves until it doesn't.
+
+        Where no such shift fits, the ids stay as they are.
+        """
         if not self.pitched:
             return ids
         low = self.vocabulary.base[self.pitched[0]]
@@ -240,27 +243,29 @@ class Tokenizer(ABC):
             semitones -= 12
         while semitones < 0 and pitch.min() + semitones < 0:
             semitones += 12
-        if pitch.max() + semitones > 127:  # the pitches span too much for any shift by so many
+        if pitch.max() + semitones > 127:  # the pitches span too much for any such shift
             return ids
         out = ids.copy()
         out[is_key] = key + semitones + low
         return out
 
     def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """`ids` faster by `steps` twelfths of an octave; as they are where they say nothing of tempo."""
+        """`ids` with each tempo multiplied by 2 ** (steps / 12); unchanged where ids don't encode tempo."""
         return ids
 
     def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` with other instruments, as drawn; as they are where they name none."""
+        """`ids` with randomly drawn instruments; unchanged where ids don't encode instruments."""
         return ids
 
     def with_loudness(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` with other dynamics, as drawn; as they are where the tokenizer doesn't vary them."""
+        """`ids` with randomly changed velocities; unchanged where the tokenizer doesn't support that."""
         return ids
 
     def as_task(
         self, ids: np.ndarray, rng: np.random.Generator, *, length: int, infill: float, accompany: float
     ) -> np.ndarray:
-        """A piece up to the end of a window of `length` steps, in another order than time, as drawn with the chances
-        `infill` and `accompany`; the same object where it stays as it is."""
+        """Reorder a piece, up to the end of a window of `length` steps, for an infilling or accompaniment task.
+
+        The task is drawn with the probabilities `infill` and `accompany`; else the same object is returned.
+        """
         return ids

@@ -1,7 +1,7 @@
-"""The grammar that sampling follows: a walker that says, id by id, what may come next.
+"""Grammars for sampling: state machines that give, for each step of a sequence, a mask of the ids that may follow.
 
-What a sequence may say at all is a grammar's own affair; what a request forbids on top are masks (`constraints/`),
-which look at the place (`place.py`) and not at ids.
+A grammar itself guarantees valid sequences. What a request forbids beyond that is decided by the classes in
+`constraints/`, which look at the musical position (`place.py`) and not at ids.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["ClockGrammar", "Grammar", "PlacedGrammar"]
 
 
 class Grammar(ABC):
-    """Which token may come next. One object walks one sequence; it is fed every token of it in order.
+    """Which tokens may come next. One object follows one sequence and is given every token of it in order.
 
-    Where a step has fields, they are fed one by one in their order, `pad` for an empty one.
+    Where a step has fields, they are given one by one in their order, `pad` for an empty one.
     """
 
     @property
     @abstractmethod
     def bars_done(self) -> int:
-        """How many bars since `constrain` are full."""
+        """The number of bars completed since `constrain`."""
 
     @abstractmethod
     def advance(self, token: int) -> None:
@@ -42,26 +42,26 @@ class Grammar(ABC):
 
     @abstractmethod
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
-        """Follow `constraints` from here on; with an anchor, new music begins there."""
+        """Apply `constraints` from here on; with an anchor, new music begins there."""
 
     @abstractmethod
     def ends(self, token: int) -> bool:
-        """Whether the sequence is over when `token` comes next; that token is no part of it."""
+        """Whether the sequence ends if `token` is sampled next; that token is then not part of it."""
 
     @abstractmethod
     def copy(self) -> Self:
-        """An independent walker at the same place."""
+        """An independent copy of the current state."""
 
 
 class PlacedGrammar(Grammar):
-    """A grammar over kinds of tokens, which moves on a place in the music and asks masks what they forbid there."""
+    """A grammar over kinds of tokens that keeps the musical position (`place`) up to date for the constraints."""
 
     place: Place
 
     def __init__(self, vocabulary: Vocabulary, place: Place) -> None:
         self.v, self.place = vocabulary, place
         names = list(vocabulary.sizes)
-        # A plain list: a walk asks for one token at a time, and indexing an array costs ten times as much.
+        # A plain list: tokens are looked up one at a time, and indexing an array is ten times slower.
         self._kind_of_id = [names[k] for k in vocabulary.kind_of_id.tolist()]
         self.state = "start"  # the kind of the last token
 
@@ -73,15 +73,15 @@ class PlacedGrammar(Grammar):
 
 
 class ClockGrammar(PlacedGrammar):
-    """A grammar of music that doesn't tell bars: they are lengths of time, counted from the anchor's bar line.
+    """A grammar for tokens without bars, which are lengths of time counted from the anchor's bar line.
 
-    All of it is one part, so that what is said of programs holds for what sounds at once.
+    All notes belong to one part, so a program's limit on chord size limits the whole polyphony.
     """
 
     place: ClockPlace
 
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None, *, quarter: int) -> None:
-        """`quarter`: units of a quarter note where no anchor tells how long it is."""
+        """`quarter`: time units in a quarter note where there is no anchor."""
         super().__init__(vocabulary, ClockPlace())
         self._quarter = quarter
         self.constrain(constraints or Constraints())
@@ -91,9 +91,9 @@ class ClockGrammar(PlacedGrammar):
         return self.place.bar
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
-        """Follow `constraints` from here on; with an anchor, new music begins at this moment.
+        """Apply `constraints` from here on; with an anchor, new music begins here.
 
-        Without an anchor a bar is one of the constraints' meter, or 4/4.
+        Without an anchor, bars have the length of the constraints' meter, or of 4/4.
         """
         c = constraints
         if anchor is None:
@@ -111,8 +111,8 @@ class ClockGrammar(PlacedGrammar):
 
     @abstractmethod
     def _units(self, ticks: float, anchor: Anchor) -> float:
-        """A length in ticks of the piece, after the cut, in units of time."""
+        """Convert a length after the cut from ticks of the piece to time units."""
 
     @abstractmethod
     def _begin_anew(self) -> None:
-        """What was said so far is behind the cut."""
+        """Reset the state that doesn't carry over from the prompt to new music."""

@@ -1,7 +1,7 @@
-"""Where a walk through a sequence stands in the music: what masks look at, and what a grammar moves on.
+"""The musical position reached in a token sequence: grammars advance it token by token, constraint masks read it.
 
-Time is counted in the tokenizer's own whole units (steps of the grid, of 10 ms, frames) from the beginning of the walk.
-Bars are either told by the ids themselves (`BarPlace`) or lengths of time from an anchor on (`ClockPlace`).
+Time is counted from the first token in the tokenizer's own integer units (grid steps, 10 ms steps or frames). Bars are
+either marked by tokens (`BarPlace`) or are fixed lengths of time counted from an anchor (`ClockPlace`).
 """
 
 from __future__ import annotations
@@ -15,68 +15,70 @@ __all__ = ["BarPlace", "ClockPlace", "Place"]
 
 
 class Place(ABC):
-    """A moment of the music, and what the bar and the moment hold already."""
+    """A position in time, with counts of the notes so far in its bar and on its onset."""
 
-    notes_in_bar: int  # notes that begin in this bar
-    player: int | None = None  # who plays: the number of a program or of a part, None before the first in the bar
-    chord: int = 0  # notes of the player that begin at this moment
+    notes_in_bar: int  # onsets in this bar so far
+    player: int | None = None  # program or part number of the current note, None before the bar's first note
+    chord: int = 0  # notes of the player on this onset so far
 
     @abstractmethod
     def sounding(self) -> int:
-        """How many notes sound at this moment."""
+        """The number of notes sounding at this position."""
 
     @abstractmethod
     def length(self, bars: int) -> int:
-        """What `progress` is once so many bars of new music are done."""
+        """The value of `progress` after so many bars of new music."""
 
     @abstractmethod
     def progress(self) -> int:
-        """How far this moment is in the new music: bars that have begun, or the time."""
+        """How far the new music has come: the number of bars begun, or the time (units of the class)."""
 
     @abstractmethod
     def longest_silence(self, bars: int) -> int:
-        """What `silence` is once so many bars in a row are empty, and no more may be."""
+        """The value of `silence` at which so many consecutive bars are empty, so that a note must follow."""
 
     @abstractmethod
     def silence(self) -> int:
-        """How long no note has begun: empty bars before this one, or time; less than 0 where this bar has notes."""
+        """The silence so far: consecutive empty bars before this one (-1 if this bar has notes), or the time since the
+        last onset."""
 
     def copy(self) -> Self:
-        """The same place, to go on from."""
+        """An independent copy."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         return other
 
 
 class BarPlace(Place):
-    """A place in bars that ids tell: meter, then onsets whose positions grow, on each the notes of one or more players.
+    """A position in music whose tokens mark bars: a bar's meter, then onsets at ascending positions with their notes.
 
-    `steps` is how many units a quarter has. Positions are told within windows of `window_steps`.
+    `steps` is the number of grid steps in a quarter note. Position tokens count within windows of `window_steps`, and
+    a span token moves on to the next window.
     """
 
     def __init__(self, steps: int, *, window_steps: int) -> None:
         self.steps, self.window_steps = steps, window_steps
-        self.window = 0  # where the window in hand begins, from the bar's start
-        self.bar_steps = 4 * steps  # of the bar in hand
-        self.bar_start = 0  # time
+        self.window = 0  # start of the current window, from the bar's start
+        self.bar_steps = 4 * steps  # length of the current bar
+        self.bar_start = 0  # time at which it begins
         self.position = -1  # of the last onset, from the bar's start; -1 before the first
-        self.bars = 0  # that have begun since `begin`
+        self.bars = 0  # bars begun since `begin`
         self.notes_in_bar = self.empty_bars = 0
-        self.pitch = -1  # of the player's last note on this onset
+        self.pitch = -1  # the player's last pitch on this onset, -1 for none
         self.fresh = True  # no note on this onset yet
-        self.closed = False  # whether the last onset lies before new music, so that no note may join it
-        self.ends: list[int] | None = None  # when notes end; None while nobody counts what sounds
+        self.closed = False  # whether the last onset belongs to the prompt, so that no note may be added to it
+        self.ends: list[int] | None = None  # end times of notes; None where polyphony isn't counted
 
     def begin(self, anchor: Anchor | None, *, counted: bool) -> None:
-        """New music begins here: bars count anew, and with an anchor no onset of this bar may lie before it.
+        """Begin new music: reset the bar count; with an anchor, onsets before it in this bar are ruled out.
 
-        `counted`: from here on it matters what sounds together.
+        `counted` says whether to keep track of sounding notes from here on.
         """
         self.bars = self.empty_bars = self.notes_in_bar = 0
         self.ends = (self.ends or []) if counted else None
         if anchor is not None and anchor.tick:
             per_tick = self.steps / anchor.ticks_per_quarter
-            # A cut at a bar line closes the prompt's last bar.
+            # With a cut at a bar line no more onsets fit into the prompt's last bar.
             first = (
                 round((anchor.tick - anchor.bar_start) * per_tick)
                 if anchor.fills
@@ -105,7 +107,7 @@ class BarPlace(Place):
         return -1 if self.notes_in_bar else self.empty_bars
 
     def free_from(self, most: int) -> int:
-        """The first position of this bar at which fewer than `most` of the notes so far sound."""
+        """The first position in this bar at which fewer than `most` of the notes so far are sounding."""
         if self.ends is None or len(self.ends) < most:
             return 0
         return sorted(self.ends)[-most] - self.bar_start
@@ -118,7 +120,7 @@ class BarPlace(Place):
     # ---- going on --------------------------------------------------------------------------------
 
     def enter_bar(self, *, first: bool) -> None:
-        """A bar line; `first`: it opens the piece."""
+        """Take a bar token; `first` if it is the piece's first, before which there is no bar to pass."""
         if self.bars:
             self.empty_bars = 0 if self.notes_in_bar else self.empty_bars + 1
         self.bar_start += 0 if first else self.bar_steps
@@ -127,14 +129,14 @@ class BarPlace(Place):
         self.tell_again()
 
     def tell_again(self) -> None:
-        """Back to the beginning of this bar."""
+        """Return to the beginning of the current bar."""
         self.position, self.window, self.player, self.closed = -1, 0, None, False
 
     def take_span(self) -> None:
         self.window += self.window_steps
 
     def enter_onset(self, position: int) -> None:
-        """An onset, at a position of the window."""
+        """Begin an onset at a position within the current window."""
         self.position = self.window + position
         self.pitch, self.fresh, self.chord, self.closed = -1, True, 0, False
 
@@ -152,15 +154,15 @@ class BarPlace(Place):
 
 
 class ClockPlace(Place):
-    """A place in time, of which bars are lengths counted from the anchor's bar line."""
+    """A position in music without bar tokens: bars are fixed lengths of time counted from the anchor's bar line."""
 
     def __init__(self) -> None:
         self.time = 0
-        self.sounds = 0  # notes that sound
+        self.sounds = 0  # notes sounding now
         self.begin(1.0)
 
     def begin(self, bar_length: float, *, lead: float = 0.0, fills: bool = False) -> None:
-        """New music begins here, `lead` units after a bar line; `fills`: that bar is filled before others count."""
+        """Begin new music `lead` units after a bar line; with `fills`, the rest of that bar isn't counted as a bar."""
         self.bar_length, self.lead, self.fills = bar_length, lead, fills
         self.origin = self.sounded = self.time  # `sounded`: the time of the last onset
         self.bar = self.notes_in_bar = 0
@@ -175,14 +177,14 @@ class ClockPlace(Place):
         return self.time
 
     def longest_silence(self, bars: int) -> int:
-        # One less than the whole, so that silence stays shorter than that many bars.
+        # One unit less, so that the silence stays shorter than bars + 1 bars.
         return max(1, int((bars + 1) * self.bar_length) - 1)
 
     def silence(self) -> int:
         return self.time - self.sounded
 
     def move(self, units: int) -> bool:
-        """Time passes. Returns whether it leads into another bar."""
+        """Advance the time. Returns whether a new bar has been reached."""
         self.time += units
         bar = int((self.time - self.origin + self.lead) // self.bar_length)
         if bar == self.bar:
@@ -191,6 +193,6 @@ class ClockPlace(Place):
         return True
 
     def strike(self) -> None:
-        """A note begins."""
+        """Count an onset at the current time."""
         self.sounded = self.time
         self.notes_in_bar += 1

@@ -1,7 +1,7 @@
-"""Tokens and their ids: a vocabulary is a row of kinds, each with a fixed number of values.
+"""Tokens and their ids: a vocabulary is a sequence of token kinds, each with a fixed number of values.
 
-The ids of one kind are consecutive, so that "is it a pitch" is two comparisons, transposition an addition,
-and a grammar's mask a slice.
+The ids of one kind are consecutive, so that testing for a kind takes two comparisons, transposition is an addition,
+and a grammar's mask is a slice.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ __all__ = ["Field", "Vocabulary"]
 class Field(NamedTuple):
     """One field of a step: its values are the ids first .. first + size - 1.
 
-    A flat tokenizer has one field that holds all ids. Where a step has several, id 0 (`pad`) stands in a field
-    that this step has no use for.
+    A flat tokenizer has one field that holds all ids. Where a step has several, a field that a step doesn't use is 0
+    (`pad`).
     """
 
     name: str
@@ -45,7 +45,7 @@ class Vocabulary:
             total += size
         self._length = total
         names = list(self.sizes)
-        #: (V,) the number of each id's kind, in the order of `sizes`
+        #: (V,) the kind of each id, as an index into `sizes`
         self.kind_of_id = np.repeat(np.arange(len(names), dtype=np.uint8), list(self.sizes.values()))
         self.kind_number = {name: i for i, name in enumerate(names)}
 
@@ -53,13 +53,13 @@ class Vocabulary:
         return self._length
 
     def id(self, kind: str, value: int = 0) -> int:
-        """The id of a kind's value. Raises UsageError when there is no such token."""
+        """The id of a value of a kind. Raises UsageError when there is no such token."""
         if kind not in self.sizes or not 0 <= value < self.sizes[kind]:
             raise UsageError(f"no token {kind}_{value} in this vocabulary")
         return self.base[kind] + value
 
     def token(self, token_id: int) -> str:
-        """The id's name, `kind_value`."""
+        """The name `kind_value` of an id. Raises UsageError for an id outside the vocabulary."""
         if not 0 <= token_id < self._length:
             raise UsageError(f"id {token_id} is outside this vocabulary of {self._length}")
         kind = list(self.sizes)[self.kind_of_id[token_id]]

@@ -1,7 +1,7 @@
-"""How long a bar of ABC text is so far, exactly, in whole notes.
+"""The time elapsed in a bar of ABC text, as an exact fraction of a whole note.
 
-A note's length is `unit` (L:) times what its digits say, times its tuplet's ratio, times what `>` or `<` beside it
-make of it. A chord lasts as long as its first note, times the length behind its bracket. Graces take no time.
+A note's length is `unit` (L:) times the factor in its digits, its tuplet's ratio, and the factor of a `>` or `<` beside
+it. A chord lasts as long as its first note, times the length after its bracket. Grace notes take no time.
 
 Source: ABC standard 2.1, sections 4.3 (lengths), 4.4 (broken rhythm), 4.13 (tuplets); ratios as music21 has them.
 """
@@ -20,7 +20,7 @@ HALF = Fraction(1, 2)
 
 
 def length_of(text: str) -> Fraction:
-    """The factor that a length's digits say.
+    """The factor written as a note length in ABC.
 
     >>> length_of(""), length_of("3/2"), length_of("//")
     (Fraction(1, 1), Fraction(3, 2), Fraction(1, 4))
@@ -34,16 +34,16 @@ def length_of(text: str) -> Fraction:
 
 @dataclass
 class BarClock:
-    """Where in its bar a tune stands. `unit` and `bar` are the L: and M: in force."""
+    """The time elapsed in the current bar. `unit` and `bar` are the current L: and M: in whole notes."""
 
     unit: Fraction = Fraction(1, 8)
     bar: Fraction = Fraction(1)
-    before: Fraction = Fraction(0)  # what ended before the last note
-    factor: Fraction = Fraction(1)  # of the last note, by tuplet and broken rhythm
-    chord: Fraction = Fraction(1)  # the last note's length within its brackets
-    text: str = ""  # the last note's length
-    last: Fraction = Fraction(0)  # the last note's time
-    ahead: Fraction = Fraction(1)  # of the next note, by the broken rhythm before it
+    before: Fraction = Fraction(0)  # time in the bar before the last note
+    factor: Fraction = Fraction(1)  # of the last note's length, by tuplet and broken rhythm
+    chord: Fraction = Fraction(1)  # length factor written inside the last chord's brackets
+    text: str = ""  # the last note's length as written so far
+    last: Fraction = Fraction(0)  # the last note's length in whole notes
+    ahead: Fraction = Fraction(1)  # factor of the next note's length, by a broken rhythm before it
 
     def copy(self) -> Self:
         return copy.copy(self)
@@ -57,23 +57,23 @@ class BarClock:
         self.factor = self.chord = self.ahead = Fraction(1)
 
     def note(self, *, ratio: Fraction) -> None:
-        """A note begins, in a tuplet of `ratio`."""
+        """Begin a note, in a tuplet of `ratio`."""
         self.before, self.text, self.chord = self.time, "", Fraction(1)
         self.factor, self.ahead = ratio * self.ahead, Fraction(1)
         self._measure()
 
     def lengthen(self, char: str) -> None:
-        """A digit or slash of the last note's length."""
+        """Add a digit or slash to the last note's length."""
         self.text += char
         self._measure()
 
     def close_chord(self, inner: str) -> None:
-        """The chord's bracket ends; `inner` is its first note's length."""
+        """Close a chord's bracket; `inner` is the length written at its first note."""
         self.chord, self.text = length_of(inner), ""
         self._measure()
 
     def broken(self, sign: str) -> None:
-        """`>` makes the last note longer by half and the next one shorter; `<` the other way round."""
+        """Apply `>`, which lengthens the last note by half and halves the next, or `<`, the other way round."""
         mine, other = (Fraction(3, 2), HALF) if sign == ">" else (HALF, Fraction(3, 2))
         self.factor, self.ahead = self.factor * mine, other
         self._measure()
@@ -81,23 +81,23 @@ class BarClock:
     def _measure(self) -> None:
         self.last = self.unit * self.factor * self.chord * length_of(self.text)
 
-    # ---- what fits -------------------------------------------------------------------------------
+    # ---- room in the bar -------------------------------------------------------------------------
 
     def over(self, owed: Fraction = Fraction(0)) -> bool:
-        """Whether the bar is too full with the last note and `owed` (of the units of L:) behind it."""
+        """Whether the last note and `owed` more units of L: after it exceed the bar."""
         return self.time + owed * self.unit > self.bar
 
     def fits(self, units: Fraction) -> bool:
-        """Whether `units` more of L: fit behind the last note."""
+        """Whether `units` more units of L: fit after the last note."""
         return self.time + units * self.unit * self.ahead <= self.bar
 
     def could_be(self, text: str, owed: Fraction) -> bool:
-        """Whether the last note fits with the length `text`, or with that halved where it can be."""
+        """Whether the last note fits into the bar with the length `text`, or with half of it if a slash may follow."""
         shortest = length_of(text) / (1 if "/" in text else 2)
         time = self.before + self.unit * self.factor * self.chord * shortest
         return time + owed * self.unit <= self.bar
 
     def could_break(self, sign: str) -> bool:
-        """Whether `>` or `<` fits here, with a note of the unit's half behind it."""
+        """Whether `>` or `<` fits here, followed by a note of half a unit."""
         mine, other = (Fraction(3, 2), HALF) if sign == ">" else (HALF, Fraction(3, 2))
         return self.before + self.last * mine + self.unit * other * HALF <= self.bar

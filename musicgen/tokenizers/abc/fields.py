@@ -1,7 +1,7 @@
-"""The header lines of an ABC tune: which fields there are, and which values the ones that matter to music may have.
+"""The header fields of an ABC tune, and the allowed values of those with musical meaning.
 
-A field's values are a finite set of strings that music21 reads; what may follow a beginning of one is looked up.
-Free text (titles, sources) is any line of the alphabet without a comment sign.
+A field's values are a finite set of strings that music21 reads; the characters that may follow a prefix are looked up
+in a table. Free text (titles, sources) is any line of the alphabet without a comment sign.
 
 Source: the ABC music standard 2.1, sections 3.1 (fields), 3.1.6 to 3.1.14 (M, L, Q, K).
 """
@@ -12,14 +12,14 @@ from functools import cache
 
 __all__ = ["FREE_FIELDS", "MOST_LINES", "TEXT_LENGTH", "follow", "meter_value"]
 
-FREE_FIELDS = "ABCDFGHNORSTZ"  # text for the reader's eye
+FREE_FIELDS = "ABCDFGHNORSTZ"  # fields of free text
 TEXT_LENGTH = 72  # characters of a line of text
 MOST_LINES = 12  # of text fields in a header
 END = "\n"
 
 METERS = ("C", "C|", *(f"{n}/{d}" for d, most in ((2, 4), (4, 7), (8, 12)) for n in range(2 if d < 8 else 3, most + 1)))
 LENGTHS = ("1/2", "1/4", "1/8", "1/16")  # half of each fits into a bar of every meter
-# Where a key lies on the circle of fifths as a major key, and how far its modes lie from there.
+# Number of sharps of each major key (flats are negative), and what each mode adds to it.
 ROOTS = {"C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5, "F#": 6, "C#": 7, "F": -1, "Bb": -2, "Eb": -3, "Ab": -4,
          "Db": -5, "Gb": -6, "Cb": -7, "G#": 8, "D#": 9, "A#": 10}  # fmt: skip
 MODES = {
@@ -30,7 +30,7 @@ MODES = {
 
 @cache
 def _keys() -> tuple[str, ...]:
-    """Every spelling of a key that has at most seven sharps or flats."""
+    """All ways to write the keys with at most seven sharps or flats."""
     keys = []
     for root, at in ROOTS.items():
         for mode, shift in MODES.items():
@@ -53,7 +53,7 @@ def _values(field: str) -> tuple[str, ...]:
 
 @cache
 def _continuations(field: str) -> dict[str, str]:
-    """For every beginning of a value the characters that may come next; the end of the line ends a value."""
+    """{prefix of a value: the characters that may come next}, where a line break ends a value."""
     if field == "X":  # counted, not listed: there are many
         table = {}
         for size in range(6):
@@ -69,7 +69,7 @@ def _continuations(field: str) -> dict[str, str]:
 
 
 def follow(field: str, text: str) -> str:
-    """The characters that may follow `text` on a line of `field` (X, M, L, Q or K); empty for what is no value.
+    """The characters that may follow `text` on a line of `field` (X, M, L, Q or K); empty if no value begins like that.
 
     >>> follow("M", "6"), follow("L", "1/16")
     ('/', '\\n')
@@ -80,7 +80,7 @@ def follow(field: str, text: str) -> str:
 
 
 def meter_value(numerator: int, denominator: int) -> str | None:
-    """The meter as an M: field says it, or None where there is no such value.
+    """The meter as the value of an M: field, or None if it isn't one of METERS.
 
     >>> meter_value(6, 8)
     '6/8'

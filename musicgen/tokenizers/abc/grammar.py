@@ -1,13 +1,13 @@
-"""Which character of an ABC tune may come next, so that every tune drawn can be read and has enough bars.
+"""The grammar of the `abc` tokenizer, character by character: every sampled tune can be read and has enough bars.
 
 A tune is a header (X: first, then T: and free text, M: and L: once each, K: last) and a body of notes, rests, chords,
-tuplets, slurs, graces, broken rhythms, chord symbols, bar lines, endings, and lines of K: or M: between bars. What is
-opened is closed before the bar ends, no bar is longer than its meter, no two bars in a row are empty, and the tune
-ends after a bar line at the end of a line.
+tuplets, slurs, grace notes, broken rhythms, chord symbols, bar lines, endings, and lines of K: or M: between bars.
+Brackets are closed before the bar ends, no bar is longer than its meter, no two consecutive bars are empty, and the
+tune ends after a bar line at the end of a line.
 
-The rules are those of the ABC standard 2.1 where music21 (10.5, `abcFormat`) follows it, and music21's where it has
-its own: an upper-case letter before a colon begins a field for it, and an exclamation mark hides what stands between
-it and the next one within twenty characters, so line ends marked with one keep that distance.
+The rules are those of the ABC standard 2.1 where music21 (10.5, `abcFormat`) follows it, else music21's own: it takes
+an upper-case letter before a colon as a field, and the text between two exclamation marks within twenty characters as a
+decoration, so exclamation marks at line ends are kept at that distance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["ALPHABET", "LEAST_BARS", "LONGEST", "AbcGrammar"]
 
 ALPHABET = "\n" + "".join(chr(code) for code in range(32, 127))
 LEAST_BARS = 8
-LONGEST = 2000  # characters of a body, after which a tune is brought to its end
+LONGEST = 2000  # characters of a body after which the tune is brought to an end
 MOST_NOTES = 64  # in a bar
 TEXT = "".join(c for c in ALPHABET[1:] if c not in "%\\")
 ROOT, QUALITY = "ABCDEFG", {"": "m7", "m": "7", "7": "", "m7": ""}  # of chord symbols: G, Gm, G7, Gm7, with # or b
@@ -46,7 +46,7 @@ def _mask(chars: str, vocabulary_size: int, first: int, eos: int, ends: bool) ->
 
 
 class AbcGrammar(AbcState, Grammar):
-    """Walks one tune character by character, from BOS to EOS."""
+    """Grammar state for one tune, from BOS to EOS."""
 
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None = None, *, inside: bool = False) -> None:
         self.v = vocabulary
@@ -55,10 +55,9 @@ class AbcGrammar(AbcState, Grammar):
         self.constrain(constraints or Constraints())
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
-        """Follow `constraints` from here on. With an anchor the music joins a piece: no repeats, no new meter.
+        """Apply `constraints` from here on. With an anchor the music joins a piece: no repeats, no new meter.
 
-        Bars are counted as written. Raises UsageError for what text can't be held to while it is written: a range
-        of pitches or a key.
+        Bars are counted as written. Raises UsageError for a pitch range or a key, which this grammar can't enforce.
         """
         c = constraints
         if (c.pitch_low, c.pitch_high) != (0, 127) or c.pitch_classes is not None:
@@ -102,7 +101,7 @@ class AbcGrammar(AbcState, Grammar):
         elif token >= self.first:
             self.take(ALPHABET[token - self.first])
 
-    # ---- what may come ---------------------------------------------------------------------------
+    # ---- allowed characters ----------------------------------------------------------------------
 
     def allowed(self) -> np.ndarray:
         chars, ends = self.choices()
@@ -176,10 +175,10 @@ class AbcGrammar(AbcState, Grammar):
         return self._between()  # line, space
 
     def _between(self) -> str:
-        """What may follow a whole thing: the next one."""
+        """What may follow a complete element."""
         if self.inner == "[":
             if self.tuplet and self.size == 1 and self.clock.over(self._owed()):
-                return ""  # no length may stand behind this bracket: that of the first note has to go on
+                return ""  # no length may follow this bracket: the first note's length must be continued
             return "]" + (ACCIDENTALS + LETTERS if self.size < self.most_together else "")
         if self.inner == "{":
             return "}" + (ACCIDENTALS + LETTERS if self.size < 4 else "") if self.size else LETTERS
@@ -187,7 +186,7 @@ class AbcGrammar(AbcState, Grammar):
             return self._music().replace('"', "") if self.piece == '"' else self._notes_and_rests()
         after_note = self.now in ("letter", "length", "closed")
         if after_note and self.clock.over(self._owed()):
-            return ""  # the length has to go on
+            return ""  # the length must be continued
         chars = self._music() if self._room_for_notes() or self.tuplet else ""
         if after_note:
             chars += "-" if self.piece[:1] != "z" else ""
@@ -206,7 +205,7 @@ class AbcGrammar(AbcState, Grammar):
         return chars
 
     def _music(self) -> str:
-        """What a note or a group of notes may begin with."""
+        """The characters with which a note or a group of notes may begin."""
         groups = "" if self.tuplet or self.slur else "("
         bracket = "[" if self.most_together > 1 else ""
         graces = "" if self.tuplet else "{"  # music21 would count them as notes of the tuplet
@@ -250,11 +249,11 @@ class AbcGrammar(AbcState, Grammar):
         return last if self.piece[-2:-1] in tuple(LETTERS) else ""
 
     def _lengths(self) -> str:
-        """What a length may go on with, so that its note fits into the bar."""
+        """The characters that may continue a length, so that the note fits into the bar."""
         if self.inner == "{" or (self.inner == "[" and self.size > 1):
             return ""
         owed = self._owed()
-        final = "/1" if self.bound or self.tuplet else ""  # there 2 and 4 can't be halved any more
+        final = "/1" if self.bound or self.tuplet else ""  # in tuplets 2 and 4 can't be followed by a slash
         return "".join(
             c
             for c in self._all_lengths()
@@ -262,11 +261,11 @@ class AbcGrammar(AbcState, Grammar):
         )
 
     def _owed(self) -> Fraction:
-        """The units that a tuplet still has to come."""
+        """The length of the tuplet's remaining notes, in units of L:."""
         return (self.tuplet - (self.inner == "[")) * self.ratio if self.tuplet else Fraction(0)
 
     def _all_lengths(self) -> str:
-        """A numerator of 1 to 16, a slash, a denominator of 2, 4 or 8."""
+        """The characters that may continue a length: a numerator of 1 to 16, a slash, a denominator of 2, 4 or 8."""
         text = self.clock.text
         if self.bound or (self.inner and self.tuplet):
             return self._tuplet_lengths(text)
@@ -281,7 +280,7 @@ class AbcGrammar(AbcState, Grammar):
         return "248" if text.endswith("/") and "//" not in text else ""
 
     def _tuplet_lengths(self, text: str) -> str:
-        """What a length in a tuplet may go on with: one that a single note value has, or music21 gives up."""
+        """The characters that may continue a length in a tuplet: music21 accepts only single note values there."""
         if not text:
             return "" if self.now == "closed" else "234/"
         return {"2": "", "3": "/", "4": "", "/": "/24", "3/": "24"}.get(text, "")
@@ -295,7 +294,7 @@ class AbcGrammar(AbcState, Grammar):
         return self.notes < self.most_notes and self.clock.fits(Fraction(1, 2))
 
     def _towards_the_end(self, chars: str, *, whole: bool, ends: bool) -> tuple[str, bool]:
-        """The next step on the shortest way to a whole tune."""
+        """(characters, whether EOS is allowed) on the shortest way to a complete tune."""
         if ends:
             return "", True
         if self.now == "field" or self.now == "mark":

@@ -1,8 +1,8 @@
-"""A piece's highest line as a plain ABC tune: one note at a time, a bar line at every bar, K: and M: of its beginning.
+"""Write a piece's highest line as a plain monophonic ABC tune, with bar lines, and K: and M: of its beginning.
 
-The grid is the 32nd note, the unit the eighth. Of notes that begin together the highest stays, and a note ends where
-the next one begins; notes across bar lines are tied. Accidentals are written at every note that the key doesn't
-give, naturals included, and hold for that note alone, which is how music21 reads text without a version.
+The grid is the 32nd note, the unit length the eighth. Of notes that begin together the highest is kept, and a note ends
+where the next one begins; notes across bar lines are tied. Accidentals are written where a note differs from what the
+key or an earlier accidental of its letter in the bar says, naturals included.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["losses", "spell_tune"]
 
 PER_QUARTER = 8
 PER_UNIT = PER_QUARTER // 2
-LOWEST, HIGHEST = 36, 107  # C,, to b''': further off the line is folded by octaves
+LOWEST, HIGHEST = 36, 107  # C,, to b''': pitches outside are moved by octaves
 CIRCLE = [letter + sign for sign in ("b", "", "#") for letter in "FCGDAEB"]
 MAJOR = dict(zip(range(-7, 8), CIRCLE[1:16], strict=True))  # Cb to C#, by their sharps
 MINOR = dict(zip(range(-7, 8), CIRCLE[4:19], strict=True))  # Ab to A#
@@ -27,7 +27,7 @@ BARS_A_LINE = 4
 
 
 def spell_tune(piece: Piece, *, until: int | None = None) -> str:
-    """The tune's text. It ends in mid-bar where tick `until` or, without one, nothing says that the bar is full."""
+    """The text of a tune. With `until`, rests continue to that tick and an unfinished last bar gets no bar line."""
     starts, _ = piece.bar_starts(max(piece.end, until or 0))
     line = _line(piece)
     stop = max(int(line[:, 1].max(initial=0)), int(_grid(piece, np.array(until or 0))))
@@ -35,7 +35,7 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     fifths, minor = _key(piece)
     meter = meter_value(numerator, denominator) or "4/4"
     head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{MINOR[fifths] + ' Minor' if minor else MAJOR[fifths] + ' Major'}\n"
-    # Time is cut wherever a note begins or ends and at every bar line; each stretch is one note or one rest.
+    # Cut time at all onsets, note ends and bar lines; each segment is one note or one rest.
     edges = _grid(piece, np.rint(starts).astype(np.int64))
     cuts = np.unique(np.concatenate([[0, stop], line[:, 0], line[:, 1], edges]))
     cuts = cuts[cuts <= stop]
@@ -65,7 +65,7 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
 
 
 def losses(piece: Piece) -> list[str]:
-    """What `spell_tune` leaves out, beside timing."""
+    """What `spell_tune` leaves out, besides timing."""
     melodic = [t for t in piece.tracks if not t.is_drum]
     total, kept = sum(len(t.notes) for t in melodic), len(_line(piece))
     lines = []
@@ -100,7 +100,7 @@ def _line(piece: Piece) -> np.ndarray:
     start, end, pitch = start[order], end[order], pitch[order]
     top = np.append(start[1:] != start[:-1], True)
     start, end, pitch = start[top], end[top], pitch[top]
-    # An accompaniment's note below one that still sounds is not the melody.
+    # A note below one that still sounds is accompaniment and is left out.
     keep, reach, height = [], 0, -1
     for i, (a, b, p) in enumerate(zip(start.tolist(), end.tolist(), pitch.tolist(), strict=True)):
         if a < reach and p < height:
@@ -122,9 +122,9 @@ def _key(piece: Piece) -> tuple[int, bool]:
 
 
 def _names(fifths: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Of each pitch 0..127 the letter's number, by how much it is altered, and the letter in its octave.
+    """For each pitch 0..127: (index of its letter in NATURAL, alteration in semitones, letter with octave marks).
 
-    A pitch is as the key has it, else natural, else a sharp (a flat in flat keys).
+    A pitch is spelled as in the key signature if possible, else as a natural, else as a sharp (a flat in flat keys).
     """
     altered = _altered(fifths)
     letter, shift, texts = np.zeros(128, np.int64), np.zeros(128, np.int64), []
@@ -142,13 +142,16 @@ def _names(fifths: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 
 def _altered(fifths: int) -> list[int]:
-    """By how much the key alters each letter, in the order of NATURAL."""
+    """The alteration of each letter by the key signature, -1, 0 or 1, in the order of NATURAL."""
     flats, sharps = FLATS[: max(0, -fifths)], SHARPS[: max(0, fifths)]
     return [(name in sharps) - (name in flats) for name in NATURAL]
 
 
 def _signed(bar: np.ndarray, pitch: np.ndarray, letter: np.ndarray, shift: np.ndarray, fifths: int) -> np.ndarray:
-    """Which notes, each with the number of its bar, need a sign: an accidental holds for its letter to the bar line."""
+    """Boolean mask of the notes that need an accidental; one applies to its letter up to the bar line.
+
+    `bar` is the number of each note's bar.
+    """
     key = bar * len(NATURAL) + letter[pitch]
     order = np.argsort(key, kind="stable")
     by = shift[pitch[order]]
@@ -160,7 +163,7 @@ def _signed(bar: np.ndarray, pitch: np.ndarray, letter: np.ndarray, shift: np.nd
 
 
 def _length(steps: int) -> str:
-    """A length in steps as digits of the unit."""
+    """A length in grid steps as an ABC length, a multiple of the unit."""
     whole, rest = divmod(steps, PER_UNIT)
     if not rest:
         return str(whole) if whole > 1 else ""

@@ -1,6 +1,6 @@
-"""Where in an ABC tune one stands, character by character: what is open, what is owed, how full the bar is.
+"""The state of reading an ABC tune, character by character: open brackets, pending notes, the time in the bar.
 
-It follows any text, also what the grammar doesn't allow, such as a user's tune: it goes on as well as it can.
+Any text can be read, also text that the grammar doesn't allow, such as a user's tune; unknown characters are skipped.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from musicgen.tokenizers.abc.fields import FREE_FIELDS
 
 __all__ = ["ACCIDENTALS", "DECORATIONS", "HIDING", "LETTERS", "LOWER", "MORE_SIGN", "UPPER", "AbcState"]
 
-HIDING = 20  # characters within which a second exclamation mark hides what stands between
+HIDING = 20  # characters within which two exclamation marks make the text between them a decoration
 UPPER, LOWER, ACCIDENTALS = "ABCDEFG", "abcdefg", "^=_"
 LETTERS = UPPER + LOWER
 DECORATIONS = "~.uvT"
-MORE_SIGN = {"|": "|]:12", ":|": "|]12", ":": "|:", ":||": ":"}  # what may lengthen a bar sign
+MORE_SIGN = {"|": "|]:12", ":|": "|]12", ":": "|:", ":||": ":"}  # {bar sign so far: characters that may extend it}
 
 
 class AbcState:
-    """A place in a tune: the header, or the body `inside` it."""
+    """A position in a tune: in the header, or `inside` the body."""
 
     def __init__(self, *, inside: bool = False) -> None:
         self.place = "body" if inside else "start"  # start, header, body, over
@@ -29,28 +29,28 @@ class AbcState:
         self.lines = 0  # of the header
         self.text = ""
         # Of the body:
-        self.now = "line"  # what the last characters were: see `_next`
-        self.piece = ""  # the beginning of what is being spelled: bar line, length, chord symbol
-        self.inner = ""  # '[' in a chord, '{' in graces
-        self.size = 0  # notes in that
-        self.owes = False  # a note must follow
+        self.now = "line"  # the kind of element that the last characters belong to
+        self.piece = ""  # the current element so far: bar line, length, chord symbol
+        self.inner = ""  # '[' in a chord, '{' in grace notes
+        self.size = 0  # notes in that bracket
+        self.owes = False  # whether a note must follow
         self.slur = False
-        self.tuplet = 0  # notes still to come
-        self.bound = False  # whether the last note is of a tuplet
+        self.tuplet = 0  # notes of the tuplet still to come
+        self.bound = False  # whether the last note is in a tuplet
         self.notes = 0  # in this bar
-        self.rests = False  # whether it has a rest
-        self.empty = False  # whether the bar before had nothing else
-        self.bars = 0  # bars with notes that a bar line has ended
-        self.after_bar = True  # whether nothing but space stands between here and the last bar line
-        self.marked = -HIDING  # where the last exclamation mark stood
+        self.rests = False  # whether this bar has a rest
+        self.empty = False  # whether the bar before had no notes
+        self.bars = 0  # completed bars with notes
+        self.after_bar = True  # whether no note or rest has come since the last bar line
+        self.marked = -HIDING  # position of the last exclamation mark
         self.count = 0  # characters of the body
-        self.hidden = 0  # bars at the last exclamation mark
+        self.hidden = 0  # value of `bars` at the last exclamation mark
         self.clock = BarClock()
         self.ratio = Fraction(1)  # of the tuplet
         self.length = ""  # of a chord's first note
 
     def take(self, char: str) -> None:
-        """Go on by one character, whether or not the grammar allows it."""
+        """Read one character, whether or not the grammar allows it."""
         if self.place == "header":
             self._take_in_header(char)
             return
@@ -75,7 +75,7 @@ class AbcState:
                 self.clock.unit = Fraction(1, 16)  # by the meter (3.1.7)
 
     def _measure(self, field: str, value: str) -> None:
-        """A field that says how long notes or bars are."""
+        """Take the unit length or bar length from an L: or M: field; ignore other fields."""
         value = {"C": "4/4", "C|": "2/2"}.get(value, value)
         above, _, below = value.partition("/")
         if field in ("M", "L") and above.isdigit() and below.isdigit() and int(below):
@@ -88,7 +88,7 @@ class AbcState:
         now = self.now
         if char == "\n":
             self.now, self.piece = "line", ""
-            # A line of music that a note ended goes on; one that broke off takes what it opened with it.
+            # Open brackets and pending notes are dropped at the end of a line.
             self.inner, self.owes = "", False
         elif now == "field":
             return
@@ -170,7 +170,7 @@ class AbcState:
             self.now, self.piece = "space", ""
 
     def _note_is_whole(self) -> None:
-        """A note, rest or chord has been begun outside of brackets: what waited for one has it."""
+        """Update the state after a note, rest or chord outside of brackets, for which a prefix may have waited."""
         self.owes = False
         self.after_bar = False
         if self.now == "closed":
@@ -193,7 +193,10 @@ class AbcState:
         self.now, self.piece = "bar", char
 
     def _take_mark(self) -> None:
-        """An exclamation mark: a line break of old, or with an earlier one the end of what it hides."""
+        """Take an exclamation mark: an old-style line break, or with an earlier one close by the end of a decoration.
+
+        Bars between two such marks aren't counted.
+        """
         if self.count - self.marked < HIDING:
             self.bars = min(self.bars, self.hidden)
             self.marked = -HIDING

@@ -1,12 +1,12 @@
-"""The `abc` tokenizer: the characters of a tune in ABC notation, header and all.
+"""The `abc` tokenizer: the characters of a tune in ABC notation, header included.
 
-Ids are BOS, a character each, EOS; the alphabet is printable ASCII and the line break, 96 characters. What is
-normalised: carriage returns and spaces at the ends of lines go, as do blank lines; letters lose accents that ASCII
-hasn't; other characters are dropped, and `report_text` says how many. Nothing else, so that nats a character are
-those of the text: each tune is scored from its `X` to its last line break, and EOS.
+Ids are BOS, one for each character, EOS; the alphabet is printable ASCII and the line break, 96 characters. Text is
+normalised: carriage returns, spaces at the ends of lines and blank lines are removed; letters lose their accents; other
+characters outside ASCII are dropped, and `report_text` counts them. Nothing else is changed, so that nats a character
+are those of the text: each tune is scored from its `X` to its last line break, and EOS.
 
-Text comes from `.abc` files as it is (`as_text`). A piece from another source is written as a plain tune: its
-highest line, see `abc_spelling`.
+Text is taken from `.abc` files directly (`as_text`). A piece from another source is written as a plain tune of its
+highest line, see `spelling.py`.
 
 Source: ABC standard 2.1; the characters of folk tunes as steps are Sturm et al. 2016, "Music transcription modelling
 and composition using deep learning", arXiv:1604.08723, and the music lab of MIT 6.S191.
@@ -39,11 +39,11 @@ _CODES[[ord(c) for c in ALPHABET]] = np.arange(len(ALPHABET))
 
 @dataclass(frozen=True)
 class AbcSettings:
-    """There is nothing to set."""
+    """No settings."""
 
 
 class Abc(Tokenizer):
-    """Text or Piece <-> ids, (T,). `transposed` leaves them alone: to transpose a text is to write another one."""
+    """Text or Piece <-> ids, (T,). `transposed` returns ids unchanged, as text can't be transposed by shifting ids."""
 
     name = "abc"
     Settings = AbcSettings
@@ -70,37 +70,37 @@ class Abc(Tokenizer):
         return np.concatenate([[v.id("bos")], codes + self._first, [v.id("eos")]]).astype(np.uint16)
 
     def text(self, ids: np.ndarray) -> str:
-        """The characters among `ids`."""
+        """The text of `ids`, without ids that are no characters."""
         ids = np.asarray(ids)
         return "".join(ALPHABET[i] for i in (ids[ids >= self._first] - self._first).tolist())
 
     def report_text(self, text: str) -> list[str]:
-        """What `encode_text` leaves out, one line each."""
+        """What `encode_text` drops, one line for each kind of loss."""
         lost = sum(1 for c in _plain(text) if c not in ALPHABET and c != "\r")
         return [f"characters: {counted(lost, 'character')} outside ASCII {was(lost)} left out"] if lost else []
 
     def opening(self, text: str) -> str:
-        """The first notes of a tune as they are written: settings of one tune begin alike. Empty for a short one."""
+        """The first 32 note letters of a tune, by which settings of one tune are recognised; empty below 16 notes."""
         letters = _letters(text)[:32]
         return "".join(letters) if len(letters) >= 16 else ""
 
     # ---- pieces ----------------------------------------------------------------------------------
 
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
-        """The piece's highest line as a plain tune; rests go on to tick `until` where that is later."""
+        """The piece's highest line as a plain tune, (T,) uint16; rests continue to tick `until` if that is later."""
         return self.encode_text(spell_tune(piece, until=until))
 
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that a tune sounds like, repeats played. Raises UnreadableError for a text that is no tune."""
+        """The piece that a tune encodes, repeats written out. Raises UnreadableError for a text that is no tune."""
         text = self.text(ids)
         return read_tune(text) if _letters(text) else Piece()
 
     def report(self, piece: Piece) -> list[str]:
-        """What the plain tune of a piece leaves out, beside timing."""
+        """What the plain tune of a piece leaves out, besides timing."""
         return losses(piece)
 
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
-        """(NOTE array in the piece's ticks, program 0 of each) of the text drawn after the tune `prompt`."""
+        """(NOTE array in the piece's ticks, program 0 of each) of the text sampled after the tune `prompt`."""
         new = self.text(ids)
         if not _letters(header_of(self.text(prompt)) + new):
             return np.empty(0, NOTE), np.zeros(0, np.int64)
@@ -116,16 +116,16 @@ class Abc(Tokenizer):
     # ---- on ids ----------------------------------------------------------------------------------
 
     def count_notes(self, ids: np.ndarray) -> int:
-        """Notes as written: letters A to G of the body."""
+        """The number of written notes: letters A to G of the body."""
         return len(_letters(self.text(ids)))
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        """Where lines begin: a bar line's own sign may be several characters."""
+        """Indices at which lines begin; bars aren't used, as a bar line may be several characters."""
         breaks = np.flatnonzero(np.asarray(ids) == self._first + ALPHABET.index("\n")) + 1
         return breaks[breaks < len(ids)]
 
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """At most about `room` ids: the header whole, then the last lines or bars of the body."""
+        """At most about `room` ids: the whole header, then the last lines or bars of the body."""
         if len(ids) <= room:
             return ids
         text = self.text(ids)
@@ -136,7 +136,10 @@ class Abc(Tokenizer):
         return np.concatenate([ids[:1], self.encode_text_as_it_is(kept)])
 
     def encode_text_as_it_is(self, text: str) -> np.ndarray:
-        """Characters to ids with nothing before, behind or changed. Raises UsageError for one outside the alphabet."""
+        """The ids of the characters of `text`, unchanged and without BOS and EOS, int64.
+
+        Raises UsageError for a character outside the alphabet.
+        """
         try:
             codes = _CODES[np.frombuffer(text.encode("ascii"), np.uint8)]
         except UnicodeEncodeError:
@@ -146,12 +149,12 @@ class Abc(Tokenizer):
         return codes.astype(np.int64) + self._first
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> AbcGrammar:
-        """A walker before BOS, or `inside` a tune's body; it follows the grammar and a request's constraints."""
+        """The grammar, with a request's constraints, at the beginning of a sequence or `inside` a tune's body."""
         return AbcGrammar(self.vocabulary, constraints, inside=inside)
 
 
 def tidy(text: str) -> str:
-    """A tune's text in the alphabet, without blank lines and spaces at the ends of lines, ended by a line break.
+    """Normalise a tune's text to the alphabet, without blank lines and trailing spaces, with a final line break.
 
     >>> tidy("X:1\\r\\nT:Caf\\u00e9 \\n\\nK:C\\nCDEF|")
     'X:1\\nT:Cafe\\nK:C\\nCDEF|\\n'
@@ -163,18 +166,18 @@ def tidy(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """Letters without the accents that ASCII hasn't."""
+    """The text with tabs as spaces and letters without accents."""
     return "".join(c for c in unicodedata.normalize("NFKD", text.replace("\t", " ")) if not unicodedata.combining(c))
 
 
 def header_of(text: str) -> str:
-    """The text up to the end of its K: line; all of it where that is missing."""
+    """The text up to the end of its K: line; all of it if there is none."""
     match = re.search(r"^K:.*(?:\n|$)", text, flags=re.MULTILINE)
     return text[: match.end()] if match else text
 
 
 def body_of(text: str) -> str:
-    """What follows the K: line."""
+    """The text after the K: line."""
     return text[len(header_of(text)) :]
 
 

@@ -1,7 +1,7 @@
-"""What the grammars of bar tokenizers share: how ids move the place, and the masks that they ask.
+"""Common code of the grammars of tokenizers with bars: the position after each token, and the constraints.
 
-A bar has a meter and then onsets with growing positions, each with a tempo, notes, or both; notes on one onset
-strictly ascend by (program, pitch), so no onset goes on for ever.
+A bar has a meter and then onsets at ascending positions, each with a tempo, notes, or both; notes on one onset
+strictly ascend by (program, pitch), so that every onset is finite.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ __all__ = ["BarGrammar"]
 
 
 class BarGrammar(PlacedGrammar):
-    """Walks one sequence; the subclasses say how items are spelled.
+    """Grammar state for one sequence; subclasses define how items are encoded as tokens.
 
-    Constraints hold from the beginning, or from `constrain` on when a prompt is walked first.
+    Constraints apply from the beginning, or from `constrain` on where a prompt is fed first.
     """
 
     place: BarPlace
@@ -38,7 +38,7 @@ class BarGrammar(PlacedGrammar):
         self.constrain(constraints or Constraints())
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
-        """Follow `constraints` from here on; bars count anew. With an anchor, no onset before it comes in this bar."""
+        """Apply `constraints` from here on and restart the bar count; with an anchor, rule out onsets before it."""
         c, parts = constraints, self.v.sizes.get("part", 0)
         self.pitches = Pitches(c, by_part=parts > 0)
         self.players = Players(c, self.pitches, parts=parts)
@@ -53,15 +53,15 @@ class BarGrammar(PlacedGrammar):
         return max(0, self.place.bars - 1)
 
     def ends(self, token: int) -> bool:
-        """Whether taking `token` now ends the sequence: EOS, or the bar line after the last bar asked for.
+        """Whether `token` ends the sequence: EOS, or the bar token after the last requested bar.
 
-        A bar line rather than EOS, because the model knows well when a bar is full and has hardly met an end in
-        mid-piece: were only EOS allowed, it would pile up notes on the last onset.
+        A bar token and not only EOS, because models predict bar lines well but have rarely seen EOS in mid-piece: if
+        only EOS were allowed, they would pile up notes on the last onset.
         """
         return token == self.v.base["eos"] or (token == self.v.base["bar"] and self.length.is_full(self.place))
 
     def _take(self, kind: str, value: int) -> None:
-        """Move on by a value of a kind that means the same however it is spelled; other kinds pass."""
+        """Update the position for a token of a kind that means the same in all subclasses; ignore other kinds."""
         place = self.place
         if kind == "bar":
             place.enter_bar(first=self.state == "bos")
@@ -74,7 +74,7 @@ class BarGrammar(PlacedGrammar):
         elif kind == "duration":
             place.take_duration(self._durations[value])
 
-    # ---- what is allowed -------------------------------------------------------------------------
+    # ---- allowed tokens --------------------------------------------------------------------------
 
     def _is_kit(self, player: int) -> bool:
         """Whether this player plays drums."""
@@ -84,23 +84,23 @@ class BarGrammar(PlacedGrammar):
         return self.density.is_full(self.place.notes_in_bar)
 
     def _room_for_note(self) -> bool:
-        """Whether one more note may begin on this onset, whoever plays it."""
+        """Whether one more note of any player may begin on this onset."""
         return not (self.place.closed or self._bar_is_full() or self.polyphony.is_full(self.place))
 
     def _allow_pitches(self, mask: np.ndarray, player: int) -> None:
-        """What the player may play above its last note on this onset."""
+        """Allow the player's pitches or drums above its last note on this onset."""
         kit, low = self._is_kit(player), self.place.pitch + 1
         mask[self.v.slice("drum" if kit else "pitch", low)] = self.pitches.of(player, kit=kit)[low:]
 
     def _allow_positions(self, mask: np.ndarray, *, begin: int) -> None:
-        """Positions of this bar from `begin` on, within the window; and a span where the bar reaches past it."""
+        """Allow positions in this bar from `begin` on, within the window; and a span if the bar goes beyond it."""
         v, place = self.v, self.place
         mask[v.slice("position", begin - place.window, place.bar_steps - place.window)] = True
         if place.bar_steps > max(place.window + place.window_steps, begin):
             mask[v.base["span"]] = True
 
     def _allow_end(self, mask: np.ndarray) -> None:
-        """The next bar, or the end, unless this bar must sound and can: `mask` has the onsets that may come."""
+        """Allow the next bar or the end, unless this bar needs a note and `mask`, the allowed onsets, isn't empty."""
         if self.presence.is_due(self.place) and mask.any():
             return
         mask[self.v.base["bar"]] = True

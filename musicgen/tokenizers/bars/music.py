@@ -1,9 +1,9 @@
-"""What the tokenizers that count in bars share: the grid, the items in their order, and pieces made of them.
+"""Common code of the tokenizers with bars: the grid, the sorted items of a piece, and pieces made of items.
 
-Grid: `positions_per_quarter` (24 holds 32nds and triplets, 48 triplet 32nds too) within the bar; bars begin
-where the meters put them, exact to a 64th note. Tracks of one program merge, and of two equal onsets the longer
-note stays. Velocities fall into 32 steps, tempi into twelfths of an octave from 20 to 320, durations into a table
-up to 16 quarters.
+Grid: `positions_per_quarter` positions a quarter note within the bar (24 represents 32nds and triplets, 48 also triplet
+32nds); bars begin as the meters say, exact to a 64th note. Tracks of one program are merged, and of two notes with
+equal onset and pitch the longer is kept. Velocities are quantised to 32 steps, tempi to twelfths of an octave from 20
+to 320 quarters a minute, durations to a table up to 16 quarters.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ __all__ = [
     "tempo_values",
 ]
 
-TICKS_PER_QUARTER = 480  # of decoded pieces: holds both grids and 64th notes
-SPAN_QUARTERS = 8  # positions count up to eight quarters; in longer bars a span moves on by eight
+TICKS_PER_QUARTER = 480  # of decoded pieces: a multiple of both grids and of 64th notes
+SPAN_QUARTERS = 8  # position tokens cover eight quarters; in longer bars a span token moves on by eight
 VELOCITY_STEP = 4
 TEMPO_LOWEST, TEMPOS_PER_OCTAVE, N_TEMPOS = 20.0, 12, 49
 FOUR_FOUR = 3 * len(DENOMINATORS) + DENOMINATORS.index(4)
@@ -43,7 +43,7 @@ FOUR_FOUR = 3 * len(DENOMINATORS) + DENOMINATORS.index(4)
 
 @dataclass(frozen=True)
 class BarSettings:
-    """The grid: 24 or 48 positions a quarter note."""
+    """The grid: `positions_per_quarter` is 24 or 48."""
 
     positions_per_quarter: int = 24
 
@@ -54,16 +54,16 @@ class BarSettings:
 
 
 class Items(NamedTuple):
-    """A piece as bars, tempo changes and notes in one order; arrays of shape (N,) but for `meter`, one a bar."""
+    """The bars, tempo changes and notes of a piece in one sorted sequence of N items; arrays (N,) unless noted."""
 
     is_bar: np.ndarray
     is_tempo: np.ndarray
     is_note: np.ndarray
     meter: np.ndarray  # (bars,) meter values
-    slot: np.ndarray  # bar and position in one number: equal on one onset
+    slot: np.ndarray  # bar and position packed in one number: equal for items on one onset
     position: np.ndarray  # grid steps from the bar's start; -1 for a bar
-    spans: np.ndarray  # how many spans the onset lies past the one before it; 0 but at a new onset
-    program: np.ndarray  # 0..127, DRUMS for drums; -1 for what is no note
+    spans: np.ndarray  # number of span tokens needed before a new onset; 0 for other items
+    program: np.ndarray  # 0..127, DRUMS for drums; -1 for items that aren't notes
     tempo: np.ndarray  # (tempi,) tempo values
     pitch: np.ndarray  # (notes,)
     velocity: np.ndarray  # (notes,) velocity values
@@ -71,7 +71,7 @@ class Items(NamedTuple):
 
 
 class BarMusic(Tokenizer):
-    """The half of a bar tokenizer that doesn't depend on how items become ids."""
+    """The part of a tokenizer with bars that doesn't depend on how items become ids."""
 
     Settings = BarSettings
     velocity_step = VELOCITY_STEP
@@ -83,7 +83,8 @@ class BarMusic(Tokenizer):
 
     @cached_property
     def durations(self) -> np.ndarray:
-        """Every step up to two quarters, then sixteenths up to four, eighths to eight, quarters to sixteen."""
+        """Possible durations in grid steps: every step up to 2 quarters, then sixteenths up to 4, eighths up to 8 and
+        quarters up to 16 quarters."""
         r = self.steps
         return np.concatenate(
             [
@@ -96,17 +97,17 @@ class BarMusic(Tokenizer):
 
     @cached_property
     def _nearest_duration(self) -> np.ndarray:
-        """The number of the duration that is nearest to each length in grid steps, up to the longest."""
+        """The index of the nearest duration for each length 0 .. 16 quarters in grid steps."""
         midpoints = (self.durations[1:] + self.durations[:-1] + 1) // 2
         return np.searchsorted(midpoints, np.arange(16 * self.steps + 1), side="right")
 
     # ---- piece -> items --------------------------------------------------------------------------
 
     def items(self, piece: Piece, until: int | None, *, voiced: tuple[np.ndarray, np.ndarray] | None = None) -> Items:
-        """The piece's bars, tempi and notes in order; `voiced` where the notes are not to be those of `voiced_notes`.
+        """The piece's bars, tempi and notes in order; `voiced` replaces the result of `voiced_notes`.
 
-        Bars reach to the one of the last onset, or to the one before tick `until` when that is given and later.
-        Notes on one onset ascend by (program, pitch), drums last; a tempo stands before the notes.
+        The last bar is that of the last onset, or the one that contains tick `until` - 1 if that is later.
+        Notes on one onset ascend by (program, pitch), drums last; a tempo precedes the notes.
         """
         r = self.steps
         notes, program = self.voiced_notes(piece) if voiced is None else voiced
@@ -121,8 +122,8 @@ class BarMusic(Tokenizer):
         step = bars.step
         steps = (2 * notes["duration"] * (16 * r) + step) // (2 * step)
         duration = self._nearest_duration[np.clip(steps, 1, 16 * r)]
-        # One key a note orders and identifies it: bar, slot in the bar (0: the bar itself), program, pitch,
-        # and the longest first, so that of equal onsets the first one stays.
+        # One key for each note sorts and identifies it: bar, slot in the bar (0: the bar itself), program, pitch, and
+        # the longest first, so that of notes with equal onset, program and pitch the first is kept.
         key = _key(note_bar, note_position + 1, program + 1, notes["pitch"]) * 1024 + (1023 - duration)
         order = np.argsort(key, kind="stable")
         key = key[order]
@@ -141,7 +142,7 @@ class BarMusic(Tokenizer):
         is_bar = kinds == 0
         new_slot = changes(slot) & ~is_bar
         spans = np.zeros(len(slot), np.int64)
-        if position.max() >= SPAN_QUARTERS * r:  # few bars are so long
+        if position.max() >= SPAN_QUARTERS * r:  # rare: bars this long
             window = np.maximum(position, 0) // (SPAN_QUARTERS * r)
             spans[1:] = np.where(new_slot[1:], np.diff(window), 0)
         return Items(
@@ -160,7 +161,7 @@ class BarMusic(Tokenizer):
         )
 
     def voiced_notes(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-        """All tracks' notes one after the other, and what tells the voices of each apart: here the program value."""
+        """(notes of all tracks, concatenated; the number of each note's voice, here its program value)."""
         return _all_notes(piece)
 
     def tempo_items(self, piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -169,10 +170,10 @@ class BarMusic(Tokenizer):
 
     @abstractmethod
     def notes(self, ids: np.ndarray) -> Spelled:
-        """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
+        """The notes in any slice of ids. Notes before the first bar token are left out."""
 
     def report(self, piece: Piece) -> list[str]:
-        """What `on_grid` clamps or merges, beside timing."""
+        """What `on_grid` clamps or merges, besides timing."""
         notes, _ = self.voiced_notes(piece)
         lines = []
         long = int((notes["duration"] > 16 * piece.ticks_per_quarter).sum())
@@ -196,14 +197,14 @@ class BarMusic(Tokenizer):
     # ---- items -> piece --------------------------------------------------------------------------
 
     def velocity_of(self, value: np.ndarray) -> np.ndarray:
-        """The middle of a velocity step."""
+        """MIDI velocities at the middle of velocity steps."""
         return value * VELOCITY_STEP + VELOCITY_STEP // 2
 
     def piece_of(self, n: Spelled, *, meter: np.ndarray, tempo: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Piece:
-        """A piece of spelled notes: one track a program in ascending order, drums last; 480 ticks a quarter.
+        """Make a piece of decoded notes: one track for each program, ascending, drums last; 480 ticks a quarter.
 
-        `meter` holds each bar's value, -1 where it is not given and the one before holds on (4/4 at first);
-        `tempo` is (bar, grid position, value) of the tempo changes.
+        `meter` holds each bar's meter value, -1 where it is missing and the previous bar's meter (4/4 at first)
+        continues; `tempo` is (bar, grid position, value) of the tempo changes.
         """
         meters, bar_start = _meters(meter)
         per_step = TICKS_PER_QUARTER // self.steps
@@ -214,7 +215,7 @@ class BarMusic(Tokenizer):
         for program in np.unique(n.program).tolist():
             chosen = table[n.program == program]
             key = chosen["start"] << 7 | chosen["pitch"]
-            if (key[1:] < key[:-1]).any():  # what the grammar lets through is sorted already
+            if (key[1:] < key[:-1]).any():  # sequences that the grammar allows are sorted already
                 chosen = chosen[np.argsort(key, kind="stable")]
             tracks.append(Track("", 0 if program == DRUMS else program, program == DRUMS, chosen))
         bar, position, value = tempo
@@ -224,8 +225,8 @@ class BarMusic(Tokenizer):
         return Piece(TICKS_PER_QUARTER, tuple(tracks), tempos, meters)
 
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
-        """(NOTE array in the piece's ticks, program value of each) of the ids drawn after `prompt`."""
-        # The open bar is spelled again from its beginning, so that positions count from its start.
+        """(NOTE array in the piece's ticks, program value of each) of the ids sampled after `prompt`."""
+        # Decode an unfinished bar from its beginning, so that positions count from the bar's start.
         opening = prompt[int(self.bar_positions(prompt)[-1]) :] if anchor.fills else prompt[:0]
         n = self.notes(np.concatenate([opening, ids]))
         new = n.at >= len(opening)
@@ -240,7 +241,7 @@ class BarMusic(Tokenizer):
     # ---- on ids ----------------------------------------------------------------------------------
 
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """The last bars that fit into `room` steps; of a single bar that doesn't fit, its head and its last onsets."""
+        """The last bars that fit into `room` steps; if the last bar alone doesn't fit, its head and last onsets."""
         if len(ids) <= room:
             return ids
         bars = self.bar_positions(ids)
@@ -249,10 +250,10 @@ class BarMusic(Tokenizer):
 
     @abstractmethod
     def _tail_of_bar(self, ids: np.ndarray, bar: int, room: int) -> np.ndarray:
-        """Of a bar that begins at `bar` and doesn't fit into `room` steps its head and its last onsets."""
+        """The head and the last onsets of the bar at index `bar`, which doesn't fit into `room` steps."""
 
     def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """`ids` with every tempo moved by `steps` twelfths of an octave, within the range of tempi."""
+        """`ids` with every tempo multiplied by 2 ** (steps / 12), clipped to the range of tempi."""
         is_tempo = self.vocabulary.is_kind(ids, "tempo")
         out = ids.copy()
         base = self.vocabulary.base["tempo"]
@@ -260,7 +261,7 @@ class BarMusic(Tokenizer):
         return out
 
     def with_programs(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` with other melodic programs drawn for those in it, in the same order, so that notes stay sorted."""
+        """`ids` with its melodic programs replaced by random ones in the same order, so that notes stay sorted."""
         is_program = self.vocabulary.is_kind(ids, "program")
         base = self.vocabulary.base["program"]
         found = np.unique(ids[is_program].astype(np.int64) - base)
@@ -273,7 +274,7 @@ class BarMusic(Tokenizer):
 
 
 def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(bar, position, value) of the tempo items: at the first bar, then wherever the value changes."""
+    """(bar, position, value) of the tempo items up to tick `last`: at the start, then wherever the value changes."""
     ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
     if not len(ticks) or (len(ticks) == 1 and ticks[0] == 0):  # the usual piece
         zero = np.zeros(1, np.int64)
@@ -284,27 +285,27 @@ def _tempos(piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndar
     value = tempo_values(us)
     bar, position = bars.place(ticks)
     slot = bar << 14 | position
-    keep = np.append(slot[1:] != slot[:-1], True)  # the last of several on one slot
+    keep = np.append(slot[1:] != slot[:-1], True)  # the last of several at one position
     bar, position, value = bar[keep], position[keep], value[keep]
     keep = np.append(True, value[1:] != value[:-1])
     return bar[keep], position[keep], value[keep]
 
 
 def tempo_values(us: np.ndarray) -> np.ndarray:
-    """The tempo values nearest to so many microseconds a quarter note."""
+    """The tempo values nearest to `us` microseconds a quarter note."""
     value: np.ndarray = np.rint(TEMPOS_PER_OCTAVE * np.log2(60e6 / us / TEMPO_LOWEST)).astype(np.int64)
     return value.clip(0, N_TEMPOS - 1)
 
 
 def changes(values: np.ndarray) -> np.ndarray:
-    """Which values differ from the one before; the first one does. What np.append would say, at a third of its time."""
+    """Boolean mask of values that differ from the one before; True for the first. Three times faster than np.append."""
     differs = np.ones(len(values), bool)
     np.not_equal(values[1:], values[:-1], out=differs[1:])
     return differs
 
 
 def _meters(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(METER map with the changes, start tick of every bar and of the one after the last)."""
+    """(METER array of the changes, start tick of every bar and the end of the last)."""
     if len(value) and value.min() < 0:
         source = np.maximum.accumulate(np.where(value >= 0, np.arange(len(value)), -1))
         value = np.where(source >= 0, value[np.maximum(source, 0)], FOUR_FOUR)
@@ -319,7 +320,7 @@ def _meters(value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _all_notes(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
-    """All tracks' notes one after the other, and the program value of each."""
+    """(notes of all tracks, concatenated; the program value of each)."""
     tracks = [t for t in piece.tracks if len(t.notes)]
     if not tracks:
         return np.empty(0, NOTE), np.empty(0, np.int64)

@@ -1,4 +1,4 @@
-"""The `notes` tokenizer: one step a note. A step is a row of five fields: a note, and then where the next one stands.
+"""The `notes` tokenizer: one step for each note, a row of five fields: a note, then the next one's onset and program.
 
 | pitch | duration | velocity | onset | part |
 |---|---|---|---|---|
@@ -9,12 +9,12 @@
 | its pitch, or drum | its duration | its velocity | position of the second note | program of the second |
 | the second's pitch | ... | ... | bar | meter |
 
-A model reads a step at a time, so a row ends with onset and part: when it comes to the pitch, it has read where the
-note stands and who plays it, and can look back at what was played there before. Onset and part follow from rhythm
-and the note in hand, which a light head can tell. A note on the onset of the note before it repeats its position.
-Ids are those of one vocabulary in which each field has a range of its own, so a row is five ids and an empty field
-is `pad`, 0. The order of notes, the grid and the ranges are those of `bar_music`: what `remi` spells with four or
-five tokens stands here in one row.
+A model reads one step at a time. Rows end with onset and part, so that before a model predicts a pitch it has read the
+note's onset and player, and can attend to what was played there before. Onset and part depend on the rhythm and
+the current note, which a small output head can predict. A note with the same onset as the one before repeats its
+position. All fields share one vocabulary with a range of ids for each field, so a row is five ids, and an empty field
+is `pad`, 0. The order of notes, the grid and the ranges are those of `music.py`: what `remi` encodes in four or five
+tokens is one row here.
 
 Sources: Hsiao et al. 2021, "Compound Word Transformer" (fields in one step); Dong et al. 2023, "Multitrack Music
 Transformer", section 3 (a note a step); Ryu et al. 2024, "Nested Music Transformer" (fields one after another).
@@ -45,7 +45,7 @@ class Notes(BarMusic):
     steps_of: ClassVar[tuple[tuple[str, str], ...]] = (
         ("pitch", "pitch"), ("duration", "duration"), ("velocity", "velocity"), ("onset", "bos"), ("part", "meter"),
     )  # fmt: skip
-    player = "program"  # the kind that says who plays
+    player = "program"  # the kind of token that names the player
 
     def _kinds(self) -> dict[str, int]:
         return {
@@ -68,7 +68,7 @@ class Notes(BarMusic):
         """The piece as rows, (T, 5) uint16, from BOS to EOS. `until`: see `items`."""
         v = self.vocabulary
         i = self.items(piece, until)
-        at = np.arange(1, len(i.slot) + 1) + np.cumsum(i.spans)  # spans stand before the onset they lead to
+        at = np.arange(1, len(i.slot) + 1) + np.cumsum(i.spans)  # span rows precede the onset they lead to
         rows = np.zeros((len(i.slot) + int(i.spans.sum()) + 2, 5), np.uint16)
         rows[0, ONSET], rows[-1, ONSET] = v.id("bos"), v.id("eos")
         for back in range(1, int(i.spans.max(initial=0)) + 1):
@@ -78,7 +78,7 @@ class Notes(BarMusic):
         )
         rows[at[i.is_bar], PART] = v.base["meter"] + i.meter
         rows[at[i.is_tempo], PART] = v.base["tempo"] + i.tempo
-        leading, program = at[i.is_note], i.program[i.is_note]  # the rows that say where each note stands
+        leading, program = at[i.is_note], i.program[i.is_note]  # the rows with each note's position and program
         rows[leading, PART] = v.base["program"] + program
         rows[leading + 1, PITCH] = np.where(program == DRUMS, v.base["drum"], v.base["pitch"]) + i.pitch
         rows[leading + 1, DURATION] = v.base["duration"] + i.duration
@@ -86,11 +86,11 @@ class Notes(BarMusic):
         return rows
 
     def notes(self, ids: np.ndarray) -> Spelled:
-        """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
+        """The notes in any slice of ids. Notes before the first bar token are left out."""
         v = self.vocabulary
         rows = np.asarray(ids).astype(np.int64)
         bar, position = self._places(rows)
-        # A note in the first row stands somewhere before it.
+        # The position of a note in the first row would be in the row before it.
         at = np.flatnonzero(v.is_kind(rows[1:, DURATION], "duration") & (bar[:-1] >= 0)) + 1
         pitch = rows[at, PITCH]
         return Spelled(
@@ -104,7 +104,7 @@ class Notes(BarMusic):
         )
 
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that `ids` spell; see `piece_of`."""
+        """The piece that `ids` encode; see `piece_of`."""
         v = self.vocabulary
         rows = np.asarray(ids).astype(np.int64)
         bar, position = self._places(rows)
@@ -114,7 +114,7 @@ class Notes(BarMusic):
         return self.piece_of(self.notes(rows), meter=meter, tempo=tempo)
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(bar, grid position) of every row; bars count from 0, -1 before the first."""
+        """(bar, grid position) of every row; bars are numbered from 0, -1 before the first."""
         v = self.vocabulary
         is_bar = rows[:, ONSET] == v.id("bar")
         span = np.cumsum(rows[:, ONSET] == v.id("span"))
@@ -132,11 +132,11 @@ class Notes(BarMusic):
         left_out, kept = ids[bar : len(ids) - room + 1], ids[len(ids) - room + 1 :].copy()
         head = left_out[np.isin(left_out[:, ONSET], [self.vocabulary.id("bar"), self.vocabulary.id("span")])]
         for rows in (head, kept[:1]):
-            rows[:, :ONSET] = 0  # the notes of rows that are gone
+            rows[:, :ONSET] = 0  # their notes belong to rows that are left out
         return np.concatenate([head, kept])
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> NotesGrammar:
-        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        """The grammar, with a request's constraints, at the beginning of a sequence or `inside` a piece (after BOS)."""
         walker = NotesGrammar(self.vocabulary, self.steps, self.durations, constraints)
         if inside:
             for token in (0, 0, 0, self.vocabulary.id("bos"), 0):

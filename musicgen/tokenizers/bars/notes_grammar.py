@@ -1,8 +1,8 @@
-"""The grammar of `notes` as a walker over fields: five ids a step, `pad` where a step has no use for a field.
+"""The grammar of the `notes` tokenizer, field by field: five ids a step, `pad` for unused fields.
 
-A step is pitch, duration and velocity of the note that the step before it has placed, if it has; then the onset
-field of what follows, `bos`, `eos`, `bar`, `span` or a position, and its part. A position no later than the last
-one is the same onset again, and its note lies above the notes there.
+A step is the pitch, duration and velocity of the note whose position the step before has given, if any; then the onset
+field of what follows (`bos`, `eos`, `bar`, `span` or a position), and its part. A position no later than the last
+one repeats the current onset, and its note is above the notes there.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from musicgen.tokenizers.bars.grammar import BarGrammar
 __all__ = ["NotesGrammar"]
 
 PAD = 0
-ONSET, FIELDS = 3, 5  # the onset's column, and how many there are
+ONSET, FIELDS = 3, 5  # the onset's column, and the number of columns
 
 
 class NotesGrammar(BarGrammar):
-    """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field."""
+    """`advance` takes every id of every step in order; `allowed` masks the ids for the next field."""
 
-    player = "program"  # the kind that says who plays
-    column = 0  # of the field that comes next
-    began = False  # whether the onset in hand is a new one
+    player = "program"  # the kind of token that names the player
+    column = 0  # of the next field
+    began = False  # whether the last position began a new onset
 
     def advance(self, token: int) -> None:
         self.column = (self.column + 1) % FIELDS
@@ -39,7 +39,7 @@ class NotesGrammar(BarGrammar):
         self.state = kind
 
     def _take_position(self, value: int) -> None:
-        """A position: a new onset, or the one in hand again."""
+        """Take a position: a new onset, or the current one again."""
         self.began = self.place.window + value > self.place.position
         if self.began:
             self.place.enter_onset(value)
@@ -64,7 +64,7 @@ class NotesGrammar(BarGrammar):
             mask[v.slice("meter")] = self.meters
         elif state == "position":
             mask[v.slice("program")] = self._players_here()
-            # A tempo stands first on its onset; where no note may sound, it is all that may.
+            # A tempo comes first on its onset; it is also allowed where no note is, so that something is.
             if self.began and (self.tempo_changes or not mask.any()):
                 mask[v.slice("tempo")] = True
         else:
@@ -72,7 +72,7 @@ class NotesGrammar(BarGrammar):
         return mask
 
     def _allow_note(self, mask: np.ndarray) -> None:
-        """The fields of the note whose player was told last, one after the other."""
+        """Allow the next field of the note whose player was given last: pitch, duration, velocity; else `pad`."""
         v, state = self.v, self.state
         if state == self.player:
             assert self.place.player is not None
@@ -85,11 +85,11 @@ class NotesGrammar(BarGrammar):
             mask[PAD] = True
 
     def _playing(self) -> np.ndarray:
-        """(129,) the programs that may play."""
+        """Boolean (129,): the programs that may play."""
         return self.players.programs
 
     def _players_here(self) -> np.ndarray:
-        """Of those that may play the ones that may on this onset, by the notes it holds."""
+        """Boolean mask of the players that may add a note to this onset, given the notes it has."""
         players, place = self._playing().copy(), self.place
         running = place.player
         if place.fresh or running is None:
@@ -100,11 +100,11 @@ class NotesGrammar(BarGrammar):
         return players
 
     def _may_place(self) -> bool:
-        """Whether anything may stand on an onset: a note, or a tempo."""
+        """Whether an onset may have anything on it: a note, or a tempo."""
         return bool(self._playing().any() or self.tempo_changes)
 
     def _allow_onsets(self, mask: np.ndarray) -> None:
-        """This onset again, a later one in this bar, the next bar, or the end."""
+        """Allow this onset again, a later one in this bar, the next bar, or the end."""
         place, later = self.place, max(self.place.position + 1, self.polyphony.earliest(self.place))
         if self.state == "span":
             self._allow_positions(mask, begin=later)

@@ -1,4 +1,4 @@
-"""The `parts` tokenizer: a step is a note, and every part of a piece is a voice of its own.
+"""The `parts` tokenizer: one step for each note, which names a numbered part of the piece instead of a program.
 
 | pitch | duration | velocity | onset | part | program |
 |---|---|---|---|---|---|
@@ -10,12 +10,12 @@
 | its pitch, or drum | its duration | its velocity | position of the second note | its part | - |
 | ... | | | bar | meter | - |
 
-As in `notes`, a row ends with where the next note stands and who plays it. Parts are numbered by how high they lie,
-drums last, so that two violins are two lines and a voice is not mixed up with a piano of the same program. Their
-programs stand once, before the first bar. One tempo holds for the whole piece.
+As in `notes`, a row ends with the next note's position and part. Parts are numbered by ascending mean pitch, drums
+last, so that two violins are two parts and tracks that share a program stay apart. Programs are given once, before the
+first bar. There is one tempo for the whole piece.
 
-Three marks let a piece be told in another order than time (`tasks.py`): `after` and `here` around bars that stand
-behind a hole, and `again`, with which a bar begins anew for the parts that are still to be written.
+Three marks allow orders other than time (`tasks.py`): `after` and `here` enclose the bars that follow a hole, and
+`again` returns to the beginning of a bar for the parts that are still to be written.
 
 Sources: the steps are those of `notes`; parts apart from programs as in Ens and Pasquier 2020, "MMM" (one track a
 part), though in one sequence by time.
@@ -47,7 +47,7 @@ from musicgen.tokenizers.constraints import DRUMS, Constraints
 __all__ = ["Parts"]
 
 PITCH, DURATION, VELOCITY, ONSET, PART, PROGRAM = range(6)
-LONGEST_PAST = 32_768  # steps before a prompt that are recalled: more than an opera has
+LONGEST_PAST = 32_768  # most steps before a prompt that are kept: more than an opera has
 GRID, PLAYED = 0, 1
 
 
@@ -88,7 +88,8 @@ class Parts(Notes):
 
     @property
     def memory(self) -> dict[str, int]:
-        """What a model has to know of the ids to compare places of a piece: where kinds begin, and the grid."""
+        """The id layout that a model needs to compare positions of a piece: the first id of each kind, V, the grid
+        steps in a quarter and in a span."""
         kinds = (
             "pitch",
             "drum",
@@ -112,7 +113,7 @@ class Parts(Notes):
         return _notes_by_voice(piece, voices_of(piece))
 
     def tempo_items(self, piece: Piece, bars: BarGrid, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """None: the tempo stands before the piece."""
+        """No items: the tempo is given before the first bar."""
         none = np.empty(0, np.int64)
         return none, none, none
 
@@ -126,9 +127,9 @@ class Parts(Notes):
     ) -> np.ndarray:
         """The piece as rows, (T, 6) uint16, from BOS to EOS. `until`: see `items`.
 
-        `voices` are its parts where they are not to be those of `voices_of`, as when a new one is to join; where there
-        are none, a piano enters that doesn't play. `played` says whether it is music of hands, where that is not to be
-        measured; it is measured on the piece's own ticks, so that a piece from the grid may be told as a score.
+        `voices` replaces the parts that `voices_of` finds, for example to add one; a piece without parts gets a piano
+        part without notes. `played` says whether the piece is a performance rather than a score; None decides it from
+        the piece's own ticks (`is_played`), so a piece already on the grid may count as a score.
         """
         v = self.vocabulary
         given = voices is not None
@@ -138,7 +139,7 @@ class Parts(Notes):
             voices = tuple(voices[number] for number in order)
             i = self.items(piece, until, voiced=_notes_by_voice(piece, voices))
         head = 1 + len(voices)
-        at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # spans stand before the onset they lead to
+        at = np.arange(head, len(i.slot) + head) + np.cumsum(i.spans)  # span rows precede the onset they lead to
         rows = np.zeros((len(i.slot) + int(i.spans.sum()) + head + 1, 6), np.uint16)
         rows[0, ONSET], rows[-1, ONSET] = v.id("bos"), v.id("eos")
         rows[0, PART] = v.base["tempo"] + _longest_tempo(piece)
@@ -152,7 +153,7 @@ class Parts(Notes):
             i.is_bar, v.id("bar"), v.base["position"] + i.position % (SPAN_QUARTERS * self.steps)
         )
         rows[at[i.is_bar], PART] = v.base["meter"] + i.meter
-        leading, part = at[i.is_note], i.program[i.is_note]  # the rows that say where each note stands
+        leading, part = at[i.is_note], i.program[i.is_note]  # the rows with each note's position and part
         rows[leading, PART] = v.base["part"] + part
         drums = np.array([voice.program == DRUMS for voice in voices], bool)
         rows[leading + 1, PITCH] = np.where(drums[part], v.base["drum"], v.base["pitch"]) + i.pitch if len(part) else 0
@@ -163,13 +164,13 @@ class Parts(Notes):
     # ---- rows -> piece ---------------------------------------------------------------------------
 
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that `ids` spell: a track for each part that they name; 480 ticks a quarter."""
+        """The piece that `ids` encode: one track for each part with notes; 480 ticks a quarter."""
         v = self.vocabulary
         rows = np.asarray(ids).astype(np.int64)
         meter = rows[rows[:, ONSET] == v.id("bar"), PART] - v.base["meter"]
         none = np.empty(0, np.int64)
         spelled = self.notes(rows)
-        plain = self.piece_of(spelled, meter=meter, tempo=(none, none, none))  # a track a part, numbered by program
+        plain = self.piece_of(spelled, meter=meter, tempo=(none, none, none))  # one track for each part, by part number
         enter = rows[:, ONSET] == v.id("enter")
         program = dict(
             zip(
@@ -188,7 +189,7 @@ class Parts(Notes):
         return replace(plain, tracks=tuple(tracks), tempos=tempos)
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(bar, grid position) of every row; bars count from 0, -1 before the first."""
+        """(bar, grid position) of every row; bars are numbered from 0, -1 before the first."""
         v = self.vocabulary
         onset = rows[:, ONSET]
         begins = (onset == v.id("bar")) | (onset == v.id("again"))
@@ -200,7 +201,7 @@ class Parts(Notes):
     # ---- on rows ---------------------------------------------------------------------------------
 
     def with_loudness(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """`ids` louder or softer, with a wider or narrower spread, or none, as drawn."""
+        """`ids` with velocities of a randomly drawn mean and spread; the spread is zero with probability 0.15."""
         base = self.vocabulary.base["velocity"]
         is_velocity = self.vocabulary.is_kind(ids, "velocity")
         scale = 0.0 if rng.random() < 0.15 else rng.uniform(0.5, 1.5)
@@ -216,13 +217,15 @@ class Parts(Notes):
     def as_task(
         self, ids: np.ndarray, rng: np.random.Generator, *, length: int, infill: float, accompany: float
     ) -> np.ndarray:
-        """A piece up to the end of a window of `length` rows, in the order of a task; see `tasks.py`."""
+        """Reorder a piece, up to the end of a window of `length` rows, for a randomly drawn task; see `drawn_task`."""
         return drawn_task(ids, self, rng, length=length, infill=infill, accompany=accompany)
 
     def past_and_prompt(self, ids: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-        """`ids` in two: the last bars that fit into `room` steps, or steps where no bar does, and all before them.
+        """Split `ids` into (past, prompt): the prompt is the last bars that fit into `room` steps, or the last `room`
+        steps if no whole bar fits.
 
-        Of more than LONGEST_PAST steps before them the first and the last bars stay: to recall days takes minutes.
+        A past longer than LONGEST_PAST is cut to what precedes the first bar and its last bars, to bound the time that
+        reading it takes.
         """
         if len(ids) <= room:
             return ids[:0], ids
@@ -235,13 +238,12 @@ class Parts(Notes):
 
     @staticmethod
     def _first_bar_within(bars: np.ndarray, end: int, room: int) -> int:
-        """Where the first bar begins of which, and of those after it, no more than `room` steps lie before `end`; a
-        step where no bar does."""
+        """The first of `bars` that lies at most `room` steps before `end`; `end` - `room` if there is none."""
         fitting = bars[(bars >= end - room) & (bars < end)]
         return int(fitting[0]) if len(fitting) else end - room
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PartsGrammar:
-        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        """The grammar, with a request's constraints, at the beginning of a sequence or `inside` a piece (after BOS)."""
         walker = PartsGrammar(self.vocabulary, self.steps, self.durations, constraints)
         if inside:
             walker.enter_inside()
@@ -249,7 +251,7 @@ class Parts(Notes):
 
 
 def _notes_by_voice(piece: Piece, voices: tuple[Voice, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """All notes one part after the other, and the number of each note's part."""
+    """(notes of all parts, concatenated; the part number of each)."""
     tables, numbers = [np.empty(0, NOTE)], [np.empty(0, np.int64)]
     for number, voice in enumerate(voices):
         for track in voice.tracks:
@@ -259,9 +261,9 @@ def _notes_by_voice(piece: Piece, voices: tuple[Voice, ...]) -> tuple[np.ndarray
 
 
 def _from_below(voices: tuple[Voice, ...], items: Items) -> list[int]:
-    """The numbers of the parts in the order that `voices_of` finds in what is left of them on the grid.
+    """The part numbers sorted as `voices_of` sorts parts, but by the mean pitch of the notes on the grid.
 
-    Unisons that merged, and tracks that share a number, have moved the mean pitch of their part.
+    That may differ from the original mean, as unisons are merged and several tracks may share a part number.
     """
     part = items.program[items.is_note]
     total = np.bincount(part, weights=items.pitch, minlength=len(voices))
@@ -270,7 +272,7 @@ def _from_below(voices: tuple[Voice, ...], items: Items) -> list[int]:
 
 
 def _longest_tempo(piece: Piece) -> int:
-    """The value of the tempo that holds for longest; that of 120 where and until nothing is said."""
+    """The tempo value in effect for most of the piece; 120 before the first tempo change."""
     ticks, us = piece.tempos["tick"], piece.tempos["microseconds"]
     if not len(ticks) or ticks[0] > 0:
         ticks, us = np.append(0, ticks), np.append(500_000, us)

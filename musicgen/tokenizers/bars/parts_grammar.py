@@ -1,11 +1,11 @@
-"""The grammar of `parts` as a walker over fields: six ids a step, `pad` where a step has no use for a field.
+"""The grammar of the `parts` tokenizer, field by field: six ids a step, `pad` for unused fields.
 
-A step is pitch, duration and velocity of the note that the step before it has placed, if it has; then the onset field
-of what follows, its part, and for a part that enters its program. A position no later than the last one is the same
-onset again, and its note lies above the notes of its part there. Only parts that have entered play, and a part of drums
-plays drums.
+A step is the pitch, duration and velocity of the note whose position the step before has given, if any; then the onset
+field of what follows, its part, and the program of a part that enters. A position no later than the last one repeats
+the current onset, and its note is above the notes of its part there. Only parts that have entered may play, and a part
+of drums plays drums.
 
-The marks of tasks are walked over wherever they come; `again` begins the bar anew for the parts that are asked for.
+Task marks (`tasks.py`) are accepted anywhere; `again` returns to the beginning of the bar for the requested parts.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from musicgen.tokenizers.vocabulary import Vocabulary
 __all__ = ["PartsGrammar"]
 
 PAD = 0
-ONSET, PROGRAM, FIELDS = 3, 5, 6  # columns, and how many there are
+ONSET, PROGRAM, FIELDS = 3, 5, 6  # two columns, and the number of columns
 MARKS = ("after", "here")
 
 
 class PartsGrammar(NotesGrammar):
-    """`advance` takes every id of every step in order, `allowed` says which ids may fill the next field."""
+    """`advance` takes every id of every step in order; `allowed` masks the ids for the next field."""
 
     player = "part"
 
@@ -34,7 +34,7 @@ class PartsGrammar(NotesGrammar):
         self, vocabulary: Vocabulary, steps: int, durations: np.ndarray, constraints: Constraints | None = None
     ) -> None:
         super().__init__(vocabulary, steps, durations, constraints)
-        self.entered: list[int] = []  # the program of every part
+        self.entered: list[int] = []  # the program of every part that has entered
 
     def copy(self) -> Self:
         other = super().copy()
@@ -42,7 +42,7 @@ class PartsGrammar(NotesGrammar):
         return other
 
     def enter_inside(self) -> None:
-        """Stand where a bar may begin, in a piece whose parts are still to be told."""
+        """Go to the state before the first bar, in a piece whose parts are still to enter."""
         self.column, self.state = 0, "tempo"
 
     def advance(self, token: int) -> None:
@@ -55,7 +55,7 @@ class PartsGrammar(NotesGrammar):
             self._take_position(value)
         elif kind == "part":
             if self.state == "enter" or self.state in MARKS:
-                return  # its program follows in the same step; or it says how many bars are missing
+                return  # its program follows in the same step; after a mark it is the number of missing bars
             self._take_player(value)
         elif kind == "program":
             self.entered.append(value)
@@ -105,7 +105,7 @@ class PartsGrammar(NotesGrammar):
         return self.entered[player] == DRUMS
 
     def _playing(self) -> np.ndarray:
-        """(64,) the parts that have entered and may play."""
+        """Boolean (64,): the parts that have entered and may play."""
         return self.players.parts(self.entered)
 
     def _may_place(self) -> bool:

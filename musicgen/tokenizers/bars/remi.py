@@ -1,9 +1,9 @@
 """The `remi` tokenizer: bar, meter, position, tempo, program, pitch, velocity, duration.
 
-A bar is `bar meter`, then its onsets in order: `position`, perhaps a `tempo`, then the notes that begin there,
-each `[program] pitch velocity duration`. A program token stands only where the program differs from the note
-before it in the bar. Notes on one onset ascend by (program, pitch); drums come last, with pitches of their own.
-Grid and ranges are those of `bar_music`.
+A bar is `bar meter`, then its onsets in order: `position`, an optional `tempo`, then the notes that begin there,
+each `[program] pitch velocity duration`. A program token is written only where the program differs from that of the
+note before in the bar. Notes on one onset ascend by (program, pitch); drums come last, with their own pitch tokens.
+Grid and ranges are those of `music.py`.
 
 Source: Huang and Yang 2020, "Pop Music Transformer", section 3 (REMI); meter, program and span are additions.
 """
@@ -51,7 +51,7 @@ class Remi(BarMusic):
         v = self.vocabulary
         i = self.items(piece, until)
         new_slot = changes(i.slot) & ~i.is_bar
-        # The program of the note before it in the bar; tempi have -1 and bars reset, so look back past tempi.
+        # The program of the note before in the bar, looking past tempi (whose program is -1); bars reset it.
         running = _last_note_program(i.program, i.is_note, i.is_bar)
         new_program = i.is_note & (i.program != running)
 
@@ -77,12 +77,12 @@ class Remi(BarMusic):
     # ---- ids -> piece ----------------------------------------------------------------------------
 
     def notes(self, ids: np.ndarray) -> Spelled:
-        """The notes in `ids`, which may begin and end anywhere. Notes before the first bar don't count."""
+        """The notes in any slice of ids. Notes before the first bar token are left out."""
         v = self.vocabulary
         ids = np.asarray(ids).astype(np.int64)
-        kind, number = v.kind_of_id[ids], v.kind_number  # one look-up a token serves every question
+        kind, number = v.kind_of_id[ids], v.kind_number  # one look-up for each token
         bar_at = np.flatnonzero(kind == number["bar"])
-        # A note is a pitch with its velocity and duration behind it.
+        # A complete note is a pitch followed by its velocity and duration.
         complete = (kind[1:-1] == number["velocity"]) & (kind[2:] == number["duration"])
         complete &= (kind[:-2] == number["pitch"]) | (kind[:-2] == number["drum"])
         index = np.flatnonzero(complete)
@@ -98,7 +98,7 @@ class Remi(BarMusic):
             position += window * SPAN_QUARTERS * self.steps
         program = np.where(program_at >= 0, ids[program_at] - v.base["program"], 0)
         is_drum = kind[index] == number["drum"]
-        # A window cut out of a piece may begin between a program token and its notes; drums know themselves.
+        # A slice may begin between a program token and its notes; drums are recognised by their own pitch tokens.
         program = np.where(is_drum, DRUMS, np.where(program == DRUMS, 0, program))
         return Spelled(
             index,
@@ -111,7 +111,7 @@ class Remi(BarMusic):
         )
 
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that `ids` spell; see `piece_of`."""
+        """The piece that `ids` encode; see `piece_of`."""
         v = self.vocabulary
         ids = np.asarray(ids).astype(np.int64)
         bar_at = np.flatnonzero(ids == v.id("bar"))
@@ -144,7 +144,7 @@ class Remi(BarMusic):
         return np.concatenate([head, ids[onsets[0] :]]) if len(onsets) else ids[bar:]
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> RemiGrammar:
-        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        """The grammar, with a request's constraints, at the beginning of a sequence or `inside` a piece (after BOS)."""
         walker = RemiGrammar(self.vocabulary, self.steps, self.durations, constraints)
         if inside:
             walker.advance(self.vocabulary.id("bos"))
@@ -152,12 +152,12 @@ class Remi(BarMusic):
 
 
 def _latest(places: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """For each index the last of the (ascending) places before it, -1 where there is none."""
+    """For each index the last of the (ascending) `places` before it, -1 if there is none."""
     return np.append(-1, places)[np.searchsorted(places, index)]
 
 
 def _last_note_program(program: np.ndarray, is_note: np.ndarray, is_bar: np.ndarray) -> np.ndarray:
-    """For each item, the program of the last note before it in its bar; -1 where there is none."""
+    """For each item, the program of the last note before it in its bar; -1 if there is none."""
     here = np.arange(len(program))
     marks = np.where(is_note | is_bar, here, 0)  # item 0 is always a bar
     before = np.maximum.accumulate(np.concatenate([[0], marks[:-1]]))

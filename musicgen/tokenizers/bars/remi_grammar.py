@@ -1,6 +1,6 @@
-"""The grammar of `remi` as a walker: which token may follow, and what a request forbids on top.
+"""The grammar of the `remi` tokenizer: which tokens may follow, and a request's constraints.
 
-After `bos` come bars: `bar meter`, then onsets. Every sequence it lets through decodes to a valid piece.
+After `bos` come bars: `bar meter`, then onsets. Every sequence that the grammar allows decodes to a valid piece.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["RemiGrammar"]
 
 
 class RemiGrammar(BarGrammar):
-    """`advance` takes every token in order, `allowed` says which may come next."""
+    """`advance` takes every token in order; `allowed` masks the next one."""
 
     def advance(self, token: int) -> None:
         kind, place = self._kind_of_id[token], self.place
@@ -61,14 +61,14 @@ class RemiGrammar(BarGrammar):
         return mask
 
     def _allow_notes(self, mask: np.ndarray) -> None:
-        """A note on this onset: of the running program, above the last one, or of another program."""
+        """Allow a note on this onset: of the current program, above its last pitch, or of another program."""
         running = self.place.player
         if running is not None and self.players.programs[running] and not self.line.is_full(self.place):
             self._allow_pitches(mask, running)
         programs = self.v.slice("program")
         mask[programs] = self.players.programs
         if running is not None:
-            # On one onset programs ascend; on a new one every other program may begin.
+            # On one onset programs ascend; on a new onset any other program may come first.
             low = 0 if self.place.fresh else running
             mask[programs.start : programs.start + low] = False
             mask[programs.start + running] = False

@@ -1,12 +1,12 @@
-"""Rows of `parts` told in another order than time, so that one model learns three things to do.
+"""Reordered rows of the `parts` tokenizer, with which one autoregressive model learns three tasks.
 
-- To go on: rows as they are.
-- To fill a hole: some bars behind it stand before the bars that lead to it, between the marks `after` and `here`, which
-  also says how many bars are missing; then come the bars of the hole, and the end.
-- To write parts under given ones: in every bar the notes of the given parts, `again`, and the notes of the others.
+- Continuation: rows in order of time.
+- Infilling: some bars after a hole are moved before the bars that lead to it, between the marks `after` and `here`,
+  which also says how many bars are missing; then come the bars of the hole, and EOS.
+- Accompaniment: in every bar the notes of the given parts, `again`, then the notes of the others.
 
-Sources: Bavarian et al. 2022 (arXiv:2207.14255) for filling in the middle by order alone; Thickstun et al. 2023
-(arXiv:2306.08620) for given music a little ahead of what is written to it.
+Sources: Bavarian et al. 2022 (arXiv:2207.14255) for infilling by reordering; Thickstun et al. 2023 (arXiv:2306.08620)
+for given music that slightly precedes its accompaniment.
 """
 
 from __future__ import annotations
@@ -17,55 +17,58 @@ from musicgen.tokenizers.base import Tokenizer
 
 __all__ = ["accompanied", "drawn_task", "infilled", "items_of", "rows_of"]
 
-NOTE = slice(0, 3)  # the columns of a row's own note
+NOTE = slice(0, 3)  # the columns of a row's note: pitch, duration, velocity
 ONSET, PART = 3, 4
 MOST_HOLE, MOST_AFTER = 4, 8  # bars
 
 
 def items_of(rows: np.ndarray) -> np.ndarray:
-    """(N, 6) each note in one row with its place, which in `rows` (N, 6) stands in the row before."""
+    """Shift notes up by a row, (N, 6) -> (N, 6), so that each note is in one row with its position and part."""
     items = rows.copy()
     items[:-1, NOTE], items[-1, NOTE] = rows[1:, NOTE], 0
     return items
 
 
 def _whole_items(rows: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """`items_of` but for a last one whose note is not there any more."""
+    """`items_of`, without a last position whose note is cut off."""
     items = items_of(rows)
     return items[:-1] if len(rows) and rows[-1, ONSET] >= tokenizer.vocabulary.base["position"] else items
 
 
 def rows_of(items: np.ndarray) -> np.ndarray:
-    """Rows again, the inverse of `items_of`."""
+    """The inverse of `items_of`: shift notes down by a row."""
     rows = items.copy()
     rows[1:, NOTE], rows[0, NOTE] = items[:-1, NOTE], 0
     return rows
 
 
 def accompanied(rows: np.ndarray, tokenizer: Tokenizer, given: frozenset[int]) -> np.ndarray:
-    """A piece of rows from its beginning, in every bar of which the notes of the given parts stand first."""
+    """Reorder the rows of a piece for accompaniment: in every bar the notes of the `given` parts (numbers) come first.
+
+    `rows` begin with the piece. They are returned unchanged if there is no bar, or one long enough to need a span.
+    """
     v = tokenizer.vocabulary
     items = _whole_items(rows, tokenizer)
     bar = np.cumsum(items[:, ONSET] == v.id("bar"))
     is_note = items[:, 0] != 0
     late = is_note & ~np.isin(items[:, PART].astype(np.int64) - v.base["part"], list(given))
-    # A span belongs to the note behind it: pieces with bars so long stay as they are.
+    # A span belongs to the note after it, so pieces with bars that long aren't reordered.
     bars = int(bar[-1]) if len(bar) else 0
     if not bars or (items[:, ONSET] == v.id("span")).any():
         return rows
     ends = items[:, ONSET] == v.id("eos")
     marks = np.zeros((bars, 6), items.dtype)
     marks[:, ONSET] = v.id("again")
-    # Order: by bar; in it the given, the mark, the others, each as they came; the end stays last.
+    # Sort by bar; within it the given parts, the mark, the other parts, each in their order; EOS stays last.
     key = np.concatenate([bar * 4 + 2 * late + 3 * ends, np.arange(1, bars + 1) * 4 + 1])
     order = np.argsort(key, kind="stable")
     return rows_of(np.concatenate([items, marks])[order])
 
 
 def infilled(rows: np.ndarray, tokenizer: Tokenizer, *, begin: int, hole: int, end: int, tail: int) -> np.ndarray:
-    """Rows whose bars `begin` .. `hole` - 1 are to be filled with what lies before them and up to `end` behind them.
+    """Reorder rows for infilling: bars `begin` .. `hole` - 1 are the hole, `hole` .. `end` - 1 the context after it.
 
-    Bars count from 0. The bars behind the hole are told before bar `tail`, which lies before the hole.
+    Bars are numbered from 0. The context after the hole is moved before bar `tail`, with `tail` <= `begin`.
     """
     v = tokenizer.vocabulary
     items = _whole_items(rows, tokenizer)
@@ -81,9 +84,10 @@ def infilled(rows: np.ndarray, tokenizer: Tokenizer, *, begin: int, hole: int, e
 def drawn_task(
     rows: np.ndarray, tokenizer: Tokenizer, rng: np.random.Generator, *, length: int, infill: float, accompany: float
 ) -> np.ndarray:
-    """The beginning of a piece up to the end of a window of `length` rows, as a task that is drawn.
+    """Reorder the beginning of a piece, up to the end of a window of `length` rows, for a randomly drawn task.
 
-    `infill` and `accompany` are chances; where a piece doesn't allow it, the rows stay as they are.
+    `infill` and `accompany` are probabilities. Rows are returned unchanged for continuation, and where the piece
+    doesn't allow the task.
     """
     draw = rng.random()
     if draw < accompany:
@@ -96,7 +100,7 @@ def drawn_task(
         bars = tokenizer.bar_positions(rows)
         if len(bars) < 4:
             return rows
-        # What is behind the hole and the hole itself must leave room in the window for what leads to it.
+        # The hole and the context after it take up to a third of the window each, to leave room for what precedes.
         edges = np.append(bars, len(rows))
         count = len(bars)
         most = min(MOST_AFTER, count - 2)

@@ -1,4 +1,4 @@
-"""The parts of a piece as `parts` numbers them, and whether hands play it."""
+"""The numbered parts of a piece for the `parts` tokenizer, and whether a piece is a performance or a score."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from musicgen.tokenizers.constraints import DRUMS
 __all__ = ["MOST_PARTS", "Voice", "is_kit", "is_played", "voices_of"]
 
 MOST_PARTS = 64
-# Of scores 2 onsets in 100 lie between sixteenths and triplets, of what hands play more than half.
+# Share of onsets off the grid of 32nds and triplets above which a piece is a performance. In scores about 2 in 100
+# are, in performances more than half.
 PLAYED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One part of a piece: its program value, 128 for drums, and the tracks whose notes it plays."""
+    """One part of a piece: its program value (128 for drums) and the numbers of the tracks it contains."""
 
     program: int
     tracks: tuple[int, ...] = ()
 
 
 def voices_of(piece: Piece) -> tuple[Voice, ...]:
-    """The parts of a piece in the order of their numbers: melodic ones by mean pitch from below, then drums.
+    """The parts of a piece in the order of their numbers: melodic parts by ascending mean pitch, then drums.
 
-    A track with notes is a part. Where there are more than fit, the last numbers share: drums with drums, and the
-    highest of the melodic ones with one another.
+    Every track with notes is a part. If there are more than MOST_PARTS, the last ones are merged: drums with drums, and
+    the highest melodic parts with one another.
     """
     found = []
     for number, track in enumerate(piece.tracks):
@@ -37,7 +38,7 @@ def voices_of(piece: Piece) -> tuple[Voice, ...]:
     found.sort()
     voices = [Voice(DRUMS if drums else piece.tracks[n].program, (n,)) for drums, _, n in found]
     while len(voices) > MOST_PARTS:
-        # The last one with a neighbour of its kind: a single part of drums must not join a melody.
+        # Merge the last part that is of the same kind (drums or melodic) as the one before it.
         n = next(n for n in range(len(voices) - 1, 0, -1) if is_kit(voices[n]) == is_kit(voices[n - 1]))
         last = voices.pop(n)
         voices[n - 1] = replace(voices[n - 1], tracks=(*voices[n - 1].tracks, *last.tracks))
@@ -49,7 +50,8 @@ def is_kit(voice: Voice) -> bool:
 
 
 def is_played(piece: Piece) -> bool:
-    """Whether the onsets are those of hands rather than of a score: many lie off the grid of 32nds and triplets."""
+    """Whether a piece is a performance and not a score: more than PLAYED_SHARE of its onsets lie off the grid of 32nds
+    and triplets."""
     starts = [t.notes["start"] for t in piece.tracks if len(t.notes)]
     if not starts:
         return False

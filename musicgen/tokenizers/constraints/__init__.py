@@ -1,4 +1,4 @@
-"""What a request asks of new music, in the words that all tokenizers share, and where the music begins."""
+"""The constraints that a request puts on new music, the same for all tokenizers, and where the music begins."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from musicgen.errors import ResourceError
 __all__ = ["DRUMS", "MOST_STEPS", "Anchor", "Constraints", "check_length"]
 
 DRUMS = 128  # the program value that stands for the drum channel
-MOST_STEPS = 2**22  # of a piece, whatever the tokenizer: three hours of the densest music have a tenth of it
+MOST_STEPS = 2**22  # in a piece, for any tokenizer: three hours of the densest music have a tenth of it
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """What a request asks of new music. None and 0 mean no limit.
+    """What a request requires of new music. None and 0 mean no limit.
 
     `meter`: (numerator, denominator) of every new bar. `programs`: allowed program values, 128 for drums.
-    `bars`: end at the bar line after this many new bars. `max_polyphony`: notes sounding at
-    once. `pitch_classes`: allowed pitch classes 0..11 of melodic parts. `max_empty_bars`: bars without an onset
-    in a row. `max_notes_a_bar` bounds the work. `chord_sizes`: (program, most notes on one onset), so that a
-    melody instrument stays one. A tokenizer without bars measures them by the clock of its `Anchor`.
+    `bars`: end at the bar line after this many new bars. `max_polyphony`: most notes sounding at
+    once. `pitch_classes`: allowed pitch classes 0..11 of melodic parts. `max_empty_bars`: most consecutive bars without
+    an onset. `max_notes_a_bar` bounds the work. `chord_sizes`: (program, most notes on one onset), which keeps
+    melody instruments monophonic. A tokenizer without bars measures them as lengths of time from its `Anchor`.
 
-    Of a tokenizer with parts: `parts` are the numbers of those that may play, which is also what `chord_sizes` counts
-    by; `part_pitches` the pitches or drums (128,) that a part may play; `part_count` how many parts enter.
+    For a tokenizer with parts: `parts` are the numbers of parts that may play, and `chord_sizes` then holds part
+    numbers in place of programs; `part_pitches` are boolean masks (128,) of the pitches or drums that a part may play;
+    `part_count` is how many parts there are.
     """
 
     meter: tuple[int, int] | None = None
@@ -46,28 +47,28 @@ class Constraints:
 
     @property
     def melodic(self) -> frozenset[int] | None:
-        """The allowed programs but drums; None where all are."""
+        """The allowed programs without drums; None if all are allowed."""
         return None if self.programs is None else self.programs - {DRUMS}
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """Where new music begins in a piece, and how its time is counted there. Times are ticks of the piece."""
+    """Where new music begins in a piece, with its meter and tempo there. Times are ticks of the piece."""
 
     tick: int  # the cut
-    bar_start: float  # of the bar that the cut stands in, or that begins at the cut
-    bar_length: float  # of every new bar
+    bar_start: float  # start of the bar that contains or begins at the cut
+    bar_length: float  # length of every new bar
     ticks_per_quarter: int
-    microseconds: int  # a quarter note, from the cut on
-    fills: bool  # whether the cut stands in mid-bar, so that this bar is filled first
+    microseconds: int  # per quarter note, from the cut on
+    fills: bool  # whether the cut is inside a bar, which is then completed first
 
     def seconds(self, ticks: float) -> float:
-        """A length in ticks after the cut as seconds: the tempo there holds on."""
+        """Convert a length after the cut from ticks to seconds, at the tempo of the cut."""
         return ticks * self.microseconds / (1e6 * self.ticks_per_quarter)
 
 
 def check_length(steps: float, what: str) -> None:
-    """Raise ResourceError for a piece of more than MOST_STEPS: it is asked before there is room taken for them.
+    """Raise ResourceError for a piece of more than MOST_STEPS steps; to be called before memory for them is allocated.
 
     >>> check_length(10**9, "frames")
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""When music may end, when it has to, when it must sound, and how long its bars are."""
+"""Constraints on the length of new music, its longest silence, and the meters of its bars."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ __all__ = ["Length", "Presence", "allowed_meters"]
 
 
 class Length:
-    """Music ends after so many bars, and before that only where it may (`may_end`)."""
+    """The requested number of bars, and whether music may end before that (`may_end`)."""
 
     def __init__(self, constraints: Constraints, place: Place) -> None:
-        """`place`: where new music begins."""
+        """`place`: the position at which new music begins."""
         self._length = None if constraints.bars is None else place.length(constraints.bars)
         self.may_end = constraints.may_end
 
     def is_full(self, place: Place, *, ahead: int = 0) -> bool:
-        """Whether all bars asked for are done at this moment, or will be `ahead` units of time after it."""
+        """Whether all requested bars are complete at this position, or `ahead` time units later."""
         return self._length is not None and place.progress() + ahead >= self._length
 
 
 class Presence:
-    """Only so many bars in a row may be empty."""
+    """The limit on consecutive empty bars."""
 
     def __init__(self, constraints: Constraints, place: Place, *, possible: bool = True) -> None:
-        """`place`: where new music begins; `possible`: there are pitches that may sound."""
+        """`place`: the position at which new music begins; `possible`: whether any pitch is allowed at all."""
         most = constraints.max_empty_bars if possible else None
         self._longest = None if most is None else place.longest_silence(most)
 
     def is_due(self, place: Place) -> bool:
-        """Whether a note has to begin now."""
+        """Whether a note must begin now."""
         return self._longest is not None and place.silence() >= self._longest
 
     def left(self, place: Place) -> int | None:
-        """How much more silence may be; None where any may, or it has been too long already."""
+        """How much longer the silence may last; None without a limit, or if it is reached already."""
         left = 0 if self._longest is None else self._longest - place.silence()
         return left if left > 0 else None
 
 
 def allowed_meters(constraints: Constraints, size: int) -> np.ndarray:
-    """(size,) the values of meters, (numerator - 1) * 7 + log2(denominator), that new bars may have."""
+    """Boolean mask (size,) over meter values, (numerator - 1) * 7 + log2(denominator), that new bars may have."""
     mask = np.ones(size, bool)
     if constraints.meter is not None:
         numerator, denominator = constraints.meter

@@ -1,4 +1,4 @@
-"""Which pitches may be played: a range, a key, and what each part's kit and reach hold it to."""
+"""Constraints on pitches: the range and key of melodic parts, and the pitches or drums of each part."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ ALL.setflags(write=False)
 
 
 class Pitches:
-    """Range and key hold melodic parts; drums, whose pitches are instruments, are free but for a part's own kit."""
+    """Masks of allowed pitches. Range and key apply to melodic parts only, as the pitches of drums are instruments."""
 
     def __init__(self, constraints: Constraints, *, by_part: bool = False) -> None:
-        """`by_part`: players are parts, so that what the request says of parts holds."""
+        """`by_part`: players are part numbers, so that `part_pitches` applies."""
         c = constraints
-        self.melodic = np.zeros(128, bool)  # by range and key
+        self.melodic = np.zeros(128, bool)  # allowed by range and key
         self.melodic[c.pitch_low : c.pitch_high + 1] = True
         if c.pitch_classes is not None:
             self.melodic &= np.isin(np.arange(128) % 12, list(c.pitch_classes))
         self.any = bool(self.melodic.any())
         self._own = dict(c.part_pitches) if by_part else {}
-        self._highest: dict[tuple[int, bool], int] = {}  # as far as it was asked for
+        self._highest: dict[tuple[int, bool], int] = {}  # cache of `highest`
 
     def of(self, player: int, *, kit: bool) -> np.ndarray:
-        """(128,) the pitches, or drums of a `kit`, that a player may play; where range and key leave a part none of
-        what it has played, what it has played holds."""
+        """Boolean (128,): the pitches, or drums of a `kit`, that a player may play.
+
+        If range and key exclude all of a part's own pitches, its own pitches are allowed.
+        """
         own = self._own.get(player)
         if own is None:
             return ALL if kit else self.melodic
@@ -36,7 +38,7 @@ class Pitches:
         return both if both.any() else own
 
     def highest(self, player: int, *, kit: bool) -> int:
-        """The highest of those; -1 where there are none."""
+        """The highest pitch that a player may play; -1 if there is none."""
         key = (player, kit)
         if key not in self._highest:
             self._highest[key] = int(np.flatnonzero(self.of(player, kit=kit)).max(initial=-1))

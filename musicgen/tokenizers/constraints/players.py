@@ -1,4 +1,4 @@
-"""Who may play: programs, and parts where steps number them."""
+"""Constraints on players: which programs may play, and which parts for a tokenizer that numbers parts."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ __all__ = ["Players"]
 
 
 class Players:
-    """The programs and the parts that a request lets play. No melodic program plays where no pitch is allowed."""
+    """The programs and parts that a request allows. No melodic program may play where no pitch is allowed."""
 
     def __init__(self, constraints: Constraints, pitches: Pitches, *, parts: int = 0) -> None:
-        """`parts`: how many numbers for parts there are."""
-        self.programs = _chosen(constraints.programs, DRUMS + 1)  # (129,)
+        """`parts`: the number of part numbers in the vocabulary, 0 for a tokenizer without parts."""
+        self.programs = _chosen(constraints.programs, DRUMS + 1)  # boolean (129,)
         if not pitches.any:
             self.programs[:DRUMS] = False
         self._open = _chosen(constraints.parts if parts else None, parts)
         self._count = constraints.part_count
 
     def parts(self, entered: list[int]) -> np.ndarray:
-        """(parts,) which of the parts that have entered, each with its program, may play."""
+        """Boolean (parts,): which parts may play; `entered` holds the program of each part introduced so far."""
         playing = self._open.copy()
         playing[len(entered) :] = False
         playing[: len(entered)] &= self.programs[entered]
         return playing
 
     def may_enter(self, entered: list[int]) -> bool:
-        """Whether one more part may enter."""
+        """Whether one more part may be introduced."""
         return len(entered) < (len(self._open) if self._count is None else self._count)
 
     def are_complete(self, entered: list[int]) -> bool:
-        """Whether music may begin with the parts that have entered."""
+        """Whether enough parts have been introduced for the first bar to begin."""
         return len(entered) >= (1 if self._count is None else self._count)
 
 

@@ -1,1 +1,1 @@
-"""Time cut into frames of one length: `frames`."""
+"""The `frames` tokenizer: music as a sequence of frames of equal length (a piano roll)."""

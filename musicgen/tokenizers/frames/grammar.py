@@ -1,7 +1,7 @@
-"""The grammar of `frames` as a walker: the order within a frame, and what a request forbids on top.
+"""The grammar of the `frames` tokenizer: the order of ids within a frame, and a request's constraints.
 
-What a request says of notes is meant of held ones: a note begins where its pitch didn't sound in the frame before.
-Bars are lengths of time, counted from the anchor's bar line. Every sequence it lets through decodes to a valid piece.
+Constraints on notes apply to held notes: a note begins where its pitch didn't sound in the frame before. Bars are
+lengths of time, counted from the anchor's bar line. Every sequence that the grammar allows decodes to a valid piece.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["FramesGrammar"]
 
-HELD = 4  # frames that the notes of a bar may last on average: it bounds the work, as the number of notes does
+HELD = 4  # pitch ids allowed in a bar for each note of `max_notes_a_bar`; bounds the work with long notes
 
 
 class FramesGrammar(ClockGrammar):
-    """`advance` takes every token in order, whatever it is; `allowed` says which may come next.
+    """Grammar state for one sequence of frames. `advance` accepts any token, also one that isn't allowed.
 
-    Constraints hold from the beginning, or from `constrain` on when a prompt is walked first.
+    Constraints apply from the beginning, or from `constrain` on where a prompt is fed first.
     """
 
     def __init__(
@@ -33,22 +33,22 @@ class FramesGrammar(ClockGrammar):
         descending: bool,
         inside: bool,
     ) -> None:
-        """`voices` 0: frames are sets, their pitches in order. `inside`: the first token begins a frame of a piece."""
+        """`voices` 0: frames are sorted sets of pitches. `inside`: the first token begins a frame within a piece."""
         super().__init__(vocabulary, constraints, quarter=frames_per_quarter)
         self.voices, self.descending = voices, descending
         self._pitch = vocabulary.base["pitch"]
         self._mark = vocabulary.base["rest" if voices else "end"]
         self.state = "bos" if inside else "start"
-        self.said_in_bar = 0  # pitches, held ones too
+        self.said_in_bar = 0  # pitch ids in this bar, held ones included
         self._begin_anew()
 
     def _units(self, ticks: float, anchor: Anchor) -> float:
         return ticks * (self._quarter / anchor.ticks_per_quarter)
 
     def _begin_anew(self) -> None:
-        """Nothing is held."""
-        self.before: tuple[int, ...] = ()  # what the last frame holds: pitches, or by voice a pitch or -1
-        self.now: tuple[int, ...] = ()  # the same of this one, as far as it has come
+        """Forget the frames so far, so that no note is held."""
+        self.before: tuple[int, ...] = ()  # the previous frame: its pitches, or for each voice a pitch or -1 (rest)
+        self.now: tuple[int, ...] = ()  # the current frame so far, in the same form
         self.struck = False  # whether a note begins in this frame
         self.place.sounds = 0
 
@@ -57,9 +57,9 @@ class FramesGrammar(ClockGrammar):
         self.said_in_bar = 0
 
     def ends(self, token: int) -> bool:
-        """Whether taking `token` now ends the sequence: EOS, or what comes after the last frame asked for.
+        """Whether `token` ends the sequence: EOS, or any token after the last requested frame.
 
-        The `end` of that frame ends it too: it would add nothing.
+        For sets, the `end` token of that frame ends it too, as it adds no note.
         """
         if token == self.v.base["eos"]:
             return True
@@ -97,7 +97,7 @@ class FramesGrammar(ClockGrammar):
     # ---- small steps -----------------------------------------------------------------------------
 
     def _begins(self, pitch: int) -> bool:
-        """Whether this pitch, coming next, is the beginning of a note."""
+        """Whether this pitch as the next id would begin a note instead of holding one."""
         if not self.voices:
             return pitch not in self.before
         voice = len(self.now)
@@ -105,7 +105,7 @@ class FramesGrammar(ClockGrammar):
 
     def _allow_frame(self, mask: np.ndarray) -> None:
         overdue = self.presence.is_due(self.place)
-        # Only what is new ends the waiting; where just the held pitches are allowed, they rest for a frame first.
+        # Only a new note ends the silence; if the constraints allow only held pitches, they must rest for a frame.
         must_strike = overdue and not self.struck
         pitches = self._next_pitches(only_new=must_strike)
         mask[self._pitch : self._pitch + 128] = pitches

@@ -1,15 +1,15 @@
-"""The `frames` tokenizer: time cut into frames of one length, each the pitches that sound in it.
+"""The `frames` tokenizer: a piano roll, frames of equal length with the pitches that sound in each.
 
 Without voices a frame is a set: its pitches strictly in order, descending or ascending, then `end`; an empty frame
 is `end` alone. With n voices a frame is n ids in fixed order, the highest voice first, each a pitch or `rest`. A
-note takes the frames between its onset and its end, each rounded to the nearest frame line, and at least one. A
-pitch that goes on in the next frame is one held note: frames know no repetition, velocity, tempo or program. Drums
+note occupies the frames between its onset and its end, both rounded to the nearest frame boundary, and at least one.
+A pitch in consecutive frames is one held note: repetitions, velocities, tempi and programs aren't represented. Drums
 are left out.
 
-With voices, a piece of exactly as many melodic parts has a voice a part, in which a note ends where the next one
-begins; of any other piece the pitches of a frame are dealt out from the top.
+With voices, a piece with exactly that many melodic parts has one voice for each part, in which a note ends where the
+next one begins; of any other piece, the pitches of a frame are assigned to voices from the highest down.
 
-Once order is masked (`following`), the ids' likelihoods multiply to the exact likelihood of each frame. Sources:
+With `following` as a mask, the product of the ids' probabilities is the exact probability of each frame. Sources:
 Boulanger-Lewandowski et al. 2012, "Modeling Temporal Dependencies in High-Dimensional Sequences" (frames as sets,
 nats a frame); Hadjeres et al. 2017, "DeepBach" (frames by voice).
 """
@@ -35,14 +35,14 @@ ORDERS = ("descending", "ascending")
 TICKS_PER_QUARTER = 480  # of decoded pieces
 VELOCITY = 80  # of decoded notes
 MOST_VOICES = 8
-FULL_FRAME = 16  # ids of a set that few frames exceed
-FRAME_BITS = 40  # of a key that packs (voice, pitch, frame)
+FULL_FRAME = 16  # ids in a frame without voices that few frames exceed
+FRAME_BITS = 40  # bits for the frame number in keys that pack (voice, pitch, frame)
 LATEST = (1 << FRAME_BITS) - 1
 
 
 @dataclass(frozen=True)
 class FramesSettings:
-    """`frames_per_quarter` divides 480; `order` is that of a set's pitches; `voices` is 0 for sets, or 2 to 8."""
+    """`frames_per_quarter` divides 480; `order` is the order of pitches in a set; `voices` is 0 for sets, or 2 to 8."""
 
     frames_per_quarter: int = 4
     order: str = "descending"
@@ -73,7 +73,7 @@ class Frames(Tokenizer):
 
     @property
     def voices(self) -> int:
-        """Ids of a frame, one a voice; 0 where frames are sets."""
+        """Voices, and so ids, in a frame; 0 where frames are sets."""
         return self.settings.voices
 
     @property
@@ -82,7 +82,7 @@ class Frames(Tokenizer):
 
     @property
     def ticks(self) -> int:
-        """Ticks of a frame in decoded pieces."""
+        """The length of a frame in ticks of decoded pieces."""
         return TICKS_PER_QUARTER // self.settings.frames_per_quarter
 
     @property
@@ -91,9 +91,9 @@ class Frames(Tokenizer):
 
     @cached_property
     def following(self) -> np.ndarray:
-        """Boolean (V, V), read-only: row i says which ids may come after id i by the order within frames alone.
+        """Boolean (V, V), read-only: row i masks the ids that may follow id i by the order within frames alone.
 
-        No row lets `pad`, `bos` or `eos` come: the end of a piece is neither predicted nor scored.
+        No row allows `pad`, `bos` or `eos`: the end of a piece is neither predicted nor scored.
         """
         v = self.vocabulary
         table = np.zeros((len(v), len(v)), bool)
@@ -107,12 +107,13 @@ class Frames(Tokenizer):
 
     @property
     def period(self) -> int:
-        """After BOS a frame begins at every so many ids; 1 where frames are of no fixed length."""
+        """Ids in a frame: after BOS a frame begins at each multiple of this. 1 for sets, whose size varies."""
         return self.voices or 1
 
     @property
     def layout(self) -> dict[str, int | bool]:
-        """How frames are spelled, for models that read a frame at a time: ids of kinds, voices, and the order."""
+        """How frames are encoded, for models that read a frame at a time: first pitch id, id of `end` or `rest`, number
+        of voices, and whether pitches descend."""
         v = self.vocabulary
         return {
             "pitch": v.base["pitch"],
@@ -123,13 +124,13 @@ class Frames(Tokenizer):
 
     @property
     def held_steps_a_quarter(self) -> int:
-        """Ids that a quarter takes where a full hand's notes are held: each frame says them again."""
+        """Ids in a quarter note of dense music: held notes are repeated in every frame."""
         return self.settings.frames_per_quarter * (self.voices or FULL_FRAME)
 
     # ---- piece -> ids ----------------------------------------------------------------------------
 
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
-        """The piece as ids, (T,) uint16, from BOS to EOS; frames go on to the line nearest to tick `until`."""
+        """The piece as ids, (T,) uint16, from BOS to EOS; frames continue to the boundary nearest to tick `until`."""
         parts = _parts(piece, self.voices)
         notes = np.concatenate(parts) if parts else np.empty(0, NOTE)
         last = max(float((notes["start"] + notes["duration"]).max(initial=0)), float(until or 0))
@@ -150,13 +151,13 @@ class Frames(Tokenizer):
         return np.concatenate([[v.id("bos")], body, [v.id("eos")]]).astype(np.uint16)
 
     def _lines(self, piece: Piece, *ticks: np.ndarray | int) -> list[np.ndarray]:
-        """Ticks as the number of the nearest frame line; halves go up."""
+        """Ticks as numbers of the nearest frame boundaries; halves round up."""
         per_quarter = self.settings.frames_per_quarter
         quarter = piece.ticks_per_quarter
         return [(2 * np.asarray(t, np.int64) * per_quarter + quarter) // (2 * quarter) for t in ticks]
 
     def _spell_sets(self, frame: np.ndarray, pitch: np.ndarray, count: int) -> np.ndarray:
-        """Each frame's pitches in order, then `end`. Sorting one number an id puts them there."""
+        """The ids of frames as sets, each its pitches in order, then `end`; made by sorting one key for each id."""
         rank = 127 - pitch if self.settings.order == "descending" else pitch
         key = np.sort(np.concatenate([frame << 8 | rank, np.arange(count) << 8 | 128]))
         rank = key & 255
@@ -167,7 +168,8 @@ class Frames(Tokenizer):
     def _spell_parts(
         self, voice: np.ndarray, start: np.ndarray, stop: np.ndarray, pitch: np.ndarray, count: int
     ) -> np.ndarray:
-        """A voice a part: of equal onsets the highest stays, and a note ends where the next one begins."""
+        """The ids of frames with one voice for each part: of notes with equal onsets the highest is kept, and a note
+        ends where the next one begins."""
         order = np.lexsort((pitch, start, voice))
         voice, start, stop, pitch = voice[order], start[order], stop[order], pitch[order]
         onset = voice << FRAME_BITS | start
@@ -178,7 +180,8 @@ class Frames(Tokenizer):
         return self._rows(frame, voice[at], pitch[at], count)
 
     def _deal(self, frame: np.ndarray, pitch: np.ndarray, count: int) -> np.ndarray:
-        """The pitches of each frame from the highest down, as many as there are voices."""
+        """The ids of frames whose pitches are assigned to voices from the highest down; the lowest are dropped if there
+        are more than voices."""
         order = np.lexsort((-pitch, frame))
         frame, pitch = frame[order], pitch[order]
         voice = np.arange(len(frame)) - np.searchsorted(frame, frame)
@@ -207,7 +210,7 @@ class Frames(Tokenizer):
         return Piece(TICKS_PER_QUARTER, tracks)
 
     def _held(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """(voice, first frame, frames, pitch) of the held notes in `ids`; the voice of a set's pitch is 0."""
+        """(voice, first frame, number of frames, pitch) of the held notes in `ids`; without voices, voice is 0."""
         ids = np.asarray(ids).astype(np.int64)
         v = self.vocabulary
         at = np.flatnonzero(v.is_kind(ids, "pitch"))
@@ -235,15 +238,16 @@ class Frames(Tokenizer):
         melodic = sum(len(t.notes) for t in piece.tracks if not t.is_drum)
         if lost := melodic - self.count_notes(self.encode(piece)):
             what = "merged, or found no voice" if self.voices else "merged with one of their pitch"
-            # A note that another interrupts counts twice, so that there may be more of them than before.
+            # A note that another one interrupts counts twice, so there may be more notes than before.
             were = f"{counted(abs(lost), 'note')} {was(abs(lost))}"
             lines.append(f"notes: {were} {what}" if lost > 0 else f"notes: {were} cut in two")
         return lines
 
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
-        """(NOTE array in the piece's ticks, program 0 of each) of the ids drawn after `prompt`; frame 0 is at the cut.
+        """(NOTE array in the piece's ticks, program 0 of each) of the ids sampled after `prompt`.
 
-        What sounded before the cut is struck again. A pitch that a second voice enters on ends the first one's note.
+        Frame 0 begins at the cut. Pitches held from before the cut become new notes. Where a second voice begins a
+        sounding pitch, the first voice's note ends.
         """
         _, start, length, pitch = self._held(ids)
         order = np.lexsort((-length, start, pitch))
@@ -263,9 +267,9 @@ class Frames(Tokenizer):
     # ---- on ids ----------------------------------------------------------------------------------
 
     def frame_of(self, ids: np.ndarray) -> np.ndarray:
-        """The number of the frame that each id belongs to, int64; -1 for BOS, EOS and padding.
+        """The frame number of each id, int64; -1 for BOS, EOS and padding.
 
-        Ids that begin inside a piece begin with a frame.
+        The first pitch or mark in `ids` is taken as the beginning of frame 0.
         """
         v, ids = self.vocabulary, np.asarray(ids).astype(np.int64)
         within = v.is_kind(ids, "pitch") | v.is_kind(ids, self._mark)
@@ -277,11 +281,11 @@ class Frames(Tokenizer):
         return np.where(within, frame, -1)
 
     def count_notes(self, ids: np.ndarray) -> int:
-        """Held notes: a pitch that goes on from the frame before is none of its own."""
+        """The number of held notes: a pitch that continues from the frame before isn't counted again."""
         return len(self._held(ids)[1])
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        """Indices at which a frame begins: nothing in the ids says where bars do, so any frame is as good."""
+        """Indices at which a frame begins, as the ids don't mark bars."""
         ids = np.asarray(ids)
         if self.voices:
             begins_piece = len(ids) > 0 and ids[0] == self.vocabulary.id("bos")
@@ -290,7 +294,7 @@ class Frames(Tokenizer):
         return before + 1
 
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """The last whole frames that fit into `room` ids; of one that doesn't fit, its last ids."""
+        """The last whole frames that fit into `room` ids; if not even one fits, the last `room` ids."""
         if len(ids) <= room:
             return ids
         at = self.bar_positions(ids)
@@ -298,7 +302,7 @@ class Frames(Tokenizer):
         return ids[int(at[0]) if len(at) else len(ids) - room :]
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> FramesGrammar:
-        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        """The grammar, with a request's constraints, at the beginning of a sequence or `inside` a piece (after BOS)."""
         return FramesGrammar(
             self.vocabulary,
             constraints,
@@ -310,14 +314,14 @@ class Frames(Tokenizer):
 
 
 def _parts(piece: Piece, voices: int) -> list[np.ndarray]:
-    """The notes of each melodic part; parts without notes count where they make up the number of voices."""
+    """The notes of each melodic part. Parts without notes are included only if that gives exactly `voices` parts."""
     every = [t.notes for t in piece.tracks if not t.is_drum]
     sounding = [notes for notes in every if len(notes)]
     return every if len(every) == voices != len(sounding) else sounding
 
 
 def _united(start: np.ndarray, stop: np.ndarray, pitch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(start, stop, pitch) of the stretches through which a pitch sounds, whoever plays it."""
+    """(start, stop, pitch) of the union of notes on each pitch: overlapping and adjacent ones are merged."""
     order = np.lexsort((start, pitch))
     begin = pitch[order] << FRAME_BITS | start[order]
     reach = np.maximum.accumulate(pitch[order] << FRAME_BITS | stop[order])
@@ -327,7 +331,7 @@ def _united(start: np.ndarray, stop: np.ndarray, pitch: np.ndarray) -> tuple[np.
 
 
 def _expand(start: np.ndarray, stop: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(frame, value) of every frame in each [start, stop)."""
+    """(frame, value) for every frame of each interval [start, stop)."""
     length = stop - start
     row = np.repeat(np.arange(len(length)), length)
     frame = np.arange(len(row)) - (np.cumsum(length) - length)[row] + start[row]

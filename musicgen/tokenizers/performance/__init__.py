@@ -1,1 +1,1 @@
-"""Keys that go down and up, and time between them: `performance`."""
+"""The `performance` tokenizer: note-ons, note-offs and time shifts."""

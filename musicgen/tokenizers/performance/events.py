@@ -1,7 +1,7 @@
-"""Between keys and ids, for `performance`: all of it array work on steps of 10 ms.
+"""Conversion between notes and ids for the `performance` tokenizer, with arrays of times in steps of 10 ms.
 
-Events travel packed: step, kind, pitch and velocity in one number, so that sorting the numbers puts the events in
-the order in which they are spelled.
+An event is packed into one integer of step, kind, pitch and velocity, so that sorting the integers gives the order in
+which events are encoded.
 """
 
 from __future__ import annotations
@@ -26,56 +26,59 @@ __all__ = [
     "stretch",
 ]
 
-OPEN = 2047  # as a length: the note isn't ended
-UNKNOWN = 32  # as a velocity value: set before the ids begin
+OPEN = 2047  # a length: the note has no note-off
+UNKNOWN = 32  # a velocity value: set before the ids begin, so unknown
 OFF, PEDAL, ON = range(3)  # the order of events on one step
 
 
 class Keys(NamedTuple):
-    """What ids spell. Times are steps; notes ascend by (pitch, start)."""
+    """The notes and pedal changes in a sequence of ids. Times are steps; notes ascend by (pitch, start)."""
 
     start: np.ndarray
-    end: np.ndarray  # -1 for a note that isn't ended
+    end: np.ndarray  # -1 for a note without note-off
     pitch: np.ndarray
-    velocity: np.ndarray  # velocity values, UNKNOWN before the first
-    stray: tuple[np.ndarray, np.ndarray]  # (step, pitch) of the ends of notes that began before the ids
-    pedal: tuple[np.ndarray, np.ndarray]  # (step, whether it goes down)
-    time: int  # at which the ids end
+    velocity: np.ndarray  # velocity values; the initial one before the first velocity token
+    stray: tuple[np.ndarray, np.ndarray]  # (step, pitch) of note-offs of notes that began before the ids
+    pedal: tuple[np.ndarray, np.ndarray]  # (step, 1 for down or 0 for up)
+    time: int  # step at which the ids end
 
 
 def settle(
     start: np.ndarray, length: np.ndarray, pitch: np.ndarray, velocity: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The notes of keys that can't be pressed twice, ascending by (pitch, start).
+    """Remove overlaps on each pitch; (start, length, pitch, velocity), ascending by (pitch, start).
 
-    A note ends where the next of its pitch begins; of equal onsets the longest stays, then the loudest.
+    A note ends where the next one of its pitch begins; of equal onsets the longest is kept, then the loudest.
     """
     onset = pitch.astype(np.int64) << 39 | start
     key = np.sort((onset << 11 | OPEN - length) << 6 | 63 - velocity.astype(np.int64))
     onset = key >> 17
     first = np.append(True, onset[1:] != onset[:-1])[: len(key)]
     key, onset = key[first], onset[first]
-    # To another pitch it is farther than any note lasts.
+    # The last note of a pitch isn't shortened, as the key of the next pitch is farther away than any length.
     gap = np.append(onset[1:] - onset[:-1], OPEN)[: len(key)]
     length = np.minimum(OPEN - (key >> 6 & OPEN), gap)
     return onset & (1 << 39) - 1, length, onset >> 39, 63 - (key & 63)
 
 
 def pack(kind: int, step: np.ndarray, pitch: np.ndarray, velocity: np.ndarray | int = 0) -> np.ndarray:
-    """Events of one kind; `pitch` is 0 or 1 for the pedal."""
+    """Pack events of one kind into integers; for the pedal, `pitch` is 0 or 1."""
     packed: np.ndarray = ((step << 2 | kind) << 7 | pitch) << 6 | velocity
     return packed
 
 
 def note_events(start: np.ndarray, length: np.ndarray, pitch: np.ndarray, velocity: np.ndarray) -> np.ndarray:
-    """Note-ons and note-offs, packed; a length of OPEN has no note-off."""
+    """Packed note-ons and note-offs; a note of length OPEN has no note-off."""
     ended = length != OPEN
     ends = start + length if ended.all() else (start + length)[ended]
     return np.concatenate([pack(ON, start, pitch, velocity), pack(OFF, ends, pitch if ended.all() else pitch[ended])])
 
 
 def pedal_changes(step: np.ndarray, down: np.ndarray, *, before: int) -> tuple[np.ndarray, np.ndarray]:
-    """(step, 0 or 1) of the pedal's changes: the last on each step, where it differs from the one before it."""
+    """(step, 0 or 1) of the pedal's changes: the last event on each step, if it differs from the state before.
+
+    `before` is the state before the first event.
+    """
     last = np.append(step[1:] != step[:-1], True)[: len(step)]
     step, down = step[last], down[last]
     changes = down != np.append(before, down[:-1])[: len(down)]
@@ -87,7 +90,7 @@ def pedal_events(step: np.ndarray, down: np.ndarray) -> np.ndarray:
 
 
 def spell(v: Vocabulary, events: np.ndarray, *, time: int) -> np.ndarray:
-    """Ids of packed events (see `pack`), and shifts after them up to step `time`. Without BOS and EOS."""
+    """The ids of packed events (see `pack`), then shifts up to step `time`; without BOS and EOS."""
     step, kind, pitch, velocity = _unpack(np.sort(events))
     last = int(step[-1]) if len(step) else 0
     gap = np.diff(step, prepend=0, append=max(time, last))  # before each event, and after the last one
@@ -111,14 +114,14 @@ def spell(v: Vocabulary, events: np.ndarray, *, time: int) -> np.ndarray:
 
 
 def read_keys(v: Vocabulary, ids: np.ndarray, *, velocity: int = UNKNOWN) -> Keys:
-    """What `ids` spell, which may begin and end anywhere; `velocity` is the value in force before them."""
+    """The notes and pedal changes in any slice of ids; `velocity` is the velocity value in effect before it."""
     ids = np.asarray(ids).astype(np.int64)
     here = np.arange(len(ids))
     step = np.cumsum(np.where(v.is_kind(ids, "shift"), ids - v.base["shift"] + 1, 0))
     last_velocity = np.maximum.accumulate(np.where(v.is_kind(ids, "velocity"), here, -1))
 
     at = np.flatnonzero((ids >= v.base["on"]) & (ids < v.base["shift"]))
-    key = np.sort((ids[at] - v.base["on"]) % 128 << 40 | at)  # what happens to each pitch, in order
+    key = np.sort((ids[at] - v.base["on"]) % 128 << 40 | at)  # note-ons and note-offs of each pitch, in order
     at, pitch = key & (1 << 40) - 1, key >> 40
     when, on = step[at], ids[at] < v.base["off"]
     turns = np.append(True, pitch[1:] != pitch[:-1])[: len(pitch)]
@@ -139,7 +142,7 @@ def read_keys(v: Vocabulary, ids: np.ndarray, *, velocity: int = UNKNOWN) -> Key
 
 
 def onset_shifts(v: Vocabulary, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(index of the last shift before each onset, whether nothing sounds there)."""
+    """(indices of the last shifts before onsets, whether no note sounds at each)."""
     ids = np.asarray(ids)
     on, off = v.is_kind(ids, "on"), v.is_kind(ids, "off")
     shift = np.maximum.accumulate(np.where(v.is_kind(ids, "shift"), np.arange(len(ids)), -1))
@@ -150,9 +153,10 @@ def onset_shifts(v: Vocabulary, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def stretch(keys: Keys, factor: float, *, pedal: int) -> tuple[np.ndarray, int]:
-    """(packed events, step at which they end) of `keys` with every time multiplied; `pedal` is down before them or not.
+    """Multiply all times of `keys` by `factor`; `pedal` is the pedal's state before them, 0 or 1, -1 if unknown.
 
-    As Oore et al. 2018 stretch their training data (arXiv:1808.03715).
+    Returns (packed events, step up to which silence continues after them, 0 for none). As Oore et al. 2018 stretch
+    their training data (arXiv:1808.03715).
     """
 
     def moved(steps: np.ndarray) -> np.ndarray:
@@ -164,7 +168,7 @@ def stretch(keys: Keys, factor: float, *, pedal: int) -> tuple[np.ndarray, int]:
     events = [note_events(*settle(start, length, keys.pitch, keys.velocity)), pack(OFF, moved(step), pitch)]
     events.append(pedal_events(*pedal_changes(moved(keys.pedal[0]), keys.pedal[1], before=pedal)))
     last = max(int(a.max(initial=0)) for a in (keys.start, keys.end, step, keys.pedal[0]))
-    # Only silence after the last event needs to be told: a note shortened to the longest length leaves none.
+    # The end is needed only if silence follows the last event; shortening a long note adds none.
     return np.concatenate(events), int(moved(np.array([keys.time]))[0]) if keys.time > last else 0
 
 

@@ -1,8 +1,8 @@
-"""The grammar of `performance` as a walker: which event may follow, and what a request forbids on top.
+"""The grammar of the `performance` tokenizer: which events may follow, and a request's constraints.
 
-On one step of 10 ms come note-offs (ascending), perhaps the pedal, then note-ons (ascending), each perhaps behind
-a velocity. So no step goes on for ever, and what is allowed is what encoding yields. Time moves in the largest
-shifts that fit. Every sequence it lets through decodes to a valid piece.
+On one step of 10 ms come note-offs (ascending), optionally the pedal, then note-ons (ascending), each optionally after
+a velocity. So every step is finite, and the grammar allows what the encoder produces. Time moves on by the largest
+shifts that fit. Every sequence that the grammar allows decodes to a valid piece.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ __all__ = ["LONGEST", "LONGEST_SHIFT", "STEPS_PER_SECOND", "PerformanceGrammar"]
 
 STEPS_PER_SECOND = 100
 LONGEST_SHIFT = 100  # steps
-LONGEST = 2000  # steps that a note may last
-QUARTER = 50  # steps of a quarter note where no anchor tells the tempo: 120 a minute
-OFFS, PEDAL, ONS = range(3)  # how far a step has come
+LONGEST = 2000  # longest note, in steps
+QUARTER = 50  # steps in a quarter note without an anchor: 120 quarters a minute
+OFFS, PEDAL, ONS = range(3)  # phases of a step
 
 
 class PerformanceGrammar(ClockGrammar):
-    """`advance` takes every token in order, whatever it is; `allowed` says which may come next.
+    """Grammar state for one sequence of events. `advance` accepts any token, also one that isn't allowed.
 
-    Constraints hold from the beginning, or from `constrain` on when a prompt is walked first. Without an anchor there
-    are 120 quarters a minute.
+    Constraints apply from the beginning, or from `constrain` on where a prompt is fed first. Without an anchor the
+    tempo is 120 quarters a minute.
     """
 
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None = None, *, inside: bool = False) -> None:
-        """`inside`: a piece has begun before the first token, so that it isn't known whether the pedal is down."""
+        """`inside`: the first token is within a piece, so that the pedal's state is unknown."""
         super().__init__(vocabulary, constraints, quarter=QUARTER)
         v = vocabulary
         self._on, self._off, self._shift = v.base["on"], v.base["off"], v.base["shift"]
@@ -42,8 +42,8 @@ class PerformanceGrammar(ClockGrammar):
         self._begin_anew()
         self.velocity: int | None = None
         self.pedal: int | None = None if inside else 0
-        self.began: dict[int, int] = {}  # pitch -> step of its onset, for what sounds; the oldest first
-        self.down = np.zeros(128, bool)  # the same as a mask
+        self.began: dict[int, int] = {}  # {pitch: step of its onset} of sounding notes, the oldest first
+        self.down = np.zeros(128, bool)  # mask of the sounding pitches
 
     def _units(self, ticks: float, anchor: Anchor) -> float:
         return anchor.seconds(ticks) * STEPS_PER_SECOND
@@ -51,7 +51,7 @@ class PerformanceGrammar(ClockGrammar):
     def _begin_anew(self) -> None:
         self.phase = OFFS
         self.last_off = self.last_on = -1  # pitches, on this step
-        self.short = False  # whether the last token is a shift that could have been longer, so that none follows
+        self.short = False  # whether the last token is a shift below the maximum, after which no shift may follow
 
     def copy(self) -> Self:
         other = super().copy()
@@ -59,7 +59,7 @@ class PerformanceGrammar(ClockGrammar):
         return other
 
     def ends(self, token: int) -> bool:
-        """Whether taking `token` now ends the sequence: EOS, or a shift to the end of the last bar asked for."""
+        """Whether `token` ends the sequence: EOS, or a shift to the end of the last requested bar or beyond."""
         if token == self.v.base["eos"]:
             return True
         return self._kind_of_id[token] == "shift" and self.length.is_full(self.place, ahead=token - self._shift + 1)
@@ -78,7 +78,7 @@ class PerformanceGrammar(ClockGrammar):
             place.strike()
         elif kind == "off":
             pitch = token - self._off
-            self.began.pop(pitch, None)  # in a window, a note that began before it may end
+            self.began.pop(pitch, None)  # may be absent: a note that began before the ids
             self.down[pitch] = False
             self.last_off = pitch
         elif kind == "velocity":
@@ -104,11 +104,11 @@ class PerformanceGrammar(ClockGrammar):
     # ---- small steps -----------------------------------------------------------------------------
 
     def _lasts(self, start: int) -> int:
-        """For how long a note that began at `start` has sounded."""
+        """How many steps a note that began at step `start` has sounded."""
         return self.place.time - start
 
     def _allow_overdue(self, mask: np.ndarray) -> None:
-        """A pitch has sounded for as long as one may: it ends now, or one below it whose turn comes first."""
+        """Allow the note-off of a pitch that has sounded for LONGEST, or of a lower one that must precede it."""
         lowest = min(pitch for pitch, start in self.began.items() if self._lasts(start) >= LONGEST)
         low = self.last_off + 1 if self.last_off < lowest else lowest
         mask[self._off + low : self._off + lowest + 1] = self.down[low : lowest + 1]
@@ -134,7 +134,7 @@ class PerformanceGrammar(ClockGrammar):
             goes_on = goes_on or bool(offs.any())
             mask[self._off + low : self._off + 128] = offs
         must_sound = self.presence.is_due(place)
-        # Behind the pedal no note ends any more, and one may have to, so that another begins.
+        # No note-off may follow the pedal on a step, and one may be needed before a note-on that must come.
         if self.phase == OFFS and self._pedal is not None and not (must_sound and goes_on):
             mask[self._pedal : self._pedal + 2] = True
             if self.pedal is not None:
@@ -145,7 +145,7 @@ class PerformanceGrammar(ClockGrammar):
             mask[self.v.base["eos"]] = True
 
     def _longest_shift(self) -> int:
-        """Steps to the next moment at which something must happen."""
+        """The longest shift, in steps, before a note must end or the silence becomes too long."""
         longest = LONGEST_SHIFT
         if self.began:
             longest = min(longest, LONGEST - self._lasts(next(iter(self.began.values()))))

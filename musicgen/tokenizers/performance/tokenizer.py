@@ -1,12 +1,12 @@
-"""The `performance` tokenizer: keys that go down and up, and time between them. No bars, no parts.
+"""The `performance` tokenizer: note-ons, note-offs and time shifts, without bars or parts.
 
-Events are 128 note-ons, 128 note-offs, 100 time shifts (10 ms to 1 s) and 32 velocities; on request the sustain
-pedal too. Times are seconds from tick 0 through the tempo map, rounded to steps of 10 ms. On one step come
-note-offs, the pedal, then note-ons, each row ascending by pitch; a velocity stands where it changes. Silence is as
-many shifts of 1 s as fit, then the remainder. All melodic parts become one; drums are left out.
+Events are 128 note-ons, 128 note-offs, 100 time shifts (10 ms to 1 s) and 32 velocities; optionally the sustain
+pedal too. Times are seconds from tick 0 by the tempo map, rounded to steps of 10 ms. On one step come note-offs, the
+pedal, then note-ons, note-offs and note-ons each ascending by pitch; a velocity token is written where the value
+changes. A gap is as many shifts of 1 s as fit, then the remainder. All melodic parts become one; drums are left out.
 
-A key can't be pressed twice: a note ends where the next of its pitch begins, and of equal onsets the longest stays.
-Every note lasts from 10 ms to 20 s.
+Notes of one pitch don't overlap: each ends where the next begins, and of equal onsets the longest is kept. Every note
+lasts from 10 ms to 20 s.
 
 Sources: Oore et al. 2018, "This Time with Feeling", arXiv:1808.03715 (the events; stretched and transposed copies);
 Huang et al. 2018, "Music Transformer" (the same events under attention).
@@ -41,12 +41,12 @@ __all__ = ["Performance", "PerformanceSettings"]
 TICKS_PER_QUARTER = 500  # of decoded pieces: at 120 quarters a minute, where no tempo is given, a tick is 1 ms
 TICKS_PER_STEP = 10
 VELOCITY_STEP = 4
-UNHEARD = 16  # the velocity value of notes whose velocity was set before the ids begin: mezzo-forte
+UNHEARD = 16  # velocity value of notes before the first velocity token: mezzo-forte
 
 
 @dataclass(frozen=True)
 class PerformanceSettings:
-    """`pedal`: whether the sustain pedal (controller 64) has events of its own."""
+    """`pedal`: whether sustain pedal events (controller 64) are encoded."""
 
     pedal: bool = False
 
@@ -70,7 +70,7 @@ class Performance(Tokenizer):
     # ---- piece -> ids ----------------------------------------------------------------------------
 
     def encode(self, piece: Piece, *, until: int | None = None) -> np.ndarray:
-        """The piece as ids, (T,) uint16, from BOS to EOS; time goes on to tick `until` where that is later."""
+        """The piece as ids, (T,) uint16, from BOS to EOS; time continues to tick `until` if that is later."""
         notes = _melodic_notes(piece)
         start, end = _steps(piece, notes["start"], notes["start"] + notes["duration"])
         (stop,) = _steps(piece, np.array([until or 0]))
@@ -88,9 +88,9 @@ class Performance(Tokenizer):
     # ---- ids -> piece ----------------------------------------------------------------------------
 
     def decode(self, ids: np.ndarray) -> Piece:
-        """The piece that `ids` spell: one piano, 500 ticks a quarter at 120, so that a step is ten ticks.
+        """The piece that `ids` encode: one piano, 500 ticks a quarter at 120, so that a step is ten ticks.
 
-        A note that isn't ended ends with the ids; the end of a note whose beginning is missing is no note.
+        A note without note-off ends with the ids; a note-off without note-on is ignored.
         """
         k = read_keys(self.vocabulary, ids, velocity=UNHEARD)
         notes = np.zeros(len(k.start), NOTE)
@@ -105,7 +105,7 @@ class Performance(Tokenizer):
         return Piece(TICKS_PER_QUARTER, tracks)
 
     def report(self, piece: Piece) -> list[str]:
-        """What `on_grid` leaves out, clips or merges, beside timing."""
+        """What `on_grid` leaves out, clips or merges, besides timing."""
         notes = _melodic_notes(piece)
         start, end = _steps(piece, notes["start"], notes["start"] + notes["duration"])
         pitch, lines = notes["pitch"].astype(np.int64), []
@@ -128,9 +128,9 @@ class Performance(Tokenizer):
         return lines
 
     def new_notes(self, prompt: np.ndarray, ids: np.ndarray, anchor: Anchor) -> tuple[np.ndarray, np.ndarray]:
-        """(NOTE array in the piece's ticks, program 0 of each) of the ids drawn after `prompt`; time 0 is the cut.
+        """(NOTE array in the piece's ticks, program 0 of each) of the ids sampled after `prompt`; time 0 is the cut.
 
-        Ends of the prompt's notes don't count. A note that isn't ended lasts on, for 20 s at most.
+        Note-offs of the prompt's notes are ignored. A note without note-off lasts for 20 s.
         """
         spoken = prompt[self.vocabulary.is_kind(prompt, "velocity")]
         velocity = int(spoken[-1]) - self.vocabulary.base["velocity"] if len(spoken) else UNHEARD
@@ -152,7 +152,7 @@ class Performance(Tokenizer):
         return int(self.vocabulary.is_kind(np.asarray(ids), "on").sum())
 
     def with_tempo(self, ids: np.ndarray, steps: int) -> np.ndarray:
-        """`ids` played faster by `steps` twelfths of an octave. There may be more of them or fewer than before."""
+        """`ids` with all times divided by 2 ** (steps / 12); the number of ids may change."""
         if not steps or not len(ids):
             return ids
         v = self.vocabulary
@@ -161,12 +161,13 @@ class Performance(Tokenizer):
         return np.concatenate([head, spell(v, events, time=time), tail]).astype(ids.dtype)
 
     def bar_positions(self, ids: np.ndarray) -> np.ndarray:
-        """The shifts that lead to an onset out of silence; where there is none, those that lead to any onset."""
+        """Indices of the shifts before onsets that follow silence; if there are none, of those before any onset."""
         at, silent = onset_shifts(self.vocabulary, ids)
         return at[silent] if silent.any() else at
 
     def tail(self, ids: np.ndarray, room: int) -> np.ndarray:
-        """The last `room` ids, begun at a shift to an onset: out of silence if that costs no more than a quarter."""
+        """At most the last `room` ids, beginning with a shift before an onset; one in silence is preferred if it is in
+        the first quarter of them."""
         if len(ids) <= room:
             return ids
         at, silent = onset_shifts(self.vocabulary, ids)
@@ -176,27 +177,28 @@ class Performance(Tokenizer):
         return ids[found[0] if len(found) else len(ids) - room :]
 
     def grammar(self, constraints: Constraints | None = None, *, inside: bool = False) -> PerformanceGrammar:
-        """A walker before BOS, or `inside` a piece behind it; it follows the grammar and a request's constraints."""
+        """The grammar, with a request's constraints, at the beginning of a sequence or `inside` a piece (after BOS)."""
         return PerformanceGrammar(self.vocabulary, constraints, inside=inside)
 
 
 def _melodic_notes(piece: Piece) -> np.ndarray:
-    """All tracks' notes but the drums', one track after the other."""
+    """The notes of all tracks but drums, concatenated."""
     tracks = [t.notes for t in piece.tracks if not t.is_drum and len(t.notes)]
     return np.concatenate(tracks) if tracks else np.empty(0, NOTE)
 
 
 def _steps(piece: Piece, *ticks: np.ndarray) -> list[np.ndarray]:
-    """Each array of ticks as steps of 10 ms, the nearest; halves go up."""
+    """Each array of ticks rounded to steps of 10 ms; halves round up."""
     seconds = piece.to_seconds(np.concatenate(ticks))
     steps = np.floor(seconds * STEPS_PER_SECOND + 0.5).astype(np.int64)
     return np.split(steps, np.cumsum([len(t) for t in ticks])[:-1])
 
 
 def _pedal(piece: Piece, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """(step, 0 or 1) of the pedal's changes: down while any part's is. Past step `last` it only lifts."""
+    """(step, 0 or 1) of the pedal's changes, down while the pedal of any part is. From step `last` on only a release
+    of a pedal that is down is kept."""
     ticks, turns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    # Parts of one channel carry the same controllers, mostly as the same array.
+    # Parts on one channel have the same controllers, mostly as the same array.
     for controls in {id(t.controls): t.controls for t in piece.tracks if not t.is_drum and len(t.controls)}.values():
         tick, value = changes(controls, SUSTAIN)
         ticks.append(tick)
