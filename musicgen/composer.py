@@ -100,7 +100,7 @@ class Composer:
         self,
         piece: Piece | Source | str | os.PathLike[str],
         *,
-        bars: int = 8,
+        bars: int | None = 8,
         seconds: float | None = None,
         start: int | None = None,
         tracks: str | Sequence[str | int] = (),
@@ -121,7 +121,8 @@ class Composer:
     ) -> list[Take]:
         """Continue a piece: a path to a MIDI file or score, the name of a bundled piece, or a `Piece`.
 
-        Adds `bars` whole new bars, or `seconds` of new music, at the piece's end or from bar `start`, counted from 0.
+        Adds `bars` whole new bars (None: 8, but text that begins from nothing ends where it likes), or `seconds` of new
+        music, at the piece's end or from bar `start`, counted from 0.
         `tracks` are the parts to continue: numbers from 1, names or instruments, as a sequence or separated by commas.
         `key`, such as "G" or "F#m", and `pitch_range`, such as "C3-C6" or (48, 84), constrain melodic parts;
         `max_polyphony` limits the notes sounding at once (0: no limit). `played`: a human performance, off the grid
@@ -186,27 +187,25 @@ class Composer:
         `tempo` is in quarters per minute, `meter` like "6/8", `tracks` are instruments; other parameters and the takes
         are as in `continue_`. Raises UsageError for a request that the model doesn't support.
         """
-        low, high = pitches_between(pitch_range)
-        drawn = self.takes(
+        return self.continue_(
             Source.nothing(tempo=tempo, meter=meter),
-            request=Request(
-                bars=bars,
-                seconds=seconds,
-                tracks=part_names(tracks),
-                key=key,
-                pitch_low=low,
-                pitch_high=high,
-                max_polyphony=max_polyphony,
-                played=played,
-            ),
-            sampling=SamplingSettings(
-                temperature, top_k, top_p, min_p, repetition_penalty, tuple((field_temperatures or {}).items())
-            ),
+            bars=bars,
+            seconds=seconds,
+            tracks=tracks,
+            key=key,
+            pitch_range=pitch_range,
+            max_polyphony=max_polyphony,
+            played=played,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            field_temperatures=field_temperatures,
             studying=studying,
             seed=seed,
-            count=takes,
+            takes=takes,
         )
-        return list(drawn)
 
     def takes(
         self,

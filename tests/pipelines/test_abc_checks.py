@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import subprocess
 import sys
@@ -15,17 +14,6 @@ from musicgen.errors import UnreadableError
 from musicgen.io.scores import read_tune
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Imports a script of a folder of `pipelines/`."""
-
-    def load(folder: str, name: str):
-        monkeypatch.syspath_prepend(PIPELINES / folder)
-        return importlib.import_module(name)
-
-    return load
 
 
 def test_mutants_of_abc_are_read_or_refused_in_a_line(module, tmp_path):

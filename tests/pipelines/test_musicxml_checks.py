@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import random
 import subprocess
 import sys
@@ -10,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
-import pytest
 from musicxml_bricks import attributes, backup, note, rest, score
 from score_files import read_scores
 from worker_tasks import sizes
@@ -19,17 +17,6 @@ from musicgen.errors import UnreadableError
 from musicgen.io.scores import read_score
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
-
-
-@pytest.fixture
-def module(monkeypatch):
-    """Imports a script of a folder of `pipelines/`."""
-
-    def load(folder: str, name: str):
-        monkeypatch.syspath_prepend(PIPELINES / folder)
-        return importlib.import_module(name)
-
-    return load
 
 
 def test_mutants_of_musicxml_are_read_or_refused_in_a_line(module, tmp_path):
