@@ -60,7 +60,7 @@ class NoteWriter:
         """`context` is the model's context length in steps; None: unlimited. Raises UsageError for a request that
         doesn't fit the piece."""
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
-        self.plan: Plan = make_plan(source.heard, tokenizer, request=request, context=context)
+        self.plan: Plan = make_plan(source.encoded_piece, tokenizer, request=request, context=context)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class NoteWriter:
         the whole piece."""
         numbered = self.tokenizer.as_parts
         if whole and numbered is not None:
-            return numbered.encode(self.source.heard, played=self.plan.played).astype(np.int64)
+            return numbered.encode(self.source.encoded_piece, played=self.plan.played).astype(np.int64)
         return self.plan.reading.whole
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
@@ -114,20 +114,20 @@ class NoteWriter:
         return best, candidates
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
-        plan, heard = self.plan, self.source.heard
+        plan, encoded_piece = self.plan, self.source.encoded_piece
         notes, program = new_notes(plan, ids, self.tokenizer)
         if plan.voices:
             voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
             programs = np.array([voice.program for voice in plan.voices])
             home, program = voices[program], programs[program]
         else:
-            home = assign_parts(heard.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
+            home = assign_parts(encoded_piece.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
         piece = self.source.piece
         notes = in_the_manner_of(piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
-        keep = ~struck_already(heard, plan, notes=notes, home=home)
+        keep = ~struck_already(encoded_piece, plan, notes=notes, home=home)
         notes, program, home = notes[keep], program[keep], home[keep]
         parts = np.where(home < 0, 1000 + program, home)
-        new, before = stretches(heard, plan, notes=notes, home=parts, drum=program == DRUMS)
+        new, before = stretches(encoded_piece, plan, notes=notes, home=parts, drum=program == DRUMS)
         asked = None
         if plan.constraints.parts is not None:
             asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
@@ -137,7 +137,7 @@ class NoteWriter:
     def _open_parts(self) -> list[int]:
         """The indices of the parts that new notes may go to: those requested, if every requested name is an existing
         part; else all, the requested ones first."""
-        tracks = self.source.heard.tracks
+        tracks = self.source.encoded_piece.tracks
         found = [find_parts(name, tracks) for name in self.request.tracks]
         named = list(dict.fromkeys(part for parts in found for part in parts))
         others = [i for i in range(len(tracks)) if i not in named]
@@ -156,7 +156,7 @@ class NoteWriter:
             "notes_added": piece.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
-            "warnings": [*source.heard.warnings, *plan.warnings, *self._notices(best, candidates)],
+            "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
             "candidates": [
                 {

@@ -75,8 +75,8 @@ def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[s
     """The member that holds the score, and warnings where the archive doesn't name it."""
     names = [name for name in archive.namelist() if not name.endswith("/")]
     container = next((name for name in names if _plain(name) == "meta-inf/container.xml"), None)
-    told = _told(archive, container, path) if container else []
-    for name in told:
+    listed = _listed(archive, container, path) if container else []
+    for name in listed:
         for match in (lambda text: text, _plain):
             found = next((n for n in names if match(n) == match(name)), None)
             if found is not None:
@@ -87,7 +87,7 @@ def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[s
     if not others:
         raise UnreadableError("has no score in its archive", where=path, hint=HINT)
     if len(others) > 1:
-        which = f"it names {told[0]!r}, which isn't there" if told else "it names none of its scores"
+        which = f"it names {listed[0]!r}, which isn't there" if listed else "it names none of its scores"
         return others[0], [f"archive: {which}; of {len(others)} the first was read, {others[0]!r}"]
     return others[0], []
 
@@ -100,7 +100,7 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold().removeprefix("./").lstrip("/")
 
 
-def _told(archive: zipfile.ZipFile, container: str, path: str | Path) -> list[str]:
+def _listed(archive: zipfile.ZipFile, container: str, path: str | Path) -> list[str]:
     """What the container calls its scores, those that it says are MusicXML first. Broken ones tell nothing."""
     files: list[tuple[bool, str]] = []
 
