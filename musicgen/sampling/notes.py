@@ -129,8 +129,8 @@ class NoteWriter:
         parts = np.where(home < 0, 1000 + program, home)
         new, before = stretches(heard, plan, notes=notes, home=parts, drum=program == DRUMS)
         asked = None
-        if plan.constraints.parts is not None:
-            asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
+        if plan.constraints.players.parts is not None:
+            asked = frozenset(t for n in plan.constraints.players.parts for t in plan.voices[n].tracks[:1])
         found = faults(new, before, asked=asked)
         return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
 

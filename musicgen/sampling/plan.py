@@ -20,7 +20,15 @@ from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.schemas import typed
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.bars.voices import Voice, is_played
-from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.constraints import (
+    DRUMS,
+    Anchor,
+    Constraints,
+    LengthLimits,
+    PitchLimits,
+    PlayerLimits,
+    RoomLimits,
+)
 from musicgen.words import counted
 
 __all__ = [
@@ -199,21 +207,19 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
             before, tokenizer, context=context, cut=span.begin, bar_line=bar_line, voices=voices, played=played
         ),
         constraints=Constraints(
-            meter=meter,
-            programs=programs,
-            pitch_low=request.pitch_low,
-            pitch_high=request.pitch_high,
-            pitch_classes=key_pitch_classes(request.key) if request.key else None,
-            tempo_changes=False,
-            bars=bars,
-            may_end=False,
-            max_polyphony=request.max_polyphony,
-            max_notes_a_bar=cap,
-            max_empty_bars=1,
-            chord_sizes=tuple(sorted(polyphony.items())),
-            parts=chosen,
-            part_pitches=part_pitches(before, voices, reach=not ranged) if voices else (),
-            part_count=len(voices) if voices else None,
+            pitches=PitchLimits(
+                low=request.pitch_low,
+                high=request.pitch_high,
+                classes=key_pitch_classes(request.key) if request.key else None,
+                by_part=part_pitches(before, voices, reach=not ranged) if voices else (),
+            ),
+            players=PlayerLimits(programs, parts=chosen, part_count=len(voices) if voices else None),
+            room=RoomLimits(
+                max_polyphony=request.max_polyphony,
+                max_notes_a_bar=cap,
+                chord_sizes=tuple(sorted(polyphony.items())),
+            ),
+            length=LengthLimits(bars, may_end=False, max_empty_bars=1, meter=meter, tempo_changes=False),
         ),
         melodic=frozenset(
             n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
