@@ -138,11 +138,11 @@ class Seam:
     def port_metas(self) -> list[Row]:
         """The device-name and port meta events with which a new track begins, to be on `new_port`."""
         c, wanted = self.channels, self.new_port
-        said: dict[int, bytes] = {}
+        metas: dict[int, bytes] = {}
         if wanted:
             track = int(c.lane_track[np.flatnonzero(c.lane_port == wanted)[0]])
-            said = {kind: payload for _, on, _, kind, payload in c.metas(DEVICE_NAME, PORT) if on == track}
-        return [(META, kind, 0, payload) for kind, payload in said.items()]
+            metas = {kind: payload for _, on, _, kind, payload in c.metas(DEVICE_NAME, PORT) if on == track}
+        return [(META, kind, 0, payload) for kind, payload in metas.items()]
 
     def _free(self, port: int) -> list[int]:
         """The unused channels 0..15 of a port, without channel 10 (number 9) and other drum channels."""
@@ -201,8 +201,8 @@ class Seam:
         levels = []
         for number, default in ((VOLUME, 100), (EXPRESSION, 127)):
             values = changes(controls, number)[1]
-            heard = values[values >= FAINT]
-            typical = int(np.median(heard)) if len(heard) else default
+            audible = values[values >= FAINT]
+            typical = int(np.median(audible)) if len(audible) else default
             levels.append((number, int(values[-1]) if len(values) else default, typical))
         if levels[0][1] * levels[1][1] < NEARLY_SILENT * levels[0][2] * levels[1][2]:
             rows += [(0xB0 | low, number, typical, None) for number, now, typical in levels if now < typical]
@@ -218,8 +218,8 @@ class Seam:
         rows = rows[np.argsort(c.tick[rows], kind="stable")]
         messages = [c.midi.tracks[t].payload(c.rows[row]) for t, row in zip(c.track[rows].tolist(), rows, strict=True)]
         values = [value for message in messages if (value := master_volume(message)) is not None]
-        heard = [value for value in values if value >= FAINT]
-        usual = int(np.median(heard)) if heard else 127
+        audible = [value for value in values if value >= FAINT]
+        usual = int(np.median(audible)) if audible else 127
         if not values or values[-1] >= NEARLY_SILENT * usual:
             return []
         return [(SYSEX, 0, 0, bytes([0x7F, 0x7F, 0x04, 0x01, 0x00, usual, 0xF7]))]

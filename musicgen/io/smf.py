@@ -157,7 +157,7 @@ def _find_tracks(data: bytes, at: int, most: int, warnings: list[str]) -> list[t
         if _is_chunk(data, at):
             begin, at = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
             if data[begin - 8 : begin - 4] == b"MTrk":
-                at = _track_stop(data, begin, at, len(spans), warnings)
+                at = _track_stop(data, begin, end=at, number=len(spans), warnings=warnings)
                 spans.append((begin, at))
         else:
             at = data.find(b"MTrk", at)
@@ -175,7 +175,7 @@ def _is_chunk(data: bytes, at: int) -> bool:
     return name == b"MTrk" or (name.replace(b" ", b"").isalnum() and at + 8 + length <= len(data))
 
 
-def _track_stop(data: bytes, begin: int, end: int, number: int, warnings: list[str]) -> int:
+def _track_stop(data: bytes, begin: int, *, end: int, number: int, warnings: list[str]) -> int:
     """Where a track stops whose length says `end`, which may lie: before the next track's head, or with the file."""
     following = data.find(b"MTrk", begin)
     swallowed = 0 <= following < end and data.endswith(_FOOT, begin, following)
@@ -255,7 +255,13 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
     del chain, follow  # eight times as large as the file
     visited = np.array(states, np.int32)
     counts = np.diff(firsts, append=len(visited))
-    rows = _gather(bytes_, visited, delta_length, at_status, np.repeat(np.array(firsts, np.int32), counts))
+    rows = _gather(
+        bytes_,
+        visited,
+        delta_length=delta_length,
+        at_status=at_status,
+        track_first=np.repeat(np.array(firsts, np.int32), counts),
+    )
     numbers = np.array(owners, np.int32)
     rows["data1"][numbers], rows["data2"][numbers] = kinds, 0
     rows["blob"][numbers] = np.concatenate([np.arange(len(own)) for own in blobs])
@@ -266,7 +272,7 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
 
 
 def _gather(
-    bytes_: np.ndarray, visited: np.ndarray, delta_length: np.ndarray, at_status: np.ndarray, track_first: np.ndarray
+    bytes_: np.ndarray, visited: np.ndarray, *, delta_length: np.ndarray, at_status: np.ndarray, track_first: np.ndarray
 ) -> np.ndarray:
     """EVENT rows of the visited states, blobs apart. Data that no status precedes in its track get status 0."""
     position = visited >> 1

@@ -236,7 +236,7 @@ class SoundFont:
                 at += 8 + size + size % 2
         return found
 
-    def _zones(self, bags: bytes, gens: bytes, first: int, last: int, terminal: int) -> list[dict[int, int]]:
+    def _zones(self, bags: bytes, gens: bytes, *, first: int, last: int, terminal: int) -> list[dict[int, int]]:
         """The zones of bags first..last-1 as {generator: amount}, the global zone folded in.
 
         Only zones that end in `terminal` (a sample or an instrument) sound; the first may be global without it.
@@ -258,7 +258,7 @@ class SoundFont:
         if n not in self._instruments:
             bags, heads = self._tables[b"inst"]["bag"], self._tables[b"shdr"]
             zones = []
-            for zone in self._zones(b"ibag", b"igen", int(bags[n]), int(bags[n + 1]), SAMPLE_ID):
+            for zone in self._zones(b"ibag", b"igen", first=int(bags[n]), last=int(bags[n + 1]), terminal=SAMPLE_ID):
                 number = zone[SAMPLE_ID] & 0xFFFF
                 if number >= len(heads) - 1:
                     continue
@@ -273,7 +273,7 @@ class SoundFont:
     def _build(self, n: int) -> Preset:
         head, bags = self._tables[b"phdr"][n], self._tables[b"phdr"]["bag"]
         regions = []
-        for outer in self._zones(b"pbag", b"pgen", int(bags[n]), int(bags[n + 1]), INSTRUMENT):
+        for outer in self._zones(b"pbag", b"pgen", first=int(bags[n]), last=int(bags[n + 1]), terminal=INSTRUMENT):
             instrument = outer[INSTRUMENT] & 0xFFFF
             if instrument >= len(self._tables[b"inst"]) - 1:
                 continue

@@ -41,7 +41,7 @@ ROOT, QUALITY = "ABCDEFG", {"": "m7", "m": "7", "7": "", "m7": ""}  # of chord s
 
 
 @cache
-def _mask(chars: str, vocabulary_size: int, first: int, eos: int, ends: bool) -> np.ndarray:
+def _mask(chars: str, vocabulary_size: int, *, first: int, eos: int, ends: bool) -> np.ndarray:
     mask = np.zeros(vocabulary_size, bool)
     mask[[first + ALPHABET.index(c) for c in chars]] = True
     mask[eos] = ends
@@ -108,7 +108,7 @@ class AbcGrammar(AbcState, Grammar):
             mask = np.zeros(len(self.v), bool)
             mask[self.bos] = True
             return mask
-        return _mask(chars, len(self.v), self.first, self.eos, ends)
+        return _mask(chars, len(self.v), first=self.first, eos=self.eos, ends=ends)
 
     def choices(self) -> tuple[str, bool]:
         """The characters that may come next, and whether the tune may end here."""

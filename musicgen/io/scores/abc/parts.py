@@ -45,7 +45,7 @@ def parts_of_voices(
     k = max(range(len(signs)), key=lambda i: len(signs[i].labels))
     sections = [(lines[k].first[bar], label) for bar, label in signs[k].labels]
     notes = Counter(note[0] for part in parts for note in part.notes)
-    sequence = _sequence(max(len(p.lengths) for p in parts), sections, order, notes, most_notes)
+    sequence = _sequence(max(len(p.lengths) for p in parts), sections, order=order, notes=notes, most_notes=most_notes)
     if sequence is None:
         warnings.append("parts: in the order of P: the tune would pass a limit; played as written")
         return parts
@@ -97,7 +97,7 @@ def _concert(key: Key, shift: int) -> tuple[int, bool]:
 
 
 def _sequence(
-    n: int, sections: list[tuple[int, str]], order: list[str], notes: Counter[int], most_notes: int
+    n: int, sections: list[tuple[int, str]], *, order: list[str], notes: Counter[int], most_notes: int
 ) -> list[int] | None:
     """The `n` bars as labelled sections (first bar, label) in their order; None where they are too many.
 

@@ -43,7 +43,9 @@ SAID = {
 }
 
 
-def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where: str | Path, limits: Limits) -> Score:
+def finished(
+    parts: list[Part], counts: Counter[str], *, warnings: list[str], where: str | Path, limits: Limits
+) -> Score:
     """The score of parts that were read to their end."""
     n = max((len(part.rows.lengths) for part in parts), default=0)
     if not n:

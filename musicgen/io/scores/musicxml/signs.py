@@ -50,7 +50,11 @@ def settled(
     for sign in signs:
         if sign.kind == "line":
             continue
-        place = _begin(sign, lengths, lines) if sign.kind in BEGINS else _end(sign, lengths, lines, onsets, warnings)
+        place = (
+            _begin(sign, lengths, lines)
+            if sign.kind in BEGINS
+            else _end(sign, lengths, lines=lines, onsets=onsets, warnings=warnings)
+        )
         if place is None:
             continue
         if place.kind not in MARKS:
@@ -79,7 +83,7 @@ def _begin(sign: Sign, lengths: Sequence[int], lines: set[tuple[int, int]]) -> S
 
 
 def _end(
-    sign: Sign, lengths: Sequence[int], lines: set[tuple[int, int]], onsets: dict[int, int], warnings: list[str]
+    sign: Sign, lengths: Sequence[int], *, lines: set[tuple[int, int]], onsets: dict[int, int], warnings: list[str]
 ) -> Sign | None:
     """A sign that stands at the end of what it is for."""
     length = lengths[sign.bar]

@@ -64,7 +64,7 @@ def score_of(data: bytes, where: str | Path, limits: Limits) -> Score:
     walker = walkers.pop()
     parts, counts, warnings = walker.parts, walker.counts, [*warnings, *walker.warnings]
     vars(walker).clear()  # its handlers know each other, and would keep all of it until somebody collects circles
-    return finished(parts, counts, warnings, where, limits)
+    return finished(parts, counts, warnings=warnings, where=where, limits=limits)
 
 
 class _Walker:
