@@ -21,6 +21,7 @@ class Keys:
         self._end = end
         self._notes: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # (start, end, track)
         self._offs: dict[int, list[int]] = defaultdict(list)  # note-offs that end no note
+        self._silences: dict[int, list[int]] = defaultdict(list)  # by channel
         self.refused = 0  # notes left out by `fitted` so far
 
     def add(self, key: int, start: int, end: int, *, track: int) -> None:
@@ -31,6 +32,11 @@ class Keys:
         """Add note-offs that end no note, as they would end a new one."""
         for key, tick in zip(keys, ticks, strict=True):
             self._offs[key].append(tick)
+
+    def add_silences(self, channels: Iterable[int], ticks: Iterable[int]) -> None:
+        """Add ticks at which a channel is silenced: a note-off that comes later would end another note."""
+        for channel, tick in zip(channels, ticks, strict=True):
+            self._silences[channel].append(tick)
 
     def fitted(self, notes: np.ndarray, channel: int, *, track: int) -> np.ndarray:
         """The `notes` (NOTE, by onset, none overlapping another) that can be played on a channel from a track.
@@ -53,6 +59,7 @@ class Keys:
     def _free_until(self, key: int, at: int, track: int) -> int:
         """The latest tick at which a note of `track` that begins at tick `at` may end; `at` if it may not begin."""
         latest = min((tick for tick in self._offs[key] if tick > at), default=2**62)
+        latest = min([latest, *(tick - 1 for tick in self._silences[key // 128] if tick > at)])
         for start, end, other in self._notes[key]:
             # On one tick a file's tracks follow one another: an off from a later track would end what has just begun.
             if start <= at < end or (at == end and other > track):

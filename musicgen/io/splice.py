@@ -10,7 +10,8 @@ A closed span is a hole in the file. Inside it, only the source's notes (and the
 that begins before the hole and would end in it ends at its beginning. Controllers, programs, bends, tempi and texts
 stay, and no events are inserted on channels that the source uses, so that the music after the hole sounds as before.
 After the hole every event is kept, except the note-offs of notes that began in it. Where a new note shares its key with
-one that stays, the old note keeps its start and length: see `Keys.fitted`.
+one that stays, the old note keeps its start and length: see `Keys.fitted`. (Notes that the source never switches off
+end with whatever comes next on their key, as in any file.)
 """
 
 from __future__ import annotations
@@ -158,6 +159,7 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
     stray[off[off >= 0]] = False
     stray &= keep & ~span.is_before(tick)
     keys.add_offs(of_rows[stray].tolist(), tick[stray].tolist())
+    keys.add_silences(*(column.tolist() for column in source.silences()))
     after = span.is_after(rows["tick"])
     front, back, last, begun = [], [], [], []
     for number, track in enumerate(source.midi.tracks):

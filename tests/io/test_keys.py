@@ -133,6 +133,17 @@ def test_a_part_with_a_channel_of_its_own_loses_nothing():
     assert warnings == []
 
 
+def test_a_new_note_ends_before_its_channel_is_silenced():
+    """Its note-off would come when nothing of it sounds, and end the next note of its key."""
+    rows = [(0, ON, 60, 80, None), (900, OFF, 60, 64, None), (1000, 0xB0, 123, 0, None)]
+    rows += [(1100, ON, 62, 80, None), (1500, OFF, 62, 64, None), (2000, META, END_OF_TRACK, 0, b"")]
+    midi = parse_smf(smf_bytes(MidiFile(1, 480, (events_from_rows(rows),))))
+    part = NewPart(notes_array([(950, 400, 62, 90), (1200, 100, 60, 90)]), 0, False, 0, 0)
+    made = parse_smf(smf_bytes(splice(midi, [part], span=Span(0, 2000, is_open=False), homes=[])))
+    (track,) = piece_from_midi(made).tracks
+    assert track.notes.tolist() == [(0, 900, 60, 80), (950, 49, 62, 90), (1100, 400, 62, 80), (1200, 100, 60, 90)]
+
+
 @pytest.mark.parametrize(
     ("start", "length", "track", "expected"),
     [
@@ -148,6 +159,7 @@ def test_a_part_with_a_channel_of_its_own_loses_nothing():
         (400, 200, 0, [200]),  # behind the hole a track's own events come last
         (400, 200, 1, [199]),
         (250, 100, 0, [50]),  # a note-off without a note
+        (320, 200, 0, [29]),  # the channel is silenced
     ],
 )
 def test_a_new_note_ends_where_its_key_is_struck_and_is_left_out_where_it_is_down(start, length, track, expected):
@@ -155,6 +167,7 @@ def test_a_new_note_ends_where_its_key_is_struck_and_is_left_out_where_it_is_dow
     keys.add(128 * 2 + 60, 100, 200, track=0)
     keys.add(128 * 2 + 60, 600, 700, track=0)
     keys.add_offs([128 * 2 + 60], [300])
+    keys.add_silences([2, 4], [350, 360])
     found = keys.fitted(notes_array([(start, length, 60, 90)]), 2, track=track)
     assert found["duration"].tolist() == expected
     assert keys.refused == 1 - len(expected)
