@@ -213,7 +213,7 @@ def test_a_killed_training_is_resumed_to_the_same(here, nursery):
     whole = nursery.run(*train, within=here, save_every=0)
     assert whole.code == 0, whole.err
     os.rename("new", "whole")
-    for at in (0.2, 0.6, 0.95):
+    for at in (0.3, 0.8):
         killed = nursery.run(*train, within=here, save_every=0, kill_at=int(whole.touched * at))
         assert killed.code == -signal.SIGKILL
         again = nursery.run("train", "corpus", "-o", "new", "--resume", within=here, save_every=0)
