@@ -73,7 +73,8 @@ class TrainSettings:
 class AugmentSettings:
     """How training windows are varied when they are drawn: semitones up and down and the share of windows that are
     transposed at all, tempo steps either way (a twelfth of an octave each), and the shares of windows that get other
-    instruments and other dynamics. `infill` and `accompany` are the shares of windows that are told as these tasks."""
+    instruments and other dynamics. `infill` and `accompany` are the shares of windows in the order of these
+    tasks."""
 
     transpose_low: int = -5
     transpose_high: int = 6

@@ -304,7 +304,7 @@ _add(HEAVY, "a_year_of_silence", file(track(*([_LONG + b"\xff\x01\x00"] * 9), TU
 _add(HEAVY, "tempo_changes_100_000", file(track(tempo(1, 400_000) * 100_000), track(TUNE)))
 _HIT = on(0, 60) + event(1, 60, 0)
 _add(HEAVY, "notes_199_999", file(track(_HIT * 199_999)), [(i, 1, 60, 80) for i in range(199_999)])
-_add(HEAVY, "notes_500_000", file(track(_HIT * 500_000)), None)
+_add(HEAVY, "notes_200_001", file(track(_HIT * 200_001)), None)
 _add(HEAVY, "hanging_150_000", file(track(on(1, 60) * 150_000)), None)
 _add(HEAVY, "tracks_256", file(*[track(TUNE)] * 256), TUNE_NOTES * 256)
 _add(HEAVY, "tracks_60_000", file(*[track()] * 60_000), None)

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from limits import limited
 
 from musicgen.piece import CONTROL, TEMPO, Piece, Track, notes_array
 from musicgen.tokenizers import Performance, PerformanceSettings
-from musicgen.tokenizers.constraints import Constraints
 
 PLAIN, PEDAL = Performance(), Performance(PerformanceSettings(pedal=True))
 both = pytest.mark.parametrize("tokenizer", [PLAIN, PEDAL], ids=["plain", "pedal"])
@@ -97,7 +97,7 @@ def walk(tokenizer: Performance, *, seed: int, constraints=None, anchor=None, pr
     walker, ids = tokenizer.grammar(), []
     for token in prompt:
         walker.advance(int(token))
-    walker.constrain(constraints or Constraints(), anchor=anchor)
+    walker.constrain(constraints or limited(), anchor=anchor)
     while len(ids) < most:
         allowed = np.flatnonzero(walker.allowed())
         kinds = tokenizer.vocabulary.kind_of_id[allowed]

@@ -49,6 +49,15 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
+# More than twelve fields: tables of recipe.toml, which splitting would only nest; what is read from files; rows of arrays
+# and state that a walk keeps, which nobody sets.
+LONG_TABLES = {"ModelSettings", "TrainSettings"}
+NO_SETTINGS = {"Card", "State", "MemoryLayout", "PartRows", "Sheet", "Walk"}
+MOST_FIELDS, MOST_POSITIONAL = 12, 4
+# The loops of training and sampling, whose steps take what they carry along.
+MANY_POSITIONAL = {"training/loop.py __init__", "training/log.py write", "sampling/loop.py _fill"}
+
+
 FILES = [p for p in sorted(ROOT.rglob("*.py")) if p.parent != ROOT or p.name != "__init__.py"]
 
 
@@ -131,6 +140,31 @@ def test_public_names_are_there_and_import_alone_is_cheap():
 
 def test_no_file_outgrows_the_house():
     assert {str(p.relative_to(ROOT)): n for p in FILES if (n := len(p.read_text().splitlines())) > 400} == {}
+
+
+def test_settings_have_at_most_twelve_fields():
+    found = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(each) for each in node.decorator_list):
+                found[node.name] = sum(isinstance(each, ast.AnnAssign) for each in node.body)
+    long = {name for name, count in found.items() if count > MOST_FIELDS}
+    assert long == LONG_TABLES | NO_SETTINGS
+
+
+def test_no_call_takes_more_than_four_positional_arguments():
+    """But bodies of commands, which click calls by keyword."""
+    found = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef) or any(
+                ast.unparse(each).startswith(("click.command(", "command.command(")) for each in node.decorator_list
+            ):
+                continue
+            plain = [each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
+            if len(plain) > MOST_POSITIONAL:
+                found.add(f"{path.relative_to(ROOT)} {node.name}")
+    assert found - MANY_POSITIONAL == set()
 
 
 def test_public_calls_take_at_most_two_positional_arguments():

@@ -159,3 +159,12 @@ def test_another_engine(in_order):
     assert sorted(came, key=str) == sorted(expected, key=str)
     assert (came == expected) is in_order
     assert engines[0].closed
+
+
+def test_processes_that_are_started_anew(spawned_workers):
+    """As in use: the others of these tests are forked from a server (see `conftest`)."""
+    assert plain(Pool(wall_s=30).each(act, ["a", "die", "b"])) == [
+        ("a", "A"),
+        ("die", Failure("crashed its worker (SIGKILL)")),
+        ("b", "B"),
+    ]

@@ -67,7 +67,11 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
             show_corpus(folder, as_json=as_json)
         elif (folder / "recipe.toml").is_file():
             limits = limits_from(options)
-            draw = None if pictures is None else lambda run: _draw(run, folder, pictures, piece, limits, overwrite)
+            draw = (
+                None
+                if pictures is None
+                else lambda run: _draw(run, folder, pictures=pictures, piece=piece, limits=limits, overwrite=overwrite)
+            )
             _run(folder, path, as_json=as_json, draw=draw)
         else:
             raise UnreadableError("neither a corpus nor a run folder", where=path, hint="name one file in it")
@@ -169,7 +173,7 @@ def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[s
         say(f"  wrote {path}")
 
 
-def _draw(run: Any, folder: Path, pictures: str, piece: str | None, limits: Any, overwrite: bool) -> list[str]:
+def _draw(run: Any, folder: Path, *, pictures: str, piece: str | None, limits: Any, overwrite: bool) -> list[str]:
     """Write the run's pictures to files; pictures that it doesn't have are listed on stderr."""
     from musicgen.io import read
     from musicgen.pictures.album import draw_run, refuse_to_replace

@@ -134,7 +134,7 @@ class Number(click.FloatRange):
             self.fail(f"{value!r} is not a number", param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number", param, ctx)
-        _check_bounds(self, found, value, param, ctx)
+        _check_bounds(self, found, value=value, param=param, ctx=ctx)
         return found
 
 
@@ -154,12 +154,12 @@ class Whole(click.IntRange):
             found = int(value)
         except ValueError:
             self.fail(f"{value!r} is not a whole number", param, ctx)
-        _check_bounds(self, found, value, param, ctx)
+        _check_bounds(self, found, value=value, param=param, ctx=ctx)
         return found
 
 
 def _check_bounds(
-    kind: Number | Whole, found: float, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    kind: Number | Whole, found: float, *, value: Any, param: click.Parameter | None, ctx: click.Context | None
 ) -> None:
     low, high = kind.min, kind.max
     below = low is not None and (found <= low if kind.min_open else found < low)

@@ -89,7 +89,7 @@ def build_corpus(
         key = key_of(spec=spec, limits=None if settings.limits is None else asdict(settings.limits))
         with Journal(Path(part) if part else part_of(out), key) as journal:
             _read_all(files, spec, journal, jobs=jobs, settings=settings, listener=listener)
-            _write(out, files, entries, spec, journal, settings, outside=len(outside))
+            _write(out, files, entries=entries, spec=spec, journal=journal, settings=settings, outside=len(outside))
             journal.remove()
         listener(Finished("corpus"))
     return Corpus.open(out)
@@ -128,11 +128,11 @@ def _read_all(
 def _write(
     out: str | Path,
     files: list[Found],
+    *,
     entries: list[catalog.CorpusEntry],
     spec: dict[str, Any],
     journal: Journal,
     settings: BuildSettings,
-    *,
     outside: int,
 ) -> None:
     """Choose pieces, split them by work, and write the corpus folder. Raises UnreadableError if there is no piece."""

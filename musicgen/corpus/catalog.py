@@ -165,7 +165,7 @@ def fetch(entry: CorpusEntry, folder: str | Path | None = None, *, timeout_s: fl
     except OSError as error:
         raise UsageError(f"can't be written to ({error.strerror})", where=folder, hint="choose another") from None
     try:
-        check_out(git, source.address, source.commit, temporary, timeout_s)
+        check_out(git, source.address, commit=source.commit, folder=temporary, timeout_s=timeout_s)
         os.chmod(temporary, 0o755)
         os.replace(temporary, target)
     except OSError as error:

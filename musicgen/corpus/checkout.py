@@ -39,7 +39,7 @@ SETTINGS = (
 )
 
 
-def check_out(git: str, address: str, commit: str, folder: Path, timeout_s: float) -> None:
+def check_out(git: str, address: str, *, commit: str, folder: Path, timeout_s: float) -> None:
     """Check out `commit` (40 hex digits) from `address` into the empty `folder`, and verify it.
 
     Raises UsageError for a malformed address or commit, UnreadableError if it can't be fetched or doesn't match.

@@ -1,9 +1,9 @@
-"""Files are written whole or not at all, and those that belong together appear together.
+"""Write files whole or not at all; files that belong together appear together.
 
 The data goes to a hidden temporary file in the target's own folder (same suffix, so that libraries which
-choose a format by it work), reaches the disk, and is then put in place in one step. A failure leaves neither
-a half-written target nor the temporary file behind. What a killed process leaves is removed by whoever writes to that
-folder next: a temporary file is locked as long as its writer lives.
+choose a format by it work), is synced to disk, and is then renamed in one step. A failure leaves neither
+a half-written target nor the temporary file behind. The temporary files of a killed process are removed by the next
+process that writes to the folder: a temporary file is locked as long as its writer lives.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ OURS = re.compile(r"\..*\.musicgen-[0-9a-f]{8}(\.[^.]*)?", re.DOTALL)
 
 @dataclass
 class _File:
-    """A file on its way: where it is written to, where it will lie, and what lay there, if that may be needed again."""
+    """A file being written: its target, its temporary file, and a copy of the file that it replaces, to undo that."""
 
     path: Path  # as the caller named it
-    target: Path  # through a symbolic link, as an ordinary write would go: the link stays
+    target: Path  # symbolic links resolved, as an ordinary write would do: the link stays
     temporary: Path
     lock: int | None
     before: Path | None = None
@@ -51,10 +51,11 @@ def together(paths: Sequence[str | Path], *, overwrite: bool = False) -> Iterato
 
     Raises UsageError when one exists and `overwrite` is False (also when it appeared meanwhile), when it is
     something other than a regular file, or when its folder is missing or not writable; ResourceError when the
-    disk or quota is full. A kill between the first and the last may leave some: name last what others wait for.
+    disk or quota is full. A kill while they are put in place, in order, may leave only the first ones: so name last the
+    file whose presence means that all are there.
     """
     files: list[_File] = []
-    at, ours = Path(paths[0]), True  # whether an OSError now would be about `at`, not about what the caller does
+    at, ours = Path(paths[0]), True  # whether an OSError comes from here, about `at`, or from the caller
     try:
         for at in map(Path, paths):
             files.append(_begin(at, overwrite=overwrite))
@@ -88,7 +89,7 @@ def together(paths: Sequence[str | Path], *, overwrite: bool = False) -> Iterato
 def atomic_path(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary path to write to; on success it becomes `path`, on any error it is removed. Raises as `together`.
 
-    A temporary path itself is written in place: whoever made it puts it where it belongs.
+    A path that is itself a temporary path of `together` is yielded as it is, since that call will rename it.
     """
     if Path(path) in _live:
         yield Path(path)
@@ -109,8 +110,8 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
 
 
 def json_bytes(value: Any) -> bytes:
-    r"""`value` as a JSON file, indented. What is no text, the name of a file in another encoding, is escaped, and so is
-    what a terminal would obey.
+    r"""`value` as the bytes of an indented JSON file. Unprintable characters are escaped: surrogates, which stand for
+    undecodable bytes in file names, and control characters, which a terminal would obey.
 
     >>> json_bytes({"source": "caf\udce9.mid"})
     b'{\n  "source": "caf\\udce9.mid"\n}\n'
@@ -121,14 +122,14 @@ def json_bytes(value: Any) -> bytes:
 
 
 def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str] | None]) -> None:
-    """Raise UsageError where a file to be written is one of those that are read, by whatever name or link.
+    """Raise UsageError if one of `outputs` is the same file as one of `inputs`, under any name or link.
 
-    To be asked before any work is done, whatever the user says of overwriting.
+    Call it before any work is done, also if files may be overwritten.
     """
     read: dict[tuple[int, int], str | os.PathLike[str]] = {}
     for path in inputs:
         if path is not None:
-            with suppress(OSError):  # whoever reads it will tell
+            with suppress(OSError):  # reading the file will report the error
                 info = os.stat(path)
                 read.setdefault((info.st_dev, info.st_ino), path)
     for path in outputs:
@@ -140,12 +141,12 @@ def keep_inputs(outputs: Iterable[str | os.PathLike[str]], inputs: Iterable[str 
 
 
 def clear_leftovers(folder: str | Path) -> None:
-    """Remove the temporary files in a folder whose writers are no more."""
+    """Remove the temporary files in a folder whose writers no longer run."""
     with suppress(OSError):
         for name in [name for name in os.listdir(folder) if OURS.fullmatch(name)]:
             path = Path(folder, name)
             if path not in _live and (lock := try_lock(path)) is not None:
-                with suppress(OSError):  # a folder of somebody's by such a name
+                with suppress(OSError):  # it may be a folder with such a name
                     path.unlink()
                 let_go(lock)
 
@@ -180,7 +181,7 @@ def _create_beside(target: Path) -> tuple[Path, int | None]:
             lock = try_lock(temporary)
             if temporary.exists():
                 return temporary, lock
-            let_go(lock)  # between the two somebody took it for a leftover
+            let_go(lock)  # another process removed it as a leftover before it was locked
 
 
 def _beside(target: Path) -> Path:
@@ -190,7 +191,7 @@ def _beside(target: Path) -> Path:
 
 
 def _put(temporary: Path, target: Path) -> None:
-    """Give `temporary` the name `target` unless that exists: linking fails then, where renaming would not."""
+    """Rename `temporary` to `target` unless that exists: a hard link fails then, whereas a rename would replace it."""
     try:
         os.link(temporary, target)
     except FileExistsError:
@@ -204,7 +205,7 @@ def _put(temporary: Path, target: Path) -> None:
 
 
 def _remember(file: _File) -> None:
-    """Keep what lies where a file is about to go, until all that belongs with it has gone."""
+    """Keep a copy of the target that a file is about to replace, until all files of the group are in place."""
     if file.target.exists():
         file.before = _beside(file.target)
         try:
@@ -215,7 +216,7 @@ def _remember(file: _File) -> None:
 
 @contextmanager
 def _undoing(files: list[_File]) -> Iterator[None]:
-    """On any error, Ctrl-C too, every file that has come to its place goes from there, and what lay there is back."""
+    """On any error or Ctrl-C before all files are in place, remove those that are and restore those they replaced."""
     mine = [os.stat(file.temporary) for file in files]
 
     def has_come(number: int) -> bool:
@@ -237,7 +238,7 @@ def _undoing(files: list[_File]) -> Iterator[None]:
 
 
 def _renamed(error: MusicgenError) -> MusicgenError:
-    """The error of a writer that was given a temporary path, with the name that the user gave."""
+    """An error about a temporary path, as one about the path that the caller gave."""
     file = _live.get(Path(error.where)) if isinstance(error.where, str | Path) else None
     return error if file is None else type(error)(error.what, where=file.path, hint=error.hint)
 

@@ -206,6 +206,13 @@ class Channels(Homes):
             count, until = count + resets, np.minimum(until, end)
         return count, until
 
+    def silences(self) -> tuple[np.ndarray, np.ndarray]:
+        """(channel, tick) of all that silences channels, in no order; a reset silences all of its port."""
+        cuts = self._controls[(self._number == ALL_SOUND_OFF) | (self._number >= ALL_NOTES_OFF)]
+        reset = (16 * np.asarray(self._reset_port)[:, None] + np.arange(16)).ravel()
+        channel = np.concatenate([self.channel[cuts], reset]).astype(np.int64)
+        return channel, np.concatenate([self.tick[cuts], np.repeat(np.asarray(self._reset_tick), 16)]).astype(np.int64)
+
     # ---- controllers and bends -------------------------------------------------------------------
 
     def settings(self, channels: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:

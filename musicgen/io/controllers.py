@@ -45,14 +45,14 @@ MODULATION, SUSTAIN, SOSTENUTO, SOFT = 1, 64, 66, 67
 PEDALS = (SUSTAIN, SOSTENUTO, SOFT)
 INCREMENT, DECREMENT, NRPN_FINE, NRPN, RPN_FINE, RPN = 96, 97, 98, 99, 100, 101
 ALL_SOUND_OFF, RESET, ALL_NOTES_OFF = 120, 121, 123
-MODES = (124, 125, 126, 127)  # omni off and on, mono, poly; each of them ends all notes, too
+MODES = (124, 125, 126, 127)  # omni off, omni on, mono, poly; each also ends all notes
 RESET_TO = {MODULATION: 0, EXPRESSION: 127, SUSTAIN: 0, SOSTENUTO: 0, SOFT: 0}
 _BEND_RANGE, _FINE, _COARSE = (0, 0), (0, 1), (0, 2)  # registered parameters: (controller 101, controller 100)
 _NONE = (127, 127)
 
 
 def changes(controls: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """(ticks, values) of one controller, with what "reset all controllers" makes of it; int64.
+    """(ticks, values) of one controller, with the values that "reset all controllers" sets; int64.
 
     >>> from musicgen.piece import CONTROL
     >>> changes(np.array([(0, 64, 127), (5, 7, 90), (9, 121, 0)], CONTROL), SUSTAIN)[1].tolist()

@@ -1,8 +1,8 @@
 """Read MIDI files as pieces, within limits; `midi_writing` writes them.
 
-Conventions: a piece keeps the file's own resolution. A part is the notes of one track on one channel with one program;
-a program change for the channel, on any track, begins a new part. A part has the controllers and bends of its
-channel from all tracks. The state of channels is determined in `channels`, the ends of notes in `sounding`.
+Conventions: a piece keeps the file's own resolution. A part holds the notes of one track on one channel with one
+program; a program change for the channel, on any track, begins a new part. A part has the controllers and bends of its
+channel from all tracks. `channels` determines the state of channels, `sounding` the ends of notes.
 
 Reading gives a Piece that satisfies `Piece.validate`, with named warnings, or raises UnreadableError.
 Source for the events: Standard MIDI Files 1.0.
@@ -65,17 +65,17 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("megabytes", "notes", "tracks", "hours"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:  # NaN isn't, either
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:  # also rejects NaN
                 raise UsageError(f"the limit of {name} is {value!r}", hint="give a number of at least 0")
 
 
-UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)  # for what we have made ourselves
+UNLIMITED = Limits(megabytes=math.inf, notes=2**62, tracks=2**62, hours=math.inf)  # for files of our own
 
 
 def read_bytes(path: str | os.PathLike[str], *, max_megabytes: float = 10.0) -> bytes:
     """The content of a regular file of at most `max_megabytes`; UnreadableError for everything else.
 
-    Size and kind are looked at before opening, so that a pipe, a device or a huge file costs nothing.
+    Size and kind are checked before opening, so that a pipe, a device or a huge file is never read.
     """
     where = os.fspath(path)
     refuse_foreign(where)
@@ -115,15 +115,17 @@ def read_midi(path: str | os.PathLike[str], *, limits: Limits | None = None) -> 
 
 
 def piece_from_midi(midi: MidiFile, *, where: object = "MIDI data", limits: Limits | None = None) -> Piece:
-    """Interpret a file's events. Raises UnreadableError past `limits`."""
+    """The piece in a file's events. Raises UnreadableError past `limits`."""
     return piece_and_homes(midi, where=where, limits=limits)[0]
 
 
 def piece_and_homes(
     midi: MidiFile, *, where: object = "MIDI data", limits: Limits | None = None
 ) -> tuple[Piece, tuple[tuple[int, int], ...]]:
-    """The piece in a file's events, and of each of its parts (track number, channel 0..15) in the file. Raises
-    UnreadableError past `limits`."""
+    """The piece in a file's events, and the home of each of its parts: (track number, channel 0..15) in the file.
+
+    Raises UnreadableError past `limits`.
+    """
     limits = limits or Limits()
     warnings = list(midi.warnings)
     channels = Channels(midi)
@@ -151,7 +153,7 @@ def piece_and_homes(
 
 
 def resolution(division: int) -> tuple[int, int | None]:
-    """(ticks a quarter, microseconds a quarter if a header's division is in SMPTE frames, else None)."""
+    """(ticks a quarter, microseconds a quarter) of a division; the latter is None unless it is in SMPTE frames."""
     if not division & 0x8000:
         return division, None
     frames, per_frame = 256 - (division >> 8), division & 0xFF
@@ -197,7 +199,7 @@ def _microseconds(payload: bytes) -> int:
 
 
 def _as_map(array: np.ndarray) -> np.ndarray:
-    """Rows sorted by tick; of several on one tick the last in file order is kept."""
+    """Rows sorted by tick; of several on one tick, the last in file order is kept."""
     if len(array) < 2:
         return array
     array = array[np.argsort(array["tick"], kind="stable")]
@@ -206,7 +208,7 @@ def _as_map(array: np.ndarray) -> np.ndarray:
 
 
 def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> list[tuple[int, Track]]:
-    """(home, part) of each part: the notes of one home with one program, as drums or not."""
+    """(home, part) of each part: the notes of one home (track and channel) with one program, drums apart."""
     played = sounding(channels, ticks_per_quarter=ticks_per_quarter)
     on = played.on
     if not len(on):

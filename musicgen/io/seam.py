@@ -138,11 +138,11 @@ class Seam:
     def port_metas(self) -> list[Row]:
         """The device-name and port meta events with which a new track begins, to be on `new_port`."""
         c, wanted = self.channels, self.new_port
-        ports: dict[int, bytes] = {}
+        metas: dict[int, bytes] = {}
         if wanted:
             track = int(c.lane_track[np.flatnonzero(c.lane_port == wanted)[0]])
-            ports = {kind: payload for _, on, _, kind, payload in c.metas(DEVICE_NAME, PORT) if on == track}
-        return [(META, kind, 0, payload) for kind, payload in ports.items()]
+            metas = {kind: payload for _, on, _, kind, payload in c.metas(DEVICE_NAME, PORT) if on == track}
+        return [(META, kind, 0, payload) for kind, payload in metas.items()]
 
     def _free(self, port: int) -> list[int]:
         """The unused channels 0..15 of a port, without channel 10 (number 9) and other drum channels."""

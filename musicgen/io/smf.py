@@ -1,17 +1,17 @@
-"""Standard MIDI Files as bytes and as event arrays: nothing is interpreted here, nothing is lost.
+"""Standard MIDI Files as bytes and as arrays of events, without interpretation or loss.
 
 Conventions
 -----------
-A file is a `MidiFile`; each of its tracks is an `Events`: one EVENT row an event, ticks absolute, in file
-order. Meta events have status 0xFF and their type in `data1`; meta and system-exclusive payloads lie in
-`blobs`, to which a row's `blob` points (-1: none). The end-of-track event is kept like any other.
+A file is a `MidiFile`; each of its tracks is an `Events`: one EVENT row for each event, in file order, with absolute
+ticks. Meta events have status 0xFF and their type in `data1`; meta and system-exclusive payloads lie in
+`blobs`, indexed by a row's `blob` (-1: none). The end-of-track event is kept like any other.
 
-Source: Standard MIDI Files 1.0 (RP-001). The reader accepts what the specification allows and salvages
+Source: Standard MIDI Files 1.0 (RP-001). The reader accepts what the specification allows and repairs
 common damage with a named warning ("name: what was done"); it never guesses notes.
 
-How it is fast: where an event ends depends only on where it begins and on whether the running status takes
-one data byte or two. So the successor of every byte position is computed for both cases in a few numpy
-passes over the whole file, and a three-line loop follows the chain; all else is array work again.
+For speed: where an event ends depends only on where it begins and on whether the running status takes one data byte
+or two. So the successor of every byte position is computed for both cases in a few numpy passes over the whole file,
+a three-line loop follows the chain of events, and numpy gathers their bytes.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ _STOP = 2**30
 
 
 def _jumps() -> np.ndarray:
-    """How far the next state lies from the status byte, by running status (takes two data bytes, one) and byte.
-
-    A state is 2 * position, plus 1 when the running status takes one data byte.
+    """The distance from a status byte to the next state: row 0 if the running status takes two data bytes, row 1 if
+    one; column: the byte. A state is 2 * position, plus 1 if the running status takes one data byte.
     """
     jump = np.empty((2, 256), np.int32)
     for one in (0, 1):
-        jump[one, :0x80] = 2 * (2 - one) + one  # a data byte where a status could be: running status
-        jump[one, 0xF0:] = 2 * 1 + one  # real-time and system common messages don't belong here; stepped over
+        jump[one, :0x80] = 2 * (2 - one) + one  # a data byte in place of a status: running status
+        jump[one, 0xF0:] = 2 * 1 + one  # real-time and system common messages don't belong in files; skipped
         jump[one, [0xF1, 0xF3]] += 2
         jump[one, 0xF2] += 4
     jump[:, 0x80:0xF0] = 2 * 3
@@ -130,7 +129,7 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
 
 
 def _without_wrapper(data: bytes, where: object, warnings: list[str]) -> bytes:
-    """`data` from its MIDI header on; UnreadableError where there is none."""
+    """`data` from its MIDI header on. Raises UnreadableError if there is none."""
     if not data:
         raise UnreadableError("the file is empty", where=where, hint="export it again")
     if data[:4] == b"MThd":
@@ -151,13 +150,13 @@ def _without_wrapper(data: bytes, where: object, warnings: list[str]) -> bytes:
 
 
 def _find_tracks(data: bytes, at: int, most: int, warnings: list[str]) -> list[tuple[int, int]]:
-    """Where each track's events begin and stop, for the first `most` tracks; chunks of other kinds are passed over."""
+    """(begin, stop) of the events of the first `most` tracks, as byte positions; chunks of other kinds are skipped."""
     spans: list[tuple[int, int]] = []
     while at + 8 <= len(data) and len(spans) < most:
         if _is_chunk(data, at):
             begin, at = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
             if data[begin - 8 : begin - 4] == b"MTrk":
-                at = _track_stop(data, begin, at, len(spans), warnings)
+                at = _track_stop(data, begin, end=at, number=len(spans), warnings=warnings)
                 spans.append((begin, at))
         else:
             at = data.find(b"MTrk", at)
@@ -170,13 +169,16 @@ def _find_tracks(data: bytes, at: int, most: int, warnings: list[str]) -> list[t
 
 
 def _is_chunk(data: bytes, at: int) -> bool:
-    """A track's head, or the head of another chunk that ends within the file."""
+    """Whether a chunk begins at `at`: the header of a track, or of another chunk that ends within the file."""
     name, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "big")
     return name == b"MTrk" or (name.replace(b" ", b"").isalnum() and at + 8 + length <= len(data))
 
 
-def _track_stop(data: bytes, begin: int, end: int, number: int, warnings: list[str]) -> int:
-    """Where a track stops whose length says `end`, which may lie: before the next track's head, or with the file."""
+def _track_stop(data: bytes, begin: int, *, end: int, number: int, warnings: list[str]) -> int:
+    """The byte position at which a track stops.
+
+    That is `end`, which follows from its length, or, if that is wrong, the next track's header or the end of the file.
+    """
     following = data.find(b"MTrk", begin)
     swallowed = 0 <= following < end and data.endswith(_FOOT, begin, following)
     sound = end == len(data) or (end < len(data) and (data.endswith(_FOOT, begin, end) or _is_chunk(data, end)))
@@ -190,8 +192,8 @@ def _track_stop(data: bytes, begin: int, end: int, number: int, warnings: list[s
 
 
 def _successors(bytes_: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For an event that begins at each of the first `n` bytes: its next state for both running statuses, where its
-    status is, and the length of its delta time: 1..4; 5 stands for an overlong one.
+    """For an event that begins at each of the first `n` bytes: the next state for both kinds of running status, the
+    position of its status byte, and the length of its delta time in bytes, 1..4, or 5 if it is overlong.
     """
     more = bytes_ >= 0x80
     overlong = more[:n].copy()
@@ -209,16 +211,16 @@ def _successors(bytes_: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]) -> list[Events]:
-    """The events of the tracks at `spans`. A track stops with a warning at the first byte that makes no sense."""
-    bytes_ = np.zeros(len(data) + 8, np.uint8)  # room to look ahead
+    """The events of the tracks at `spans`. A track ends with a warning at the first byte that can't be parsed."""
+    bytes_ = np.zeros(len(data) + 8, np.uint8)  # padding, to look ahead past the end
     bytes_[: len(data)] = np.frombuffer(data, np.uint8)
     follow, at_status, delta_length = _successors(bytes_, len(data))
     states = array("i")
     visit = states.append
-    chain, status_at = follow.data, at_status.data  # a memoryview gives an int quicker than an array
+    chain, status_at = follow.data, at_status.data  # indexing a memoryview is faster than indexing an array
     firsts: list[int] = []  # number of each track's first event
     blobs: list[list[bytes]] = []  # of each track
-    owners, kinds = array("i"), array("i")  # of each blob: event number, meta type
+    owners, kinds = array("i"), array("i")  # for each blob: event number, meta type
     for number, (begin, stop) in enumerate(spans):
         firsts.append(len(states))
         own: list[bytes] = []
@@ -231,7 +233,7 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
                 last, state = state, chain[state]
             if state < _STOP:
                 break
-            # A meta event, a system-exclusive event, or nonsense.
+            # A meta event, a system-exclusive event, or damage.
             start = status_at[last >> 1]
             at = start + 1 + (start < stop and data[start] == META)
             length, at = _variable_length(data, at, stop)
@@ -252,10 +254,16 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
             damage = "it ends inside an event"
         if damage:
             warnings.append(f"damaged_track: track {number}: {damage}; what was before is kept")
-    del chain, follow  # eight times as large as the file
+    del chain, follow  # they take eight times the memory of the file
     visited = np.array(states, np.int32)
     counts = np.diff(firsts, append=len(visited))
-    rows = _gather(bytes_, visited, delta_length, at_status, np.repeat(np.array(firsts, np.int32), counts))
+    rows = _gather(
+        bytes_,
+        visited,
+        delta_length=delta_length,
+        at_status=at_status,
+        track_first=np.repeat(np.array(firsts, np.int32), counts),
+    )
     numbers = np.array(owners, np.int32)
     rows["data1"][numbers], rows["data2"][numbers] = kinds, 0
     rows["blob"][numbers] = np.concatenate([np.arange(len(own)) for own in blobs])
@@ -266,9 +274,9 @@ def _parse_tracks(data: bytes, spans: list[tuple[int, int]], warnings: list[str]
 
 
 def _gather(
-    bytes_: np.ndarray, visited: np.ndarray, delta_length: np.ndarray, at_status: np.ndarray, track_first: np.ndarray
+    bytes_: np.ndarray, visited: np.ndarray, *, delta_length: np.ndarray, at_status: np.ndarray, track_first: np.ndarray
 ) -> np.ndarray:
-    """EVENT rows of the visited states, blobs apart. Data that no status precedes in its track get status 0."""
+    """EVENT rows of the visited states, without blobs. Data bytes before the first status of a track get status 0."""
     position = visited >> 1
     length, start = delta_length[position], at_status[position]
     delta = (bytes_[position] & 0x7F).astype(np.int64)
@@ -280,7 +288,7 @@ def _gather(
     tick = np.cumsum(delta)
     status = bytes_[start]
     running = status < 0x80
-    # Running status: the last channel status before it. Meta and system events leave it in force, as readers do.
+    # Running status: the last channel status. Meta and system events don't cancel it here, as in other readers.
     numbers = np.arange(len(status), dtype=np.int32)
     source = np.maximum.accumulate(np.where(running | (status >= 0xF0), -1, numbers))
     rows = np.zeros(len(visited), EVENT)
@@ -301,7 +309,7 @@ def _is_sound(rows: np.ndarray) -> np.ndarray:
 
 
 def _sound_rows(rows: np.ndarray, number: int, warnings: list[str]) -> np.ndarray:
-    """The rows of one track that mean something, with a warning for the others."""
+    """The valid rows of one track; adds a warning for the others."""
     orphans = np.flatnonzero(rows["status"] == 0)
     if len(orphans):
         rows = rows[: orphans[0]]
@@ -333,7 +341,7 @@ def _variable_length(data: bytes, at: int, stop: int) -> tuple[int | None, int]:
 
 
 def smf_bytes(midi: MidiFile) -> bytes:
-    """The file as bytes: no running status, so that any reader gets it right; tracks end with an end-of-track."""
+    """The file as bytes, without running status, which some readers get wrong; each track ends with an end-of-track."""
     chunks = [b"MThd" + (6).to_bytes(4, "big")]
     chunks += [v.to_bytes(2, "big") for v in (midi.format, len(midi.tracks), midi.division)]
     for track in midi.tracks:
@@ -361,7 +369,7 @@ def _track_bytes(track: Events) -> bytes:
     begin = np.concatenate([[0], np.cumsum(size)])
     out = np.zeros(int(begin[-1]), np.uint8)
     at = begin[:-1]
-    for k in range(4):  # byte k of a delta time, counted from its end
+    for k in range(4):  # byte k of a delta time, from its last byte
         has = np.flatnonzero(delta_length > k)
         byte = (delta[has] >> (7 * k)) & 0x7F
         out[at[has] + delta_length[has] - 1 - k] = byte | (0x80 if k else 0)

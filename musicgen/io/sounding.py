@@ -54,7 +54,7 @@ def sounding(channels: Channels, *, ticks_per_quarter: int) -> Sounding:
     pair = pair_notes(key, is_on)
     warnings = []
     if (pair < 0).any():
-        broken = _Hanging(channels, at, is_on, key, silenced)
+        broken = _Hanging(channels, at, is_on=is_on, key=key, silenced=silenced)
         off, end, hangs, struck = broken.resolve(pair, LONGEST_LAST * ticks_per_quarter)
         if struck or hangs.any():
             warnings.append(
@@ -77,6 +77,7 @@ class _Hanging:
         self,
         channels: Channels,
         at: np.ndarray,
+        *,
         is_on: np.ndarray,
         key: np.ndarray,
         silenced: tuple[np.ndarray, np.ndarray] | None,

@@ -9,7 +9,9 @@ source's events from there on are dropped, except that a cut at the end keeps it
 A closed span is a hole in the file. Inside it, only the source's notes (and their key pressure) are removed; a note
 that begins before the hole and would end in it ends at its beginning. Controllers, programs, bends, tempi and texts
 stay, and no events are inserted on channels that the source uses, so that the music after the hole sounds as before.
-After the hole every event is kept, except the note-offs of notes that began in it.
+After the hole every event is kept, except the note-offs of notes that began in it. Where a new note shares its key with
+one that stays, the old note keeps its start and length: see `Keys.fitted`. (Notes that the source never switches off
+end with whatever comes next on their key, as in any file.)
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import numpy as np
 from musicgen.gm import program_name
 from musicgen.io.channels import Channels
 from musicgen.io.homes import OWN_DATA, TRACK_NAME
+from musicgen.io.keys import Keys
 from musicgen.io.midi import resolution
 from musicgen.io.midi_writing import (
     KEY_SIGNATURE,
@@ -37,6 +40,7 @@ from musicgen.io.seam import NewPart, Row, Seam, Seat
 from musicgen.io.smf import END_OF_TRACK, EVENT, META, Events, MidiFile
 from musicgen.io.sounding import sounding
 from musicgen.piece import METER, TEMPO, Piece, Span, Track
+from musicgen.words import counted
 
 __all__ = ["NewPart", "alone", "splice"]
 
@@ -48,14 +52,14 @@ _TIMING = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
 class _Kept:
     """The kept events of the source, one EVENT array a track: `front` before the new events (with the note-offs that
     end old notes) and `back` after them; `last` is the earliest tick at which each track may end. `begun` holds the
-    tracks up to the span's beginning, from which the channel state is read; `held` the keys (128 * channel + pitch)
-    of notes that sound throughout a hole."""
+    tracks up to the span's beginning, from which the channel state is read; `keys` the notes that stay in or around a
+    hole, None for an open span."""
 
     front: list[np.ndarray]
     back: list[np.ndarray]
     last: list[int]
     begun: list[np.ndarray]
-    held: np.ndarray
+    keys: Keys | None
 
 
 def splice(
@@ -65,11 +69,13 @@ def splice(
     span: Span,
     at_end: bool = False,
     homes: Collection[tuple[int, int]] | None = None,
+    warnings: list[str] | None = None,
 ) -> MidiFile:
     """The file with the notes of `parts` inserted in `span`; in a hole they are clipped to it.
 
     `at_end` (open spans) says that no note of the source begins at or after the span's beginning. `homes` (holes) are
-    (track number, channel 0..15) of the parts whose notes are replaced; None for all.
+    (track number, channel 0..15) of the parts whose notes are replaced; None for all. A hole's new notes whose key is
+    down already are left out, and `warnings` gets a line that says how many.
     """
     source = Channels(midi)
     kept = _before(source, span, at_end) if span.is_open else _around(source, span, homes)
@@ -84,16 +90,24 @@ def splice(
         if seat.track is None:
             head = seam.port_metas() + ([(META, TRACK_NAME, 0, part.name.encode("utf-8"))] if part.name else [])
             tracks.append(_with_rows(Events(np.empty(0, EVENT)), head, 0))
-    said, controls = _settings(seam, parts, seats, where)
+    tables = [_playable(part.notes, span) for part in parts]
+    if kept.keys is not None:
+        tables = [
+            kept.keys.fitted(table, 16 * seat.port + seat.channel, track=track)
+            for table, seat, track in zip(tables, seats, where, strict=True)
+        ]
+        if kept.keys.refused and warnings is not None:
+            warnings.append(f"keys_down: {counted(kept.keys.refused, 'new note')} left out, as the key is down already")
+    prepared, controls = _settings(seam, parts, seats, where)
     out = []
     for number, track in enumerate(tracks):
         new = [controls[number]] if number in controls else []
         new += [
-            note_events(_playable(part.notes, span, kept.held - 128 * (16 * seat.port + seat.channel)), seat.channel)
-            for part, seat, home in zip(parts, seats, where, strict=True)
+            note_events(table, seat.channel)
+            for table, seat, home in zip(tables, seats, where, strict=True)
             if home == number
         ]
-        track = _with_rows(track, said[number], span.begin)
+        track = _with_rows(track, prepared[number], span.begin)
         if number < count:
             out.append(_joined(track, new, kept.back[number], kept.last[number]))
         else:
@@ -109,9 +123,8 @@ def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
     midi = source.midi
     kept = [track.rows[_keep(track.rows, span.begin, at_end)] for track in midi.tracks]
     endings = _endings(source, span.begin)
-    nothing = np.empty(0, np.int64)
     front = [np.concatenate(pair) for pair in zip(kept, endings, strict=True)]
-    return _Kept(front, [rows[:0] for rows in kept], [span.end] * len(kept), kept, nothing)
+    return _Kept(front, [rows[:0] for rows in kept], [span.end] * len(kept), kept, None)
 
 
 def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | None) -> _Kept:
@@ -137,7 +150,16 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
     ours = rows[on[shorter & (off < 0)]].copy()
     ours["tick"], ours["status"], ours["data2"] = span.begin, 0x80 | ours["status"] & 15, 64
     of_ours = source.track[on[shorter & (off < 0)]]
-    held = np.flatnonzero(span.is_before(tick[on]) & span.is_after(ended))
+    keys = Keys(end=span.end)
+    of_rows = 128 * source.channel.astype(np.int64) + rows["data1"]
+    ends = np.where(shorter, span.begin, ended)
+    for n in np.flatnonzero(~(theirs & inside[on]) & ~span.is_before(ends)).tolist():
+        keys.add(int(of_rows[on[n]]), int(tick[on[n]]), int(ends[n]), track=int(source.track[on[n]]))
+    stray = (source.kind == 0x80) | ((source.kind == 0x90) & (rows["data2"] == 0))
+    stray[off[off >= 0]] = False
+    stray &= keep & ~span.is_before(tick)
+    keys.add_offs(of_rows[stray].tolist(), tick[stray].tolist())
+    keys.add_silences(*(column.tolist() for column in source.silences()))
     after = span.is_after(rows["tick"])
     front, back, last, begun = [], [], [], []
     for number, track in enumerate(source.midi.tracks):
@@ -147,7 +169,6 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
         back.append(rows[mine & keep & after])
         last.append(int(track.rows["tick"][-1]) if len(track.rows) else 0)
         begun.append(before[before["tick"] <= span.begin])
-    keys = 128 * source.channel[on[held]].astype(np.int64) + rows["data1"][on[held]]
     return _Kept(front, back, last, begun, keys)
 
 
@@ -182,11 +203,11 @@ def _settings(
     seam: Seam, parts: Sequence[NewPart], seats: Sequence[Seat], where: Sequence[int]
 ) -> tuple[dict[int, list[Row]], dict[int, np.ndarray]]:
     """({track: events to insert on the cut}, {track: the parts' own controllers (EVENT), once for each channel})."""
-    said: dict[int, list[Row]] = defaultdict(list)
+    prepared: dict[int, list[Row]] = defaultdict(list)
     controls: dict[int, np.ndarray] = {}
     lifts = seam.lifts() if seam.is_open else {}
     if where and seam.is_open:
-        said[min(where)] += seam.master()
+        prepared[min(where)] += seam.master()
     by_channel: dict[int, list[int]] = defaultdict(list)
     for number, seat in enumerate(seats):
         by_channel[16 * seat.port + seat.channel].append(number)
@@ -197,7 +218,7 @@ def _settings(
         # A later track's events for the channel on the cut's tick would override ours, so ours go into that track.
         latest = seam.last_track(channel, on_the_cut=True)
         behind = -1 if latest is None else latest
-        said[max(first, behind)] += lifts.pop(channel, []) + seam.restored(channel)
+        prepared[max(first, behind)] += lifts.pop(channel, []) + seam.restored(channel)
         brought = next((parts[n].controls for n in mine if len(parts[n].controls)), None)
         if brought is not None:
             usual = seam.last_track(channel)
@@ -205,10 +226,10 @@ def _settings(
             events = control_events(brought, channel % 16)
             controls[to] = np.concatenate([controls[to], events]) if to in controls else events
     for channel, rows in lifts.items():
-        said[seam.last_track(channel) or 0] += rows
+        prepared[seam.last_track(channel) or 0] += rows
     for number, seat in enumerate(seats):
-        said[where[number]] += seat.before
-    return said, controls
+        prepared[where[number]] += seat.before
+    return prepared, controls
 
 
 def _with_rows(track: Events, rows: Sequence[Row], tick: int) -> Events:
@@ -233,14 +254,13 @@ def _joined(track: Events, new: list[np.ndarray], back: np.ndarray, last: int) -
     return Events(np.concatenate([joined, final]), (*track.blobs, b""))
 
 
-def _playable(notes: np.ndarray, span: Span, held: np.ndarray) -> np.ndarray:
+def _playable(notes: np.ndarray, span: Span) -> np.ndarray:
     """The notes without overlaps on one pitch, which a channel can't play: each ends at the next onset of its pitch.
 
-    In a hole they end with it, and notes on `held` pitches, which sound throughout it, are left out.
+    In a hole they end with it.
     """
     if not span.is_open:
-        inside = ~span.is_before(notes["start"]) & ~span.is_after(notes["start"])
-        notes = notes[inside & ~np.isin(notes["pitch"], held)].copy()
+        notes = notes[~span.is_before(notes["start"]) & ~span.is_after(notes["start"])].copy()
         notes["duration"] = np.minimum(notes["duration"], span.end - notes["start"])
     order = np.lexsort((notes["start"], notes["pitch"]))
     notes = notes[order].copy()

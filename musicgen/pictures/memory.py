@@ -99,7 +99,12 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
         return np.stack([row[:least] for row in rows])
     caught: list[Tensor] = []
     norm_NT = _gradient_norms(
-        model, inputs, targets, caught, _on_first_input(model, inputs.shape[:2], caught.append), pad=pad
+        model,
+        inputs,
+        targets=targets,
+        caught=caught,
+        pad=pad,
+        undo=_on_first_input(model, inputs.shape[:2], caught.append),
     )
     if norm_NT.ndim > 2:  # the model reads the sum of the fields' embeddings, and each has the sum's gradient
         norm_NT = norm_NT.mean(dim=2)
@@ -109,10 +114,10 @@ def gradient_by_lag(model: SequenceModel, inputs: Tensor, targets: Tensor, *, pa
 def _gradient_norms(
     model: SequenceModel,
     inputs: Tensor,
+    *,
     targets: Tensor,
     caught: list[Tensor],
     undo: Callable[[], None],
-    *,
     pad: int,
 ) -> Tensor:
     """The norm, over the last dimension, of the gradient of the last step's nats with respect to the leaf tensor that
@@ -145,7 +150,7 @@ def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor,
 
     vars(trunk)["read"] = read_with_gradients  # shadows the method of the class
     undo = partial(vars(trunk).pop, "read")
-    norm_NF = _gradient_norms(model, ids_1T, targets_1T, caught, undo, pad=pad)
+    norm_NF = _gradient_norms(model, ids_1T, targets=targets_1T, caught=caught, undo=undo, pad=pad)
     norm_F: np.ndarray = norm_NF.norm(dim=0).flip(0).cpu().numpy()
     return norm_F
 

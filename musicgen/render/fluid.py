@@ -95,7 +95,7 @@ def _blocks(
                 if events["frame"][sent] > at:
                     parts.append(synth.get_samples(int(events["frame"][sent]) - at))
                     at = int(events["frame"][sent])
-                _send(synth, *events[sent].tolist()[1:])
+                _send(synth, events[sent].tolist()[1:])
                 sent += 1
             parts.append(synth.get_samples(stop - at))
             yield (np.concatenate(parts).reshape(-1, 2).T / np.float32(32768)).astype(np.float32, copy=False)
@@ -103,7 +103,8 @@ def _blocks(
         synth.delete()
 
 
-def _send(synth: Any, kind: int, channel: int, a: int, b: int) -> None:
+def _send(synth: Any, event: list[int]) -> None:
+    kind, channel, a, b = event
     if kind == _OFF:
         synth.noteoff(channel, a)
     elif kind == _CONTROL:

@@ -111,7 +111,7 @@ def schedule(piece: Piece, font: SoundFont, *, rate: int) -> Schedule:
         side = np.array([sounds[s].pan for s, _ in flat])[row] + pan(track)[note]
         angle = (np.clip(side, -500, 500) + 500) * (np.pi / 2000)  # equal power
         voices["left"], voices["right"] = gain * np.cos(angle), gain * np.sin(angle)
-        _finish(voices, sounds, bend, cuts(piece, track, rate), rate)
+        _finish(voices, sounds, bend=bend, silent=cuts(piece, track, rate), rate=rate)
         tables.append(voices)
     voices = np.concatenate(tables) if tables else np.zeros(0, VOICE)
     voices = voices[np.argsort(voices["start"], kind="stable")]
@@ -119,7 +119,7 @@ def schedule(piece: Piece, font: SoundFont, *, rate: int) -> Schedule:
     return Schedule(voices, bank, bends, volumes, min(max(ends, score_end), score_end + int(TAIL_S * rate)))
 
 
-def _finish(voices: np.ndarray, sounds: list[Sound], bend: Bend | None, silent: np.ndarray, rate: int) -> None:
+def _finish(voices: np.ndarray, sounds: list[Sound], *, bend: Bend | None, silent: np.ndarray, rate: int) -> None:
     """Fill in `end`, `choke` and `bent`: from natural ends, releases, exclusive classes (such as hi-hats), and the
     "all sound off" frames `silent`."""
     used = np.unique(voices["sound"])

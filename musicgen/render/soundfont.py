@@ -80,7 +80,7 @@ GENERATORS = {
     "overridingRootKey": (58, -1),
 }
 INSTRUMENT, KEY_RANGE, VELOCITY_RANGE, SAMPLE_ID = 41, 43, 44, 53
-# Section 8.5: these belong to instruments only; a preset that carries them is to be ignored in that.
+# Section 8.5: generators of instruments only; in presets they are to be ignored.
 INSTRUMENT_ONLY = frozenset((0, 1, 2, 3, 4, 12, 45, 46, 47, 50, 54, 57, 58))
 COMPRESSED = 0x10  # sample type bit of the unofficial SF3 format: Ogg Vorbis inside
 
@@ -151,7 +151,7 @@ class Preset:
 
 
 class SoundFont:
-    """An opened SoundFont: `samples` (int16, a view of the file, never loaded whole) and presets on demand.
+    """An opened SoundFont: `samples` (int16, a memory map of the file) and presets, built on demand.
 
     Raises UnreadableError when the file isn't a whole SoundFont 2 file.
     """
@@ -182,7 +182,7 @@ class SoundFont:
             raise UnreadableError(
                 "the samples are compressed (SF3), which this player can't read", where=self.path, hint=_HINT
             )
-        # The last record of phdr only ends the list; of two presets with one number the first counts.
+        # The last record of phdr is a terminator; of two presets with the same number the first counts.
         heads = tables[b"phdr"][:-1]
         self._index = {(int(h["bank"]), int(h["program"])): i for i, h in reversed(list(enumerate(heads)))}
         if not self._index:
@@ -236,10 +236,11 @@ class SoundFont:
                 at += 8 + size + size % 2
         return found
 
-    def _zones(self, bags: bytes, gens: bytes, first: int, last: int, terminal: int) -> list[dict[int, int]]:
-        """The zones of bags first..last-1 as {generator: amount}, the global zone folded in.
+    def _zones(self, bags: bytes, gens: bytes, *, first: int, last: int, terminal: int) -> list[dict[int, int]]:
+        """The zones of bags first..last-1 as {generator: amount}, with the generators of the global zone as defaults.
 
-        Only zones that end in `terminal` (a sample or an instrument) sound; the first may be global without it.
+
+        Only zones with the generator `terminal` (a sample or an instrument) sound; the first may be global without it.
         """
         bag, gen = self._tables[bags]["gen"], self._tables[gens]
         zones: list[dict[int, int]] = []
@@ -254,11 +255,11 @@ class SoundFont:
         return zones
 
     def _instrument(self, n: int) -> list[tuple[dict[int, int], Sample]]:
-        """The zones of instrument `n` with their samples; those whose sample isn't whole are left out."""
+        """The zones of instrument `n` with their samples; zones with an invalid sample are left out."""
         if n not in self._instruments:
             bags, heads = self._tables[b"inst"]["bag"], self._tables[b"shdr"]
             zones = []
-            for zone in self._zones(b"ibag", b"igen", int(bags[n]), int(bags[n + 1]), SAMPLE_ID):
+            for zone in self._zones(b"ibag", b"igen", first=int(bags[n]), last=int(bags[n + 1]), terminal=SAMPLE_ID):
                 number = zone[SAMPLE_ID] & 0xFFFF
                 if number >= len(heads) - 1:
                     continue
@@ -273,7 +274,7 @@ class SoundFont:
     def _build(self, n: int) -> Preset:
         head, bags = self._tables[b"phdr"][n], self._tables[b"phdr"]["bag"]
         regions = []
-        for outer in self._zones(b"pbag", b"pgen", int(bags[n]), int(bags[n + 1]), INSTRUMENT):
+        for outer in self._zones(b"pbag", b"pgen", first=int(bags[n]), last=int(bags[n + 1]), terminal=INSTRUMENT):
             instrument = outer[INSTRUMENT] & 0xFFFF
             if instrument >= len(self._tables[b"inst"]) - 1:
                 continue
@@ -302,7 +303,7 @@ def find_soundfont(path: str | Path | None = None) -> Path:
         fonts = sorted(p for p in folder.glob("*.sf2") if p.is_file())
         if fonts:
             return next((p for name in PREFERRED for p in fonts if p.name == name), fonts[0])
-    spec = find_spec("pretty_midi")  # finds the folder without the cost of importing it
+    spec = find_spec("pretty_midi")  # finds the folder without importing the package
     for place in (spec.submodule_search_locations or ()) if spec else ():
         font = Path(place) / "TimGM6mb.sf2"
         if font.is_file():
@@ -325,6 +326,6 @@ def _map(path: Path) -> np.ndarray:
 
 
 def _overlap(outer: dict[int, int], inner: dict[int, int], which: int) -> tuple[int, int]:
-    """What two zones' ranges have in common; a range is stored as low byte, high byte (section 8.1.2)."""
+    """The intersection (low, high) of two zones' ranges, which are stored as low byte, high byte (section 8.1.2)."""
     a, b = outer.get(which, 0x7F00) & 0xFFFF, inner.get(which, 0x7F00) & 0xFFFF
     return max(a & 0xFF, b & 0xFF), min(a >> 8, b >> 8)

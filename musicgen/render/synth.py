@@ -7,9 +7,9 @@ tick 0. Sound ends at most 10 s after the last note. The player is our own, in n
 Technical Specification 2.04 (see `sounds` and `schedule`), or FluidSynth where that is installed. It has neither
 reverberation nor chorus. The same piece, SoundFont, rate and engine give the same samples.
 
-The level is set by the music: the loudest blocks are found from the score, rendered first, and brought to a peak
-of -3 dB below full scale, so that a piece played very softly can be heard too. What still rises above that is
-bent smoothly below full scale.
+The sound is normalized: the blocks that should be loudest are rendered first and scaled to a peak of 3 dB below full
+scale, so that a very soft piece can be heard too. Samples that still exceed that peak are compressed smoothly to stay
+below full scale.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ ENGINES = ("auto", "fluidsynth", "numpy")
 RATES = (8_000, 192_000)
 BLOCK_S = 2.0
 PEAK = 10 ** (-3 / 20)
-CEILING = 0.98  # never reached
+CEILING = 0.98  # limit of the samples, which they approach but never reach
 LOUDEST = 24  # blocks rendered ahead to find the level, and kept: 17 MB
 SILENCE_S = 1.0  # for a piece without notes
-FADE_S = 0.5  # a tail that is cut off ends this gently
+FADE_S = 0.5  # fade-out of a tail that is cut off
 
 
 def synthesize(
@@ -80,13 +80,13 @@ def synthesize(
     plan = replace(plan, voices=without_copies(plan.voices))
     check_voices(plan.voices, rate=rate)
     player = _Player(plan)
-    # Sounds that end by themselves are left alone: the last note may be a short one, struck at the very end.
+    # No fade if the sounds end by themselves: the last note may be a short one at the very end.
     fade = int(FADE_S * rate) if player.plan.cut else 0
     return _finished(player.blocks(max(int(block_s * rate), 1)), player.frames, fade=fade)
 
 
 def _finished(blocks: Iterator[np.ndarray], frames: int, *, fade: int) -> Iterator[np.ndarray]:
-    """Blocks (2, n) as blocks (n, 2), limited; of `frames` in all, the last `fade` go down to nothing."""
+    """Turn blocks (2, n) into blocks (n, 2), limited; the last `fade` of all `frames` fade out linearly."""
     at = 0
     for block in blocks:
         left = frames - at - np.arange(block.shape[1])  # frames to go
@@ -97,7 +97,7 @@ def _finished(blocks: Iterator[np.ndarray], frames: int, *, fade: int) -> Iterat
 
 
 def _limited(block: np.ndarray) -> np.ndarray:
-    """Unchanged up to PEAK, above it bent by a tanh towards CEILING; the slope is continuous."""
+    """A soft limiter: identity up to PEAK, above it a tanh towards CEILING; the slope is continuous."""
     size = np.abs(block)
     over = size > PEAK
     if over.any():
@@ -115,7 +115,7 @@ class _Player:
         self._reach = np.maximum.accumulate(plan.voices["end"]) if len(plan.voices) else np.zeros(0, np.int64)
 
     def blocks(self, size: int) -> Iterator[np.ndarray]:
-        """Blocks (2, size) of the whole piece at its level; the last one may be shorter."""
+        """Blocks (2, size) of the whole piece, normalized; the last one may be shorter."""
         count = -(-self.frames // size)
         ready: dict[int, np.ndarray] = {}
         peak = 0.0
@@ -123,7 +123,7 @@ class _Player:
             if len(ready) >= LOUDEST and peak > 0:
                 break
             block = self._block(n * size, min((n + 1) * size, self.frames))
-            # Kept, as they would have to be rendered again; without notes to hear, only a few.
+            # Keep rendered blocks, at most LOUDEST of them, so that they needn't be rendered again.
             if len(ready) < LOUDEST:
                 ready[n] = block
             peak = max(peak, float(np.abs(block).max()))
@@ -133,7 +133,7 @@ class _Player:
             yield block * gain
 
     def _by_loudness(self, size: int, count: int) -> list[int]:
-        """Block numbers, the loudest first, by the total power of the voices that begin or are held in each."""
+        """Block numbers, the loudest first, estimated by the power of the voices that begin or are held in each."""
         v = self.plan.voices
         power = (v["left"] ** 2 + v["right"] ** 2).astype(np.float64)
         for n, volume in enumerate(self.plan.volumes):

@@ -115,8 +115,10 @@ def _not_another_loudness(notes: np.ndarray, home: np.ndarray, piece: Piece, pla
     """
     mine = home >= 0
     asked = set(np.unique(home[mine]).tolist())
-    if plan.voices and plan.constraints.parts is not None:
-        asked.update(track for number in plan.constraints.parts for track in plan.voices[number].tracks)
+    if plan.ensemble.voices and plan.constraints.players.parts is not None:
+        asked.update(
+            track for number in plan.constraints.players.parts for track in plan.ensemble.voices[number].tracks
+        )
     late = _everyone_of_late(replace(piece, tracks=tuple(piece.tracks[n] for n in sorted(asked))), plan)
     if len(late) < ENOUGH or mine.sum() < ENOUGH:
         return

@@ -114,23 +114,22 @@ class NoteWriter:
         return best, candidates
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
-        plan, encoded_piece = self.plan, self.source.encoded_piece
+        plan, piece = self.plan, self.source.encoded_piece
         notes, program = new_notes(plan, ids, self.tokenizer)
-        if plan.voices:
-            voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.voices])
-            programs = np.array([voice.program for voice in plan.voices])
+        if plan.ensemble.voices:
+            voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.ensemble.voices])
+            programs = np.array([voice.program for voice in plan.ensemble.voices])
             home, program = voices[program], programs[program]
         else:
-            home = assign_parts(encoded_piece.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
-        piece = self.source.piece
-        notes = in_the_manner_of(piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
-        keep = ~struck_already(encoded_piece, plan, notes=notes, home=home)
+            home = assign_parts(piece.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
+        notes = in_the_manner_of(self.source.piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
+        keep = ~struck_already(piece, plan, notes=notes, home=home)
         notes, program, home = notes[keep], program[keep], home[keep]
         parts = np.where(home < 0, 1000 + program, home)
-        new, before = stretches(encoded_piece, plan, notes=notes, home=parts, drum=program == DRUMS)
+        new, before = stretches(piece, plan, notes=notes, home=parts, drum=program == DRUMS)
         asked = None
-        if plan.constraints.parts is not None:
-            asked = frozenset(t for n in plan.constraints.parts for t in plan.voices[n].tracks[:1])
+        if plan.constraints.players.parts is not None:
+            asked = frozenset(t for n in plan.constraints.players.parts for t in plan.ensemble.voices[n].tracks[:1])
         found = faults(new, before, asked=asked)
         return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
 

@@ -19,15 +19,15 @@ def new_notes(plan: Plan, ids: np.ndarray, tokenizer: Tokenizer) -> tuple[np.nda
     """Decode the ids drawn after the plan's prompt: (NOTE array in the piece's ticks, program or part of each note).
 
     Notes are clipped to the plan's end, so that the new music is exactly as long as requested. In monophonic programs
-    or parts (`plan.melodic`) a note ends at the latest at the next onset.
+    or parts (`plan.ensemble.melodic`) a note ends at the latest at the next onset.
     """
     notes, program = tokenizer.new_notes(plan.reading.whole, ids, plan.anchor)
-    if not tokenizer.has_programs and plan.centres:
-        programs, centres = (np.array(column) for column in zip(*plan.centres, strict=True))
+    if not tokenizer.has_programs and plan.ensemble.centres:
+        programs, centres = (np.array(column) for column in zip(*plan.ensemble.centres, strict=True))
         distance = np.abs(notes["pitch"].astype(float)[:, None] - centres)
         program = programs[distance.argmin(axis=1)]
     notes["duration"] = np.minimum(notes["duration"], plan.end - notes["start"])
-    for value in plan.melodic:
+    for value in plan.ensemble.melodic:
         line = np.flatnonzero(program == value)
         gap = notes["start"][line[1:]] - notes["start"][line[:-1]]
         notes["duration"][line[:-1]] = np.minimum(notes["duration"][line[:-1]], gap)

@@ -13,14 +13,22 @@ import numpy as np
 
 from musicgen.errors import UsageError
 from musicgen.gm import key_pitch_classes, pitch_name, program_name
-from musicgen.gm import pitch_range as pitches_said
+from musicgen.gm import pitch_range as pitches_of_range
 from musicgen.piece import Piece, Span
 from musicgen.sampling.asked import find_parts, program_of, value_of
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.schemas import typed
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.bars.voices import Voice, is_played
-from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
+from musicgen.tokenizers.constraints import (
+    DRUMS,
+    Anchor,
+    Constraints,
+    LengthLimits,
+    PitchLimits,
+    PlayerLimits,
+    RoomLimits,
+)
 from musicgen.words import counted
 
 __all__ = [
@@ -95,7 +103,7 @@ def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int
     """(lowest, highest) pitch of a range such as "C3-C6" or a pair; None: 0..127. Raises UsageError for a bad text."""
     if pitch_range is None:
         return 0, 127
-    return pitches_said(pitch_range) if isinstance(pitch_range, str) else pitch_range
+    return pitches_of_range(pitch_range) if isinstance(pitch_range, str) else pitch_range
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,15 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Ensemble:
+    """Who plays the new music."""
+
+    voices: tuple[Voice, ...]  # the numbered parts, if the tokenizer numbers parts
+    melodic: frozenset[int]  # monophonic programs; part numbers if the tokenizer numbers parts
+    centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+
+
+@dataclass(frozen=True)
 class Plan:
     """How a piece is continued: the span to fill, what the model reads, and the constraints on sampling."""
 
@@ -121,14 +138,12 @@ class Plan:
     bars: int  # whole new bars
     reading: Reading
     constraints: Constraints
-    melodic: frozenset[int]  # monophonic programs; part numbers if the tokenizer numbers parts
+    ensemble: Ensemble
     max_steps: int
-    centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
     expected_notes: int  # number of new notes at the note density of the last bars
     from_nothing: bool  # whether there are no notes before the span
     warnings: tuple[str, ...]
-    played: bool | None = None  # performance or score, as the model is told; None if it isn't told
-    voices: tuple[Voice, ...] = ()  # the numbered parts, if the tokenizer numbers parts
+    played: bool | None = None  # whether the model reads that this is a performance; None: it reads nothing of that
 
     @property
     def cut(self) -> int:
@@ -199,32 +214,32 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
             before, tokenizer, context=context, cut=span.begin, bar_line=bar_line, voices=voices, played=played
         ),
         constraints=Constraints(
-            meter=meter,
-            programs=programs,
-            pitch_low=request.pitch_low,
-            pitch_high=request.pitch_high,
-            pitch_classes=key_pitch_classes(request.key) if request.key else None,
-            tempo_changes=False,
-            bars=bars,
-            may_end=False,
-            max_polyphony=request.max_polyphony,
-            max_notes_a_bar=cap,
-            max_empty_bars=1,
-            chord_sizes=tuple(sorted(polyphony.items())),
-            parts=chosen,
-            part_pitches=part_pitches(before, voices, reach=not ranged) if voices else (),
-            part_count=len(voices) if voices else None,
+            pitches=PitchLimits(
+                low=request.pitch_low,
+                high=request.pitch_high,
+                classes=key_pitch_classes(request.key) if request.key else None,
+                by_part=part_pitches(before, voices, reach=not ranged) if voices else (),
+            ),
+            players=PlayerLimits(programs, parts=chosen, part_count=len(voices) if voices else None),
+            room=RoomLimits(
+                max_polyphony=request.max_polyphony,
+                max_notes_a_bar=cap,
+                chord_sizes=tuple(sorted(polyphony.items())),
+            ),
+            length=LengthLimits(bars, may_end=False, max_empty_bars=1, meter=meter, tempo_changes=False),
         ),
-        melodic=frozenset(
-            n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
+        ensemble=Ensemble(
+            voices,
+            melodic=frozenset(
+                n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
+            ),
+            centres=_centres(before, programs, span.begin),
         ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
-        centres=_centres(before, programs, span.begin),
         expected_notes=round(total * _notes_a_bar(before, anchor)),
         from_nothing=not before.n_notes,
         warnings=tuple(warnings),
         played=played,
-        voices=voices,
     )
 
 
@@ -268,15 +283,15 @@ def _reading(
 ) -> Reading:
     """What the model reads of the music before the cut. The cut is at `bar_line`, or within a bar if that is None."""
     numbered = tokenizer.as_parts
-    told = before
+    read = before
     if bar_line is not None and tokenizer.steps:
         # Notes played slightly before the bar line belong to the bar after it, which is to be generated.
-        told = before.until(math.ceil(bar_line - before.ticks_per_quarter / (2 * tokenizer.steps)))
+        read = before.until(math.ceil(bar_line - before.ticks_per_quarter / (2 * tokenizer.steps)))
     until = max(cut, 1) if before.n_notes or cut else None
     if numbered is None:
-        ids = tokenizer.encode(told, until=until).astype(np.int64)
+        ids = tokenizer.encode(read, until=until).astype(np.int64)
     else:
-        ids = numbered.encode(told, until=until, voices=voices, played=played).astype(np.int64)
+        ids = numbered.encode(read, until=until, voices=voices, played=played).astype(np.int64)
     last = ids[-1:].ravel().tolist()  # the fields before EOS in its step belong to the prompt
     ids, begun = ids[:-1], last[: last.index(tokenizer.vocabulary.id("eos"))]
     if not cut:

@@ -27,7 +27,7 @@ from musicgen.sampling.take import OnBars, Take
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.tokenizers.abc.tokenizer import header_of
-from musicgen.tokenizers.constraints import Constraints
+from musicgen.tokenizers.constraints import Constraints, LengthLimits, PitchLimits, RoomLimits
 
 __all__ = ["TextWriter"]
 
@@ -58,12 +58,13 @@ class TextWriter:
         self.source, self.tokenizer, self.sampling = source, tokenizer, sampling
         self.form = tokenizer.as_text
         self.asked = Constraints(
-            meter=source.meter,
-            pitch_low=request.pitch_low,
-            pitch_high=request.pitch_high,
-            pitch_classes=key_pitch_classes(request.key) if request.key else None,
-            bars=request.bars,
-            max_polyphony=request.max_polyphony,
+            pitches=PitchLimits(
+                low=request.pitch_low,
+                high=request.pitch_high,
+                classes=key_pitch_classes(request.key) if request.key else None,
+            ),
+            room=RoomLimits(max_polyphony=request.max_polyphony),
+            length=LengthLimits(request.bars, meter=source.meter),
         )
         self.new_tune = tokenizer.grammar(self.asked)
         text = source.text
@@ -77,7 +78,7 @@ class TextWriter:
     @property
     def settings(self) -> dict[str, Any]:
         """The request as plain values, for the facts."""
-        return {"bars": self.asked.bars, "max_polyphony": self.asked.max_polyphony}
+        return {"bars": self.asked.length.bars, "max_polyphony": self.asked.room.max_polyphony}
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
         """Yield a take for each seed. `on_bars(done, of)` is called with the number of new bars of the slowest take
@@ -92,7 +93,7 @@ class TextWriter:
                 settings=self.sampling,
                 generators=[torch.Generator().manual_seed(seed) for seed in seeds[first : first + TOGETHER]],
                 max_steps=MAX_STEPS,
-                on_step=lambda bars: on_bars(bars, self.asked.bars),
+                on_step=lambda bars: on_bars(bars, self.asked.length.bars),
             )
             for ids in drawn:
                 yield self._joined(self._with_tempo(self.form.text(ids[ids != eos])))

@@ -13,6 +13,7 @@ import numpy as np
 
 from musicgen.tokenizers.constraints import Anchor, Constraints
 from musicgen.tokenizers.constraints.length import Length, Presence
+from musicgen.tokenizers.constraints.mask import AllOf
 from musicgen.tokenizers.constraints.pitches import Pitches
 from musicgen.tokenizers.constraints.room import Density, Polyphony
 from musicgen.tokenizers.place import ClockPlace, Place
@@ -97,17 +98,22 @@ class ClockGrammar(PlacedGrammar):
         """
         c = constraints
         if anchor is None:
-            numerator, denominator = c.meter or (4, 4)
+            numerator, denominator = c.length.meter or (4, 4)
             self.place.begin(4.0 * self._quarter * numerator / denominator)
         else:
             lead = self._units(anchor.tick - anchor.bar_start, anchor)
             self.place.begin(self._units(anchor.bar_length, anchor), lead=lead, fills=anchor.fills)
             self._begin_anew()
-        pitches = Pitches(c)
-        only_drums = c.melodic is not None and not c.melodic
-        self._pitches = np.zeros(128, bool) if only_drums else pitches.melodic
-        self.density, self.polyphony = Density(c), Polyphony(c, one_part=True)
-        self.length, self.presence = Length(c, self.place), Presence(c, self.place, possible=bool(self._pitches.any()))
+        pitches = Pitches(c.pitches)
+        self._plays = pitches.any and c.players.melodic != frozenset()  # nothing may sound but drums, and none can
+        self.density, self.polyphony = Density(c.room), Polyphony(c.room, sole=c.players)
+        self.masks = AllOf((pitches, self.density, *c.further))
+        self.length = Length(c.length, self.place)
+        self.presence = Presence(c.length, self.place, possible=self._plays)
+
+    def _allowed_pitches(self) -> np.ndarray:
+        """Boolean (128,): the pitches that may begin here, however many notes there are."""
+        return self.masks.pitches(self.place, None, kit=False) if self._plays else np.zeros(128, bool)
 
     @abstractmethod
     def _units(self, ticks: float, anchor: Anchor) -> float:

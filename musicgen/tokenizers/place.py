@@ -7,11 +7,30 @@ either marked by tokens (`BarPlace`) or are fixed lengths of time counted from a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Self
+from dataclasses import dataclass
+from typing import NamedTuple, Self
 
-from musicgen.tokenizers.constraints import Anchor
+import numpy as np
 
-__all__ = ["BarPlace", "ClockPlace", "Place"]
+__all__ = ["DRUMS", "Anchor", "BarPlace", "ClockPlace", "Place"]
+
+DRUMS = 128  # the program value that stands for the drum channel
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Where new music begins in a piece, with its meter and tempo there. Times are ticks of the piece."""
+
+    tick: int  # the cut
+    bar_start: float  # start of the bar that contains or begins at the cut
+    bar_length: float  # length of every new bar
+    ticks_per_quarter: int
+    microseconds: int  # per quarter note, from the cut on
+    fills: bool  # whether the cut is inside a bar, which is then completed first
+
+    def seconds(self, ticks: float) -> float:
+        """Convert a length after the cut from ticks to seconds, at the tempo of the cut."""
+        return ticks * self.microseconds / (1e6 * self.ticks_per_quarter)
 
 
 class Place(ABC):
@@ -20,6 +39,11 @@ class Place(ABC):
     notes_in_bar: int  # onsets in this bar so far
     player: int | None = None  # program or part number of the current note, None before the bar's first note
     chord: int = 0  # notes of the player on this onset so far
+
+    @property
+    @abstractmethod
+    def new_bar(self) -> int:
+        """Which new bar this is, from 0; -1 in a bar that the prompt has begun."""
 
     @abstractmethod
     def sounding(self) -> int:
@@ -49,6 +73,15 @@ class Place(ABC):
         return other
 
 
+class Sounding(NamedTuple):
+    """A note in grid steps from the first token: from `start` to before `end`, which may stand for any end from `least`
+    on."""
+
+    start: int
+    end: int
+    least: int
+
+
 class BarPlace(Place):
     """A position in music whose tokens mark bars: a bar's meter, then onsets at ascending positions with their notes.
 
@@ -67,15 +100,12 @@ class BarPlace(Place):
         self.pitch = -1  # the player's last pitch on this onset, -1 for none
         self.fresh = True  # no note on this onset yet
         self.closed = False  # whether the last onset belongs to the prompt, so that no note may be added to it
-        self.ends: list[int] | None = None  # end times of notes; None where polyphony isn't counted
+        self.notes: tuple[Sounding, ...] = ()  # those that sound in this bar or later
+        self.left: tuple[int, int, tuple[Sounding, ...]] | None = None  # see `leave`
 
-    def begin(self, anchor: Anchor | None, *, counted: bool) -> None:
-        """Begin new music: reset the bar count; with an anchor, onsets before it in this bar are ruled out.
-
-        `counted` says whether to keep track of sounding notes from here on.
-        """
+    def begin(self, anchor: Anchor | None) -> None:
+        """Begin new music: reset the bar count; with an anchor, onsets before it in this bar are ruled out."""
         self.bars = self.empty_bars = self.notes_in_bar = 0
-        self.ends = (self.ends or []) if counted else None
         if anchor is not None and anchor.tick:
             per_tick = self.steps / anchor.ticks_per_quarter
             # With a cut at a bar line no more onsets fit into the prompt's last bar.
@@ -86,13 +116,19 @@ class BarPlace(Place):
             )
             self.position = max(self.position, first - 1)
             self.closed = True
+            # A note that the cut ends may be spelled as a longer one, for want of its length.
+            cut = self.bar_start + (first if anchor.fills else first - 1)
+            self.notes = tuple(
+                Sounding(note.start, cut, cut) if note.least <= cut < note.end else note for note in self.notes
+            )
+
+    @property
+    def new_bar(self) -> int:
+        return self.bars - 1
 
     def sounding(self) -> int:
-        if self.ends is None:
-            return 0
         now = self.bar_start + self.position
-        self.ends = [end for end in self.ends if end > now]
-        return len(self.ends)
+        return sum(note.start <= now < note.end for note in self.notes)
 
     def length(self, bars: int) -> int:
         return bars
@@ -106,16 +142,24 @@ class BarPlace(Place):
     def silence(self) -> int:
         return -1 if self.notes_in_bar else self.empty_bars
 
-    def free_from(self, most: int) -> int:
-        """The first position in this bar at which fewer than `most` of the notes so far are sounding."""
-        if self.ends is None or len(self.ends) < most:
-            return 0
-        return sorted(self.ends)[-most] - self.bar_start
+    def counts(self) -> np.ndarray:
+        """(bar_steps,): the number of notes so far that sound at each position of this bar."""
+        edges = np.zeros(self.bar_steps + 1, np.int64)
+        for note in self.notes:
+            edges[min(max(0, note.start - self.bar_start), self.bar_steps)] += 1
+            edges[min(max(0, note.end - self.bar_start), self.bar_steps)] -= 1
+        counts: np.ndarray = np.cumsum(edges)[:-1]
+        return counts
 
-    def copy(self) -> Self:
-        other = super().copy()
-        other.ends = None if self.ends is None else list(self.ends)
-        return other
+    def until_full(self, most: int) -> int | None:
+        """The steps from this onset to the first later one at which `most` notes sound already; None if there is none.
+
+        There is one only where notes of this bar were given before others (`return_to_bar`).
+        """
+        now = self.bar_start + self.position
+        later = sorted(note.start for note in self.notes if note.start > now)
+        full = (at for at in later if sum(note.start <= at < note.end for note in self.notes) >= most)
+        return next((at - now for at in full), None)
 
     # ---- going on --------------------------------------------------------------------------------
 
@@ -126,9 +170,19 @@ class BarPlace(Place):
         self.bar_start += 0 if first else self.bar_steps
         self.bars += 1
         self.notes_in_bar = 0
-        self.tell_again()
+        self.notes = tuple(note for note in self.notes if note.end > self.bar_start)
+        self.return_to_bar()
 
-    def tell_again(self) -> None:
+    def leave(self) -> None:
+        """Go to music that comes later in the piece, until `resume` returns here."""
+        self.left = self.bar_start, self.bar_steps, self.notes
+
+    def resume(self) -> None:
+        """Return to where `leave` went from; without that, the notes so far come later than what follows."""
+        self.bar_start, self.bar_steps, self.notes = self.left or (self.bar_start, self.bar_steps, ())
+        self.left = None
+
+    def return_to_bar(self) -> None:
         """Return to the beginning of the current bar."""
         self.position, self.window, self.player, self.closed = -1, 0, None, False
 
@@ -148,9 +202,10 @@ class BarPlace(Place):
         self.chord += 1
         self.notes_in_bar += 1
 
-    def take_duration(self, length: int) -> None:
-        if self.ends is not None:
-            self.ends.append(self.bar_start + self.position + length)
+    def take_duration(self, length: int, *, least: int | None = None) -> None:
+        """Take a note's length in steps; `least`: that of the shortest note that is spelled as this one."""
+        start = self.bar_start + self.position
+        self.notes = (*self.notes, Sounding(start, start + length, start + (length if least is None else least)))
 
 
 class ClockPlace(Place):
@@ -166,6 +221,10 @@ class ClockPlace(Place):
         self.bar_length, self.lead, self.fills = bar_length, lead, fills
         self.origin = self.sounded = self.time  # `sounded`: the time of the last onset
         self.bar = self.notes_in_bar = 0
+
+    @property
+    def new_bar(self) -> int:
+        return self.bar - self.fills
 
     def sounding(self) -> int:
         return self.sounds

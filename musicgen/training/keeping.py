@@ -53,7 +53,9 @@ class Standing:
 class Keeper:
     """Saves and resumes a run in the folder `home`, which may be moved during training."""
 
-    def __init__(self, home: Path, learn: Learner, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]) -> None:
+    def __init__(
+        self, home: Path, learn: Learner, *, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]
+    ) -> None:
         self.home, self.learn, self.tokenizer, self.recipe = home, learn, tokenizer, recipe
         self.standing = Standing(card=card)
         self.log: Log | None = None

@@ -136,7 +136,7 @@ def train(
             check=stop.check,
         )
         stack.callback(learn.close)
-        keeper = Keeper(home, learn, tokenizer, recipe, dict(card or {}))
+        keeper = Keeper(home, learn, tokenizer=tokenizer, recipe=recipe, card=dict(card or {}))
         if found is not None:
             keeper.resume(found, notify)
         elif stop.number:

@@ -114,12 +114,12 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
     from musicgen.sampling.filters import SamplingSettings
     from musicgen.sampling.loop import read_prompt, sample
     from musicgen.tokenizers import Notes
-    from musicgen.tokenizers.constraints import Constraints
+    from musicgen.tokenizers.constraints import Constraints, LengthLimits
 
     torch.set_num_threads(1)
     tokenizer = Notes()
     decoder = EagerDecoder(model_for(Recipe({"family": family, **PRESETS[family]["tiny"]}), tokenizer))
-    grammar = tokenizer.grammar(Constraints(may_end=False))
+    grammar = tokenizer.grammar(Constraints(length=LengthLimits(may_end=False)))
     marks, count = [], 0
 
     def on_step(_: int) -> None:

@@ -40,7 +40,7 @@ from musicgen.sampling.eager import prepared
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import load_tokenizer
-from musicgen.tokenizers.constraints import Constraints
+from musicgen.tokenizers.constraints import Constraints, LengthLimits
 
 CONTEXT, LAYERS = 1024, 6
 FLAT = {"width": 384, "heads": 6}  # and GPT-2's
@@ -155,7 +155,7 @@ def sampler(
 
     def way() -> int:
         read = read_prompt(decoder, prompt, grammar=tokenizer.grammar())
-        read.grammar.constrain(Constraints(may_end=False, tempo_changes=False, meter=(4, 4)))
+        read.grammar.constrain(Constraints(length=LengthLimits(may_end=False, tempo_changes=False, meter=(4, 4))))
         drawn = sample(
             decoder,
             read,

@@ -31,7 +31,7 @@ from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import load_tokenizer
-from musicgen.tokenizers.constraints import Constraints
+from musicgen.tokenizers.constraints import Constraints, LengthLimits
 from musicgen.training.loop import train
 from musicgen.training.presets import TRAIN_PRESETS
 
@@ -88,7 +88,7 @@ def sampled(run: Any, corpus: Corpus, *, steps: int) -> float:
     decoder, tokenizer = EagerDecoder(run.model), run.tokenizer
     ids = corpus.ids(corpus.pieces("valid")[0])[:PROMPT].astype("int64")
     prompt = read_prompt(decoder, ids, grammar=tokenizer.grammar())
-    prompt.grammar.constrain(Constraints(may_end=False, tempo_changes=False))
+    prompt.grammar.constrain(Constraints(length=LengthLimits(may_end=False, tempo_changes=False)))
     rates = []
     for seed in range(3):
         begun = time.process_time()

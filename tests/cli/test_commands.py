@@ -90,7 +90,7 @@ def test_continue_with_no_other_argument(here):
 
 
 def test_three_takes_each_repeatable_by_its_seed(here):
-    options = ["-t", 0.9, "--top-k", 40, "--top-p", 0.95, "--bars", 2]
+    options = ["-t", 0.9, "--top-k", 40, "--top-p", 0.95, "--bars", 2, "--study", 2]
     result = run("continue", EXAMPLE, *options, "--seed", 7, "-n", 3, "-f", "mid,wav", "--json")
     assert result.exit_code == 0, result.output
     facts = json.loads(result.stdout)

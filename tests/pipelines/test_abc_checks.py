@@ -19,7 +19,7 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 def test_mutants_of_abc_are_read_or_refused_in_a_line(module, tmp_path):
     mutant, tunes = module("torture", "scores").mutant, module("torture", "abc_sources").ABC_TUNES
     path, read = tmp_path / "mutant.abc", 0
-    for n in range(200):
+    for n in range(80):
         path.write_bytes(mutant(tunes[n % len(tunes)], random.Random(f"suite/{n}")))
         try:
             for _, piece in read_scores(path):
@@ -28,7 +28,7 @@ def test_mutants_of_abc_are_read_or_refused_in_a_line(module, tmp_path):
         except UnreadableError as error:
             assert error.hint, n
             assert "\n" not in str(error), n
-    assert read > 100, "most mutants still hold music"
+    assert read > 40, "most mutants still hold music"
 
 
 def test_the_torture_uses_tunes_without_a_fault(module, tmp_path):

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from limits import limited
 
 from musicgen.errors import UsageError
 from musicgen.models import FAMILIES, ModelSettings, build_model
@@ -15,7 +16,6 @@ from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import read_prompt, sample
 from musicgen.tokenizers import TOKENIZERS
-from musicgen.tokenizers.constraints import Constraints
 
 SONG = Piece(480, (Track("", 40, notes=notes_array([(i * 240, 240, 60 + i % 5, 80) for i in range(16)])),))
 
@@ -33,7 +33,7 @@ def ready(request):
     last = ids[-1:].ravel().tolist()
     begun = last[: last.index(tokenizer.vocabulary.id("eos"))]
     prompt = read_prompt(decoder, ids[:-1], begun=begun, grammar=tokenizer.grammar())
-    prompt.grammar.constrain(Constraints(meter=(4, 4), bars=2, may_end=False, max_notes_a_bar=12, max_empty_bars=0))
+    prompt.grammar.constrain(limited(meter=(4, 4), bars=2, may_end=False, max_notes_a_bar=12, max_empty_bars=0))
     return decoder, tokenizer, prompt
 
 

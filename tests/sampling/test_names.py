@@ -84,8 +84,8 @@ def test_what_is_called_drums_must_look_like_a_kit():
 def test_a_plan_numbers_the_parts_as_they_are_heard():
     piece = heard(("Drums", 0, 0, 38), ("Vox", 0, None, 67), ("Bass", 0, None, 40))
     plan = make_plan(piece, Parts(), request=Request(), context=512)
-    assert [(voice.program, voice.tracks) for voice in plan.voices] == [(32, (2,)), (52, (1,)), (128, (0,))]
-    assert (Parts().encode(piece, voices=plan.voices)[:, 0] > 128).sum() == 8  # struck as drums
+    assert [(voice.program, voice.tracks) for voice in plan.ensemble.voices] == [(32, (2,)), (52, (1,)), (128, (0,))]
+    assert (Parts().encode(piece, voices=plan.ensemble.voices)[:, 0] > 128).sum() == 8  # struck as drums
 
 
 def test_a_program_of_another_port_is_no_program_of_this_one():

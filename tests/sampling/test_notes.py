@@ -300,7 +300,7 @@ def test_no_new_bar_is_much_fuller_than_the_fullest_of_late():
             [(1920 * bar + 240 * n, 240, 60 + n, 80) for bar in range(bars) for n in range(4 + bar % 5)]
         )
         piece = Piece(480, (Track(notes=notes),))
-        return make_plan(piece, TOKENIZER, request=Request(bars=4), context=512).constraints.max_notes_a_bar
+        return make_plan(piece, TOKENIZER, request=Request(bars=4), context=512).constraints.room.max_notes_a_bar
 
     assert most(20) == 1.25 * 8 + 2
     assert most(3) > 24, "three bars don't say how full one may be"

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+from limits import limited
 
 from musicgen.errors import UsageError
 from musicgen.piece import KEY, METER, Piece, Track, notes_array
@@ -100,7 +101,7 @@ def test_what_music21_would_misread_is_not_written(before, never):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_uniform_tunes_can_be_read_and_have_their_bars(seed):
-    text, walker = uniform_tune(seed, Constraints(bars=LEAST_BARS))
+    text, walker = uniform_tune(seed, limited(bars=LEAST_BARS))
     assert walker.bars == LEAST_BARS
     assert bars_with_notes(text) >= LEAST_BARS
     piece = ABC.decode(ABC.encode_text(text))
@@ -119,8 +120,8 @@ def test_uniform_tunes_end_after_eight_bars_at_least():
 
 def test_requests_that_text_cannot_keep_are_refused():
     with pytest.raises(UsageError, match="can't be held to a key or a range of pitches"):
-        ABC.grammar(Constraints(pitch_low=60))
-    text, _ = uniform_tune(1, Constraints(bars=2, meter=(9, 8), max_polyphony=1))
+        ABC.grammar(limited(low=60))
+    text, _ = uniform_tune(1, limited(bars=2, meter=(9, 8), max_polyphony=1))
     assert "\nM:9/8\n" in text or "\nM: 9/8\n" in text
     body = text[re.search(r"^K:.*\n", text, re.M).end() :]
     assert not re.search(r"\[[\^=_]*[A-Ga-g]", body), "no chords"

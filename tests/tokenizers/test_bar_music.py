@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from limits import limited
 
 from musicgen.errors import UsageError
 from musicgen.io import read
@@ -141,12 +142,12 @@ def test_whatever_the_grammar_allows_decodes(tokenizer):
 
 @grids
 def test_constraints_hold(tokenizer):
-    asked = Constraints(
+    asked = limited(
         meter=(5, 8),
         programs=frozenset({40, 128}),
-        pitch_low=50,
-        pitch_high=70,
-        pitch_classes=frozenset({0, 2, 4, 5, 7, 9, 11}),
+        low=50,
+        high=70,
+        classes=frozenset({0, 2, 4, 5, 7, 9, 11}),
         tempo_changes=False,
         bars=6,
         may_end=False,
@@ -177,7 +178,7 @@ def test_polyphony_is_limited(tokenizer):
         ids = walk(
             tokenizer,
             seed=seed,
-            constraints=Constraints(meter=(4, 4), bars=4, may_end=False, max_polyphony=3),
+            constraints=limited(meter=(4, 4), bars=4, may_end=False, max_polyphony=3),
             most=5000,
         )
         n = tokenizer.notes(ids)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from limits import limited
 from performance_pieces import MAJOR, pieces, random_piece, walk
 
 from musicgen.errors import UsageError
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.tokenizers import Frames, FramesSettings, load_tokenizer
-from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.constraints import Anchor
 
 SETTINGS = [
     FramesSettings(),
@@ -207,7 +208,7 @@ def test_the_grammar_accepts_every_encoding(tokenizer, piece):
 @every
 def test_whatever_the_grammar_allows_decodes_and_is_spelled_alike(tokenizer):
     for seed in range(10):
-        ids = walk(tokenizer, seed=seed, constraints=Constraints(may_end=False))
+        ids = walk(tokenizer, seed=seed, constraints=limited(may_end=False))
         piece = tokenizer.decode(ids)
         piece.validate()
         assert piece.n_notes == tokenizer.count_notes(ids) > 0
@@ -244,11 +245,11 @@ def held(tokenizer: Frames, ids: np.ndarray) -> np.ndarray:
 @every
 @pytest.mark.parametrize("fills", [False, True])
 def test_constraints_hold(tokenizer, fills):
-    asked = Constraints(
+    asked = limited(
         programs=frozenset({40, 128}),
-        pitch_low=50,
-        pitch_high=70,
-        pitch_classes=MAJOR,
+        low=50,
+        high=70,
+        classes=MAJOR,
         bars=4,
         may_end=False,
         max_notes_a_bar=10,
@@ -276,7 +277,7 @@ def test_constraints_hold(tokenizer, fills):
 
 @every
 def test_as_many_frames_as_the_bars_have(tokenizer):
-    asked = Constraints(bars=3, may_end=False, max_empty_bars=0)
+    asked = limited(bars=3, may_end=False, max_empty_bars=0)
     ids = walk(tokenizer, seed=0, constraints=asked, anchor=ANCHOR, prompt=[tokenizer.vocabulary.id("bos")], most=9000)
     frames = int(tokenizer.frame_of(ids).max()) + 1
     wanted = 7 * tokenizer.settings.frames_per_quarter  # half a bar is filled, then three of two quarters
@@ -287,8 +288,8 @@ def test_as_many_frames_as_the_bars_have(tokenizer):
 @pytest.mark.parametrize(
     "asked",
     [
-        Constraints(programs=frozenset({128}), bars=3, may_end=False, max_empty_bars=0),
-        Constraints(pitch_low=60, pitch_high=60, pitch_classes=frozenset({1}), bars=3, may_end=False, max_empty_bars=0),
+        limited(programs=frozenset({128}), bars=3, may_end=False, max_empty_bars=0),
+        limited(low=60, high=60, classes=frozenset({1}), bars=3, may_end=False, max_empty_bars=0),
     ],
 )
 def test_where_nothing_may_sound_time_goes_on(tokenizer, asked):
@@ -299,7 +300,7 @@ def test_where_nothing_may_sound_time_goes_on(tokenizer, asked):
 
 @every
 def test_one_pitch_alone_is_struck_again_and_again(tokenizer):
-    asked = Constraints(pitch_low=60, pitch_high=60, bars=20, may_end=False, max_empty_bars=1, max_polyphony=1)
+    asked = limited(low=60, high=60, bars=20, may_end=False, max_empty_bars=1, max_polyphony=1)
     prompt = [tokenizer.vocabulary.id("bos")]
     ids = walk(tokenizer, seed=1, constraints=asked, anchor=ANCHOR, prompt=prompt, most=20000)
     assert len(ids) < 20000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from limits import limited
 from part_pieces import LAYOUTS, PARTS, programs_of, random_piece, tune, tune_rows
 
 from musicgen.piece import METER, Piece, Track, notes_array
@@ -64,7 +65,7 @@ def test_whatever_is_allowed_decodes(tokenizer):
 
 
 def asked(**more) -> Constraints:
-    return Constraints(meter=(5, 8), bars=6, may_end=False, max_notes_a_bar=12, max_empty_bars=0, **more)
+    return limited(meter=(5, 8), bars=6, may_end=False, max_notes_a_bar=12, max_empty_bars=0, **more)
 
 
 def prompt(*programs: int, tokenizer=PARTS) -> tuple:
@@ -88,11 +89,11 @@ def test_what_is_asked_holds():
     request = asked(
         parts=frozenset({0, 1, 3}),
         part_count=4,
-        part_pitches=((0, own), (3, kit)),
+        by_part=((0, own), (3, kit)),
         chord_sizes=((0, 1), (1, 2)),
-        pitch_low=48,
-        pitch_high=76,
-        pitch_classes=frozenset({0, 2, 4, 5, 7, 9, 11}),
+        low=48,
+        high=76,
+        classes=frozenset({0, 2, 4, 5, 7, 9, 11}),
         tempo_changes=False,
     )
     for seed in range(6):
@@ -116,7 +117,7 @@ def test_what_is_asked_holds():
 
 def test_a_part_whose_own_pitches_are_not_in_the_key_keeps_its_own():
     own = np.arange(128) == 61
-    n = notes_behind(*prompt(40), asked(part_pitches=((0, own),), pitch_classes=frozenset({0})), seed=0)
+    n = notes_behind(*prompt(40), asked(by_part=((0, own),), classes=frozenset({0})), seed=0)
     assert set(n.pitch.tolist()) == {61}
 
 
@@ -142,7 +143,7 @@ def test_programs_that_are_asked_for_are_those_that_play():
     for seed in range(3):
         n = notes_behind(*prompt(40, 0, 128), asked(programs=frozenset({0}), part_count=3), seed=seed)
         assert set(n.program.tolist()) == {1}
-    n = notes_behind(*prompt(40, 128), asked(pitch_low=60, pitch_high=60, pitch_classes=frozenset({1})), seed=0)
+    n = notes_behind(*prompt(40, 128), asked(low=60, high=60, classes=frozenset({1})), seed=0)
     assert set(n.program.tolist()) == {1}, "where no pitch is left drums play"
 
 
@@ -173,7 +174,7 @@ def test_rows_of_tasks_are_prompts(kind, end):
     last = int(rows[-1, ONSET])
     if last == V.id("eos"):
         return
-    walker.constrain(Constraints(bars=3, may_end=False, max_notes_a_bar=8))
+    walker.constrain(limited(bars=3, may_end=False, max_notes_a_bar=8))
     ids = walk(walker, seed=1, marks=5)
     more = np.concatenate([rows, ids])
     assert np.array_equal(ids[0, :3] != 0, [last >= V.base["position"]] * 3), "a note is due or none is"
@@ -201,7 +202,7 @@ def test_behind_again_a_bar_begins_anew():
     walker = PARTS.grammar()
     for token in rows[: at + 1].ravel().tolist():
         walker.advance(token)
-    walker.constrain(Constraints(parts=frozenset({1, 3}), bars=1, may_end=False, max_empty_bars=0))
+    walker.constrain(limited(parts=frozenset({1, 3}), bars=1, may_end=False, max_empty_bars=0))
     for _ in range(3):
         walker.advance(0)
     assert walker.allowed()[V.slice("position", 0, 48)].all(), "from the first position of the bar on"
@@ -232,6 +233,6 @@ def test_new_music_begins_at_its_anchor():
     for token in (*rows[:-1].ravel().tolist(), *rows[-1, :3].tolist()):
         walker.advance(token)
     anchor = Anchor(cut, 2880, 960.0, 480, 500_000, fills=True)
-    walker.constrain(Constraints(meter=(2, 4), bars=2, may_end=False, max_empty_bars=0), anchor=anchor)
+    walker.constrain(limited(meter=(2, 4), bars=2, may_end=False, max_empty_bars=0), anchor=anchor)
     positions = np.flatnonzero(walker.allowed()[V.slice("position")])
     assert positions.tolist() == list(range(24, 48))

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from limits import limited
 from performance_pieces import MAJOR, PLAIN, both, piece_of, pieces, random_piece, spelled, walk
 
-from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.constraints import Anchor
 
 # ---- the grammar ---------------------------------------------------------------------------------------
 
@@ -25,7 +26,7 @@ def test_the_grammar_accepts_every_encoding(tokenizer, piece):
 @both
 def test_whatever_the_grammar_allows_decodes_and_is_spelled_alike(tokenizer):
     for seed in range(20):
-        ids = walk(tokenizer, seed=seed, constraints=Constraints(may_end=False))
+        ids = walk(tokenizer, seed=seed, constraints=limited(may_end=False))
         piece = tokenizer.decode(ids)
         piece.validate()
         assert piece.n_notes == tokenizer.count_notes(ids) > 0
@@ -62,11 +63,11 @@ PROMPT = PLAIN.encode(piece_of((0, 1200, 50, 80), (960, 240, 61, 80)), until=120
 @both
 @pytest.mark.parametrize("fills", [False, True])
 def test_constraints_hold(tokenizer, fills):
-    asked = Constraints(
+    asked = limited(
         programs=frozenset({40, 128}),
-        pitch_low=50,
-        pitch_high=70,
-        pitch_classes=MAJOR,
+        low=50,
+        high=70,
+        classes=MAJOR,
         bars=4,
         may_end=False,
         max_notes_a_bar=10,
@@ -96,9 +97,7 @@ def test_constraints_hold(tokenizer, fills):
 def test_polyphony_is_limited():
     for seed in range(5):
         notes = (
-            PLAIN.decode(walk(PLAIN, seed=seed, constraints=Constraints(max_polyphony=3, may_end=False)))
-            .tracks[0]
-            .notes
+            PLAIN.decode(walk(PLAIN, seed=seed, constraints=limited(max_polyphony=3, may_end=False))).tracks[0].notes
         )
         for t in np.unique(notes["start"]):
             assert int(((notes["start"] <= t) & (notes["start"] + notes["duration"] > t)).sum()) <= 3
@@ -108,8 +107,8 @@ def test_polyphony_is_limited():
 @pytest.mark.parametrize(
     "asked",
     [
-        Constraints(programs=frozenset({128}), bars=3, may_end=False, max_empty_bars=0),
-        Constraints(pitch_low=60, pitch_high=60, pitch_classes=frozenset({1}), bars=3, may_end=False, max_empty_bars=0),
+        limited(programs=frozenset({128}), bars=3, may_end=False, max_empty_bars=0),
+        limited(low=60, high=60, classes=frozenset({1}), bars=3, may_end=False, max_empty_bars=0),
     ],
 )
 def test_where_nothing_may_sound_time_goes_on(tokenizer, asked):
@@ -119,7 +118,7 @@ def test_where_nothing_may_sound_time_goes_on(tokenizer, asked):
 
 
 def test_one_pitch_alone_is_struck_again_and_again():
-    asked = Constraints(pitch_low=60, pitch_high=60, bars=20, may_end=False, max_empty_bars=0, max_notes_a_bar=2)
+    asked = limited(low=60, high=60, bars=20, may_end=False, max_empty_bars=0, max_notes_a_bar=2)
     ids = walk(PLAIN, seed=1, constraints=asked, anchor=ANCHOR, prompt=PROMPT, most=3000)
     assert len(ids) < 3000
     assert PLAIN.count_notes(ids) >= 20
@@ -141,7 +140,7 @@ def test_new_notes_count_from_the_cut():
 @both
 def test_new_notes_begin_at_the_cut_or_later(tokenizer):
     for seed in range(5):
-        asked = Constraints(bars=3, may_end=False, max_empty_bars=0)
+        asked = limited(bars=3, may_end=False, max_empty_bars=0)
         ids = walk(tokenizer, seed=seed, constraints=asked, anchor=ANCHOR, prompt=PROMPT, most=3000)
         notes, _ = tokenizer.new_notes(PROMPT, ids, ANCHOR)
         assert len(notes) == tokenizer.count_notes(ids) > 0

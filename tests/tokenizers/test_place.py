@@ -52,12 +52,12 @@ def test_bars_follow_one_another_and_empty_ones_are_counted():
     assert (place.bar_start, place.bars, place.position, place.player, place.silence()) == (BAR + 72, 3, -1, None, 0)
 
 
-def test_behind_a_span_positions_count_on_and_a_bar_told_again_begins_anew():
+def test_behind_a_span_positions_count_on_and_a_bar_given_again_begins_anew():
     place = in_bars()
     place.take_span()
     place.enter_onset(5)
     assert place.position == 197
-    place.tell_again()
+    place.return_to_bar()
     place.enter_onset(5)
     assert place.position == 5
 
@@ -67,26 +67,50 @@ def test_behind_a_span_positions_count_on_and_a_bar_told_again_begins_anew():
 )
 def test_new_music_begins_no_earlier_than_its_anchor(cut, first):
     place = in_bars()
-    place.begin(cut, counted=False)
+    place.begin(cut)
     assert place.closed
     assert place.position + 1 == first
 
 
-def test_what_sounds_is_counted_from_where_it_matters_and_apart_in_copies():
+def test_what_sounds_is_counted_from_the_prompt_on_and_apart_in_copies():
     place = in_bars()
     place.enter_onset(0)
     place.take_duration(50)
-    assert place.sounding() == 0
-    place.begin(None, counted=True)
-    place.take_duration(50)
+    place.begin(None)
+    assert place.sounding() == 1
     other = place.copy()
     other.enter_onset(20)
-    other.take_duration(10)
+    other.take_duration(100)
     assert (place.sounding(), other.sounding()) == (1, 2)
-    other.enter_onset(30)
-    assert other.sounding() == 1
     other.enter_onset(50)
-    assert other.sounding() == 0
+    assert other.sounding() == 1
+    other.enter_bar(first=False)
+    assert other.counts().tolist() == [1] * 24 + [0] * 72
+
+
+def test_a_note_that_the_cut_ends_is_not_counted_for_having_been_spelled_longer():
+    for length, counted in ((97, 0), (108, 0), (150, 1)):
+        place = in_bars()
+        place.enter_onset(0)
+        place.take_duration(length, least=length - 12)
+        place.begin(anchor(1920, 1920, fills=False))
+        place.enter_bar(first=False)
+        place.enter_onset(0)
+        assert place.sounding() == counted
+
+
+def test_what_comes_later_in_the_piece_does_not_sound_before_it():
+    place = in_bars()
+    place.enter_onset(90)
+    place.take_duration(20)
+    place.leave()
+    place.enter_bar(first=False)
+    place.enter_onset(80)
+    place.take_duration(100)
+    place.resume()
+    place.enter_bar(first=False)
+    assert place.bar_start == BAR
+    assert place.counts().tolist() == [1] * 14 + [0] * 82
 
 
 @pytest.mark.parametrize(("lead", "fills", "units"), [(0.0, False, 400), (50.0, True, 550), (150.0, True, 450)])

@@ -1,13 +1,13 @@
-"""MusicXML, Humdrum kern and ABC to pieces.
+"""Read MusicXML, Humdrum **kern and ABC files as pieces.
 
-Conventions: one track a part (the staves of a piano are one part), tied notes are one note, repeats sound as
-often as the score says, bar lines lie where the score has them: a short first bar is a meter of its real
-length. Grace and cue notes are left out with a warning: they have no time of their own. Pitches are sounding
-ones. Chord symbols are kept with the piece, not played. Time is 480 ticks a quarter where that holds every onset
-and duration exactly, else 10080 = 2^5*3^2*5*7, which is exact for 128ths, triplets, quintuplets, septuplets and
-nonuplets; the rest is rounded to it. Velocity follows the last dynamic mark of the part, 72 before the first one.
+Conventions: each part is one track (the staves of a piano are one part), tied notes are one note, repeats are
+written out, and bar lines lie where the score has them: a pickup bar gets a meter of its real length. Grace and
+cue notes are left out with a warning: they take no time in the bar. Pitches are sounding pitches. Chord symbols
+are kept with the piece but not played. Time is 480 ticks a quarter if that represents every onset and duration
+exactly, else 10080 = 2^5*3^2*5*7, which is exact for 128ths, triplets, quintuplets, septuplets and nonuplets;
+anything finer is rounded to it. Velocity follows the last dynamic mark of the part, 72 before the first one.
 
-A file gives pieces that satisfy `Piece.validate`, with named warnings, or raises UnreadableError.
+Reading gives pieces that satisfy `Piece.validate`, with named warnings, or raises UnreadableError.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def read_tune(text: str, *, where: str | Path = "tune.abc", limits: Limits | Non
 def iter_scores(path: str | Path, *, limits: Limits | None = None) -> Iterator[tuple[str, Piece | UnreadableError]]:
     """(name, piece) for each piece in a score file; the name is the file's stem, or a tune's number and title.
 
-    A tune that can't be read comes as its error. At least one item. Raises UnreadableError for a file that is no score.
+    For a tune that can't be read, the error takes the piece's place. Yields at least one item. Raises UnreadableError
+    for a file that is no score.
     """
     for text in read_texts(path, limits=limits or Limits()):
         try:

@@ -1,4 +1,4 @@
-"""From the parts of a score, bar by bar, to a piece: repeats written out, ties joined, ticks chosen."""
+"""Assemble a piece from the parts of a score: write out repeats, join ties, choose the resolution in ticks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from musicgen.words import agreed
 
 __all__ = ["assemble"]
 
-PLAIN = 480  # ticks a quarter of pieces which that holds exactly
+PLAIN = 480  # ticks a quarter, if every onset and duration is exact in it
 WARNINGS = {
     "pitches": "pitches: {} [note|notes] outside MIDI's pitches [was|were] left out",
     "chords": "chord_symbols: {} chord [symbol is|symbols are] kept with the piece, not played",
@@ -25,10 +25,10 @@ VELOCITY = 72  # before the first dynamic mark
 
 
 def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
-    """The piece that a score writes down. Raises UnreadableError for one without notes or past `limits`.
+    """The piece that a score notates. Raises UnreadableError if it has no notes or exceeds `limits`.
 
-    Parts without notes stay, as tracks without notes. Time is 480 ticks a quarter where that holds every onset and
-    duration, else 10080.
+    A part without notes becomes an empty track. Time is 480 ticks a quarter if that represents every onset and
+    duration exactly, else 10080.
     """
     parts, warnings = score.parts, list(score.warnings)
     count = sum(len(p.notes) for p in parts)

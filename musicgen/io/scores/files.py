@@ -1,4 +1,4 @@
-"""Score files as text, checked and split into tunes; MusicXML, which tells its encoding itself, as bytes."""
+"""Score files as checked text, ABC split into tunes; MusicXML, which declares its own encoding, stays bytes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SCORE_SUFFIXES = tuple(FORMATS)
 
 @dataclass(frozen=True)
 class ScoreText:
-    """One piece as text, or, of MusicXML, as the bytes of its file."""
+    """One piece as text, or the bytes of a MusicXML file."""
 
     name: str
     text: str
     format: str  # musicxml, humdrum, abc
     data: bytes = b""
-    before: int = 0  # lines of the file before it
+    before: int = 0  # lines of the file that precede it, for line numbers in errors
 
 
 def read_texts(path: str | Path, *, limits: Limits) -> list[ScoreText]:
@@ -58,7 +58,7 @@ def _decoded(data: bytes) -> str:
             return data.decode(encoding)
         except UnicodeDecodeError:
             continue
-    return data.decode("latin-1")  # old ABC collections
+    return data.decode("latin-1")  # the encoding of old ABC collections
 
 
 # ---- ABC -----------------------------------------------------------------------------------------------

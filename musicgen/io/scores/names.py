@@ -10,13 +10,13 @@ from collections.abc import Iterable
 
 __all__ = ["drum_for", "is_high_voice", "program_for"]
 
-# Names that say what plays, for parts whose program is missing or a stand-in. Singers come first: editions
-# often give them an oboe or a piano.
+# Patterns of part names and their programs, for parts whose program is missing or a placeholder. Singers come first:
+# editions often give them the program of an oboe or a piano.
 VOICES = (
     r"voice|voix|vocal|stimme|gesang|sing|chant\b|canto\b|sopran|mezzo|\balt(o|us)?\b|tenor|bariton|contralto"
     r"|choir|chorus|chor\b|cantus"
 )
-PLAYED = r"sax|trombone|recorder|flute|clarinet|viol"  # an alto saxophone doesn't sing
+PLAYED = r"sax|trombone|recorder|flute|clarinet|viol"  # an alto saxophone is no singer
 SINGING = (52, 53, 54, 85, 91)
 NAMES = (
     (r"contrabass\b|double ?bass|kontrabass|string bass", 43),
@@ -29,7 +29,7 @@ NAMES = (
     (r"french horn|\bhorn\b|\bcor\b", 60), (r"trumpet|trompete|tromba", 56), (r"tuba", 58), (r"accordion", 21),
     (r"bagpipe", 109),
 )  # fmt: skip
-# General MIDI drums by name or code; the first that fits. A set with many sounds on one staff is none of them.
+# General MIDI drums by name or code; the first match counts. A drum set, many sounds on one staff, is not here.
 DRUMS = tuple((re.compile(pattern, re.IGNORECASE), number) for pattern, number in (
     (r"\bbass dr|\bb\. ?d(r|\b)|^bdrum|gro?s(se|\.)? c|\bgran cassa|^g\.? cassa|\bgr\. ?c\.|gro(ss|ß)e trommel", 36),
     (r"\bsnare|\bs\. ?d(r|\b)|^sn\. dr|^sdrum|\bside drum|kleine trommel|caisse cl|\btamb(our|\.) mil", 38),
@@ -44,7 +44,7 @@ DRUMS = tuple((re.compile(pattern, re.IGNORECASE), number) for pattern, number i
 
 
 def drum_for(names: Iterable[str]) -> int | None:
-    """The General MIDI drum that an unpitched instrument is; None where none of its names tells.
+    """The General MIDI drum key of an unpitched instrument, by its names; None if no name is recognized.
 
     >>> drum_for(["Percussion", "Kleine Trommel"])
     38
@@ -57,12 +57,15 @@ def drum_for(names: Iterable[str]) -> int | None:
 
 
 def is_high_voice(name: str) -> bool:
-    """Whether a part of this name makes a part called 'Bass' next to it a singer."""
+    """Whether this is the name of a soprano, alto or tenor, beside whom a part called 'Bass' is a singer too."""
     return bool(re.search(r"sopran|\balto?\b|tenor", name, re.IGNORECASE))
 
 
 def program_for(names: tuple[str, ...], program: int | None, *, bass_sings: bool = False) -> int:
-    """The program: the file's own, but a singer's name outweighs the piano or oboe that editions give singers."""
+    """The General MIDI program of a part: choir (52) for a singer's name, unless the file's own is a voice.
+
+    Otherwise the file's own, except that 0 may be a placeholder: then the first program that a name implies.
+    """
     lowered = [name.strip().lower() for name in names]
     for name in lowered:
         if re.search(VOICES, name) and not re.search(PLAYED, name):

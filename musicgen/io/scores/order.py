@@ -1,12 +1,16 @@
 """The order in which a score's bars sound: repeats, endings, da capo and dal segno.
 
-The readers find the signs, one walk serves them all. Conventions (Gould 2011, "Behind Bars", p. 233 ff.): a repeat
-without a start goes back to the end of the one before it, or of its endings, or to where its movement begins; endings
-name the passes that they are meant for, a pass that none names takes the one before it, and a lone first ending is
-left out the last time; after a jump repeats aren't taken again and only the ending of the last pass sounds, up to a
-fine, or to a coda or past the jump, from where everything counts again. Every jump is taken once, and what stands
-behind it, past a fine or not, follows: a file may hold several movements. What contradicts itself is left as written,
-with a warning.
+The readers of all formats find the signs; one walk puts the bars in order. Conventions (Gould 2011, "Behind Bars",
+p. 233 ff.):
+- A repeat without a start sign goes back to the end of the repeat before it (or of its endings), or to the begin of
+  its movement.
+- An ending names the passes in which it sounds; a pass that no ending names takes the ending of the pass before. A
+  lone first ending is skipped in the last pass.
+- After a jump, repeats aren't taken and only the ending of the last pass sounds, up to the fine, the coda or the bar
+  of the jump; behind that repeats count again.
+- Each jump is taken once, and the music written behind it follows, also after a fine: a file may hold several
+  movements.
+- Where signs contradict each other, the written order stays, with a warning.
 """
 
 from __future__ import annotations
@@ -23,19 +27,19 @@ JUMPS = ("DaCapo", "DaCapoAlFine", "DaCapoAlCoda", "DalSegno", "DalSegnoAlFine",
 
 @dataclass
 class Bar:
-    """The signs of one bar: what lies between two bar lines, or between a bar line and a sign within a bar."""
+    """The signs of one bar. A bar here reaches from one bar line, or repeat sign within a measure, to the next."""
 
-    start: bool = False  # a repeat starts here
-    times: int = 0  # how often the section that ends here sounds in all; 0 without a sign
-    passes: frozenset[int] = frozenset()  # the passes for which this ending is meant
+    start: bool = False  # a repeat starts at its begin
+    times: int = 0  # how often the section that it ends sounds in all; 0: no repeat sign
+    passes: frozenset[int] = frozenset()  # of the ending that it belongs to: the passes in which it sounds
     # Begin (of a movement), Segno and Coda stand at the begin of the bar; ToCoda, Fine and JUMPS at its end.
     marks: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()  # (mark, name): which segno or coda of several is meant
-    within: bool = False  # goes on within the measure of the bar before
+    within: bool = False  # continues the measure of the bar before
 
 
 def merged(parts: Sequence[Sequence[Bar]], n: int) -> list[Bar]:
-    """The signs of `n` bars over all parts: editions write them in every part, in the first, or in some."""
+    """The signs of `n` bars, united over all parts: editions write them in every part, in the first, or in some."""
     if not parts:
         return [Bar() for _ in range(n)]
     bars = []
@@ -50,9 +54,9 @@ def merged(parts: Sequence[Sequence[Bar]], n: int) -> list[Bar]:
 
 
 def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[list[int], list[str]]:
-    """Indices of `bars` in playing order, and warnings ("repeats: ..."). Bounded by MOST of each bar.
+    """Indices of `bars` in playing order, at most MOST for each bar, and warnings ("repeats: ...").
 
-    `passes` is filled with the pass of each: the first time through, the second, ...; after a jump the last one.
+    `passes` is filled with the pass of each index: 1 the first time through, 2 the second; after a jump the last one.
 
     >>> play_order([Bar(), Bar(passes=frozenset({1}), times=2), Bar(passes=frozenset({2}))])[0]
     [0, 1, 0, 2]
@@ -67,7 +71,7 @@ def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[li
     totals = _totals(bars)
     order: list[int] = []
     nths: list[int] = []
-    last = [1] * len(bars)  # the pass in which each bar sounded last, jumps aside
+    last = [1] * len(bars)  # the pass in which each bar last sounded, not counting those after a jump
     at, section, nth, in_ending, returning, past = 0, 0, 1, False, "", 0
     while at < len(bars):
         bar = bars[at]
@@ -102,7 +106,7 @@ def play_order(bars: Sequence[Bar], passes: list[int] | None = None) -> tuple[li
             continue
         jump = jumps.take(at)
         if jump is not None:
-            # What was heard before ends with the jump, or with the other endings of the one that it stands in.
+            # The music that returns ends at the jump, or, if the jump stands in an ending, behind the last ending.
             past = next((i for i in range(at + 1, len(bars)) if not (bars[at].passes and bars[i].passes)), len(bars))
             returning, at = jump
             section, nth, in_ending = -1, 1, False
@@ -116,10 +120,10 @@ MOST = 2 * MAX_TIMES + MAX_JUMPS
 
 
 def _totals(bars: Sequence[Bar]) -> list[int]:
-    """For each bar in an ending how often its section sounds in all; else 0.
+    """For each bar in an ending, how often its section sounds in all; 0 for other bars.
 
-    That is the highest pass that it and the endings next to it name, and one more where a repeat follows an
-    ending that no other one takes over from.
+    That is the highest pass named by the ending and its neighbours, plus one if a lone ending has a repeat sign: the
+    last pass skips it.
     """
     totals = [0] * len(bars)
     for begin, end in _groups(bars):
@@ -131,7 +135,7 @@ def _totals(bars: Sequence[Bar]) -> list[int]:
 
 
 def _groups(bars: Sequence[Bar]) -> Iterable[tuple[int, int]]:
-    """(first bar, the one behind the last) of endings that stand next to each other."""
+    """(first bar, one past the last) of each run of neighbouring endings."""
     begin = 0
     for i in range(len(bars) + 1):
         if i == len(bars) or not bars[i].passes:
@@ -141,20 +145,21 @@ def _groups(bars: Sequence[Bar]) -> Iterable[tuple[int, int]]:
 
 
 def _with_sound_endings(bars: Sequence[Bar], warnings: list[str]) -> list[Bar]:
-    """The bars without the brackets that nothing leads back from: their music would be lost.
+    """The bars with endings that can all be reached.
 
-    A pass between those that the endings name, as 2 of "1" and "3", takes the ending before it.
+    Endings without a repeat sign or jump lose their brackets, as all but the first would never sound. A pass that no
+    ending names, such as 2 beside "1" and "3", is added to the ending of the pass before.
     """
     bars = list(bars)
     for begin, end in _groups(bars):
         if not any(bar.times or set(bar.marks) & set(JUMPS) for bar in bars[begin:end]):
-            # The bracket of the last pass alone, behind the sign: its music sounds once as it is.
+            # If only the last ending has a bracket, behind the repeat sign, it sounds once without one, too.
             if not (begin and bars[begin - 1].times):
                 warnings.append("repeats: endings without a repeat sign; left as written")
             bars[begin:end] = [replace(bar, passes=frozenset()) for bar in bars[begin:end]]
             continue
         named = {nth for bar in bars[begin:end] for nth in bar.passes}
-        # A lone ending under a sign for three times is that of the first and the second.
+        # A lone first ending with a repeat sign for three times serves passes 1 and 2.
         lone = all(bar.passes == bars[begin].passes for bar in bars[begin:end])
         times = max(bar.times for bar in bars[begin:end]) if lone else 0
         for nth in range(min(named) + 1, min(max(max(named), times), MAX_TIMES + 1)):
@@ -168,7 +173,7 @@ def _with_sound_endings(bars: Sequence[Bar], warnings: list[str]) -> list[Bar]:
 
 
 class _Jumps:
-    """Where jumps go, and where the music that they come back to ends."""
+    """Da capos and dal segnos: where each goes, and where the music that it repeats ends."""
 
     def __init__(self, bars: Sequence[Bar], warnings: list[str]) -> None:
         self.warnings = warnings
@@ -176,20 +181,20 @@ class _Jumps:
         self.commands: dict[int, str] = {}
         for i, bar in enumerate(bars):
             jumps = [mark for mark in bar.marks if mark in JUMPS]
-            if jumps:  # of two the one that says how far: the other is the same sign, told less of
+            if jumps:  # of two, which mean the same jump, that with "al .."
                 self.commands[i] = max(jumps, key=lambda name: name not in ("DaCapo", "DalSegno"))
         names = ("Begin", "Segno", "Coda", "ToCoda", "Fine")
         self.places = {name: [i for i, bar in enumerate(bars) if name in bar.marks] for name in names}
         codas = self.places["Coda"]
         if self.commands and not self.places["ToCoda"] and len(codas) > 1:
-            self.places["ToCoda"], self.places["Coda"] = codas[:1], codas[1:]  # two signs: from the first to the second
+            self.places["ToCoda"], self.places["Coda"] = codas[:1], codas[1:]  # the first sign is "to coda"
         if len(self.commands) > MAX_JUMPS:
             warnings.append(f"repeats: more than {MAX_JUMPS} da capos and dal segnos; they are left as written")
             self.commands = {}
         self.taken = -1  # the bar of the last jump
 
     def take(self, at: int) -> tuple[str, int] | None:
-        """(the jump, the bar that it goes to) behind bar `at`, once."""
+        """(name of the jump, target bar) of a jump at the end of bar `at`, the first time; None without one."""
         name = self.commands.pop(at, None)
         if name is None:
             return None
@@ -218,23 +223,26 @@ class _Jumps:
         return name, target
 
     def stops(self, at: int, jump: str) -> bool:
-        """Whether the music that `jump` came back to ends with bar `at`."""
+        """Whether the music repeated after `jump` ends at a fine in bar `at`."""
         return at in self.places["Fine"] and not jump.endswith("Coda")
 
     def behind(self, at: int) -> int:
-        """The bar that follows the end of what a jump came back to: a further movement begins there."""
+        """The bar to go on with after a fine in bar `at`: behind it and the jump; it begins a new movement."""
         following = max(at, self.taken) + 1
         self.places["Begin"].append(following)
         return following
 
     def coda_from(self, at: int, jump: str) -> int | None:
-        """The coda that is left for behind bar `at` after `jump`."""
+        """The bar of the coda to go to from a "to coda" in bar `at` after `jump`; None without one."""
         if at not in self.places["ToCoda"] or jump.endswith("Fine"):
             return None
         return self._coda(at, self.taken)
 
     def _coda(self, leaving: int, command: int) -> int | None:
-        """The coda behind bar `leaving` for a jump in bar `command`: behind both, by its label, else the first."""
+        """The bar of the coda for a "to coda" in bar `leaving` and a jump in bar `command`; None without one.
+
+        It is one behind both bars if there is any; of several, that with the same label, else the first.
+        """
         codas = [i for i in self.places["Coda"] if i > leaving]
         codas = [i for i in codas if i > command] or codas
         label = self.labels[leaving].get("ToCoda")

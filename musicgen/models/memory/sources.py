@@ -147,7 +147,7 @@ class _Recall:
                 values.append(found)
                 trusts.append(self._trust(found, inside[:, field], levels[name], agrees))
             value[field], trust[field] = np.stack(values, 1), np.stack(trusts, 1)
-        self._onsets(value, trust, inside, whole, whole_level, rhythm, rhythm_level)
+        self._onsets(value, trust, inside=inside, matches=((whole, whole_level), (rhythm, rhythm_level)))
         share, weight = self._counts(inside)
         return Recalled(w, value, trust, share, weight, *self._last_of_part(inside), self.lag)
 
@@ -272,12 +272,12 @@ class _Recall:
         return (self.bar >= back) & (self.event[at] >> 29 == self.bar - back)
 
     def _onsets(
-        self, value: dict[int, np.ndarray], trust: dict[int, np.ndarray], inside: np.ndarray, whole: np.ndarray,
-        whole_level: np.ndarray, rhythm: np.ndarray, rhythm_level: np.ndarray,
+        self, value: dict[int, np.ndarray], trust: dict[int, np.ndarray], *, inside: np.ndarray,
+        matches: tuple[tuple[np.ndarray, np.ndarray], ...],
     ) -> None:  # fmt: skip
         """Guesses of the place that a row sets: the onset, then, given the onset, the part."""
         w, n, layout = self.w, self.n, self.layout
-        none = np.full(n, -1)
+        (whole, whole_level), (rhythm, rhythm_level), none = *matches, np.full(n, -1)
         # The matched row predicts the next place only if its note has the same pitch and duration.
         alike = (whole >= 0) & (inside[np.maximum(whole, 0)][:, :2] == inside[:, :2]).all(axis=1)
         pointers = [np.where(alike, whole, -1), rhythm]

@@ -12,9 +12,9 @@ decoration, so exclamation marks at line ends are kept at that distance.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from typing import Self
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from musicgen.errors import UsageError
 from musicgen.tokenizers.abc.clock import TUPLETS
 from musicgen.tokenizers.abc.fields import FREE_FIELDS, MOST_LINES, TEXT_LENGTH, follow, meter_value
 from musicgen.tokenizers.abc.state import ACCIDENTALS, DECORATIONS, HIDING, LETTERS, LOWER, MORE_SIGN, UPPER, AbcState
-from musicgen.tokenizers.constraints import Anchor, Constraints
+from musicgen.tokenizers.constraints import Anchor, Constraints, Mask, RoomLimits
+from musicgen.tokenizers.constraints.length import Length
+from musicgen.tokenizers.constraints.mask import AllOf
+from musicgen.tokenizers.constraints.room import Density, Line, Polyphony
 from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.vocabulary import Vocabulary
 
@@ -32,12 +35,13 @@ ALPHABET = "\n" + "".join(chr(code) for code in range(32, 127))
 LEAST_BARS = 8
 LONGEST = 2000  # characters of a body after which the tune is brought to an end
 MOST_NOTES = 64  # in a bar
+CHORD = 8  # most notes of a chord without a limit
 TEXT = "".join(c for c in ALPHABET[1:] if c not in "%\\")
 ROOT, QUALITY = "ABCDEFG", {"": "m7", "m": "7", "7": "", "m7": ""}  # of chord symbols: G, Gm, G7, Gm7, with # or b
 
 
 @cache
-def _mask(chars: str, vocabulary_size: int, first: int, eos: int, ends: bool) -> np.ndarray:
+def _mask(chars: str, vocabulary_size: int, *, first: int, eos: int, ends: bool) -> np.ndarray:
     mask = np.zeros(vocabulary_size, bool)
     mask[[first + ALPHABET.index(c) for c in chars]] = True
     mask[eos] = ends
@@ -59,35 +63,30 @@ class AbcGrammar(AbcState, Grammar):
 
         Bars are counted as written. Raises UsageError for a pitch range or a key, which this grammar can't enforce.
         """
-        c = constraints
-        if (c.pitch_low, c.pitch_high) != (0, 127) or c.pitch_classes is not None:
+        pitches, room, length = constraints.pitches, constraints.room, constraints.length
+        if (pitches.low, pitches.high, pitches.classes) != (0, 127, None):
             raise UsageError(
                 "a model of ABC text can't be held to a key or a range of pitches",
                 hint="leave --key and --pitch-range out, or take a model of notes",
             )
-        chords = [most for _, most in c.chord_sizes]
-        self.most_together = min([most for most in (c.max_polyphony, *chords[:1]) if most], default=8)
-        self.most_notes = min(c.max_notes_a_bar or MOST_NOTES, MOST_NOTES)
-        self.from_bar, self.from_count = self.bars, self.count
-        self.bars_wanted = c.bars
+        if any(type(mask).pitches is not Mask.pitches for mask in constraints.further):
+            raise UsageError("a model of ABC text can't be held to pitches", hint="take a model of notes")
+        fills = anchor is not None and anchor.fills
+        self.begin(fills=fills)
+        self.player = room.chord_sizes[0][0] if room.chord_sizes else None
+        most = [most for most in (Polyphony(room).most, Line(room).most(self.player)) if most is not None]
+        self.most_together = min(most, default=CHORD)
+        self.masks = AllOf((Density(RoomLimits(max_notes_a_bar=MOST_NOTES)), Density(room), *constraints.further))
+        # Without a number of bars, music that begins in mid-bar may end with that bar.
+        self.limit = Length(replace(length, bars=length.bars or 0) if fills else length, self)
+        self.least = LEAST_BARS + fills if length.bars is None else self.length(length.bars)
+        self.longest = LONGEST if length.bars is None else max(LONGEST, 100 * length.bars)
         self.plain = anchor is not None
-        self.meter = meter_value(*c.meter) if c.meter and self.place == "start" else None
-        least = LEAST_BARS if c.bars is None else c.bars
-        self.least = least + (self.from_bar if c.bars is not None else 0)
-        if anchor is not None and anchor.fills:
-            self.least += 1
-            self.bars_wanted = (c.bars or 0) + 1
-        self.longest = LONGEST if c.bars is None else max(LONGEST, 100 * c.bars)
+        self.meter = meter_value(*length.meter) if length.meter and self.section == "start" else None
 
     @property
     def bars_done(self) -> int:
-        return self.bars - self.from_bar
-
-    def copy(self) -> Self:
-        other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other.clock = self.clock.copy()
-        return other
+        return self.bars - self.begun_bars
 
     def ends(self, token: int) -> bool:
         """Whether `token` is EOS."""
@@ -95,9 +94,9 @@ class AbcGrammar(AbcState, Grammar):
 
     def advance(self, token: int) -> None:
         if token == self.bos:
-            self.place = "header"
+            self.section = "header"
         elif token == self.eos:
-            self.place = "over"
+            self.section = "over"
         elif token >= self.first:
             self.take(ALPHABET[token - self.first])
 
@@ -105,23 +104,22 @@ class AbcGrammar(AbcState, Grammar):
 
     def allowed(self) -> np.ndarray:
         chars, ends = self.choices()
-        if self.place == "start":
+        if self.section == "start":
             mask = np.zeros(len(self.v), bool)
             mask[self.bos] = True
             return mask
-        return _mask(chars, len(self.v), self.first, self.eos, ends)
+        return _mask(chars, len(self.v), first=self.first, eos=self.eos, ends=ends)
 
     def choices(self) -> tuple[str, bool]:
         """The characters that may come next, and whether the tune may end here."""
-        if self.place in ("start", "over"):
+        if self.section in ("start", "over"):
             return "", True
-        if self.place == "header":
+        if self.section == "header":
             return self._in_header(), False
         chars = "".join(dict.fromkeys(self._in_body()))
         whole = self.bars >= self.least
         ends = whole and self.now == "line" and self.after_bar
-        done = self.bars_wanted is not None and self.bars - self.from_bar >= self.bars_wanted
-        if done or self.count - self.from_count >= self.longest:
+        if self.limit.is_full(self) or self.count - self.begun_count >= self.longest:
             return self._towards_the_end(chars, whole=whole, ends=ends)
         return chars, ends
 
@@ -200,7 +198,7 @@ class AbcGrammar(AbcState, Grammar):
         chars += self._bar_signs()
         if self.now not in ("space", "line"):
             chars += "\n" + ("!" if self.count - self.marked >= HIDING else "")
-        if self.now == "line" and self.after_bar and not self.notes and not self.plain:
+        if self.now == "line" and self.after_bar and not self.notes_in_bar and not self.plain:
             chars += "KM"
         return chars
 
@@ -212,11 +210,11 @@ class AbcGrammar(AbcState, Grammar):
         return self._notes_and_rests() + groups + bracket + graces + '"'
 
     def _notes_and_rests(self) -> str:
-        rest = "" if self.empty and not self.notes else "z"
+        rest = "" if self.empty and not self.notes_in_bar else "z"
         return ACCIDENTALS + LETTERS + ("" if self.inner else rest + DECORATIONS)
 
     def _bar_signs(self) -> str:
-        if self.notes or (self.rests and not self.empty):
+        if self.notes_in_bar or (self.rests and not self.empty):
             # An upper-case letter before a colon would begin a field.
             return "|" if self.plain else "|:"
         if self.after_bar and self.now == "line" and not self.plain:
@@ -291,7 +289,7 @@ class AbcGrammar(AbcState, Grammar):
     def _room_for_notes(self) -> bool:
         if self.owes or self.tuplet:
             return True
-        return self.notes < self.most_notes and self.clock.fits(Fraction(1, 2))
+        return not self.masks.is_full(self) and self.clock.fits(Fraction(1, 2))
 
     def _towards_the_end(self, chars: str, *, whole: bool, ends: bool) -> tuple[str, bool]:
         """(characters, whether EOS is allowed) on the shortest way to a complete tune."""
@@ -304,7 +302,7 @@ class AbcGrammar(AbcState, Grammar):
         wanted = ["]", "}", ")"] + ['"'] * (self.now == "symbol")
         if whole and self.after_bar:
             wanted = ["\n", *wanted]
-        if self.notes or self.now == "bar":
+        if self.notes_in_bar or self.now == "bar":
             closing = "|" if self.now != "bar" or self.piece == ":" else ""
             wanted += [closing] if closing else []
         for char in wanted:

@@ -48,7 +48,9 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     tied[inside] = end[inside] < line[note[inside], 1]
     letter, shift, texts = _names(fifths)
     signed = np.zeros(len(begin), bool)
-    signed[inside] = _signed(np.searchsorted(edges, begin[inside], side="right"), pitch[inside], letter, shift, fifths)
+    signed[inside] = _signed(
+        np.searchsorted(edges, begin[inside], side="right"), pitch[inside], letter=letter, shift=shift, fifths=fifths
+    )
     kinds, which = np.unique(((end - begin) << 8 | pitch + 1) << 2 | tied << 1 | signed, return_inverse=True)
     words = []
     for kind in kinds.tolist():
@@ -147,7 +149,7 @@ def _altered(fifths: int) -> list[int]:
     return [(name in sharps) - (name in flats) for name in NATURAL]
 
 
-def _signed(bar: np.ndarray, pitch: np.ndarray, letter: np.ndarray, shift: np.ndarray, fifths: int) -> np.ndarray:
+def _signed(bar: np.ndarray, pitch: np.ndarray, *, letter: np.ndarray, shift: np.ndarray, fifths: int) -> np.ndarray:
     """Boolean mask of the notes that need an accidental; one applies to its letter up to the bar line.
 
     `bar` is the number of each note's bar.

@@ -6,9 +6,11 @@ Any text can be read, also text that the grammar doesn't allow, such as a user's
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Self
 
 from musicgen.tokenizers.abc.clock import TUPLETS, BarClock
 from musicgen.tokenizers.abc.fields import FREE_FIELDS
+from musicgen.tokenizers.place import Place
 
 __all__ = ["ACCIDENTALS", "DECORATIONS", "HIDING", "LETTERS", "LOWER", "MORE_SIGN", "UPPER", "AbcState"]
 
@@ -19,11 +21,11 @@ DECORATIONS = "~.uvT"
 MORE_SIGN = {"|": "|]:12", ":|": "|]12", ":": "|:", ":||": ":"}  # {bar sign so far: characters that may extend it}
 
 
-class AbcState:
-    """A position in a tune: in the header, or `inside` the body."""
+class AbcState(Place):
+    """A position in a tune: in the header, or `inside` the body. Time is counted in bars with notes."""
 
     def __init__(self, *, inside: bool = False) -> None:
-        self.place = "body" if inside else "start"  # start, header, body, over
+        self.section = "body" if inside else "start"  # start, header, body, over
         self.line = ""  # the characters since the last line break
         self.seen = ""  # header fields so far
         self.lines = 0  # of the header
@@ -37,7 +39,7 @@ class AbcState:
         self.slur = False
         self.tuplet = 0  # notes of the tuplet still to come
         self.bound = False  # whether the last note is in a tuplet
-        self.notes = 0  # in this bar
+        self.notes_in_bar = 0  # in this bar
         self.rests = False  # whether this bar has a rest
         self.empty = False  # whether the bar before had no notes
         self.bars = 0  # completed bars with notes
@@ -47,11 +49,40 @@ class AbcState:
         self.hidden = 0  # value of `bars` at the last exclamation mark
         self.clock = BarClock()
         self.ratio = Fraction(1)  # of the tuplet
-        self.length = ""  # of a chord's first note
+        self.first_length = ""  # of a chord's first note
+        self.begin(fills=False)
+
+    def begin(self, *, fills: bool) -> None:
+        """Begin new music; with `fills`, the rest of the bar isn't counted as a bar."""
+        self.fills, self.begun_bars, self.begun_count = fills, self.bars, self.count
+
+    @property
+    def new_bar(self) -> int:
+        return self.bars - self.begun_bars - self.fills
+
+    def sounding(self) -> int:
+        return self.size if self.inner == "[" else 0
+
+    def length(self, bars: int) -> int:
+        return self.begun_bars + bars + self.fills
+
+    def progress(self) -> int:
+        return self.bars
+
+    def longest_silence(self, bars: int) -> int:
+        return bars
+
+    def silence(self) -> int:
+        return -1 if self.notes_in_bar else int(self.empty)
+
+    def copy(self) -> Self:
+        other = super().copy()
+        other.clock = self.clock.copy()
+        return other
 
     def take(self, char: str) -> None:
         """Read one character, whether or not the grammar allows it."""
-        if self.place == "header":
+        if self.section == "header":
             self._take_in_header(char)
             return
         self.count += 1
@@ -70,7 +101,7 @@ class AbcState:
         self.line = ""
         self._measure(field, self.text)
         if field == "K":
-            self.place = "body"
+            self.section = "body"
             if "L" not in self.seen and "M" in self.seen and self.clock.bar < Fraction(3, 4):
                 self.clock.unit = Fraction(1, 16)  # by the meter (3.1.7)
 
@@ -115,7 +146,7 @@ class AbcState:
             self.inner = ""
             self.now, self.piece = "closed", ""
             self._note_is_whole()
-            self.clock.close_chord(self.length)
+            self.clock.close_chord(self.first_length)
         elif char == "}":
             self.inner, self.now, self.piece, self.owes = "", "space", "", True
         else:
@@ -130,11 +161,11 @@ class AbcState:
                 self.piece, self.now = char, "letter"
                 if self.inner == "[" and self.size == 1:
                     self.clock.note(ratio=self.ratio if self.tuplet else Fraction(1))
-                    self.length = ""
+                    self.first_length = ""
                 return
             self.clock.note(ratio=self.ratio if self.tuplet else Fraction(1))
             self.now, self.piece = "letter", char
-            self.notes += char != "z"
+            self.notes_in_bar += char != "z"
             self.rests = self.rests or char == "z"
             self._note_is_whole()
         elif char in ACCIDENTALS:
@@ -150,7 +181,7 @@ class AbcState:
                 self.piece += char
                 self.now = "length"
                 if self.inner == "[" and self.size == 1:
-                    self.length += char
+                    self.first_length += char
                 if not self.inner or self.size == 1:
                     self.clock.lengthen(char)
         elif char == "(":
@@ -174,7 +205,7 @@ class AbcState:
         self.owes = False
         self.after_bar = False
         if self.now == "closed":
-            self.notes += 1
+            self.notes_in_bar += 1
         self.bound = self.tuplet > 0
         self.tuplet = max(0, self.tuplet - 1)
 
@@ -184,10 +215,10 @@ class AbcState:
         return char in MORE_SIGN.get(self.piece, "")
 
     def _take_bar_sign(self, char: str) -> None:
-        self.bars += self.notes > 0
+        self.bars += self.notes_in_bar > 0
         if not self.after_bar:
-            self.empty = not self.notes
-        self.notes, self.rests, self.after_bar = 0, False, True
+            self.empty = not self.notes_in_bar
+        self.notes_in_bar, self.rests, self.after_bar = 0, False, True
         self.clock.new_bar()
         self.owes, self.slur, self.tuplet = False, False, 0
         self.now, self.piece = "bar", char

@@ -12,6 +12,7 @@ from musicgen.tokenizers.bars.grid import bar_steps
 from musicgen.tokenizers.bars.music import SPAN_QUARTERS
 from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 from musicgen.tokenizers.constraints.length import Length, Presence, allowed_meters
+from musicgen.tokenizers.constraints.mask import AllOf
 from musicgen.tokenizers.constraints.pitches import Pitches
 from musicgen.tokenizers.constraints.players import Players
 from musicgen.tokenizers.constraints.room import Density, Line, Polyphony
@@ -34,19 +35,23 @@ class BarGrammar(PlacedGrammar):
         self, vocabulary: Vocabulary, steps: int, durations: np.ndarray, constraints: Constraints | None = None
     ) -> None:
         super().__init__(vocabulary, BarPlace(steps, window_steps=SPAN_QUARTERS * steps))
+        self._lengths = durations
         self._durations = durations.tolist()  # in grid steps, by duration value
+        # The shortest note that each stands for: lengths and onsets are rounded to the nearest.
+        self._least = [0, *((durations[:-1] + durations[1:] + 1) // 2 - 1).tolist()]
         self.constrain(constraints or Constraints())
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
         """Apply `constraints` from here on and restart the bar count; with an anchor, rule out onsets before it."""
         c, parts = constraints, self.v.sizes.get("part", 0)
-        self.pitches = Pitches(c, by_part=parts > 0)
-        self.players = Players(c, self.pitches, parts=parts)
-        self.density, self.polyphony, self.line = Density(c), Polyphony(c), Line(c)
-        self.meters = allowed_meters(c, self.v.sizes["meter"])
-        self.tempo_changes = c.tempo_changes
-        self.place.begin(anchor, counted=self.polyphony.most is not None)
-        self.length, self.presence = Length(c, self.place), Presence(c, self.place)
+        self.place.begin(anchor)
+        self.pitches = Pitches(c.pitches, by_part=parts > 0)
+        self.players = Players(c.players, self.pitches, parts=parts)
+        self.density, self.polyphony, self.line = Density(c.room), Polyphony(c.room), Line(c.room)
+        self.masks = AllOf((self.pitches, self.density, self.polyphony, *c.further))
+        self.meters = allowed_meters(c.length, self.v.sizes["meter"])
+        self.tempo_changes = c.length.tempo_changes
+        self.length, self.presence = Length(c.length, self.place), Presence(c.length, self.place)
 
     @property
     def bars_done(self) -> int:
@@ -72,7 +77,7 @@ class BarGrammar(PlacedGrammar):
         elif kind in ("pitch", "drum"):
             place.take_pitch(value)
         elif kind == "duration":
-            place.take_duration(self._durations[value])
+            place.take_duration(self._durations[value], least=self._least[value])
 
     # ---- allowed tokens --------------------------------------------------------------------------
 
@@ -81,22 +86,36 @@ class BarGrammar(PlacedGrammar):
         return player == DRUMS
 
     def _bar_is_full(self) -> bool:
-        return self.density.is_full(self.place.notes_in_bar)
+        return self.density.is_full(self.place)
 
     def _room_for_note(self) -> bool:
         """Whether one more note of any player may begin on this onset."""
-        return not (self.place.closed or self._bar_is_full() or self.polyphony.is_full(self.place))
+        return not (self.place.closed or self.masks.is_full(self.place))
 
     def _allow_pitches(self, mask: np.ndarray, player: int) -> None:
         """Allow the player's pitches or drums above its last note on this onset."""
         kit, low = self._is_kit(player), self.place.pitch + 1
-        mask[self.v.slice("drum" if kit else "pitch", low)] = self.pitches.of(player, kit=kit)[low:]
+        mask[self.v.slice("drum" if kit else "pitch", low)] = self.masks.pitches(self.place, player, kit=kit)[low:]
 
-    def _allow_positions(self, mask: np.ndarray, *, begin: int) -> None:
-        """Allow positions in this bar from `begin` on, within the window; and a span if the bar goes beyond it."""
+    def _is_exhausted(self, player: int) -> bool:
+        """Whether no pitch or drum above the last one on this onset is left for this player."""
+        left = self.masks.pitches(self.place, player, kit=self._is_kit(player))[self.place.pitch + 1 :]
+        return not left.any()
+
+    def _allow_durations(self, mask: np.ndarray) -> None:
+        """Allow lengths that leave room for the notes that begin later in this bar."""
+        longest = self.polyphony.longest(self.place)
+        mask[self.v.slice("duration")] = True if longest is None else self._lengths <= longest
+
+    def _allow_positions(self, mask: np.ndarray) -> None:
+        """Allow later positions of this bar where a note may begin, within the window; a span if some lie beyond."""
         v, place = self.v, self.place
-        mask[v.slice("position", begin - place.window, place.bar_steps - place.window)] = True
-        if place.bar_steps > max(place.window + place.window_steps, begin):
+        onsets = self.masks.onsets(place)
+        free = np.ones(place.bar_steps, bool) if onsets is None else onsets
+        begin, beyond = max(place.position + 1, place.window), place.window + place.window_steps
+        here = v.slice("position", begin - place.window, place.bar_steps - place.window)
+        mask[here] = free[begin : begin + here.stop - here.start]
+        if free[max(begin, beyond) :].any():
             mask[v.base["span"]] = True
 
     def _allow_end(self, mask: np.ndarray) -> None:

@@ -78,7 +78,7 @@ class NotesGrammar(BarGrammar):
             assert self.place.player is not None
             self._allow_pitches(mask, self.place.player)
         elif state in ("pitch", "drum"):
-            mask[v.slice("duration")] = True
+            self._allow_durations(mask)
         elif state == "duration":
             mask[v.slice("velocity")] = True
         else:
@@ -95,7 +95,7 @@ class NotesGrammar(BarGrammar):
         if place.fresh or running is None:
             return players
         players[:running] = False
-        if place.pitch >= self.pitches.highest(running, kit=self._is_kit(running)) or self.line.is_full(place):
+        if self._is_exhausted(running) or self.line.is_full(place):
             players[running] = False
         return players
 
@@ -105,14 +105,14 @@ class NotesGrammar(BarGrammar):
 
     def _allow_onsets(self, mask: np.ndarray) -> None:
         """Allow this onset again, a later one in this bar, the next bar, or the end."""
-        place, later = self.place, max(self.place.position + 1, self.polyphony.earliest(self.place))
+        place = self.place
         if self.state == "span":
-            self._allow_positions(mask, begin=later)
+            self._allow_positions(mask)
             if mask.any():
                 return
         elif not self._bar_is_full() and self._may_place():
             here = self.state in ("tempo", "velocity") and place.position >= 0
             if here and self._room_for_note() and self._players_here().any():
                 mask[self.v.id("position", place.position - place.window)] = True
-            self._allow_positions(mask, begin=later)
+            self._allow_positions(mask)
         self._allow_end(mask)

@@ -183,9 +183,9 @@ class Parts(Notes):
         for number, track in zip(np.unique(spelled.program).tolist(), plain.tracks, strict=True):
             value = program.get(number, 0)
             tracks.append(Track("", 0 if value == DRUMS else value, value == DRUMS, track.notes))
-        tempo_values = rows[v.is_kind(rows[:, PART], "tempo"), PART] - v.base["tempo"]
-        tempos = np.zeros(min(1, len(tempo_values)), TEMPO)
-        tempos["microseconds"] = np.rint(60e6 / (TEMPO_LOWEST * 2 ** (tempo_values[:1] / TEMPOS_PER_OCTAVE)))
+        values = rows[v.is_kind(rows[:, PART], "tempo"), PART] - v.base["tempo"]
+        tempos = np.zeros(min(1, len(values)), TEMPO)
+        tempos["microseconds"] = np.rint(60e6 / (TEMPO_LOWEST * 2 ** (values[:1] / TEMPOS_PER_OCTAVE)))
         return replace(plain, tracks=tuple(tracks), tempos=tempos)
 
     def _places(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

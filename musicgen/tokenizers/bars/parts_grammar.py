@@ -60,7 +60,11 @@ class PartsGrammar(NotesGrammar):
         elif kind == "program":
             self.entered.append(value)
         elif kind == "again":
-            self.place.tell_again()
+            self.place.return_to_bar()
+        elif kind == "after":
+            self.place.leave()
+        elif kind == "here":
+            self.place.resume()
         elif kind == "style":
             return
         else:

@@ -41,12 +41,12 @@ class RemiGrammar(BarGrammar):
         elif state in ("pitch", "drum"):
             mask[v.slice("velocity")] = True
         elif state == "velocity":
-            mask[v.slice("duration")] = True
+            self._allow_durations(mask)
         elif state == "program":
             assert place.player is not None
             self._allow_pitches(mask, place.player)
         elif state == "span":
-            self._allow_positions(mask, begin=place.position + 1)
+            self._allow_positions(mask)
         elif state in ("eos", "pad"):
             mask[v.base["eos"]] = True
         else:  # meter, position, tempo, duration
@@ -56,7 +56,7 @@ class RemiGrammar(BarGrammar):
                 self._allow_notes(mask)
             if state != "position" or not mask.any():
                 if not self._bar_is_full():
-                    self._allow_positions(mask, begin=place.position + 1)
+                    self._allow_positions(mask)
                 self._allow_end(mask)
         return mask
 

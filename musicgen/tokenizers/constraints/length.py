@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from musicgen.tokenizers.constraints import Constraints
 from musicgen.tokenizers.place import Place
 
-__all__ = ["Length", "Presence", "allowed_meters"]
+__all__ = ["Length", "LengthLimits", "Presence", "allowed_meters"]
+
+
+@dataclass(frozen=True)
+class LengthLimits:
+    """How long new music is, and its bars; None means no limit.
+
+    `bars`: end at the bar line after this many new bars. `may_end`: whether it may end before. `max_empty_bars`: most
+    consecutive bars without an onset. `meter`: (numerator, denominator) of every new bar. `tempo_changes`: whether the
+    tempo may change.
+    """
+
+    bars: int | None = None
+    may_end: bool = True
+    max_empty_bars: int | None = None
+    meter: tuple[int, int] | None = None
+    tempo_changes: bool = True
 
 
 class Length:
     """The requested number of bars, and whether music may end before that (`may_end`)."""
 
-    def __init__(self, constraints: Constraints, place: Place) -> None:
+    def __init__(self, limits: LengthLimits, place: Place) -> None:
         """`place`: the position at which new music begins."""
-        self._length = None if constraints.bars is None else place.length(constraints.bars)
-        self.may_end = constraints.may_end
+        self._length = None if limits.bars is None else place.length(limits.bars)
+        self.may_end = limits.may_end
 
     def is_full(self, place: Place, *, ahead: int = 0) -> bool:
         """Whether all requested bars are complete at this position, or `ahead` time units later."""
@@ -26,9 +43,9 @@ class Length:
 class Presence:
     """The limit on consecutive empty bars."""
 
-    def __init__(self, constraints: Constraints, place: Place, *, possible: bool = True) -> None:
+    def __init__(self, limits: LengthLimits, place: Place, *, possible: bool = True) -> None:
         """`place`: the position at which new music begins; `possible`: whether any pitch is allowed at all."""
-        most = constraints.max_empty_bars if possible else None
+        most = limits.max_empty_bars if possible else None
         self._longest = None if most is None else place.longest_silence(most)
 
     def is_due(self, place: Place) -> bool:
@@ -41,11 +58,11 @@ class Presence:
         return left if left > 0 else None
 
 
-def allowed_meters(constraints: Constraints, size: int) -> np.ndarray:
+def allowed_meters(limits: LengthLimits, size: int) -> np.ndarray:
     """Boolean mask (size,) over meter values, (numerator - 1) * 7 + log2(denominator), that new bars may have."""
     mask = np.ones(size, bool)
-    if constraints.meter is not None:
-        numerator, denominator = constraints.meter
+    if limits.meter is not None:
+        numerator, denominator = limits.meter
         mask[:] = False
         mask[(numerator - 1) * 7 + denominator.bit_length() - 1] = True
     return mask

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from musicgen.tokenizers.constraints import DRUMS, Constraints
 from musicgen.tokenizers.constraints.pitches import Pitches
+from musicgen.tokenizers.place import DRUMS
 
-__all__ = ["Players"]
+__all__ = ["PlayerLimits", "Players"]
+
+
+@dataclass(frozen=True)
+class PlayerLimits:
+    """Who may play: `programs`, 128 for drums; None: all.
+
+    For a tokenizer that numbers parts, `parts` are the numbers of those that may play (None: all), and `part_count` is
+    how many there are (None: one or more).
+    """
+
+    programs: frozenset[int] | None = None
+    parts: frozenset[int] | None = None
+    part_count: int | None = None
+
+    @property
+    def melodic(self) -> frozenset[int] | None:
+        """The allowed programs without drums; None if all are allowed."""
+        return None if self.programs is None else self.programs - {DRUMS}
 
 
 class Players:
     """The programs and parts that a request allows. No melodic program may play where no pitch is allowed."""
 
-    def __init__(self, constraints: Constraints, pitches: Pitches, *, parts: int = 0) -> None:
+    def __init__(self, limits: PlayerLimits, pitches: Pitches, *, parts: int = 0) -> None:
         """`parts`: the number of part numbers in the vocabulary, 0 for a tokenizer without parts."""
-        self.programs = _chosen(constraints.programs, DRUMS + 1)  # boolean (129,)
+        self.programs = _chosen(limits.programs, DRUMS + 1)  # boolean (129,)
         if not pitches.any:
             self.programs[:DRUMS] = False
-        self._open = _chosen(constraints.parts if parts else None, parts)
-        self._count = constraints.part_count
+        self._open = _chosen(limits.parts if parts else None, parts)
+        self._count = limits.part_count
 
     def parts(self, entered: list[int]) -> np.ndarray:
         """Boolean (parts,): which parts may play; `entered` holds the program of each part introduced so far."""

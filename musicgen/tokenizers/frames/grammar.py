@@ -39,7 +39,7 @@ class FramesGrammar(ClockGrammar):
         self._pitch = vocabulary.base["pitch"]
         self._mark = vocabulary.base["rest" if voices else "end"]
         self.state = "bos" if inside else "start"
-        self.said_in_bar = 0  # pitch ids in this bar, held ones included
+        self.ids_in_bar = 0  # pitch ids in this bar, held ones included
         self._begin_anew()
 
     def _units(self, ticks: float, anchor: Anchor) -> float:
@@ -54,7 +54,7 @@ class FramesGrammar(ClockGrammar):
 
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
         super().constrain(constraints, anchor=anchor)
-        self.said_in_bar = 0
+        self.ids_in_bar = 0
 
     def ends(self, token: int) -> bool:
         """Whether `token` ends the sequence: EOS, or any token after the last requested frame.
@@ -72,7 +72,7 @@ class FramesGrammar(ClockGrammar):
             if self._begins(pitch):
                 self.struck = True
                 self.place.strike()
-            self.said_in_bar += 1
+            self.ids_in_bar += 1
             self.place.sounds += 1
             self.now = (*self.now, pitch)
         elif kind == "rest":
@@ -81,7 +81,7 @@ class FramesGrammar(ClockGrammar):
             self.before, self.now, self.struck = self.now, (), False
             self.place.sounds = 0
             if self.place.move(1):
-                self.said_in_bar = 0
+                self.ids_in_bar = 0
         self.state = kind
 
     def allowed(self) -> np.ndarray:
@@ -116,7 +116,7 @@ class FramesGrammar(ClockGrammar):
 
     def _next_pitches(self, *, only_new: bool) -> np.ndarray:
         """Boolean (128,): the pitches that may come next in this frame."""
-        if self.polyphony.is_full(self.place) or self.density.is_full(self.said_in_bar // HELD):
+        if self.polyphony.is_full(self.place) or self.density.holds(self.ids_in_bar // HELD):
             return np.zeros(128, bool)
         held = np.zeros(128, bool)
         voice = len(self.now)
@@ -124,10 +124,7 @@ class FramesGrammar(ClockGrammar):
             held[list(self.before)] = True
         elif voice < len(self.before) and self.before[voice] >= 0:
             held[self.before[voice]] = True
-        if self.density.is_full(self.place.notes_in_bar):
-            pitches = self._pitches & held
-        else:
-            pitches = self._pitches.copy()
+        pitches = self._allowed_pitches() & (held if self.masks.is_full(self.place) else True)
         if only_new:
             pitches &= ~held
         if not self.voices and self.now:

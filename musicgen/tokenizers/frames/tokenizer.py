@@ -141,7 +141,7 @@ class Frames(Tokenizer):
         pitch = notes["pitch"].astype(np.int64)
         if self.voices and len(parts) == self.voices:
             voice = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-            body = self._spell_parts(voice, start, stop, pitch, count)
+            body = self._spell_parts(voice, start, stop=stop, pitch=pitch, count=count)
         else:
             held = _united(start, stop, pitch)
             check_length(count + float((held[1] - held[0]).sum()), "ids")
@@ -166,7 +166,7 @@ class Frames(Tokenizer):
         return np.where(rank == 128, v.id(self._mark), v.base["pitch"] + pitch)
 
     def _spell_parts(
-        self, voice: np.ndarray, start: np.ndarray, stop: np.ndarray, pitch: np.ndarray, count: int
+        self, voice: np.ndarray, start: np.ndarray, *, stop: np.ndarray, pitch: np.ndarray, count: int
     ) -> np.ndarray:
         """The ids of frames with one voice for each part: of notes with equal onsets the highest is kept, and a note
         ends where the next one begins."""

@@ -96,8 +96,8 @@ def spell(v: Vocabulary, events: np.ndarray, *, time: int) -> np.ndarray:
     gap = np.diff(step, prepend=0, append=max(time, last))  # before each event, and after the last one
     shifts, rest = -(-gap // LONGEST_SHIFT), gap % LONGEST_SHIFT
     ons = np.flatnonzero(kind == ON)
-    last_known = np.maximum.accumulate(np.where(velocity[ons] != UNKNOWN, np.arange(len(ons)), 0))
-    loud = velocity[ons][last_known]
+    latest = np.maximum.accumulate(np.where(velocity[ons] != UNKNOWN, np.arange(len(ons)), 0))
+    loud = velocity[ons][latest]
     changes = ons[np.append(UNKNOWN, loud[:-1])[: len(loud)] != loud]
 
     width = shifts.copy()

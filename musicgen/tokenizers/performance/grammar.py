@@ -116,9 +116,9 @@ class PerformanceGrammar(ClockGrammar):
     def _allow_events(self, mask: np.ndarray) -> None:
         after_velocity, place = self.state == "velocity", self.place
         goes_on = False  # whether a note may begin or end on this step
-        if not (self.polyphony.is_full(place) or self.density.is_full(place.notes_in_bar)):
+        if not (self.polyphony.is_full(place) or self.masks.is_full(place)):
             low = self.last_on + 1
-            ons = self._pitches[low:] & ~self.down[low:]
+            ons = self._allowed_pitches()[low:] & ~self.down[low:]
             if ons.any():
                 goes_on = True
                 mask[self._on + low : self._on + 128] = ons

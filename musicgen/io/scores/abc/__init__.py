@@ -1,1 +1,1 @@
-"""ABC text, a tune at a time: `tune.score_of`."""
+"""A reader of ABC tunes; `tune.score_of` reads one."""

@@ -1,9 +1,9 @@
-"""The bars of an ABC tune's voices: the same ones in all of them, with their signs, in the order of parts.
+"""The bars of an ABC tune: aligned over all voices, with repeats, endings and jumps.
 
-Voices are read one by one and may lack bar lines that others have; signs may stand within a bar. Here bars are cut
-where any voice has a line or a sign. A repeat without a start goes back to the last repeat's end or to the last
-double bar line (ABC 2.1, 4.8), unless one is open; an ending lasts up to a double bar line, a repeat sign or the next
-ending (4.9).
+Voices are read one by one, and one may lack bar lines that another has; signs may stand within a bar. Here the bars of
+all voices are cut wherever any voice has a bar line or a sign. A repeat without a start goes back to the end of the
+last repeat or to the last double bar line (ABC 2.1, 4.8), unless a start sign came since; an ending lasts up to a
+double bar line, a repeat sign or the next ending (4.9).
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ def fine(ticks: int) -> int:
 
 @dataclass
 class Signs:
-    """The signs of one voice. A place is (bar, onset); the bar before a boundary `b` is `b - 1`."""
+    """The repeats, endings and jumps of one voice. Bars are as written, onsets within them in GRID ticks."""
 
-    starts: dict[int, int] = field(default_factory=dict)  # bar -> how often what begins there is to sound
-    ends: dict[int, int] = field(default_factory=dict)  # bar -> how often what ends with it is to sound
-    heavy: list[int] = field(default_factory=list)  # bars that a double bar line or a repeat sign stands before
-    passes: list[tuple[int, int, frozenset[int]]] = field(default_factory=list)  # bar, onset, from there on
-    begins: list[tuple[int, int, str]] = field(default_factory=list)  # a segno or coda
-    soft: list[tuple[int, int, str]] = field(default_factory=list)  # a fine or jump before that place in a bar
-    finishes: list[tuple[int, str]] = field(default_factory=list)  # a fine or jump at a bar's end
-    labels: list[tuple[int, str]] = field(default_factory=list)  # bar, the part that begins there
+    starts: dict[int, int] = field(default_factory=dict)  # first bar of a section -> how often it sounds
+    ends: dict[int, int] = field(default_factory=dict)  # last bar of a section -> how often it sounds
+    heavy: list[int] = field(default_factory=list)  # bars that follow a double bar line or a repeat sign
+    passes: list[tuple[int, int, frozenset[int]]] = field(default_factory=list)  # bar, onset, passes from there on
+    begins: list[tuple[int, int, str]] = field(default_factory=list)  # bar, onset, a segno or coda
+    soft: list[tuple[int, int, str]] = field(default_factory=list)  # bar, onset, a fine or jump just before it
+    finishes: list[tuple[int, str]] = field(default_factory=list)  # bar, a fine or jump at its end
+    labels: list[tuple[int, str]] = field(default_factory=list)  # bar, label of the section (P:) that begins there
 
     def end(self, bar: int, before: int, after: int) -> None:
-        """A double bar line or a repeat sign stands before `bar`."""
+        """Add a double bar line or repeat sign before `bar`; its sections sound `before` and `after` times."""
         if before and bar:
             self.ends[bar - 1] = max(before, self.ends.get(bar - 1, 0))
         if after:
@@ -51,10 +51,10 @@ class Signs:
             self.passes.append((bar, 0, frozenset()))
 
     def settle(self, n: int) -> None:
-        """Put jumps within a bar to its end where a double bar line or the end of the tune follows."""
+        """Move jumps within a bar to its end if a double bar line or the end of the tune (`n` bars) follows."""
         codas = [row for row in self.begins if row[2] == "Coda"]
         if len(codas) > 1 and "ToCoda" not in [mark for *_, mark in (*self.soft, *self.finishes)]:
-            # Two coda signs: from where the first one stands one goes on at the second.
+            # Of two coda signs the first means "to coda".
             self.begins.remove(codas[0])
             bar, onset, _ = codas[0]
             if onset:
@@ -67,23 +67,23 @@ class Signs:
         self.soft = [row for row in self.soft if row not in late]
         marks = [mark for *_, mark in (*self.soft, *self.finishes)]
         if not set(marks) & set(JUMPS):
-            self.begins, self.soft, self.finishes = [], [], []  # signs that nothing leads to
+            self.begins, self.soft, self.finishes = [], [], []  # without a da capo or dal segno they mean nothing
 
     def cuts(self) -> list[tuple[int, int]]:
-        """Places within bars where one ends and the next begins."""
+        """(bar, onset) of the signs within bars, at which bars are to be cut."""
         return [(bar, onset) for bar, onset, _ in (*self.passes, *self.begins, *self.soft) if onset]
 
 
 @dataclass
 class Lines:
-    """Where the bars of one voice begin once all voices have the same: by the onset in the voice, GRID ticks."""
+    """The bars of one voice as written and as aligned with the other voices, in GRID ticks from the voice's begin."""
 
-    own: list[int]  # as it was written: where each bar begins, and the end
-    edges: list[int]  # of all bars, and the end
-    first: list[int]  # written bar -> the first of its bars now
+    own: list[int]  # the begin of each written bar, and the end
+    edges: list[int]  # the begin of each aligned bar, and the end
+    first: list[int]  # written bar -> the first aligned bar in it
 
     def place(self, bar: int, onset: int) -> tuple[int, int]:
-        """A place as written -> the bar that has it, and the onset there."""
+        """(aligned bar, onset in it) of an onset in a written bar."""
         if onset == 0:
             return min(self.first[bar], len(self.edges) - 2), 0
         when = self.own[bar] + onset
@@ -92,7 +92,11 @@ class Lines:
 
 
 def lines_of(voices: Sequence[tuple[Sequence[int], Signs]], *, labelled: bool) -> list[Lines]:
-    """The bars of voices as (lengths of the bars, signs): cut alike, and side by side again where a part begins."""
+    """Align the bars of all voices, each given as (lengths of its bars, signs).
+
+    If voices differ in their number of bars, they are aligned by section if `labelled`, else by time if the bar lines
+    of one voice include those of all others, else bar by bar.
+    """
     own = [[0, *accumulate(lengths)] for lengths, _ in voices]
     counts = [len(lengths) for lengths, _ in voices]
     cuts = sorted({cut for _, signs in voices for cut in signs.cuts()})
@@ -129,10 +133,10 @@ def _by_time(own: list[int], all_: list[list[int]], signs: list[Signs]) -> Lines
 
 
 def _by_part(own: list[list[int]], signs: list[Signs]) -> list[Lines] | None:
-    """Bars by part: a voice that is shorter within one, or silent, has empty bars at its end.
+    """Align by section (P:): a voice with fewer bars in a section gets empty bars at the section's end.
 
-    None where no voice has the most bars of every part: the voices stand one after the other then, and only the
-    first one says where parts begin.
+    None if no single voice has the most bars in every section: then voices are written one after the other and the
+    labels of the first don't apply to the rest.
     """
     bounds = [[0, *(bar for bar, _ in s.labels), len(starts) - 1] for starts, s in zip(own, signs, strict=True)]
     sizes = [max(after[i + 1] - after[i] for after in bounds) for i in range(len(bounds[0]) - 1)]
@@ -150,7 +154,7 @@ def _by_part(own: list[list[int]], signs: list[Signs]) -> list[Lines] | None:
 
 
 def bars_of(lines: Sequence[Lines], signs: Sequence[Signs], warnings: list[str]) -> list[list[Bar]]:
-    """The signs of each voice's bars. A warning is added for repeats that are begun and never ended."""
+    """The signs of the aligned bars of each voice. Adds a warning for repeats that begin but never end."""
     all_ = [[Bar() for _ in line.edges[:-1]] for line in lines]
     starts: dict[int, int] = {}
     ends: dict[int, int] = {}
@@ -190,7 +194,7 @@ def bars_of(lines: Sequence[Lines], signs: Sequence[Signs], warnings: list[str])
 
 
 def _repeats(all_: list[list[Bar]], starts: dict[int, int], ends: dict[int, int], heavy: set[int]) -> bool:
-    """Write the repeats of all voices into the bars of the longest one. Whether one was begun inside another."""
+    """Write the repeats of all voices into the bars of the longest voice; returns whether one began inside another."""
     bars = max(all_, key=len)
     in_endings = {i for voice in all_ for i, bar in enumerate(voice) if bar.passes}
     wanted, is_open, begun_twice = 2, False, False
@@ -207,8 +211,8 @@ def _repeats(all_: list[list[Bar]], starts: dict[int, int], ends: dict[int, int]
 
 
 def _lead_back(bars: list[Bar]) -> None:
-    """An ending that runs into the next one leads back, as a repeat sign would, if one stands behind the last."""
-    repeated = False  # whether a later ending of this group has a sign
+    """Add the repeat sign that an ending lacks if a later ending of its group has one."""
+    repeated = False  # whether a later ending of this group has a repeat sign
     for here, after in reversed(list(pairwise(bars))):
         repeated = bool(after.passes) and (repeated or bool(after.times))
         if repeated and here.passes and here.passes != after.passes and not here.times:

@@ -1,9 +1,9 @@
-"""What the fields of an ABC tune say: meters, unit lengths, tempi, keys, voices, the order of parts.
+"""Parse the fields of ABC tunes: meters, unit lengths, tempi, keys, voices, the order of parts.
 
-Lengths are Fractions of a whole note. Functions give None for what they can't read: the field is left out then,
-with a warning, and what held before goes on.
+Lengths are Fractions of a whole note. Functions return None for text that they can't parse; the caller then ignores
+the field with a warning, and the previous value stays in force.
 
-Source: ABC standard 2.1, sections 3.1.6 to 3.1.14, 4.6, 7 and 10; tempo words and `sound=` as abc2midi has them.
+Source: ABC standard 2.1, sections 3.1.6 to 3.1.14, 4.6, 7 and 10; tempo words and `sound=` as in abc2midi.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fractions import Fraction
 
 __all__ = ["Key", "Props", "key_of", "length_of", "meter_of", "parts_of", "properties", "tempo_of", "unit_of"]
 
-MAX_PARTS = 1000  # in the order of parts, written out
+MAX_PARTS = 1000  # sections in the order that P: asks for
 SHARPS, FLATS = "fcgdaeb", "beadgcf"
 NATURAL = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 CIRCLE = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}
@@ -37,7 +37,7 @@ NOTE_NAME = re.compile(r"(\^\^?|__?|=)?([A-Ga-g])([,']*)")
 
 
 def length_of(text: str) -> Fraction:
-    """The factor that the digits behind a note say. Raises ValueError beyond 9999 and 1/1024.
+    """The length of a note in unit lengths, from the digits behind it. Raises ValueError beyond 9999 and 1/1024.
 
     >>> length_of(""), length_of("3/2"), length_of("//")
     (Fraction(1, 1), Fraction(3, 2), Fraction(1, 4))
@@ -57,7 +57,7 @@ def length_of(text: str) -> Fraction:
 
 
 def meter_of(text: str) -> tuple[int, int] | None:
-    """(numerator, denominator) of a meter, (0, 0) for a free one; None for what is none.
+    """(numerator, denominator) of a meter, (0, 0) for free meter; None for other text.
 
     >>> meter_of("C|"), meter_of("(2+3)/8"), meter_of("none"), meter_of("9999/1")
     ((2, 2), (5, 8), (0, 0), None)
@@ -82,7 +82,7 @@ def meter_of(text: str) -> tuple[int, int] | None:
 
 
 def unit_of(text: str) -> Fraction | None:
-    """The unit note length, of whole notes: 2 to 1/512."""
+    """The unit note length, 2 to 1/512 of a whole note; None for other text."""
     found = re.match(r"(\d{1,3})[ \t]*(?:/[ \t]*(\d{1,3}))?[ \t]*$", text)
     if found is None or not int(found[2] or 1):
         return None
@@ -91,7 +91,7 @@ def unit_of(text: str) -> Fraction | None:
 
 
 def tempo_of(text: str, unit: Fraction) -> float | None:
-    """Quarters a minute of a Q: field. Raises ValueError for what can't be read; None where it says only words.
+    """Quarters a minute of a Q: field; None for words alone. Raises ValueError for text that can't be parsed.
 
     >>> tempo_of('"Allegro" 3/8=60', Fraction(1, 8)), tempo_of("C3=100", Fraction(1, 8))
     (90.0, 150.0)
@@ -108,7 +108,7 @@ def tempo_of(text: str, unit: Fraction) -> float | None:
     if sign:
         length = Fraction(0)
         for old, above, below in re.findall(r"(C)?(\d{0,3})(?:/(\d{1,3}))?", beat)[:8]:
-            if old:  # of old, C stands for the unit
+            if old:  # old syntax: C is the unit length
                 length += unit * Fraction(int(above or 1), max(1, int(below or 1)))
             elif above:
                 length += Fraction(int(above), max(1, int(below or 1)))
@@ -122,7 +122,7 @@ def tempo_of(text: str, unit: Fraction) -> float | None:
 
 @dataclass(frozen=True)
 class Key:
-    """A key signature: letters that it alters by semitones, and what a key map can say of it."""
+    """A key signature: alterations in semitones by letter, and its fifths and mode if it is a standard one."""
 
     alters: dict[str, int] = field(default_factory=dict)
     fifths: int | None = 0
@@ -130,9 +130,9 @@ class Key:
 
 
 def key_of(text: str) -> tuple[Key | None, str]:
-    """(key, what stands behind it) of a K: field; the key is None where the field names none, as in `K:bass`.
+    """(key, remaining text) of a K: field; the key is None if the field names none, as in `K:bass`.
 
-    Raises ValueError for a mode that isn't known.
+    Raises ValueError for an unknown mode.
 
     >>> key_of("E Dorian clef=bass")[0].fifths, key_of("D ^g")[0].alters
     (2, {'f': 1, 'c': 1, 'g': 1})
@@ -156,7 +156,7 @@ def key_of(text: str) -> tuple[Key | None, str]:
 
 
 def _named_key(text: str) -> tuple[Key | None, str]:
-    """The key that a field begins with, if any, and the rest."""
+    """The key at the begin of a field, or None, and the remaining text."""
     word = re.match(r"(none|HP|Hp)\b", text)
     if word is not None:
         alters = {} if word[1] == "none" else {"f": 1, "c": 1}
@@ -177,7 +177,7 @@ def _named_key(text: str) -> tuple[Key | None, str]:
 
 
 def _signature(fifths: int) -> dict[str, int]:
-    """Alterations by letter; beyond seven, letters are altered twice."""
+    """Semitones by letter of a signature; beyond seven fifths, letters are altered twice."""
     order, by = (SHARPS, 1) if fifths > 0 else (FLATS, -1)
     alters: dict[str, int] = {}
     for i in range(abs(fifths)):
@@ -187,19 +187,19 @@ def _signature(fifths: int) -> dict[str, int]:
 
 
 def _fifths(alters: dict[str, int]) -> int | None:
-    """The fifths of a signature that some key has, else None."""
+    """The fifths of a standard signature, else None."""
     altered = {letter: by for letter, by in alters.items() if by}
     return next((f for f in range(-7, 8) if _signature(f) == altered), None)
 
 
-# ---- what stands behind a key or a voice ----------------------------------------------------------------
+# ---- properties behind a key or a voice -----------------------------------------------------------------
 
 PROPERTIES = ("clef", "octave", "transpose", "middle", "stafflines", "shift", "sound", "score", "instrument", "name")
 
 
 @dataclass(frozen=True)
 class Props:
-    """What K: and V: may say besides: None for what they leave open."""
+    """Further properties in K: and V: fields; None for those that aren't given."""
 
     name: str | None = None
     octave: int | None = None
@@ -234,7 +234,7 @@ def properties(text: str) -> Props:
 
 
 def _interval(name: str, value: str) -> int | None:
-    """Semitones of `sound=`, `shift=` (from one note to another) and `instrument=` (to a note from c)."""
+    """Semitones of `sound=` and `shift=` (from one note to another) or `instrument=` (from c to a note), or None."""
     notes: list[int] = [
         NATURAL[letter.lower()] + ALTER.get(sign, 0) + 12 * (letter.islower() + marks.count("'") - marks.count(","))
         for sign, letter, marks in NOTE_NAME.findall(value[:20])
@@ -248,7 +248,7 @@ def _interval(name: str, value: str) -> int | None:
 
 
 def parts_of(text: str) -> list[str] | None:
-    """The labels of P: in a header, written out; None for what is no order, or one beyond MAX_PARTS.
+    """The labels of a P: field in the header, groups and repeats expanded; None for other text and beyond MAX_PARTS.
 
     >>> "".join(parts_of("A.(AB)2C3"))
     'AABABCCC'

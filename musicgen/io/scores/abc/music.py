@@ -1,8 +1,8 @@
-"""The music of one voice of an ABC tune: notes, chords, rests, ties, tuplets and broken rhythms, what stands above.
+"""Read the music lines of one ABC voice: notes, chords, rests, ties, tuplets, broken rhythms, decorations, texts.
 
-An accidental holds to the bar line, for its letter in every octave unless the tune says otherwise (ABC 2.1, 11.3). A
-tied note keeps its pitch over the bar line, and only that note. A chord lasts as long as its first note (4.17).
-Graces have no time of their own: they are left out, but what they alter stays altered.
+An accidental holds up to the bar line, for its letter in every octave unless the tune sets another rule (ABC 2.1,
+11.3). The accidental of a tied note holds over the bar line for that note alone. A chord lasts as long as its first
+note (4.17). Grace notes take no time and are left out, but their accidentals hold.
 
 Source: ABC standard 2.1, section 4.
 """
@@ -21,20 +21,20 @@ from musicgen.io.scores.layout import VELOCITIES
 
 __all__ = ["Voice"]
 
-QUOTIENTS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # of tuplets that are the same in every meter
+QUOTIENTS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # p notes in the time of q, whatever the meter
 COMPOUND = (6, 9, 12, 15, 18, 21, 24)
 
 
 def inside(found: re.Match[str], n: int) -> str:
-    """The n-th group within the sign that was found; empty where it has none."""
+    """Group `n` within the alternative of TOKEN that matched; "" if it is absent."""
     return found[(found.lastindex or 0) + n] or ""
 
 
 class Voice(VoiceState):
-    """A voice that reads music."""
+    """A voice with the methods that read its music."""
 
     def music(self, line: str) -> None:
-        """Read a line, or what of it stands between inline fields."""
+        """Read a line of music, or the part of one between inline fields."""
         shared = self.shared
         for found in TOKEN.finditer(line):
             kind = found.lastgroup
@@ -62,7 +62,7 @@ class Voice(VoiceState):
         return plain
 
     def _bent(self, duration: int) -> int:
-        """`duration` as tuplets and a broken rhythm make it; `_use_up` takes them off for the next note."""
+        """`duration` scaled by open tuplets and a broken rhythm; `_use_up` then counts the note as done."""
         above, below = self.ahead or (1, 1)
         for _, q, p in self.tuplets:
             above, below = above * q, below * p
@@ -75,7 +75,7 @@ class Voice(VoiceState):
         self.tuplets = [t for t in self.tuplets if t[0] > 0]
 
     def _pitch(self, sign: str | None, micro: str | None, letter: str, marks: str) -> tuple[int, int]:
-        """(place on the staff, sounding pitch) of a note; its accidental holds from here on."""
+        """(pitch without accidentals, sounding pitch) of a note; its accidental holds from here on."""
         octave = 12 * max(-10, min(10, marks.count("'") - marks.count(","))) if marks else 0
         place = PLACES[letter] + octave
         carry = self.setup.carry
@@ -93,11 +93,11 @@ class Voice(VoiceState):
         self.shared.counts["microtones"] += 1
         above, _, below = text.partition("/")
         size = Fraction(int(above[:3] or 1), max(1, int(below.strip("/")[:3] or 2)) if "/" in text else 1)
-        near = int(size + Fraction(1, 2) - Fraction(1, 1000))  # halves go to the plain note
+        near = int(size + Fraction(1, 2) - Fraction(1, 1000))  # a quarter tone is rounded to the unaltered note
         return near if sign[0] == "^" else -near
 
     def _begin(self) -> None:
-        """A note, rest or chord begins: marks that wait for one find their place."""
+        """Give pending segnos, codas and jumps their place, now that a note, rest or chord begins."""
         for mark in self.behind:
             self.signs.soft.append((self.bar, self.time, mark))
         self.behind = [m for m in self.waiting if m not in ("Segno", "Coda")]
@@ -128,13 +128,13 @@ class Voice(VoiceState):
         return self.shared.drums.get(pitch, pitch)
 
     def _leave_ties(self) -> None:
-        """What is tied here found no note of its pitch."""
+        """Drop and count open ties that found no note of their pitch."""
         if self.tied:
             self.shared.counts["ties"] += len(self.tied)
             self.tied = {}
 
     def _join(self, place: int, pitch: int, *, explicit: bool) -> tuple[int, int]:
-        """(pitch, tie) of a note that an earlier one may be tied to."""
+        """(pitch, tie) of a note to which an earlier note may be tied; a tied note takes over the earlier pitch."""
         before = self.tied.get(place)
         if before is None:
             return pitch, 0
@@ -148,7 +148,7 @@ class Voice(VoiceState):
     def _chord(self, found: re.Match[str]) -> None:
         outer = self._duration(inside(found, 2))
         first, places, goes_on = len(self.notes), {}, set()
-        length = 0  # that of the first note or rest
+        length = 0  # of the chord: that of its first note or rest
         for item in CHORD_ITEM.finditer(inside(found, 1)):
             kind = item.lastgroup
             if kind == "tie":
@@ -246,7 +246,7 @@ class Voice(VoiceState):
                 self.shared.counts["graces"] += 1
                 self._pitch(item[2], item[3], item[4], item[5])
 
-    # ---- what stands above the notes -----------------------------------------------------------------------
+    # ---- decorations and texts above the notes -------------------------------------------------------------
 
     def _letter(self, found: re.Match[str]) -> None:
         name = self.shared.symbols.get(found[0].strip(" \t`"))
@@ -258,20 +258,20 @@ class Voice(VoiceState):
     def _deco(self, found: re.Match[str]) -> None:
         name = inside(found, 1)
         if not self.decorate(name):
-            # Two line breaks of old with music between them look like a decoration.
+            # `!` was a line break in old files: two of them with music between look like a decoration.
             if re.fullmatch(r"[A-Ga-gz\d/,'^_=<>()\-~.]+", name):
                 self.music(name)
             else:
                 self.shared.counts["decorations"] += 1
 
     def _plus(self, found: re.Match[str]) -> None:
-        """Decorations and chords as they were written before `!` and `[]`."""
+        """`+..+`, the old syntax of decorations and chords."""
         name = inside(found, 1)
         if not self.decorate(name):
             self.music(f"[{name}]" if re.fullmatch(r"[A-Ga-gz\d/,'^_=\-]+", name) else "#")
 
     def decorate(self, name: str) -> bool:
-        """Take a decoration by its name; False for one that isn't known."""
+        """Apply a decoration, given by name; False for an unknown one."""
         mark = MARKS.get(re.sub(r"[^a-z]", "", name.lower())) if name not in DECORATIONS else None
         if mark is not None:
             self.waiting.append(mark)

@@ -1,4 +1,4 @@
-"""The voices of an ABC tune as the parts of a score, in the order that the header's P: asks for (ABC 2.1, 3.1.9)."""
+"""Turn the voices of an ABC tune into the parts of a score, with sections in the order of P: (ABC 2.1, 3.1.9)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ __all__ = ["parts_of_voices"]
 def parts_of_voices(
     voices: Mapping[str, VoiceState], order: list[str] | None, warnings: list[str], *, most_notes: int
 ) -> list[PartRows]:
-    """The parts of finished voices by name; `order` are the labels of the sections as they are to sound.
+    """The parts of `voices`, which are read to their end; `order` lists the labels of sections in playing order.
 
-    An order that would make more than MAX_BARS bars or `most_notes` notes is not followed.
+    An order that would give more than MAX_BARS bars or `most_notes` notes is ignored, with a warning.
     """
     signs = [voice.signs for voice in voices.values()]
     labelled = any(s.labels for s in signs)
@@ -34,7 +34,7 @@ def parts_of_voices(
         part.bars = bars
         parts.append(part)
     for k, lengths in enumerate(zip_longest(*(part.lengths for part in parts), fillvalue=0)):
-        for part in parts:  # a voice that is silent here
+        for part in parts:  # an empty bar of a silent voice gets the length that others have
             if k < len(part.lengths) and not part.lengths[k]:
                 part.lengths[k] = max(lengths)
     if order is None:
@@ -45,7 +45,7 @@ def parts_of_voices(
     k = max(range(len(signs)), key=lambda i: len(signs[i].labels))
     sections = [(lines[k].first[bar], label) for bar, label in signs[k].labels]
     notes = Counter(note[0] for part in parts for note in part.notes)
-    sequence = _sequence(max(len(p.lengths) for p in parts), sections, order, notes, most_notes)
+    sequence = _sequence(max(len(p.lengths) for p in parts), sections, order=order, notes=notes, most_notes=most_notes)
     if sequence is None:
         warnings.append("parts: in the order of P: the tune would pass a limit; played as written")
         return parts
@@ -60,7 +60,7 @@ def parts_of_voices(
 
 
 def _part(voice: VoiceState, line: Lines, warnings: list[str]) -> PartRows:
-    """The rows of a voice; `line` says which bar has what."""
+    """The rows of a voice, moved to the aligned bars of `line`."""
     part = PartRows(program=voice.program, is_drum=voice.drum)
     edges = line.edges
     part.lengths = [fine(b - a) for a, b in pairwise(edges)]
@@ -88,7 +88,7 @@ def _part(voice: VoiceState, line: Lines, warnings: list[str]) -> PartRows:
 
 
 def _concert(key: Key, shift: int) -> tuple[int, bool]:
-    """A key as it sounds `shift` semitones higher."""
+    """(fifths, minor) of a key transposed by `shift` semitones."""
     fifths = key.fifths or 0
     return (fifths if shift % 12 == 0 else (fifths + 7 * shift + 5) % 12 - 5), key.minor
 
@@ -97,11 +97,12 @@ def _concert(key: Key, shift: int) -> tuple[int, bool]:
 
 
 def _sequence(
-    n: int, sections: list[tuple[int, str]], order: list[str], notes: Counter[int], most_notes: int
+    n: int, sections: list[tuple[int, str]], *, order: list[str], notes: Counter[int], most_notes: int
 ) -> list[int] | None:
-    """The `n` bars as labelled sections (first bar, label) in their order; None where they are too many.
+    """The bars of the labelled `sections` (first bar, label) in the given order; None past the limits.
 
-    Music before the first label comes first; of two sections with one label the first counts.
+    Music before the first label comes first; of two sections with the same label the first counts. `notes` holds the
+    number of notes in each of the `n` bars.
     """
     bounds = [*(bar for bar, _ in sections), n]
     known: dict[str, range] = {}
@@ -116,7 +117,7 @@ def _sequence(
 
 
 def _rewritten(part: PartRows, bars: list[int], begins: set[int]) -> PartRows:
-    """The part with its bars in another order; a section that begins with one of `begins` is on its own."""
+    """The part with its bars in the order `bars`; sections, which begin at `begins`, state their meter and key anew."""
     new = PartRows(part.name, part.instrument, part.program, part.is_drum)
     rows: dict[str, dict[int, list[Any]]] = {}
     for table in ("notes", "levels", "keys", "tempos", "chords"):
@@ -127,7 +128,7 @@ def _rewritten(part: PartRows, bars: list[int], begins: set[int]) -> PartRows:
     for now, bar in enumerate(bars):
         if bar >= len(part.lengths):
             continue
-        while len(new.lengths) < now:  # where this part has nothing
+        while len(new.lengths) < now:  # bars that this part lacks
             new.lengths.append(0)
             new.bars.append(Bar())
         sign = part.bars[bar]
@@ -143,7 +144,7 @@ def _rewritten(part: PartRows, bars: list[int], begins: set[int]) -> PartRows:
 
 
 def _in_force(part: PartRows) -> tuple[dict[int, tuple[int, int]], dict[int, Any]]:
-    """The meter and the key at each bar's begin."""
+    """The meter and the key in force at the begin of each bar."""
     meters: dict[int, tuple[int, int]] = {}
     keys: dict[int, Any] = {}
     waiting = sorted(part.keys, reverse=True)

@@ -1,4 +1,4 @@
-"""ABC files as tunes, and tunes as lines: comments, blank lines, text between tunes, continued fields, macros.
+"""Split ABC files into tunes and tunes into lines; handle comments, free text, continued fields and macros.
 
 Source: ABC standard 2.1, sections 2.2 (files and tunes), 3.3 (continued fields), 9 (macros).
 """
@@ -15,16 +15,16 @@ from musicgen.errors import UnreadableError
 __all__ = ["Line", "Macros", "lines_of", "split_tunes"]
 
 MAX_TUNES = 100_000
-SHARED = "ILMQRUm"  # fields of a file's head that matter to all its tunes (Q: by custom)
-MAX_SHARED = 20_000_000  # characters of the head, once for each tune
+SHARED = "ILMQRUm"  # fields of the file header that apply to all tunes (Q: by custom)
+MAX_SHARED = 20_000_000  # characters of the file header times the number of tunes
 HEADER_FIELD = re.compile(r"([A-Zmrsw+])[ \t]*:[ \t]*(.*)", re.DOTALL)
 FIELD = re.compile(r"([A-Zmrsw+])[ \t]*:(?![|:])[ \t]*(.*)", re.DOTALL)  # `A:|` is a note before a repeat sign
 BLANK = re.compile(r"\n[ \t]*\n")
-# Text for the eye stands between these two; nothing in it is music.
+# Blocks of text to print, which hold no music.
 BLOCKS = re.compile(r"^%%begin(\w+)[^\n]*\n.*?(?:^%%end\1[^\n]*$|\Z)", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"(?<!\\)%.*")
-LONGEST_FIELD = 2000  # characters of one that can matter
-LONGEST = 10  # times the text that macros may make of it
+LONGEST_FIELD = 2000  # characters; the rest of a field is ignored
+LONGEST = 10  # how many times longer macros may make a line
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Line:
 
 
 def split_tunes(text: str, where: str | Path) -> list[tuple[str, str]]:
-    """(name, text) of each tune: number and title, and what the file's head says for all tunes behind `X:`.
+    """(name, text) of each tune: the name is number and title, and the file header's fields are inserted behind `X:`.
 
-    Tunes begin at `X:` and end at a blank line; a blank line behind the header of one is let pass where music
-    follows. Raises UnreadableError where there is no tune.
+    Tunes begin at `X:` and end at a blank line; a blank line just behind a tune's header is ignored if music follows.
+    Raises UnreadableError if there is no tune.
     """
     text = BLOCKS.sub("%", text) if "%%begin" in text else text
     starts = [m.start() for m in re.finditer(r"^X[ \t]*:", text, re.MULTILINE)]
@@ -69,14 +69,14 @@ def _whole(text: str) -> str:
         return BLANK.split(text, maxsplit=1)[0]
     header, body = text[: key.end()], text[key.end() :]
     begun = body.lstrip(" \t\n")
-    if "\n" in body[: len(body) - len(begun)]:  # a blank line: text between tunes, unless it looks like music
+    if "\n" in body[: len(body) - len(begun)]:  # behind a blank line is free text, unless it looks like music
         body = begun if "|" in begun.partition("\n")[0] else ""
     blank = re.search(r"\n[ \t]*(?:\n|\Z)", body)
     return header + (body[: blank.start()] if blank else body)
 
 
 def lines_of(text: str) -> Iterator[Line]:
-    """The lines of a tune without comments, `+:` joined to the field that it goes on with."""
+    """The lines of a tune without comments; `+:` lines are joined to the field that they continue."""
     waiting: Line | None = None
     pattern = HEADER_FIELD
     for raw in text.split("\n"):
@@ -109,14 +109,14 @@ def lines_of(text: str) -> Iterator[Line]:
 
 @dataclass
 class Macros:
-    """`m:` fields: text that stands for other text. Those that transpose (with `n`) are left as they are."""
+    """Macros (`m:` fields), which replace text in the music. Transposing ones (with `n`) are counted, not expanded."""
 
     known: dict[str, str] = field(default_factory=dict)
     transposing: int = 0
     _pattern: re.Pattern[str] | None = None
 
     def add(self, text: str) -> bool:
-        """Take the macro `target = replacement`; False for what is none."""
+        """Add the macro `target = replacement`; False if `text` isn't one, or past 100 macros."""
         target, sign, replacement = (part.strip() for part in text.partition("="))
         if not (sign and target and len(target) <= 31 and len(replacement) <= 200):
             return False
@@ -131,7 +131,7 @@ class Macros:
         return True
 
     def expand(self, music: str) -> str:
-        """A line of music with the macros written out; as it is where that would be too long."""
+        """A line of music with its macros expanded, or unchanged if that would be too long."""
         if self._pattern is None:
             return music
         made = self._pattern.sub(lambda m: self.known[m[0]], music)

@@ -1,8 +1,8 @@
-"""The signs of a line of ABC music, and what bar lines, endings, decorations and quoted texts mean.
+"""The tokens of a line of ABC music, and the meaning of bar lines, endings, decorations and quoted texts.
 
-Every pattern reads a line from left to right without going back, so a line costs time in proportion to its length.
+No pattern backtracks, so reading a line takes time in proportion to its length.
 
-Source: ABC standard 2.1, sections 4 (the tune body) and 10.2 (line breaks of old).
+Source: ABC standard 2.1, sections 4 (the tune body) and 10.2 (old line breaks).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )  # fmt: skip
-# A field within a line, or a quoted text that may look like one.
+# An inline field; quoted text is matched too, as it may contain what looks like one.
 INLINE = re.compile(r'"[^"]*"|\[([A-Za-z]):(?![|:])([^\]]*)\]?')
 CHORD_ITEM = re.compile(
     rf'(?P<note>{NOTE})|(?P<rest>[zx]{LENGTH})|(?P<tie>-)|"[^"]*"|![^!]*!|[ \t`.~H-Wh-w()]|(?P<other>.)'
@@ -66,7 +66,7 @@ MARKS = {
     "ds": "DalSegno", "dalsegno": "DalSegno", "dsalfine": "DalSegnoAlFine", "dalsegnoalfine": "DalSegnoAlFine",
     "dsalcoda": "DalSegnoAlCoda", "dalsegnoalcoda": "DalSegnoAlCoda",
 }  # fmt: skip
-# Those that neither sound nor lead anywhere. Fingers are 0 to 5.
+# Decorations that change neither sound nor playing order. Fingerings are 0 to 5.
 _QUIET = """
     trill trill( trill) lowermordent uppermordent mordent pralltriller roll turn turnx invertedturn invertedturnx
     arpeggio > accent emphasis fermata invertedfermata tenuto 0 1 2 3 4 5 + plus snap slide wedge upbow downbow open
@@ -91,7 +91,7 @@ JUMP = re.compile(r"(?i)\b(d\.? ?[cs]\b|da ?capo|dal ?segno|al ?(fine|coda|segno
 
 @lru_cache(1024)
 def bar_line(sign: str) -> tuple[int, int, bool]:
-    """(times the section before it sounds, times of the one behind it, whether it ends a section), 0: no repeat.
+    """(times that the section before it sounds, times for the one behind it, whether it ends a section); 0: no repeat.
 
     Any sequence of thin and thick lines, brackets and dots is read (ABC 2.1, 4.8).
 
@@ -107,14 +107,14 @@ def bar_line(sign: str) -> tuple[int, int, bool]:
         return times, times, True
     after = len(sign) - len(sign.rstrip(":"))
     lines = sign.strip(":")
-    after = after or lines.count(":")  # |:|| and the like
+    after = after or lines.count(":")  # colons between lines, as in |:||
     ends = "||" in lines or bool(set("[]") & set(lines.replace("[|]", "")))
     return dots and 1 + dots, after and 1 + after, bool(dots or after or ends)
 
 
 @lru_cache(1024)
 def passes_of(text: str) -> frozenset[int]:
-    """The passes that an ending is meant for, 1 to 16.
+    """The passes, 1 to 16, in which an ending sounds.
 
     >>> sorted(passes_of("1,3-5"))
     [1, 3, 4, 5]
@@ -127,7 +127,7 @@ def passes_of(text: str) -> frozenset[int]:
 
 @lru_cache(1024)
 def chord_symbol(text: str) -> str | None:
-    """The chord symbol in a quoted text, None where it is one for the eye alone."""
+    """The chord symbol in a quoted text; None if it is an annotation."""
     text = text.split(";")[0].split("\n")[0].strip()
     if text.startswith("(") and text.endswith(")"):
         text = text[1:-1].strip()
@@ -135,5 +135,5 @@ def chord_symbol(text: str) -> str | None:
 
 
 def is_jump(text: str) -> bool:
-    """Whether a text for the eye tells the player where to go on."""
+    """Whether an annotation tells the player to jump, such as "D.C."."""
     return bool(JUMP.search(text[:80]))

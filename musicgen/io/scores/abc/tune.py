@@ -1,9 +1,9 @@
-"""ABC tunes to the rows of a score, in one walk over the text.
+"""Read an ABC tune as the parts of a score, in one pass over the text.
 
-The standard decides where it says something; where it doesn't, abc2midi's custom does. What can't be read is left out
-with a warning that names it: a field, a character, a decoration. Fields in the body hold for the voice that they
-stand in, those before the first voice for all of them. Clefs with +8 or -8 sound an octave higher or lower (4.6);
-other clefs change no pitch, `middle=` neither.
+The reader follows the standard, and abc2midi where the standard is silent. A field, character or decoration that can't
+be read is left out, with a warning that names it. Fields in the body apply to the current voice, those before the first
+voice to all voices. Clefs with +8 or -8 sound an octave higher or lower (4.6); other clefs and `middle=` change no
+pitch.
 
 Source: ABC standard 2.1; abc2midi's guide for `%%MIDI` and for tempo words.
 """
@@ -49,14 +49,14 @@ WARNINGS = {
     "accompaniment": "{} drum [pattern or drone was|patterns and drones were] left out",
 }
 MAX_LINES = 200_000
-MOST_COMPLAINTS = 8  # about single fields
+MOST_COMPLAINTS = 8  # warnings about single fields
 
 
 def score_of(text: str, where: str | Path, limits: Limits) -> Score:
     """The parts of one tune, one for each voice. Raises UnreadableError, which names the file `where`.
 
-    Warnings are "name: 3 .. were left out". Within a tune are allowed: `limits.notes` notes as written, twice as
-    many signs, 200,000 lines, 50,000 fields, 20,000 bars, `limits.tracks` voices.
+    Warnings are "name: 3 .. were left out". The limits on a tune are `limits.notes` written notes, twice as many music
+    tokens, 200,000 lines, 50,000 fields, 20,000 bars and `limits.tracks` voices.
     """
     tune = _Tune(where, limits, has_key=re.search(r"^[ \t]*K[ \t]*:", text, re.MULTILINE) is not None)
     if text.count("\n") > MAX_LINES:
@@ -68,7 +68,7 @@ def score_of(text: str, where: str | Path, limits: Limits) -> Score:
 
 
 class _Tune:
-    """A tune while it is read."""
+    """The state of a tune while it is read."""
 
     def __init__(self, where: str | Path, limits: Limits, *, has_key: bool) -> None:
         self.shared = Shared(where, limits)
@@ -77,17 +77,17 @@ class _Tune:
         self.header_tempo = ""
         self.order: list[str] | None = None
         self.sections: list[str] = []
-        self.announced: dict[str, tuple[Props, list[str]]] = {}  # voices of the header: what they say, directives
+        self.announced: dict[str, tuple[Props, list[str]]] = {}  # voices declared in the header: properties, directives
         self.announcing: str | None = None
         self.voices: dict[str, Voice] = {}
         self.current: Voice | None = None
         self.label: str | None = None
-        self.programs: dict[int, int] = {}  # of channels
+        self.programs: dict[int, int] = {}  # MIDI channel -> program
         self.macros = Macros()
         self.warnings: list[str] = []
 
     def complain(self, line: Line) -> None:
-        """A field was left out."""
+        """Add a warning that a field is left out."""
         if len(self.warnings) < MOST_COMPLAINTS:
             field = f"{line.kind}:{line.text[:40]}"
             self.warnings.append(f"fields: {field!r} can't be read as it stands and was left out")
@@ -149,7 +149,7 @@ class _Tune:
     # ---- voices and parts --------------------------------------------------------------------------------
 
     def voice(self, name: str) -> Voice:
-        """Go on with the voice of this name."""
+        """Make the voice of this name the current one, and create it if it is new."""
         if name not in self.voices:
             if len(self.voices) >= self.shared.limits.tracks:
                 limit = self.shared.limits.tracks
@@ -182,7 +182,7 @@ class _Tune:
     # ---- fields ------------------------------------------------------------------------------------------
 
     def field(self, line: Line, *, inline: bool = False) -> None:
-        """A field: of the header, on a line of its own, or within a line of music."""
+        """Apply a field: in the header, on a line of its own, or within a line of music."""
         kind, text = line.kind, line.text
         if kind == "K":
             self.key(line)
@@ -221,7 +221,7 @@ class _Tune:
             self.shared.counts["symbol_lines"] += 1
 
     def change(self, **values: object) -> None:
-        """Set what holds for the voice at hand, or for all that come while there is none."""
+        """Change the setup of the current voice, or, before the first voice, that of all voices to come."""
         setup = self.setup if self.current is None else self.current.setup
         for name, value in values.items():
             setattr(setup, name, value)
@@ -303,7 +303,7 @@ class _Tune:
     # ---- directives --------------------------------------------------------------------------------------
 
     def directive(self, text: str) -> None:
-        """`%%..` or `I:..`: those that change what sounds."""
+        """Apply a directive (`%%..` or `I:..`) that changes the sound; others are ignored."""
         name, *words = text.replace("=", " ", 1).split()[:8] or [""]
         name = name.lower()
         if not self.in_body and self.announcing is not None and name == "midi":
@@ -361,7 +361,7 @@ class _Tune:
 
 
 def _apply(props: Props, setup: Setup) -> None:
-    """Take up what K: or V: says besides."""
+    """Apply the further properties of a K: or V: field."""
     for name in ("octave", "clef_octave", "transpose", "percussion", "name"):
         value = getattr(props, name)
         if value is not None:

@@ -1,4 +1,4 @@
-"""Where a voice of an ABC tune stands while it is read: what holds for it, its rows so far, its bars and overlays.
+"""The state of an ABC voice while it is read: its settings, its rows so far, its bars and overlays.
 
 Time is GRID ticks, 2^9*3^2*5*7*11*13 a quarter: exact for 512ths and for tuplets of up to sixteen notes.
 
@@ -29,36 +29,36 @@ PLACES = {name: 60 + 12 * name.islower() + NATURAL[name.lower()] for name in "CD
 
 @dataclass
 class Setup:
-    """What fields say of a voice; each new one begins with what the header says."""
+    """The settings of a voice by fields and directives; a new voice starts with those of the header."""
 
     key: Key = field(default_factory=Key)
     meter: tuple[int, int] = (0, 0)
     unit: Fraction = Fraction(1, 8)
     octave: int = 0
     clef_octave: int = 0
-    transpose: int = 0  # by the voice's own fields
+    transpose: int = 0  # of `transpose=` and the like in K: and V:, beside `%%MIDI transpose`
     midi_transpose: int = 0
     percussion: bool = False
     channel: int = 0
     program: int | None = None
     name: str = ""
-    carry: str = "pitch"  # how far an accidental holds: not, octave, pitch
+    carry: str = "pitch"  # `%%propagate-accidentals`: not, octave, pitch
 
 
 @dataclass
 class Shared:
-    """What all voices of a tune have in common."""
+    """Counters, limits and definitions shared by all voices of a tune."""
 
     where: object
     limits: Limits
     counts: Counter[str] = field(default_factory=Counter)
     symbols: dict[str, str] = field(default_factory=lambda: dict(SHORTHAND))
-    drums: dict[int, int] = field(default_factory=dict)  # pitch as written -> drum
-    signs: int = 0  # of music so far, notes in chords one by one
+    drums: dict[int, int] = field(default_factory=dict)  # written pitch -> General MIDI drum key
+    signs: int = 0  # tokens of music so far, each note of a chord counted
     fields: int = 0
 
     def check(self, notes: int = 0) -> None:
-        """Refuse what has too much music, or is none; a voice has `notes` so far. Raises UnreadableError."""
+        """Raise UnreadableError past the limits, or for too many faults to be ABC; a voice has `notes` notes so far."""
         if notes > self.limits.notes:
             raise self.refuse(f"has more than {self.limits.notes:,} notes", "raise the limit with --max-notes")
         if self.signs > 2 * self.limits.notes:
@@ -74,13 +74,13 @@ class Shared:
 
 
 class VoiceState:
-    """A voice while it is read. Rows are lists that start with (bar, onset)."""
+    """A voice while it is read. Rows start with (bar, onset in GRID ticks)."""
 
     def __init__(self, shared: Shared, setup: Setup) -> None:
         self.shared, self.setup = shared, setup
         self.signs = Signs()
-        self.lengths: list[int] = []  # of the bars, as far as they are filled
-        self.notes: list[list[int]] = []  # bar, onset, duration, pitch, tie: 1 goes on, 2 comes from before
+        self.lengths: list[int] = []  # of the bars, by their contents
+        self.notes: list[list[int]] = []  # bar, onset, duration, pitch, tie (bits: 1 to the next note, 2 from the last)
         self.levels: list[tuple[int, int, int]] = []
         self.meters: dict[int, tuple[int, int]] = {}
         self.keys: list[tuple[int, int, Key, int]] = []
@@ -89,27 +89,27 @@ class VoiceState:
         self.program = setup.program
         self.unit = self.bar = self.time = 0
         self.accidentals: dict[int | str, int] = {}
-        self.tied: dict[int, int] = {}  # place on the staff -> row of the note that goes on
+        self.tied: dict[int, int] = {}  # open ties: pitch without accidentals -> row of the note
         self.before_endings: dict[int, int] = {}
         self.labels_parts = False
         self.layer = 0
-        self.layers: dict[int, dict[int, int]] = {}  # ties of the overlays of the last bar
+        self.layers: dict[int, dict[int, int]] = {}  # overlay -> its open ties at the end of the last bar
         self.next_layers: dict[int, dict[int, int]] = {}
         self.extended: tuple[int, int] | None = None
         self.furthest = (0, 0)
-        self.last: tuple[int, int, int, int, int] | None = None  # first row, behind the last, bar, onset, length
-        self.places: dict[int, int] = {}  # of the last notes: place -> row
-        self.ahead: tuple[int, int] | None = None  # what a broken rhythm makes of the next note
-        self.tuplets: list[list[int]] = []  # notes to come, q, p
-        self.waiting: list[str] = []  # marks before a note or bar line
-        self.behind: list[str] = []  # marks of the last note
+        self.last: tuple[int, int, int, int, int] | None = None  # first row, end row, bar, onset, length
+        self.places: dict[int, int] = {}  # of the last note or chord: pitch without accidentals -> row
+        self.ahead: tuple[int, int] | None = None  # factor of a broken rhythm for the next note
+        self.tuplets: list[list[int]] = []  # open tuplets: notes left, q, p
+        self.waiting: list[str] = []  # segnos, codas and jumps read since the last note, not yet placed
+        self.behind: list[str] = []  # fines and jumps at the last note: they follow it
         self._lengths: dict[str, int] = {}
         self.set_up()
 
     # ---- fields ------------------------------------------------------------------------------------------
 
     def set_up(self) -> None:
-        """Take up what `setup` says, from here on."""
+        """Apply `setup` from here on."""
         s = self.setup
         unit = int(s.unit * 4 * GRID)
         if unit != self.unit:
@@ -127,20 +127,20 @@ class VoiceState:
                 self.shared.counts["programs"] += 1
 
     def add_key(self) -> None:
-        """A key signature stands here."""
+        """Put the key signature at the current place."""
         self.accidentals.clear()
         if self.setup.key.fifths is not None:
             self.keys.append((self.bar, self.time, self.setup.key, 0 if self.drum else self.shift))
 
     def add_meter(self) -> None:
-        """A meter begins with this bar, or with the next one where this one has begun."""
+        """Put the meter at the current bar, or at the next one if this one has begun."""
         if self.setup.meter[0]:
             self.meters[self.bar + (self.time > 0)] = self.setup.meter
 
     # ---- bars --------------------------------------------------------------------------------------------
 
     def close_bar(self) -> None:
-        """A bar ends here, where it has begun."""
+        """End the current bar; does nothing if nothing stands in it."""
         begun = self.bar < len(self.lengths)
         if not self.time and not begun:
             return
@@ -167,7 +167,7 @@ class VoiceState:
             self._open_ending(numbers)
 
     def bar_sign(self, sign: str) -> None:
-        """A bar line; "||" at the end of a tune or part."""
+        """End a bar with the bar line `sign`."""
         before, after, ends = bar_line(sign)
         self.accidentals.clear()
         self.close_bar()
@@ -190,7 +190,7 @@ class VoiceState:
         if not passes:
             self.shared.counts["endings"] += 1
             return
-        # A tie into the first ending leads into each of them.
+        # A tie into the first ending leads into every other ending, too.
         if 1 in passes:
             self.before_endings = dict(self.tied)
         else:
@@ -198,7 +198,7 @@ class VoiceState:
         self.signs.passes.append((self.bar, self.time, passes))
 
     def _overlay(self, found: re.Match[str]) -> None:
-        """`&`: back to the begin of the bar, `&&` one bar more; `(& .. & .. &)` over whatever stands between."""
+        """Voice overlays: `&` goes back to the begin of the bar, `&&` one more; `(& .. & .. &)` repeats any stretch."""
         text = found[0].strip(" \t`")
         if text == "(&":
             self.extended, self.furthest = (self.bar, self.time), (self.bar, self.time)
@@ -220,7 +220,7 @@ class VoiceState:
             self.bar, self.time = max(0, self.bar - (len(text) - 1)), 0
 
     def _touch(self) -> None:
-        """Keep how far this bar is filled."""
+        """Extend the length of the current bar to the current time."""
         if self.bar < len(self.lengths):
             self.lengths[self.bar] = max(self.lengths[self.bar], self.time)
         elif self.time:
@@ -229,12 +229,12 @@ class VoiceState:
     # ---- parts and the end -------------------------------------------------------------------------------
 
     def label(self, label: str) -> None:
-        """A part of the tune begins here."""
+        """Begin a section of the tune (P:)."""
         if self.time:
             self.bar_sign("|")
         self.signs.labels.append((self.bar, label))
 
     def finish(self) -> None:
-        """The tune ends."""
+        """End the last bar and place the remaining signs."""
         self.bar_sign("|")
         self.signs.settle(len(self.lengths))

@@ -1,7 +1,7 @@
-"""Humdrum's tandem interpretations and comments that say something of sound; all others are passed over.
+"""The tandem interpretations and comments of Humdrum files that change what sounds; all others are ignored.
 
-Sources: Humdrum Reference, tandem interpretations, and `trans` (4): data under `*ITr` stand at concert pitch all the
-same, data under `*Tr` were moved; Verovio Humdrum Viewer's documentation for `!LO:TX` and `[quarter]=96`.
+Sources: Humdrum Reference, tandem interpretations, and `trans` (4): data under `*ITr` are in concert pitch
+already, data under `*Tr` are transposed; Verovio Humdrum Viewer's documentation for `!LO:TX` and `[quarter]=96`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SIGNS = {"c": (4, 4), "c|": (2, 2), "C": (2, 1), "C|": (2, 1), "O": (3, 1), "O|"
 NAMES = 80  # characters of a name that are kept
 MAX_JUMPS = 1_000
 
-TEXT = re.compile(r"!!?LO:TX(?=:)[^\t]{0,300}?:t=((?!P:)[^\t:]*)")  # P: is a remark of the editor's
+TEXT = re.compile(r"!!?LO:TX(?=:)[^\t]{0,300}?:t=((?!P:)[^\t:]*)")  # with P: it is an editorial remark
 JUMP = re.compile(r"\b(fine\b|d\. ?[cs]\.|da ?capo|dal ?segno|segno\b|coda\b)", re.IGNORECASE)
 CAPO, SEGNO = r"(d\. ?c\.?|da ?capo)", r"(d\. ?s\.?|dal ?segno)"
 END = r"(fine|fini|finis|finem|finale)\b"
@@ -35,7 +35,7 @@ FIFTHS = {"F": -1, "C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5}  # of major k
 
 
 def comment(sheet: Sheet, line: int, text: str, following: Callable[[], str]) -> None:
-    """Take a line that begins with `!`; `following` tells the next one that is no comment."""
+    """Evaluate a line that begins with `!`; `following()` gives the next line that is no comment."""
     if text.startswith("!!!"):
         key, _, value = text[3:].partition(":")
         if key.startswith("OMD"):
@@ -59,7 +59,7 @@ def comment(sheet: Sheet, line: int, text: str, following: Callable[[], str]) ->
 
 
 def tandem(sheet: Sheet, line: int, text: str, voice: Voice) -> None:
-    """Take an interpretation that neither opens, ends nor moves a spine."""
+    """Evaluate a tandem interpretation: one that neither begins, ends nor moves a spine."""
     channel = voice.channel
     spine = channel.spine
     if text.startswith("*>"):
@@ -70,7 +70,7 @@ def tandem(sheet: Sheet, line: int, text: str, voice: Voice) -> None:
         spine.staff = spine.staff or text[6:]
     elif text == "*thru":
         sheet.through = True
-    elif text.startswith("*S/"):  # several versions side by side: the first one is read
+    elif text.startswith("*S/"):  # alternative versions (strophes) in parallel spines: only the first is read
         label = text[3:]
         spine.strophe = spine.strophe or label
         voice.channel = channel._replace(silent="" if label in ("fin", spine.strophe) else "strophes")
@@ -117,13 +117,13 @@ def _section(sheet: Sheet, line: int, text: str) -> None:
         sheet.lists.setdefault(name, [part.strip() for part in inside.partition("]")[0].split(",") if part.strip()])
     else:
         place = (sheet.mark(line), name)
-        if not sheet.labels or sheet.labels[-1] != place:  # every spine says it
+        if not sheet.labels or sheet.labels[-1] != place:  # every spine repeats the label
             sheet.labels.append(place)
 
 
 def _meter(sheet: Sheet, line: int, text: str, voice: Voice) -> None:
     if not text[2:3].isdigit():
-        return  # *MX and *M? tell that there is none
+        return  # *MX and *M? state that there is no meter
     meter = meter_of(text)
     if meter is None or not (1 <= meter[0] <= 64 and meter[1] in (1, 2, 4, 8, 16, 32, 64)):
         sheet.count("meters")

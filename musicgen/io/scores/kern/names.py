@@ -1,4 +1,4 @@
-"""Instruments of Humdrum files: codes to names and General MIDI programs, unpitched instruments to drums, parts.
+"""Instruments of Humdrum files: the names and programs of their codes, drums, and which spines form one part.
 
 Sources: Humdrum Reference, tandem interpretations `*I` (instrument codes), `*part` and `*staff`; General MIDI 1 sound
 set and percussion map, programs counted from 0.
@@ -14,7 +14,7 @@ from musicgen.io.scores.names import drum_for
 
 __all__ = ["CODES", "KEYBOARDS", "Spine", "drum_of", "grouped"]
 
-# Codes that stand behind `*I`, with what they are called and the program that comes nearest.
+# Instrument codes as in `*Ivioln`: the name and the nearest program of each.
 CODES: dict[str, tuple[str, int]] = {
     "piano": ("piano", 0), "forte": ("fortepiano", 0), "klav": ("keyboard", 0), "cemba": ("harpsichord", 6),
     "clavi": ("clavichord", 7), "clest": ("celesta", 8), "rhode": ("electric piano", 4), "synth": ("synthesizer", 5),
@@ -51,38 +51,38 @@ CODES: dict[str, tuple[str, int]] = {
     "vibra": ("vibraphone", 11), "marim": ("marimba", 12), "xylo": ("xylophone", 13), "chime": ("tubular bells", 14),
     "campn": ("bells", 14), "caril": ("carillon", 14), "steel": ("steel drums", 114),
 }  # fmt: skip
-# What is written on two staves or more and is one instrument.
+# Codes of instruments that are written on two staves or more.
 KEYBOARDS = {"piano", "forte", "klav", "cemba", "clavi", "clest", "rhode", "synth", "organ", "reedo", "physh", "arpa",
              "hammd", "accor", "caril", "marim", "vibra"}  # fmt: skip
 
 
 @dataclass(eq=False)
 class Spine:
-    """A column of the file as its exclusive interpretation opened it, and what tandem interpretations say of it."""
+    """A column of the file, opened by an exclusive interpretation, with what its tandem interpretations state."""
 
     kind: str  # kern, dynam, chords, or "" for all others
-    column: int  # where it was opened, from the left
+    column: int  # index from the left when it was opened
     part: str = ""  # of `*part2`
     staff: str = ""  # of `*staff3`, or `*staff1/2`
     name: str = ""  # of `*I"Violino I`
     short: str = ""  # of `*I'Vl. I`
     code: str = ""  # of `*Ivioln`
     transposing: bool = False
-    strophe: str = ""  # the version that is read where the file holds several
-    home: Spine | None = None  # for dynamics and chords the kern spine beside them
+    strophe: str = ""  # of `*S/..`: the version that is read if the file holds several
+    home: Spine | None = None  # of dynamics and chords: the kern spine that they belong to
     drum: int | None = field(default=None)
 
 
 def drum_of(spine: Spine) -> int | None:
-    """The General MIDI drum that an unpitched instrument is; None where its name doesn't tell."""
+    """The General MIDI drum key of an unpitched instrument; None if its name isn't recognized."""
     return drum_for((spine.name, spine.code, spine.short))
 
 
 def grouped(spines: Sequence[Spine], decoration: str, keyboard: str) -> list[list[Spine]]:
-    """The kern spines that are staves of one instrument, parts from the top of the score down.
+    """Group the kern spines that are staves of one instrument; groups from the top of the score down.
 
-    By `*part`; where there is none by the braces of `!!!system-decoration`, or because neighbours are the same
-    keyboard. `keyboard` is the code of the only instrument that the header names, for spines that name none.
+    Spines are grouped by `*part`; without it, by the braces of `!!!system-decoration`, or if neighbours are the same
+    keyboard instrument. `keyboard` is the code of the only instrument in the header, for spines without a code.
     """
     brace: dict[str, str] = {}
     for inside in re.findall(r"\{([^{}]*)\}", decoration):
@@ -90,7 +90,7 @@ def grouped(spines: Sequence[Spine], decoration: str, keyboard: str) -> list[lis
         brace.update(dict.fromkeys(staves, f"brace {staves[0]}") if staves else {})
     groups: list[list[Spine]] = []
     by_key: dict[str, list[Spine]] = {}
-    for spine in reversed(spines):  # files go from the lowest staff up
+    for spine in reversed(spines):  # in files the lowest staff comes first
         key = f"part {spine.part}" if spine.part else brace.get(spine.staff, "")
         last = groups[-1][-1] if groups else None
         if key and key in by_key:

@@ -1,15 +1,16 @@
 """Humdrum **kern to the parts of a score.
 
-Parts come from the top of the score down; staves of one instrument are one part. Pitches are spelled out in the file
-and sound as they stand there (`*ITr` only tells what the player reads), unless `*Tr` says that they were moved. Bars
-lie where the bar lines do. A default expansion list says the order of sections; without one the repeat signs do.
+Parts come from the top of the score down; staves of one instrument are one part. Pitches in the file are sounding
+pitches with all accidentals spelled out (`*ITr` only describes the player's notation), unless `*Tr` states that they
+were transposed. Bars lie where the bar lines do. The default expansion list gives the order of sections; without one,
+the repeat signs do.
 
-What has no time of its own or isn't the piece is left out and counted: grace notes, cues, ossias, further strophes, and
-unpitched notes whose instrument is no General MIDI drum. Dynamics come from `**dynam`, chord symbols from `**mxhm` and
-`**harte`; `**harm` is an analysis and no symbol.
+Notes that take no time or are no part of the main text are left out and counted: grace notes, cues, ossias, strophes
+after the first, and unpitched notes whose instrument is no General MIDI drum. Dynamics come from `**dynam`, chord
+symbols from `**mxhm` and `**harte`; `**harm` is not read, as it is a harmonic analysis.
 
-Sources: Humdrum Reference (`**kern`, `**dynam`, tandem interpretations), Humdrum User Guide; where both are silent,
-what humlib and verovio do.
+Sources: Humdrum Reference (`**kern`, `**dynam`, tandem interpretations) and Humdrum User Guide; where both are silent,
+the behaviour of humlib and verovio.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ WARNINGS = {
 
 
 def score_of(text: str, where: object, limits: Limits, *, before: int = 0) -> Score:
-    """The parts of one piece of Humdrum text, before which its file has `before` lines.
+    """The parts of one piece of Humdrum text that `before` lines of its file precede.
 
     Raises UnreadableError, which names `where` and the line.
     """
@@ -59,7 +60,7 @@ def score_of(text: str, where: object, limits: Limits, *, before: int = 0) -> Sc
 
 
 class _Parts:
-    """From rows to parts."""
+    """Turns the rows of a sheet into the parts of a score."""
 
     def __init__(self, sheet: Sheet, clock: Clock, bars: Bars, warnings: list[str]) -> None:
         self.sheet, self.clock, self.warnings = sheet, clock, warnings
@@ -75,7 +76,7 @@ class _Parts:
 
     def score(self) -> Score:
         self.notes()
-        # A percussionist's staff without pitches is its drums; one of notes that rests throughout is still a part.
+        # A percussion staff without pitched notes is replaced by its drum parts; a pitched staff of rests alone stays.
         replaced = {id(self.of[spine]) for spine in self.drums}
         self.parts = [part for part in self.parts if part.notes or id(part) not in replaced]
         if self.parts:
@@ -108,7 +109,7 @@ class _Parts:
         lengths: dict[Fraction | None, int] = {}
         bar, n = 0, len(self.starts)
         begins = self.bars.starts
-        alone = len(self.parts) == 1  # then what is printed small is a cadenza, not what another player has
+        alone = len(self.parts) == 1  # then notes printed small are a cadenza, not the cue of another player
         for index, row in enumerate(self.sheet.rows):
             if row.kind not in (ONSET, GRACE):
                 continue
@@ -145,10 +146,10 @@ class _Parts:
                             lengths[span] = length
                     rows.append((bar, onset, max(fine(time + length) - start, 1), pitch, tie))
                     if hits:
-                        break  # one instrument, one sound
+                        break  # an unpitched instrument makes one sound, whatever chord is written
 
     def drum_rows(self, spine: Spine) -> list[tuple[int, int, int, int, int]] | None:
-        """The notes of an unpitched instrument, None where it is no General MIDI drum."""
+        """The note rows of an unpitched instrument; None if it is no General MIDI drum."""
         part = self.drums.get(spine)
         if part is None:
             spine.drum = drum_of(spine)
@@ -178,9 +179,10 @@ class _Parts:
         top.chords = [(*self.place(row), symbol) for row, symbol in sheet.chords]
 
     def keys(self) -> list[tuple[int, int, int, bool]]:
-        """The signatures of the highest part that shows concert pitch, minor where a key stands beside one.
+        """(bar, onset, fifths, minor) of the highest part that is notated in concert pitch.
 
-        Where no part has a signature the names of keys say what they are.
+        The fifths come from key signatures, and minor from a key named at the same place. If no part has a signature,
+        both come from the named keys.
         """
         times, sheet = self.clock.times, self.sheet
         named = [key[1] for key in sheet.keys or sheet.modes]

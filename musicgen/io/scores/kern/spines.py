@@ -1,8 +1,8 @@
-"""Humdrum files line by line: which column is which spine, and what stands in it.
+"""Read Humdrum files line by line: follow the columns of each spine and collect their tokens.
 
 A file is a table whose columns split (`*^`), join (`*v`), swap (`*x`), begin (`*+` and an exclusive interpretation) and
-end (`*-`). Each column becomes a `Voice` that lasts as long as it isn't split or joined, so splits of splits and joins
-of three cost nothing more.
+end (`*-`). A `Voice` stands for one column between two such changes, so nested splits and joins of three columns need
+no special case.
 
 Source: Humdrum User Guide, chapters 5 and 20 (spine paths; sections and strophes).
 """
@@ -23,20 +23,20 @@ __all__ = ["pieces_in", "read_sheet"]
 
 MAX_BARS = 100_000
 MAX_PIECES = 1_000
-LEAST = 10_000  # where fewer notes are allowed than this, as many rests and marks still are
-BORDER = re.compile(r"^(?:\*\*|!!!!SEGMENT|\*-[*\-\t ]*$)", re.MULTILINE)  # a piece begins or ends here
+LEAST = 10_000  # the limit on rests and marks is derived from at least this many notes
+BORDER = re.compile(r"^(?:\*\*|!!!!SEGMENT|\*-[*\-\t ]*$)", re.MULTILINE)  # where a piece begins or ends
 TITLE = re.compile(r"^(?:!!!!SEGMENT|!!!OTL[^:\n]{0,20}):(.+)", re.MULTILINE)
-AHEAD = 40  # lines that are looked at to find the next one that is no comment
+AHEAD = 40  # lines searched for the next one that is no comment
 PATHS = {"*^", "*v", "*x", "*+", "*-"}
 KINDS = {"**kern": "kern", "**dynam": "dynam", "**mxhm": "chords", "**harte": "chords", "**chordsym": "chords"}
-ALIEN = Token(Fraction(0), (), strange=True)  # what belongs to another kind of line
+ALIEN = Token(Fraction(0), (), strange=True)  # a field that belongs to another kind of line
 
 
 def pieces_in(text: str, stem: str, where: object) -> list[tuple[str, str, int]]:
-    """(name, text, how many lines come before it) of the pieces in a file.
+    """(name, text, number of lines before it) of each piece in a file.
 
-    They are parted by `!!!!SEGMENT`, or where all spines have ended and new ones begin. A single piece is called
-    `stem`, several have their number and title. Raises UnreadableError for more than MAX_PIECES.
+    Pieces are separated by `!!!!SEGMENT`, or where all spines have ended and new ones begin. A single piece is called
+    `stem`; several are called by number and title. Raises UnreadableError for more than MAX_PIECES.
     """
     starts, ended, opened = [0], -1, False
     for found in BORDER.finditer(text):
@@ -66,25 +66,25 @@ def pieces_in(text: str, stem: str, where: object) -> list[tuple[str, str, int]]
 
 
 def read_sheet(text: str, where: object, limits: Limits, *, before: int = 0) -> Sheet:
-    """The rows of one piece, which has `before` lines of its file before it.
+    """The rows of one piece, which `before` lines of its file precede.
 
-    Raises UnreadableError, which names the line, for a table that doesn't hold together, and past `limits`.
+    Raises UnreadableError, which names the line, for a malformed table and past `limits`.
     """
     return _Reader(where, limits, before).read(text)
 
 
 class _Reader:
-    """One walk down the lines."""
+    """Reads one piece from its first line to its last."""
 
     def __init__(self, where: object, limits: Limits, before: int) -> None:
         self.where, self.limits, self.before = where, limits, before
         self.sheet = Sheet()
         self.columns: list[Voice] = []
-        self.kern: list[tuple[int, Voice]] = []  # columns of notes
-        self.others: list[tuple[int, Spine]] = []  # columns of dynamics and chord symbols
-        self.text, self.at = "", 0  # what is read, and where the next line begins
+        self.kern: list[tuple[int, Voice]] = []  # (column, voice) of kern spines
+        self.others: list[tuple[int, Spine]] = []  # (column, spine) of dynamics and chord symbols
+        self.text, self.at = "", 0  # the text, and the index at which its next line begins
         self.line = self.base = 0
-        self.empty = ("", "")  # lines that say nothing: of data, and of interpretations
+        self.empty = ("", "")  # lines of null tokens alone: of data, and of interpretations
         self.loudness: dict[str, int | None] = {}
         self.symbols: dict[str, str | None] = {}
         self.notes = self.items = self.bars = 0
@@ -96,7 +96,7 @@ class _Reader:
     def read(self, text: str) -> Sheet:
         self.text, opened = text, False
         while self.at < len(text):
-            # Line by line, as a list of them would take ten times the room of the file.
+            # Line by line: a list of all lines would take ten times the memory of the file.
             end = text.find("\n", self.at)
             line = text[self.at : end] if end >= 0 else text[self.at :]
             self.at = end + 1 if end >= 0 else len(text)
@@ -124,7 +124,7 @@ class _Reader:
                 opened = True
                 continue
             if len(fields) != len(self.columns):
-                fields = [text for text in fields if text]  # tabs may be doubled to look tidy
+                fields = [text for text in fields if text]  # tabs may be doubled to align columns
                 if len(fields) != len(self.columns):
                     spines = "1 spine is" if len(self.columns) == 1 else f"{len(self.columns):,} spines are"
                     raise self.broken(f"{len(fields):,} field{'s' * (len(fields) != 1)} where {spines} open")
@@ -143,7 +143,7 @@ class _Reader:
         return self.sheet
 
     def following(self) -> str:
-        """The next line that is no comment, of the next few; "" where there is none."""
+        """The next line that is no comment, among the next AHEAD lines; "" if there is none."""
         at = self.at
         for _ in range(AHEAD):
             end = self.text.find("\n", at)
@@ -203,7 +203,7 @@ class _Reader:
                 sheet.count("chords")
 
     def spend(self, items: int) -> None:
-        """Count what is read, so that no file takes long."""
+        """Count what is read. Raises UnreadableError past the limits, so that no file takes long."""
         self.items += items
         if self.notes > self.limits.notes or self.items > self.most:
             notes = self.notes > self.limits.notes
@@ -240,7 +240,7 @@ class _Reader:
         return spine
 
     def relist(self) -> None:
-        """Find the columns that are read; dynamics belong to the notes on their left, else to the first ones."""
+        """List anew the columns that are read; dynamics and chords belong to the kern spine on their left."""
         self.kern, self.others = [], []
         self.empty = ("\t".join("." * len(self.columns)), "\t".join("*" * len(self.columns)))
         left: Spine | None = None
@@ -280,7 +280,7 @@ class _Reader:
             self.move(fields)
 
     def exclusive(self, text: str, column: int) -> None:
-        """A spine that `*+` began says what it is, or an old one turns into another."""
+        """Handle an exclusive interpretation after the first line: of a spine that `*+` added, or of a changed one."""
         old = self.columns[column]
         voice = self.columns[column] = Voice(Channel(self.spine(text, column)))
         spine, before = voice.channel.spine, old.channel.spine
@@ -290,7 +290,7 @@ class _Reader:
         self.relist()
 
     def move(self, fields: list[str]) -> None:
-        """Split, join, swap, begin and end columns, as the paths of one line say."""
+        """Split, join, swap, begin and end columns by the spine paths of one line."""
         columns, changes = self.columns, self.sheet.rows[self.sheet.mark(self.line)].content
         swaps = [column for column, text in enumerate(fields) if text == "*x"]
         for a, b in zip(swaps[::2], swaps[1::2], strict=False):
@@ -316,10 +316,10 @@ class _Reader:
         self.relist()
 
     def runs(self, fields: list[str]) -> list[range]:
-        """The columns of a line, those together that are to be joined.
+        """The columns of a line of spine paths as ranges; columns to be joined form one range.
 
-        What stands under `*v` side by side is one where it is of one spine. Of two spines it is two, unless the next
-        line has room for one only, or nothing is there to be joined else.
+        Neighbouring `*v` join into one column per spine. Those of two spines are joined with each other only if the
+        number of fields in the next line requires it, or if a `*v` would otherwise have no partner.
         """
         spines = [voice.channel.spine for voice in self.columns]
         apart: list[range] = []

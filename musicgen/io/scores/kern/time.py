@@ -1,9 +1,10 @@
-"""When the rows of a Humdrum file sound, where its bars lie, and in which order they are played.
+"""The times of the rows of a Humdrum file, its bars, and the order in which they are played.
 
-Durations alone tell time: a row begins where the notes before it, in the columns that say something new, have ended. A
-voice that was silent for a while says nothing of time. Where columns contradict each other most of them hold, and it is
-counted. Bar lines have the time of what comes next, so notes may cross them; lines that every part crosses lie a
-bar apart. Times are whole numbers of units, `Clock.unit` to a quarter, fine enough for every duration of the file.
+Time follows from durations alone: a row begins where the previous notes end, in the columns that have a new token. A
+voice that has been silent for a while is not considered. Where columns disagree, the time that most of them imply is
+taken, and the disagreement is counted. A bar line has the time of the next row, so notes may cross it; consecutive bar
+lines with no onsets between them are placed a bar apart. Times are integers in units, `Clock.unit` a quarter, which is
+fine enough for every duration of the file.
 
 Sources: Humdrum Reference, `**kern`; Humdrum User Guide, chapter 20, and `thru` (4) for expansion lists.
 """
@@ -24,29 +25,29 @@ from musicgen.io.scores.order import Bar
 
 __all__ = ["Bars", "Clock", "bars_of", "clock_of"]
 
-FINEST = 10**30  # units a quarter; a file that needs more is rounded
+FINEST = 10**30  # units a quarter; durations that need more are rounded
 MAX_QUARTERS = 10_000_000
-MAX_PLAYED = 18  # times the bars of the file
-MAX_STEPS = 10_000  # items of an expansion list, lists within lists counted out
+MAX_PLAYED = 18  # times the number of bars in the file
+MAX_STEPS = 10_000  # items of an expansion list, nested lists expanded
 
 
 @dataclass
 class Clock:
-    """The time of each row, and when the last note ends, in units."""
+    """The time of each row, and the end of the last note, in units."""
 
-    unit: int  # of them to a quarter; a multiple of FINE
-    lengths: dict[Token, int]  # of tokens as they count on
+    unit: int  # units a quarter; a multiple of FINE
+    lengths: dict[Token, int]  # units from each token to the next one of its voice
     times: list[int] = field(default_factory=list)
     end: int = 0
 
     def fine(self, units: int) -> int:
-        """Units in FINE ticks."""
+        """A number of units in FINE ticks, rounded."""
         step = self.unit // FINE
         return (units + step // 2) // step
 
 
 def clock_of(sheet: Sheet, where: object) -> Clock:
-    """The time of each row. Raises UnreadableError for a piece without end."""
+    """The time of each row. Raises UnreadableError for a piece longer than MAX_QUARTERS."""
     unit = FINE
     spans = {span for token in sheet.tokens.values() for span in (token.length, *(n[1] for n in token.notes)) if span}
     for base in {row.base for row in sheet.rows if row.base}:
@@ -63,19 +64,19 @@ def clock_of(sheet: Sheet, where: object) -> Clock:
 
 
 class _Walk:
-    """One walk down the rows."""
+    """Sets the time of each row, from the first to the last."""
 
     def __init__(self, sheet: Sheet, clock: Clock, where: object) -> None:
         self.sheet, self.clock, self.where = sheet, clock, where
         self.live = set(sheet.voices)
         self.meters = dict(sheet.highest_meters())
-        self.now = -1  # of the last row with onsets
+        self.now = -1  # time of the last ONSET row
         self.bar, self.bar_length = 0, 4 * clock.unit
         self.latest = 0
 
     def rows(self) -> None:
         times, rows = self.clock.times, self.sheet.rows
-        gap: list[int] = []  # rows since the last onsets
+        gap: list[int] = []  # rows since the last ONSET row
         for index, row in enumerate(rows):
             times.append(0)
             if row.kind == ONSET:
@@ -105,7 +106,7 @@ class _Walk:
                 self.live.discard(first)
 
     def begin(self, row: Row, index: int, gap: list[int]) -> None:
-        """Find the time of a row with onsets, and let its notes begin."""
+        """Determine the time of an ONSET row, and when its notes end."""
         now, lengths = self.now, self.clock.lengths
         sure: list[int] = []
         unsure: list[int] = []
@@ -135,11 +136,11 @@ class _Walk:
                 voice.end = time + length
                 self.latest = max(self.latest, voice.end)
                 if voice.twin is not None:
-                    voice.twin.twin = None  # the other one holds the note before
+                    voice.twin.twin = None  # then the note before the split was held in the other voice
                     voice.twin = None
 
     def fill(self, gap: list[int], time: int) -> None:
-        """Give the rows since the last onsets their time, now that the next ones, at `time`, are known."""
+        """Set the times of the rows in `gap`, between the last ONSET row and the next one, which is at `time`."""
         rows, times = self.sheet.rows, self.clock.times
         timed = [index for index in gap if rows[index].kind in (NULL, BAR)]
         bars = [index for index in timed if rows[index].kind == BAR]
@@ -157,7 +158,10 @@ class _Walk:
                 self.bar_length = 4 * self.clock.unit * numerator // denominator
 
     def between(self, timed: list[int], bars: list[int], time: int) -> dict[int, int]:
-        """Places for bar lines and rows without onsets, where at least one of them has time of its own."""
+        """Times for bar lines and NULL rows between two ONSET rows.
+
+        Bar lines lie a bar apart if that fits, else evenly; NULL rows are spread evenly between them.
+        """
         rows, begin = self.sheet.rows, max(self.now, 0)
         lines = [self.bar + self.bar_length * (k + 1) for k in range(len(bars))]
         trails = rows[timed[-1]].kind == NULL
@@ -170,7 +174,7 @@ class _Walk:
         for index in [*timed, -1]:
             if index in places or index < 0:
                 right = places.get(index, time)
-                share = len(run) if after_bar else len(run) + 1  # a row behind a bar line stands on it
+                share = len(run) if after_bar else len(run) + 1  # the first row behind a bar line has its time
                 for k, null in enumerate(run, start=not after_bar):
                     places[null] = left + (right - left) * k // share
                 left, after_bar, run = right, True, []
@@ -180,8 +184,7 @@ class _Walk:
 
 
 def _evenly(rows: list[Row], timed: list[int], begin: int, end: int) -> dict[int, int]:
-    """Places for the bar lines in `timed`, the last of them at `end`: rows without onsets, and bars in which nothing
-    begins, take as long as each other."""
+    """Times for the bar lines in `timed`, from `begin` to `end`: NULL rows and empty bars all take the same time."""
     chunk, places = 0, {}
     for place, index in enumerate(timed):
         empty = place + 1 < len(timed) and rows[timed[place + 1]].kind == BAR
@@ -196,7 +199,7 @@ def _evenly(rows: list[Row], timed: list[int], begin: int, end: int) -> dict[int
 
 @dataclass
 class Bars:
-    """Where bars begin (units), their signs, and the order that the file lists, if it does."""
+    """Where bars begin (units), their signs, and their playing order if the file has an expansion list."""
 
     starts: list[int]
     signs: list[Bar]
@@ -228,7 +231,7 @@ def bars_of(sheet: Sheet, clock: Clock, warnings: list[str]) -> Bars:
         for row, before_line, words, mark in sheet.jumps:
             place = bisect_right(starts, times[row]) - 1
             if mark and mark not in ("Segno", "Coda") and before_line and times[row] == starts[place]:
-                place = max(place - 1, 0)  # "D.C." hangs on the line that ends its bar
+                place = max(place - 1, 0)  # a "D.C." just before a bar line belongs to the bar that ends there
             if mark:
                 signs[place].marks += (mark,)
             else:
@@ -237,9 +240,9 @@ def bars_of(sheet: Sheet, clock: Clock, warnings: list[str]) -> Bars:
 
 
 def _measures(lines: list[tuple[int, Barline]], meters: list[tuple[int, tuple[int, int]]], unit: int) -> set[int]:
-    """Where measures begin: at lines with a number, and where the meter changes.
+    """The times at which measures begin: at numbered bar lines and at changes of meter.
 
-    A line without a number is drawn within a measure, unless no line has one, or the measure is full there.
+    An unnumbered line is drawn within a measure, unless no line of the file is numbered or the measure is full there.
     """
     numbered = any(line.numbered for _, line in lines)
     changes = [time for i, (time, meter) in enumerate(meters) if not i or meter != meters[i - 1][1]]
@@ -261,8 +264,8 @@ def _measures(lines: list[tuple[int, Barline]], meters: list[tuple[int, tuple[in
 def _listed(
     lists: dict[str, list[str]], labels: list[tuple[int, str]], n: int, warnings: list[str]
 ) -> list[int] | None:
-    """The bars in the order of the expansion list that holds: the one without a name, else the first that isn't
-    called norep. Its items are sections, or lists of their own; what stands before the first section comes first."""
+    """The bars in the order of the expansion list that applies: the one without a name, else the first whose name isn't
+    norep. Its items are sections or other lists; the bars before the first section come first. None without a list."""
     name = "" if "" in lists else next((name for name in lists if name != "norep"), None)
     if name is None or not labels:
         return None
@@ -272,7 +275,7 @@ def _listed(
         begin, label = labels[place]
         if place + 1 < len(labels) and labels[place + 1][0] > begin:
             after = labels[place + 1][0]
-        sections[label] = range(begin, after)  # of two sections with one name the first counts
+        sections[label] = range(begin, after)  # of two sections with the same name the first counts
     order = list(range(labels[0][0]))
     unknown: list[str] = []
     waiting = [(label, 0) for label in reversed(lists[name])]
@@ -300,7 +303,7 @@ def _listed(
 
 
 def _endings(labels: list[tuple[int, str]], signs: list[Bar]) -> None:
-    """Sections called A1, A2.. side by side, with a repeat between them, are endings."""
+    """Mark neighbouring sections named A1, A2.. with repeat signs between them as endings."""
     places = [*labels, (len(signs), "")]
     k = 0
     while k < len(labels):
@@ -308,7 +311,7 @@ def _endings(labels: list[tuple[int, str]], signs: list[Bar]) -> None:
         while k + run < len(labels) and labels[k + run][1] == f"{stem}{run + 1}":
             run += 1
         begin = labels[k][0]
-        # What comes before them is repeated with them.
+        # Endings need music before them that is repeated with each.
         shared = 0 < begin < len(signs) and not signs[begin].start and not signs[begin - 1].times
         edges = [place for place, _ in places[k : k + run + 1]]
         if run > 1 and shared and all(signs[edge - 1].times and edge > begin for edge in edges[1:-1]):

@@ -1,9 +1,9 @@
-"""Single tokens of Humdrum files: notes, bar lines, and the interpretations that say something of sound.
+"""Parse single tokens of Humdrum files: notes, bar lines, meters, keys, tempi, dynamics, chord symbols.
 
-Durations are Fractions of a quarter. `**kern` spells sounding pitches with every accidental that holds, so nothing is
-carried within a bar; durations are `**recip`: 4 is a quarter, 4. a dotted one, 3%2 two thirds of a whole note, 0 a
-breve. What only looks (beams, stems, slurs, articulation, editorial marks, invisible symbols) is passed over: a note
-marked `yy` isn't printed, but it is there.
+Durations are Fractions of a quarter. `**kern` spells the accidentals of every sounding pitch, so none is carried over
+within a bar; durations are `**recip`: 4 is a quarter, 4. a dotted one, 3%2 two thirds of a whole note, 0 a breve.
+Signs that concern only the notation (beams, stems, slurs, articulation, editorial marks, invisible symbols) are
+ignored: a note marked `yy` isn't printed, but it sounds.
 
 Sources: Humdrum Reference, `**kern`, `**recip` and barlines; humlib's `recipToDuration` for rational durations and for
 chords whose later notes leave theirs out.
@@ -22,7 +22,7 @@ from musicgen.io.scores.layout import VELOCITIES
 __all__ = ["Barline", "Token", "barline", "fifths_of", "level_of", "meter_of", "symbol_of", "tempo_in", "token_of"]
 
 MAX_TOKEN = 2_000  # characters
-LONGEST = 4096  # quarters that one note may last
+LONGEST = 4096  # quarters, the longest note
 PITCH = re.compile(r"([A-Ga-g])")
 RECIP = re.compile(r"(\d+)(?:%(\d+))?")
 CLASSES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
@@ -39,27 +39,27 @@ BARLINE = re.compile(r"^=+(\d+)?[a-z]?(.*)")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Token:
-    """What a data token of a kern spine says; one object a spelling, and equal to itself alone.
+    """A parsed data token of a kern spine; compared by identity, as equal texts share one object.
 
-    `length` is the time to the next token in quarters: None where it doesn't say, 0 for grace notes; `notes` are
-    (pitch, quarters or None, kind of tie), with None for the pitch of what has none.
+    `length` is the time to the next token in quarters: None if the token has no duration, 0 for grace notes. `notes`
+    are (pitch, quarters or None, kind of tie); the pitch of an unpitched note is None.
     """
 
     length: Fraction | None
     notes: tuple[tuple[int | None, Fraction | None, int], ...]
     graces: int = 0
-    unpitched: bool = False  # said so by `R`
-    strange: bool = False  # neither note nor rest
+    unpitched: bool = False  # marked by `R`
+    strange: bool = False  # neither a note nor a rest
 
 
 class Barline(NamedTuple):
     numbered: bool
-    ends: bool  # a repeat
+    ends: bool  # a repeat ends here
     starts: bool
 
 
 def token_of(text: str) -> Token:
-    """Read a data token that isn't null. Raises ValueError, with the reason, for what no note can be.
+    """Parse a data token that isn't null. Raises ValueError with the reason for an impossible note.
 
     >>> token_of("4.c#_ e").notes
     ((61, Fraction(3, 2), 2), (64, Fraction(3, 2), 0))
@@ -67,7 +67,7 @@ def token_of(text: str) -> Token:
     if len(text) > MAX_TOKEN:
         raise ValueError(f"it is longer than {MAX_TOKEN:,} characters")
     parts = text.split()
-    if "q" in text or "Q" in text:  # they take no time of their own, whatever value they are drawn with
+    if "q" in text or "Q" in text:  # grace notes take no time, whatever note value they have
         return Token(Fraction(0), (), sum(1 for part in parts if "r" not in part and PITCH.search(part)))
     notes: list[tuple[int | None, Fraction | None, int]] = []
     length, strange = None, True
@@ -86,12 +86,12 @@ def token_of(text: str) -> Token:
         notes.append((None if found is None else _pitch(found[1], part), own if own is not None else length, kind))
         strange = strange and found is None and "R" not in part
     if strange and length is None:
-        length = Fraction(0)  # a stray sign takes no time
+        length = Fraction(0)  # a token with neither note nor rest takes no time
     return Token(length, tuple(notes), 0, "R" in text, strange)
 
 
 def _pitch(letter: str, part: str) -> int:
-    # Letters and accidentals belong side by side; in real files a tie's bracket or a mark may come between.
+    # Accidentals should follow the letters at once; in real files a tie's bracket or another mark may come between.
     octave = 4 + part.count(letter) if letter.islower() else 5 - part.count(letter)
     return 12 * octave + CLASSES[letter.lower()] + part.count("#") - part.count("-")
 
@@ -118,7 +118,7 @@ def _duration(part: str) -> Fraction | None:
 
 
 def barline(token: str) -> Barline:
-    """A bar line: whether it has a number, ends a repeat, starts one.
+    """Parse a bar line: whether it has a number, ends a repeat, and starts one.
 
     >>> barline("=12:|!|:")
     Barline(numbered=True, ends=True, starts=True)
@@ -132,7 +132,7 @@ def barline(token: str) -> Barline:
 
 
 def meter_of(token: str) -> tuple[int, int] | None:
-    """The meter of `*M3/4`, `*M2+3/8` or `*M3/0`, in whole numbers; None for what is none.
+    """The (numerator, denominator) of `*M3/4`, `*M2+3/8` or `*M3/0`; None for another token.
 
     >>> meter_of("*M3/0")
     (6, 1)
@@ -141,13 +141,13 @@ def meter_of(token: str) -> tuple[int, int] | None:
     if found is None or found[3] or len(token) > 40:
         return None
     numerator, below = sum(int(n) for n in found[1].split("+")), found[2]
-    if not int(below):  # counted in breves or longs
+    if not int(below):  # the denominator is a breve (0) or a long (00)
         return numerator * 2 ** len(below), 1
     return numerator, int(below)
 
 
 def fifths_of(signature: str) -> int | None:
-    """Fifths of the accidentals in `*k[f#c#]`: -7 to 7, None where they are none of the usual signatures."""
+    """The circle-of-fifths number, -7 to 7, of a signature such as `*k[f#c#]`; None for an unusual one."""
     notes = re.findall(r"[a-g][#-]", signature[:20])
     flats = all(n[1] == "-" for n in notes)
     if {n[0] for n in notes} != set((SHARPS[::-1] if flats else SHARPS)[: len(notes)]):
@@ -165,11 +165,11 @@ def tempo_in(text: str) -> float | None:
 
 
 def level_of(token: str) -> int | None:
-    """The velocity that a `**dynam` token sets, by its last mark; None for hairpins, accents and the like."""
+    """The velocity that the last dynamic mark of a `**dynam` token sets; None for hairpins and accents alone."""
     level = None
     for word in re.findall(r"[a-zA-Z]+", token):
         mark = word.strip("XxYyv")
-        loud = re.fullmatch(r"[sr]?f+z?(p+)", mark)  # fp, sfp, ffp: what comes after the accent
+        loud = re.fullmatch(r"[sr]?f+z?(p+)", mark)  # fp, sfp, ffp: the level after the accent
         level = VELOCITIES.get(mark, VELOCITIES.get(loud[1], level) if loud else level)
     return level
 
@@ -177,8 +177,8 @@ def level_of(token: str) -> int | None:
 # ---- chord symbols -------------------------------------------------------------------------------------
 
 CHORD = re.compile(r"^([A-Ga-g])(#{1,2}|b{1,2}|-{1,2})?(?:[:\s]\s*)?([^/]*?)\s*(?:/\s*(\S+))?$")
-# MusicXML's kinds, as `**mxhm` spells them, and the short hands of Harte et al. 2005, "Symbolic representation of
-# musical chords", as lead sheets write them.
+# Chord kinds of MusicXML, as `**mxhm` spells them, and the shorthands of Harte et al. 2005, "Symbolic representation
+# of musical chords", with the spelling of lead sheets for each.
 KINDS = {
     "major": "", "minor": "m", "augmented": "+", "diminished": "dim", "dominant": "7", "major-seventh": "maj7",
     "minor-seventh": "m7", "diminished-seventh": "dim7", "augmented-seventh": "+7", "half-diminished": "m7b5",
@@ -192,7 +192,7 @@ DEGREES = {1: 0, 2: 2, 3: 4, 4: 5, 5: 7, 6: 9, 7: 11, 9: 2, 11: 5, 13: 9}
 
 
 def symbol_of(token: str) -> str | None:
-    """A chord as lead sheets write it, from `**mxhm` ("B- minor-seventh/F") or Harte's notation ("Bb:min7/5").
+    """The chord symbol of a token of `**mxhm` ("B- minor-seventh/F") or in Harte's notation ("Bb:min7/5"), or None.
 
     >>> symbol_of("B- minor-seventh/F"), symbol_of("C#:min/b3"), symbol_of("r")
     ('Bbm7/F', 'C#m/E', None)
@@ -211,7 +211,7 @@ def symbol_of(token: str) -> str | None:
 
 
 def _bass(root: str, bass: str) -> str:
-    """The bass note: a name, or a degree above the root."""
+    """The name of the bass note, which is given as a name or as a degree above the root."""
     degree = re.fullmatch(r"([b#]*)(\d{1,2})", bass)
     chord = chord_of(root)
     if degree is None or int(degree[2]) not in DEGREES or chord is None:

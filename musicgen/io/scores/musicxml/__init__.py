@@ -1,1 +1,1 @@
-"""MusicXML, in one walk over its elements: `walk.score_of`."""
+"""A reader of MusicXML in one pass over the elements: `walk.score_of`."""

@@ -1,7 +1,7 @@
-"""The score in a .mxl archive, inflated piece by piece, so that an archive of nothing but spaces costs no memory.
+"""The score in a .mxl archive, inflated in chunks, so that a decompression bomb costs no memory.
 
-Source: MusicXML 4.0 (W3C), "Compressed .mxl files": META-INF/container.xml names the score, which comes first. Archives
-of other hands name it otherwise than it is called, with backslashes, in other case, percent-encoded, or not at all.
+Source: MusicXML 4.0 (W3C), "Compressed .mxl files": META-INF/container.xml names the score; of several
+the first counts. In real archives that name may differ from the member's in slashes, case or encoding, or be missing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from musicgen.io.scores.musicxml.stream import NotWellFormed, parse
 
 __all__ = ["score_chunks"]
 
-MAX_UNPACKED = 64_000_000  # bytes of the score in a .mxl
+MAX_UNPACKED = 64_000_000  # bytes of the inflated score
 MAX_MEMBERS = 1000
 CHUNK = 1 << 16
 HINT = "export it again, or unpack it to .musicxml"
@@ -31,13 +31,14 @@ Opener = Callable[[], Iterator[bytes]]
 
 
 def score_chunks(data: bytes, path: str | Path) -> tuple[Opener, list[str]]:
-    """What opens the bytes of the score in `data`, an archive or a score itself, and warnings.
+    """(opener, warnings) for `data`, an archive or a plain score; the opener gives the bytes of the score in chunks.
 
-    Each call of the opener begins anew. Raises UnreadableError, and so do the chunks, for a damaged or hostile archive.
+    Each call of the opener starts from the begin. This function and iterating over the chunks raise UnreadableError for
+    a damaged or hostile archive.
     """
     if data[:2] != b"PK":
         return lambda: (data[i : i + CHUNK] for i in range(0, len(data), CHUNK)), []
-    # Each file has an entry in the directory at the end; a Python object for each is made when it is opened.
+    # ZipFile makes an object for each entry of the directory, so entries are counted before it is opened.
     if data.count(b"PK\x01\x02") > MAX_MEMBERS:
         raise UnreadableError(f"holds more than {MAX_MEMBERS:,} files", where=path, hint=HINT)
     try:
@@ -50,7 +51,7 @@ def score_chunks(data: bytes, path: str | Path) -> tuple[Opener, list[str]]:
 
 
 def _inflated(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: str | Path) -> Iterator[bytes]:
-    """The bytes of a member. The sizes in the directory may lie, so what comes out is counted."""
+    """The bytes of a member in chunks; they are counted here, as the sizes in the directory may be false."""
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise UnreadableError("is packed in another way than .mxl allows", where=path, hint=HINT)
     size = 0
@@ -72,7 +73,7 @@ def _damaged(error: Exception, path: str | Path) -> UnreadableError:
 
 
 def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[str]]:
-    """The member that holds the score, and warnings where the archive doesn't name it."""
+    """(name of the member that holds the score, warnings); a warning if the container doesn't name it."""
     names = [name for name in archive.namelist() if not name.endswith("/")]
     container = next((name for name in names if _plain(name) == "meta-inf/container.xml"), None)
     listed = _listed(archive, container, path) if container else []
@@ -81,7 +82,7 @@ def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[s
             found = next((n for n in names if match(n) == match(name)), None)
             if found is not None:
                 return found, []
-    # Folders and files that begin with a dot or an underscore are what some systems put beside the others.
+    # Some systems add hidden files (.name) and folders (__MACOSX) of their own.
     others = [n for n in names if n.lower().endswith(SCORES) and not _plain(n).startswith(("meta-inf/", "__macosx/"))]
     others = [n for n in others if not n.replace("\\", "/").rpartition("/")[2].startswith(".")] or others
     if not others:
@@ -93,15 +94,15 @@ def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[s
 
 
 def _plain(name: str) -> str:
-    """A member's name as others may spell it: case, slashes, percent signs, forms of letters, bytes of UTF-8."""
-    with suppress(UnicodeError):  # written in UTF-8 without saying so, which is taken for the letters of an old PC
+    """A member's name normalized for comparison: case, slashes, percent-encoding, Unicode form, undeclared UTF-8."""
+    with suppress(UnicodeError):  # undeclared UTF-8, which zipfile decodes as cp437
         name = name.encode("cp437").decode("utf-8")
     name = unquote(name, errors="replace").replace("\\", "/")
     return unicodedata.normalize("NFC", name).casefold().removeprefix("./").lstrip("/")
 
 
 def _listed(archive: zipfile.ZipFile, container: str, path: str | Path) -> list[str]:
-    """What the container calls its scores, those that it says are MusicXML first. Broken ones tell nothing."""
+    """The names of scores in the container, those declared as MusicXML first; none if the container is broken."""
     files: list[tuple[bool, str]] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:

@@ -1,7 +1,9 @@
-"""Where a part of a MusicXML score is: a cursor that notes, backups and forwards move, measure by measure.
+"""The current position in a part of a MusicXML score: a cursor that notes, backups and forwards move.
 
-Positions are exact: integers in a unit of a quarter that every `<divisions>` and duration of the measure divides. What
-is kept is rounded to FINE ticks, each onset and end by itself. Source: MusicXML 4.0 (W3C), `<divisions>`, `<backup>`.
+Positions are exact: integers in a unit that divides the quarter finely enough for every `<divisions>` and duration of
+the measure. Onsets and ends are rounded to FINE ticks one by one when they are stored.
+
+Source: MusicXML 4.0 (W3C), `<divisions>`, `<backup>`.
 """
 
 from __future__ import annotations
@@ -16,30 +18,30 @@ from musicgen.io.scores.musicxml.marks import number_of
 
 __all__ = ["HINT", "LONGEST_QUARTERS", "Cursor"]
 
-LONGEST_QUARTERS = 200_000  # of a measure: what three hours hold at a thousand quarters a minute
+LONGEST_QUARTERS = 200_000  # of a measure: three hours at 1,000 quarters a minute
 FINEST = 10**15  # units a quarter
 HINT = "export it again from a notation program"
 
 
 class Cursor:
-    """A place in a measure, and what is known of the measures before."""
+    """A position in a measure, and the lengths of the measures so far."""
 
     def __init__(self, where: object, counts: Counter[str]) -> None:
         self.where, self.counts = where, counts
-        self.lengths: list[int] = []  # of each measure, as it is filled
-        self.rests: list[int] = []  # of each measure: the length of its rests that fill whatever it lasts
+        self.lengths: list[int] = []  # of each measure, by its contents
+        self.rests: list[int] = []  # of each measure: the length of its whole-measure rests
         self.implicit: list[bool] = []
         self.numbers: list[int | None] = []
         self.divisions = Fraction(0)
-        self.unit = FINE  # of the cursor: so many are a quarter
-        self.known: dict[str, int] = {}  # durations as written -> units
+        self.unit = FINE  # units of the cursor a quarter
+        self.known: dict[str, int] = {}  # text of a duration -> units
         self.bar, self.cursor, self.last, self.filled, self.resting = -1, 0, 0, 0, 0
         self.number, self.is_implicit = "", False
 
     # ---- measures --------------------------------------------------------------------------------------
 
     def begin(self, bar: int, attributes: dict[str, str]) -> None:
-        """Measure `bar` begins; measures that the part left out are empty."""
+        """Begin measure `bar`; measures that the part skipped become empty ones."""
         while len(self.lengths) < bar:
             self._close("", False)
         self.bar, self.cursor, self.last, self.filled, self.resting = bar, 0, 0, 0, 0
@@ -49,7 +51,7 @@ class Cursor:
             self._rescale(FINE)
 
     def end(self) -> None:
-        """The measure is over."""
+        """End the measure."""
         self._close(self.number, self.is_implicit)
 
     def _close(self, number: str, is_implicit: bool) -> None:
@@ -60,17 +62,17 @@ class Cursor:
         self.filled = self.resting = 0
 
     def fine(self, units: int) -> int:
-        """Units of the cursor in FINE ticks."""
+        """Units of the cursor in FINE ticks, rounded."""
         return units if self.unit == FINE else (2 * units * FINE + self.unit) // (2 * self.unit)
 
     def refuse(self, what: str) -> UnreadableError:
-        """An error that names the measure."""
+        """An UnreadableError that names the measure."""
         return UnreadableError(f"measure {self.number or self.bar + 1}: {what}", where=self.where, hint=HINT)
 
     # ---- time ------------------------------------------------------------------------------------------
 
     def length(self, text: str | None) -> int:
-        """A `<duration>` in units. Raises UnreadableError for what is none."""
+        """The text of a `<duration>` in units. Raises UnreadableError for other text."""
         value = number_of(text)
         if value is None or value < 0:
             raise self.refuse(f"{(text or '').strip()[:20]!r} is no duration")
@@ -96,7 +98,7 @@ class Cursor:
         self.known.clear()
 
     def divide(self, text: str) -> None:
-        """`<divisions>`: so many are a quarter from here on."""
+        """Apply `<divisions>`: the number of duration units a quarter from here on."""
         value = number_of(text)
         if value is None or value <= 0:
             raise self.refuse(f"{text.strip()[:20]!r} divisions can't make a quarter")
@@ -104,12 +106,12 @@ class Cursor:
         self.known.clear()
 
     def move(self, duration: str | None, direction: int) -> None:
-        """`<forward>` and `<backup>`; a forward fills its bar as a rest does."""
+        """Apply `<forward>` or `<backup>` (direction 1 or -1); a forward fills the measure like a rest."""
         known = self.known.get(duration or "")
         self.advance(direction * (self.length(duration) if known is None else known))
 
     def advance(self, units: int) -> None:
-        """Move the cursor; not to before the bar."""
+        """Move the cursor by `units`, but not before the begin of the measure."""
         self.cursor += units
         if self.cursor < 0:
             self.counts["backups"] += 1
@@ -118,7 +120,7 @@ class Cursor:
             self.fill(self.cursor)
 
     def fill(self, units: int) -> None:
-        """The measure lasts so long at least."""
+        """Make the measure last at least `units`."""
         if units > self.filled:
             self.filled = units
             if units > LONGEST_QUARTERS * self.unit:

@@ -1,6 +1,8 @@
-"""What the smaller elements of MusicXML say: numbers, meters, keys, transpositions, tempi, dynamics, chord symbols.
+"""Parse small elements of MusicXML: numbers, meters, keys, transpositions, tempi, dynamics, chord symbols.
 
-Pure functions of an element; what can't be read gives None. Source: MusicXML 4.0 (W3C), the elements' own pages.
+Pure functions of an element; they return None for what they can't parse.
+
+Source: MusicXML 4.0 (W3C), the elements' own pages.
 """
 
 from __future__ import annotations
@@ -20,16 +22,16 @@ __all__ = [
 ]  # fmt: skip
 
 CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
-# Not those of a moment (sfz, fz, rf): what follows is as loud as before.
+# Without accents (sfz, fz, rf), after which the level is as before.
 MARKS = {**VELOCITIES, "n": 10, "pppppp": 10, "ppppp": 10, "fffff": 127, "ffffff": 127, "sfpp": 33}
-# (step, alter, octave) as they are mostly written -> MIDI number
+# (step, alter, octave) in the usual spelling -> MIDI pitch
 PITCHES: dict[tuple[str | None, str | None, str | None], int] = {
     (step, alter, str(octave)): 12 * (octave + 1) + number + shift
     for step, number in CLASSES.items()
     for alter, shift in {None: 0, "0": 0, "1": 1, "-1": -1, "2": 2, "-2": -2}.items()
     for octave in range(10)
 }
-FORTE = 90  # what MusicXML's percentages are of
+FORTE = 90  # the velocity that 100 percent means in MusicXML
 NUMBER = re.compile(r"\s*([+-]?)([0-9]{1,12})(?:\.([0-9]{0,9})[0-9]*)?\s*")
 # Note values in quarters.
 VALUES = {
@@ -38,7 +40,7 @@ VALUES = {
     "quarter": Fraction(1), "half": Fraction(2), "whole": Fraction(4), "breve": Fraction(8), "long": Fraction(16),
     "maxima": Fraction(32),
 }  # fmt: skip
-# As `musicgen.chords` spells them.
+# Kinds of chords, in the spelling of `musicgen.chords`.
 KINDS = {
     "major": "", "minor": "m", "augmented": "aug", "diminished": "dim", "dominant": "7", "major-seventh": "maj7",
     "minor-seventh": "m7", "diminished-seventh": "dim7", "augmented-seventh": "aug7", "half-diminished": "m7b5",
@@ -51,7 +53,7 @@ ALTERATIONS = {-2: "bb", -1: "b", 0: "", 1: "#", 2: "##"}
 
 
 class Transposition(NamedTuple):
-    """From written to sounding pitch: semitones and steps of the scale, and an octave that sounds beside (-12, 12)."""
+    """From written to sounding pitch: semitones, diatonic steps, and an added octave doubling (-12, 12 or 0)."""
 
     semitones: int = 0
     steps: int | None = 0
@@ -59,7 +61,7 @@ class Transposition(NamedTuple):
 
 
 def text_of(element: Element, path: str) -> str:
-    """The text of a descendant without space around it; empty where there is none."""
+    """The stripped text of a descendant; "" if there is none."""
     return (element.findtext(path) or "").strip()
 
 
@@ -78,7 +80,7 @@ def _number(text: str) -> Fraction | None:
 
 
 def meter_of(time: Element) -> tuple[int, int] | None:
-    """`<time>` as (beats, note value): 3+2 over 8 is 5/8, and of 2/4 and 3/8 the sum is 7/8. None without a meter."""
+    """(numerator, denominator) of `<time>`, sums added up: 3+2 over 8 is 5/8, 2/4 + 3/8 is 7/8. None for none."""
     beats = [[number_of(n) for n in re.split(r"\s*\+\s*", (e.text or "").strip())] for e in time.findall("beats")]
     values = [number_of(e.text) for e in time.findall("beat-type")]
     if not beats or len(beats) != len(values):
@@ -89,26 +91,26 @@ def meter_of(time: Element) -> tuple[int, int] | None:
             return None
         total += Fraction(sum(n for n in counts if n is not None), value)
         unit = max(unit, int(value))
-    while total * unit % 1 and unit < 64:  # 2.5 over 4
+    while total * unit % 1 and unit < 64:  # such as 2.5 over 4
         unit *= 2
     numerator = total * unit
     return (int(numerator), unit) if numerator.denominator == 1 and 1 <= numerator <= 64 else None
 
 
 def key_of(key: Element, transposition: Transposition) -> tuple[int, bool] | None:
-    """(fifths in concert pitch, whether minor); None for keys that no circle of fifths has."""
+    """(fifths in concert pitch, whether minor) of `<key>`; None for non-traditional keys."""
     fifths = number_of(key.findtext("fifths"))
     if fifths is None or fifths.denominator != 1 or abs(fifths) > 7:
         return None
     steps, semitones = transposition.steps, transposition.semitones
     moved = int(fifths) + 7 * semitones - 12 * (round(semitones * 7 / 12) if steps is None else steps)
-    while abs(moved) > 7:  # to the key that sounds alike
+    while abs(moved) > 7:  # the enharmonic key
         moved -= 12 if moved > 0 else -12
     return moved, text_of(key, "mode").lower() in ("minor", "aeolian")
 
 
 def transposition_of(transpose: Element) -> Transposition | None:
-    """`<transpose>`: half steps and octaves, the octave alone too; `<double>` sounds an octave lower beside."""
+    """Parse `<transpose>`: semitones and octaves; `<double>` adds the octave below (or above)."""
     chromatic = number_of(transpose.findtext("chromatic") or "0")
     octaves = number_of(transpose.findtext("octave-change") or "0")
     if chromatic is None or octaves is None or abs(chromatic) > 127 or abs(octaves) > 10:
@@ -127,18 +129,18 @@ def velocity_of(percent: str | None) -> int | None:
 
 
 def level_of(dynamics: Element) -> int | None:
-    """The velocity that the marks in `<dynamics>` ask for, None for none and for accents of a moment."""
+    """The velocity of the marks in `<dynamics>`; None without marks or for accents alone."""
     return next((MARKS[child.tag] for child in dynamics if child.tag in MARKS), None)
 
 
 def metronome_of(metronome: Element) -> tuple[Fraction | None, Fraction | None] | None:
-    """`<metronome>` as (quarters a minute, None), or as (None, how many times faster it gets) for "quarter = eighth".
+    """`<metronome>` as (quarters a minute, None), or as (None, factor of the tempo) for an equation of note values.
 
-    The number may stand in words ("c. 72"); of "72-80" the middle holds. In an equation the left side is the old value
-    and the right side the new one, so a quarter that was as long as an eighth now makes it half as fast.
+    The number may stand among words ("c. 72"); "72-80" means the middle. In "quarter = eighth" the left side is the old
+    value and the right side the new one of the same duration, so the tempo is halved.
     """
     sides: list[Fraction] = []
-    last = Fraction(0)  # what the last dot added, or the note without one
+    last = Fraction(0)  # the value of the last dot, or of the note without dots
     for child in metronome:
         if child.tag == "beat-unit":
             if (child.text or "").strip() not in VALUES:
@@ -168,7 +170,7 @@ def metronome_of(metronome: Element) -> tuple[Fraction | None, Fraction | None] 
 
 
 def _per_minute(text: str) -> Fraction | None:
-    """The number in "72", "c. 72", "72,5" or "72-80", of which it is the middle."""
+    """The number in "72", "c. 72" or "72,5", and the middle of "72-80"."""
     found = re.search(r"(\d{1,4}(?:[.,]\d{1,4})?)(?:\s*(?:-|–|—|to|bis|à)\s*(\d{1,4}(?:[.,]\d{1,4})?))?", text)
     if found is None:
         return None
@@ -193,8 +195,8 @@ def _metronome_note(note: Element) -> Fraction:
 def chord_symbol(harmony: Element, semitones: int) -> str | None:
     """`<harmony>` as a chord symbol at sounding pitch, such as Bbm7/F; None without a root.
 
-    The kind and the degrees say what sounds; the kind's text counts where it is none that is known, and where it tells
-    more notes ("7b9", and no degree is told).
+    The quality comes from the kind and the degrees. The kind's `text` is used if the kind is unknown, or if the text
+    implies more notes ("7b9" without a degree element).
     """
     kind = harmony.find("kind")
     value, written = ((kind.text or "").strip(), (kind.get("text") or "").strip()) if kind is not None else ("", "")
@@ -210,13 +212,13 @@ def chord_symbol(harmony: Element, semitones: int) -> str | None:
         quality = written
     quality = (quality or "") + degrees
     bass = _pitch(harmony, "bass")
-    symbol = f"{root}({quality})" if quality[:1] in ("#", "b", "♯", "♭") else root + quality  # C(b5) is no Cb5
+    symbol = f"{root}({quality})" if quality[:1] in ("#", "b", "♯", "♭") else root + quality  # C(b5) is not Cb5
     symbol = symbol[: LONGEST - 3] + (f"/{bass}" if bass else "")
     return transposed_symbol(symbol, semitones) if semitones % 12 else symbol
 
 
 def _classes(quality: str | None) -> set[int] | None:
-    """The pitch classes of a quality above its root; None where it is none."""
+    """The pitch classes, relative to the root, of a chord quality; None for an unknown one."""
     chord = None if quality is None else chord_of(f"C({quality})" if quality[:1] in ("#", "b") else f"C{quality}")
     return None if chord is None else {k for k in range(12) if chord[2] >> k & 1}
 
@@ -232,7 +234,7 @@ def _pitch(harmony: Element, which: str) -> str | None:
 
 
 def _degree(degree: Element) -> str:
-    """`<degree>` behind a quality: add9, b5, no3."""
+    """`<degree>` as it is appended to a quality: add9, b5, no3."""
     value = number_of(degree.findtext("degree-value"))
     if value is None or value.denominator != 1 or not 1 <= value <= 13:
         return ""

@@ -1,4 +1,4 @@
-"""One part of a MusicXML score: its notes, and what stands between them, as rows by measure.
+"""One part of a MusicXML score as rows by measure: its notes, and the elements between them.
 
 Source: MusicXML 4.0 (W3C), the elements' own pages.
 """
@@ -39,7 +39,7 @@ TIE = {0: 0, 1: 1, 2: 3, 3: 2, 4: 2, 5: 2, 6: 2, 7: 2}  # bits 1 start, 2 stop, 
 
 @dataclass
 class Instrument:
-    """What `<midi-instrument>` says: channel, program and drum key as MIDI numbers, the last two from 0."""
+    """A `<midi-instrument>`: channel (from 1), program and drum key (both from 0)."""
 
     channel: int | None = None
     program: int | None = None
@@ -48,7 +48,7 @@ class Instrument:
 
 @dataclass
 class PartInfo:
-    """What the part list says of a part; its instruments by id, the first one first."""
+    """The entry of a part in the part list; its instruments by id, in file order."""
 
     name: str = ""
     instrument: str = ""
@@ -57,7 +57,7 @@ class PartInfo:
 
 @dataclass(frozen=True)
 class Tempo:
-    """A tempo in quarters a minute, or a change by a factor; `rank` 1 where it says how to play, 0 how it looks."""
+    """A tempo in quarters a minute, or a change by a factor; `rank` is 1 for a `<sound>`, 0 for a printed mark."""
 
     bar: int
     onset: int
@@ -67,9 +67,10 @@ class Tempo:
 
 
 class Part(Cursor):
-    """The rows of a part, and what waits until all parts are known: signs, tempi, repeated bars.
+    """The rows of a part, and what is evaluated once all parts are read: signs, tempi, repeated measures.
 
-    `rows` are its melodic notes, `drums` those for a drum kit. `most` of the `limit` of notes are left for it.
+    `rows` holds its melodic notes, `drums` those for a drum kit. Of the `limit` on notes of the score, `most` are left
+    for this part.
     """
 
     def __init__(self, info: PartInfo, where: object, counts: Counter[str], *, most: int, limit: int) -> None:
@@ -77,19 +78,19 @@ class Part(Cursor):
         self.info, self.most, self.limit = info, most, limit
         self.rows, self.drums = PartRows(info.name or info.instrument, info.instrument), PartRows(is_drum=True)
         self.lengths = self.rows.lengths
-        self.used: Counter[int | None] = Counter()  # programs, by their notes
-        self.voices = {"": 0}  # numbers by name
+        self.used: Counter[int | None] = Counter()  # program -> number of notes
+        self.voices = {"": 0}  # name -> number
         self.default = next(iter(info.instruments), "")
         self.has_instruments = len(info.instruments) > 1 or any(i.channel == DRUMS for i in info.instruments.values())
-        self.is_plain = not self.has_instruments  # and all staves transposed alike
+        self.is_plain = not self.has_instruments  # one instrument, and all staves transposed alike
         self.signs: list[Sign] = []
         self.tempos: list[Tempo] = []
-        self.repeats: list[tuple[int, int]] = []  # (measure, how many measures its repeat sign repeats; 0 ends it)
+        self.repeats: list[tuple[int, int]] = []  # (measure, how many its measure-repeat repeats; 0: stop)
         self.transpositions: dict[str, Transposition] = {}
         self.shift = Transposition()
 
     def end(self) -> None:
-        """The measure is over. Raises UnreadableError past the limit of notes."""
+        """End the measure. Raises UnreadableError past the limit on notes."""
         super().end()
         if len(self.rows.notes) + len(self.drums.notes) > self.most:
             what = f"has more than {self.limit:,} notes"
@@ -98,7 +99,7 @@ class Part(Cursor):
     # ---- notes -----------------------------------------------------------------------------------------
 
     def note(self, fields: dict[str, Any], attributes: dict[str, str]) -> None:
-        """`<note>`, from the texts and flags of its children."""
+        """Add a `<note>`, given by the texts and flags of its children."""
         duration = fields.get("duration")
         if duration is None or "grace" in fields:
             self._timeless(fields)
@@ -142,18 +143,18 @@ class Part(Cursor):
             rows.levels.append((self.bar, onset, fields["dynamics"]))
 
     def _voice(self, name: str) -> int:
-        """The number of a voice, from 1; 0 without a name."""
+        """The number of the voice with this name, from 1; 0 for an empty name."""
         return self.voices.setdefault(name.strip(), len(self.voices))
 
     def _timeless(self, fields: dict[str, Any]) -> None:
-        """Count a note that takes no time."""
+        """Count a grace note or other note without duration."""
         if "grace" in fields:
             self.counts["graces"] += "cue" not in fields and "rest" not in fields
         else:
             self.counts["no_duration"] += 1
 
     def _sounds(self, fields: dict[str, Any], length: int) -> bool:
-        """Whether a note sounds; one that doesn't is counted."""
+        """Whether a note sounds; counts it if it doesn't."""
         if "rest" in fields:
             return False
         if "cue" in fields:
@@ -167,7 +168,7 @@ class Part(Cursor):
         return False
 
     def _pitch_of(self, fields: dict[str, Any]) -> tuple[int | None, int, PartRows]:
-        """(the sounding pitch, None where there is none; an octave that sounds beside it; the rows it belongs to)."""
+        """(sounding pitch or None, octave doubling in semitones or 0, the rows that the note belongs to)."""
         shift = self.shift
         if self.has_instruments or "unpitched" in fields:
             ident = (fields["instrument"].get("id") or "") if "instrument" in fields else self.default
@@ -196,7 +197,7 @@ class Part(Cursor):
         return pitch + shift.semitones, shift.beside, self.rows
 
     def _odd_pitch(self, name: tuple[str | None, str | None, str | None]) -> int | None:
-        """The written pitch of (step, alter, octave) as a MIDI number, quarter tones to the half step above."""
+        """The written pitch of (step, alter, octave) as a MIDI number; quarter tones are rounded up to a half step."""
         step, alter, octave = (part if part is None else part.strip() for part in name)
         height, shift = number_of(octave), number_of(alter or "0")
         if step not in CLASSES or height is None or height.denominator != 1 or shift is None:
@@ -207,7 +208,7 @@ class Part(Cursor):
         return int(12 * (height + 1) + CLASSES[step or ""] + (shift + Fraction(1, 2)) // 1)
 
     def _mark(self, rows: PartRows, attributes: dict[str, str]) -> None:
-        """What a note says of itself: how loud it is, and in which passes it sounds."""
+        """Store the attributes of the note to be added next: its velocity, and the passes in which it sounds."""
         velocity = velocity_of(attributes.get("dynamics"))
         if velocity is not None:
             rows.velocities[len(rows.notes)] = velocity
@@ -215,10 +216,10 @@ class Part(Cursor):
         if passes:
             rows.only[len(rows.notes)] = passes
 
-    # ---- what stands between notes ---------------------------------------------------------------------
+    # ---- elements between notes ------------------------------------------------------------------------
 
     def attributes(self, element: Element) -> None:
-        """`<attributes>`: divisions, key, time, transposition, measures written as repeats."""
+        """Apply `<attributes>`: divisions, key, time, transposition, measure repeats."""
         for child in element:
             number = child.get("number", "1")
             if child.tag == "divisions":
@@ -232,7 +233,7 @@ class Part(Cursor):
                     count = number_of(style.text)
                     is_start = style.get("type") == "start" and count is not None and 1 <= count <= 100
                     self.repeats.append((self.bar, int(count) if is_start and count is not None else 0))
-        for child in element.findall("key"):  # last, as it is told in written pitch
+        for child in element.findall("key"):  # last: its written pitch depends on the transposition
             if child.get("number", "1") == "1":
                 key = key_of(child, self.transpositions.get("1", self.shift))
                 if key is not None:
@@ -255,11 +256,11 @@ class Part(Cursor):
         meter = meter_of(element)
         if meter is None:
             self.counts["meters"] += 1
-        else:  # behind notes it announces the next measure's
+        else:  # behind notes it is a courtesy meter for the next measure
             self.rows.meters[self.bar + (self.cursor > 0)] = meter
 
     def direction(self, element: Element) -> None:
-        """`<direction>`: dynamics, tempi, jumps. Its offset moves what is drawn, and what is played if it says so."""
+        """Apply `<direction>`: dynamics, tempi, jumps. Its offset moves its `<sound>` only if it has `sound="yes"`."""
         if not len(element):
             return
         offset, drawn, played = element.find("offset"), self.cursor, self.cursor
@@ -271,7 +272,7 @@ class Part(Cursor):
         for child in element:
             if child.tag == "dynamics":
                 level = level_of(child)
-                if level is None:  # an accent of a moment
+                if level is None:  # an accent on one note
                     sound = sound if sound is None else _without(sound, "dynamics")
             elif child.tag == "metronome" and (sound is None or "tempo" not in sound.attrib):
                 self._tempo(drawn, 0, metronome_of(child))
@@ -287,13 +288,13 @@ class Part(Cursor):
         self.signs += signs
 
     def sound(self, element: Element) -> None:
-        """`<sound>` that stands for itself."""
+        """Apply a `<sound>` outside a `<direction>`."""
         offset = element.find("offset")
         at = self.cursor if offset is None else self._offset(offset)
         self.signs += self._sound_of(element, at, [], alone=True)
 
     def _sound_of(self, sound: Element, at: int, signs: list[Sign], *, alone: bool) -> list[Sign]:
-        """Take what `<sound>` says; the signs that it and the words beside it give."""
+        """Apply the tempo and dynamics of `<sound>`; returns the signs that follow from it and the words beside it."""
         if "tempo" in sound.attrib:
             quarters = number_of(sound.get("tempo"))
             self._tempo(at, 1, (quarters, None) if quarters and quarters > 0 else None)
@@ -311,14 +312,14 @@ class Part(Cursor):
             self.tempos.append(Tempo(self.bar, self.fine(at), rank, *tempo))
 
     def _offset(self, element: Element) -> int:
-        """Where `<offset>` leads, in units; not to before the bar."""
+        """The position at `<offset>`, in units, but not before the begin of the measure."""
         value = number_of(element.text)
         if value is None or abs(value) > LONGEST_QUARTERS * (self.divisions or 1):
             return self.cursor
         return max(0, self.cursor + round(value * self.unit / (self.divisions or 1)))
 
     def harmony(self, element: Element) -> None:
-        """`<harmony>`: a chord symbol, kept and not played."""
+        """Store the chord symbol of `<harmony>`, which isn't played."""
         offset = element.find("offset")
         at = self.cursor if offset is None else self._offset(offset)
         symbol = chord_symbol(element, self.transpositions.get("1", self.shift).semitones)
@@ -328,7 +329,7 @@ class Part(Cursor):
             self.rows.chords.append((self.bar, self.fine(at), symbol))
 
     def barline(self, element: Element) -> None:
-        """`<barline>`: repeats and endings, at the measure's begin, at its end, or where it stands."""
+        """Apply `<barline>`: repeats and endings, at the measure's begin, at its end, or at the cursor."""
         place = element.get("location", "right")
         onset = {"left": 0, "middle": self.fine(self.cursor)}.get(place, -1)
         for child in element:
@@ -349,10 +350,10 @@ class Part(Cursor):
         if place == "middle":
             self.signs.append(Sign(self.bar, onset, "line", source=ALONE))
 
-    # ---- when all is read --------------------------------------------------------------------------------
+    # ---- after reading -----------------------------------------------------------------------------------
 
     def stretch(self, factors: dict[int, Fraction]) -> None:
-        """Make measures longer or shorter by a factor, with all that stands in them."""
+        """Scale measures by factors (measure -> factor), together with all times in them."""
 
         def at(bar: int, onset: int) -> int:
             return round(onset * factors[bar]) if bar in factors and onset > 0 else onset
@@ -369,7 +370,7 @@ class Part(Cursor):
 
 
 def _without(sound: Element, attribute: str) -> Element:
-    """`<sound>` without what one of its attributes says."""
+    """A copy of `<sound>` without one of its attributes."""
     copied = Element(sound.tag, {key: value for key, value in sound.attrib.items() if key != attribute})
     copied.extend(sound)
     return copied

@@ -1,4 +1,4 @@
-"""From the parts of a MusicXML score to what a reader gives: measures of one length, signs merged, tempi in order."""
+"""Combine the parts of a MusicXML score: measures of the same length in all parts, merged signs, sorted tempi."""
 
 from __future__ import annotations
 
@@ -43,8 +43,10 @@ WARNINGS = {
 }
 
 
-def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where: str | Path, limits: Limits) -> Score:
-    """The score of parts that were read to their end."""
+def finished(
+    parts: list[Part], counts: Counter[str], *, warnings: list[str], where: str | Path, limits: Limits
+) -> Score:
+    """The score of parts that are read to their end."""
     n = max((len(part.rows.lengths) for part in parts), default=0)
     if not n:
         raise UnreadableError("has no measures", where=where, hint=HINT)
@@ -59,7 +61,7 @@ def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where
     for part in parts:
         own = part.rows.lengths
         for bar, length in enumerate(own):
-            if part.rests[bar] or not length:  # it fills what the others last
+            if part.rests[bar] or not length:  # whole-measure rests and empty measures last as long as the others
                 own[bar] = lengths[bar]
     signs = []
     for part in parts:
@@ -80,9 +82,10 @@ def finished(parts: list[Part], counts: Counter[str], warnings: list[str], where
 
 
 def _stretch_meters(parts: Sequence[Part]) -> int:
-    """Let parts with meters of different lengths at once, such as 2/4 and 6/8, begin and end their measures together.
+    """Scale simultaneous measures of different meters, such as 2/4 and 6/8, to the same length.
 
-    Each must fill its own meter; the first part that does so sets the length. Gives how many measures were stretched.
+    Only measures that fill their own meter are scaled; the first part that does so sets the length. Returns how many
+    measures were scaled.
     """
     metered = [part for part in parts if part.rows.meters]
     if len({tuple(sorted(part.rows.meters.items())) for part in metered}) < 2:
@@ -101,10 +104,10 @@ def _stretch_meters(parts: Sequence[Part]) -> int:
 
 
 def _lengths(parts: Sequence[Part], n: int) -> list[int]:
-    """How long each measure lasts, in FINE ticks.
+    """The length of each measure in FINE ticks.
 
-    As long as notes and rests fill it; rests for a whole measure fill what the others last, but for what the meter
-    wants; a measure that is empty in all parts is as long as the meter wants.
+    It is what notes and rests fill; whole-measure rests count if they aren't longer than the meter, or if nothing else
+    is in the measure. A measure that is empty in all parts is as long as its meter.
     """
     nominal = nominal_meters([part.rows for part in parts], n)
     lengths = []
@@ -123,7 +126,7 @@ def _lengths(parts: Sequence[Part], n: int) -> list[int]:
 
 
 def _rows_of(part: Part) -> list[PartRows]:
-    """The rows of a part: its drums are a track of their own where it has other notes, too."""
+    """The rows of a part; if it has both melodic notes and drums, the drums become rows of their own."""
     rows, drums = part.rows, part.drums
     programs = [program for program, _ in part.used.most_common() if program is not None]
     given = [i.program for i in part.info.instruments.values() if i.program is not None]
@@ -140,9 +143,9 @@ def _rows_of(part: Part) -> list[PartRows]:
 
 
 def _repeat_measures(part: Part, most: int) -> int:
-    """Give measures that are written as repeat signs, and hold no notes, those of what they repeat; how many.
+    """Fill measures that are written as measure repeats with the notes they repeat; returns how many were filled.
 
-    Stops when there are more than `most` notes.
+    Measures with notes of their own are left alone. Stops past `most` notes.
     """
     if not any(count for _, count in part.repeats):
         return 0
@@ -173,7 +176,7 @@ def _repeat_measures(part: Part, most: int) -> int:
 
 
 def _tempos(parts: Sequence[Part], counts: Counter[str]) -> list[tuple[int, int, int]]:
-    """The tempi of all parts in their order; where both stand, what says how to play holds against what is drawn."""
+    """The tempi of all parts in order; at the same place, a `<sound>` overrides a printed mark."""
     tempos = sorted((tempo for part in parts for tempo in part.tempos), key=lambda t: (t.bar, t.onset, t.rank))
     rows: list[tuple[int, int, int]] = []
     current = Fraction(60_000_000, DEFAULT_TEMPO)
@@ -181,7 +184,7 @@ def _tempos(parts: Sequence[Part], counts: Counter[str]) -> list[tuple[int, int,
     for tempo in tempos:
         if (tempo.bar, tempo.onset) != at:
             before, at = current, (tempo.bar, tempo.onset)
-        # The same equation in several parts counts once.
+        # The same change of tempo written in several parts counts once.
         quarters = tempo.quarters or before * (tempo.factor or 1)
         current = min(max(quarters, Fraction(60_000_000, MAX_MICROSECONDS)), Fraction(60_000_000, MIN_MICROSECONDS))
         counts["clamped"] += current != quarters

@@ -1,8 +1,8 @@
-"""From the signs of a MusicXML score to the bars of `order`: where each one stands, and measures cut where it must be.
+"""Turn the signs of a MusicXML score into the bars of `order`: place each sign, and cut measures where needed.
 
-What plays stands exactly where it is written. What is only drawn is drawn somewhere near: a sign that is come back to
-holds for the measure that it stands in, one that is left from for that measure's end. So does a da capo or dal segno
-with notes behind it in its measure: they would never sound.
+A `<sound>` applies exactly where it is written. A sign that is only drawn may be drawn a little off: the target of a
+jump (segno, coda) applies to the begin of its measure, a place to leave from to the end of its measure. A da capo or
+dal segno with notes behind it in its measure is moved to the end, too, as those notes would never sound.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARKS = (*JUMPS, "DaCapoAlSegno", "Segno", "Coda", "ToCoda", "Fine", "Begin")
 
 
 def movements(numbers: Sequence[int | None]) -> list[Sign]:
-    """Where the count of measures begins anew, a movement does."""
+    """Signs for the begin of each movement: where the measure numbers start anew."""
     signs, before = [], 0
     for bar, number in enumerate(numbers):
         if number is None:
@@ -38,9 +38,9 @@ def movements(numbers: Sequence[int | None]) -> list[Sign]:
 def settled(
     signs: Iterable[Sign], lengths: Sequence[int], onsets: dict[int, int], warnings: list[str]
 ) -> dict[str, list[Sign]]:
-    """The signs of one part where they hold, by what they are: with onsets from 0 to the end of their measure.
+    """The signs of one part by kind, each moved to the place where it applies, an onset from 0 to its measure's end.
 
-    `onsets` holds the last onset of a note in each measure. Of what says one thing in one measure one sign is left.
+    `onsets` holds the last onset of a note in each measure. Of several signs of one family in a measure one is kept.
     """
     signs = list(signs)
     lines = {(sign.bar, sign.onset) for sign in signs if sign.kind == "line"}
@@ -50,7 +50,11 @@ def settled(
     for sign in signs:
         if sign.kind == "line":
             continue
-        place = _begin(sign, lengths, lines) if sign.kind in BEGINS else _end(sign, lengths, lines, onsets, warnings)
+        place = (
+            _begin(sign, lengths, lines)
+            if sign.kind in BEGINS
+            else _end(sign, lengths, lines=lines, onsets=onsets, warnings=warnings)
+        )
         if place is None:
             continue
         if place.kind not in MARKS:
@@ -59,7 +63,7 @@ def settled(
         name = place.bar, family(place.kind)
         other = marks.get(name)
         best = place if other is None else max(other, place, key=lambda s: s.source)
-        if other is not None:  # the more telling name, whichever of the two has it
+        if other is not None:  # keep the more specific name of the two
             kind = max(other.kind, place.kind, key=len)
             best = replace(best, kind=kind, label=best.label or other.label or place.label)
         marks[name] = best
@@ -68,10 +72,10 @@ def settled(
 
 
 def _begin(sign: Sign, lengths: Sequence[int], lines: set[tuple[int, int]]) -> Sign | None:
-    """A sign that stands at the begin of what it is for."""
+    """Place a sign that marks a begin: a target, or the start of a repeat or ending; None to drop it."""
     length = lengths[sign.bar]
     if sign.onset < 0 or (sign.onset >= length and sign.onset > 0):
-        if sign.kind == "Coda" and sign.source == DRAWN:  # at a bar's end it is where to leave
+        if sign.kind == "Coda" and sign.source == DRAWN:  # at the end of a measure it means "to coda"
             return replace(sign, kind="ToCoda", onset=length)
         return replace(sign, bar=sign.bar + 1, onset=0) if sign.bar + 1 < len(lengths) else None
     exact = sign.source >= PLAYED or (sign.bar, sign.onset) in lines
@@ -79,9 +83,9 @@ def _begin(sign: Sign, lengths: Sequence[int], lines: set[tuple[int, int]]) -> S
 
 
 def _end(
-    sign: Sign, lengths: Sequence[int], lines: set[tuple[int, int]], onsets: dict[int, int], warnings: list[str]
+    sign: Sign, lengths: Sequence[int], *, lines: set[tuple[int, int]], onsets: dict[int, int], warnings: list[str]
 ) -> Sign | None:
-    """A sign that stands at the end of what it is for."""
+    """Place a sign that marks an end: a jump, a fine, or the end of a repeat or ending; None to drop it."""
     length = lengths[sign.bar]
     if sign.onset < 0 or sign.onset >= length:
         return replace(sign, onset=length)
@@ -100,7 +104,7 @@ def _end(
 
 
 class Cuts:
-    """Measures, cut in pieces at onsets within them; a piece is a bar of `order`."""
+    """Measures cut into pieces at signs within them; each piece is a bar of `order`."""
 
     def __init__(self, lengths: Sequence[int], signs: Iterable[Sign]) -> None:
         inner: dict[int, set[int]] = defaultdict(set)
@@ -109,21 +113,21 @@ class Cuts:
                 inner[sign.bar].add(sign.onset)
         self.lengths = lengths
         self.onsets = {bar: [0, *sorted(cuts)] for bar, cuts in inner.items()}
-        self.first: list[int] = []  # the first piece of each measure
+        self.first: list[int] = []  # index of the first piece of each measure
         for bar in range(len(lengths) + 1):
             before = len(self.onsets.get(bar - 1, (0,))) if bar else 0
             self.first.append((self.first[-1] if bar else 0) + before)
         self.n = self.first[-1]
 
     def piece(self, bar: int, onset: int, *, ends: bool = False) -> int:
-        """The piece in which `onset` lies, or which `ends` there."""
+        """The index of the piece that contains `onset`, or, with `ends`, that ends there."""
         cuts = self.onsets.get(bar)
         if cuts is None:
             return self.first[bar]
         return self.first[bar] + bisect_right(cuts, onset - 1 if ends else onset) - 1
 
     def moved(self, rows: list[Any]) -> list[Any]:
-        """Rows that begin with (measure, onset) as rows that begin with (piece, onset in it)."""
+        """Convert rows that begin with (measure, onset) to rows that begin with (piece, onset in the piece)."""
         if not self.onsets:
             return rows
         placed = []
@@ -134,7 +138,7 @@ class Cuts:
         return placed
 
     def cut(self, part: PartRows) -> None:
-        """Cut the measures of a part, in place. A note that sounds over a cut belongs to the piece it begins in."""
+        """Cut the measures of a part, in place. A note across a cut stays whole, in the piece where it begins."""
         if not self.onsets:
             return
         for name in ("notes", "levels", "keys", "tempos", "chords"):
@@ -149,7 +153,7 @@ class Cuts:
 
 
 def bars_of(cuts: Cuts, parts: Sequence[dict[str, list[Sign]]]) -> list[Bar]:
-    """The signs of all parts, each as `settled` gives them, as bars."""
+    """The bars with the signs of all parts; `parts` holds the result of `settled` for each part."""
     bars = [Bar() for _ in range(cuts.n)]
     for measure, onsets in cuts.onsets.items():
         for piece in range(cuts.first[measure] + 1, cuts.first[measure] + len(onsets)):
@@ -171,7 +175,7 @@ def bars_of(cuts: Cuts, parts: Sequence[dict[str, list[Sign]]]) -> list[Bar]:
     for sign in marks:
         piece = cuts.piece(sign.bar, sign.onset, ends=sign.kind not in BEGINS)
         kind = sign.kind
-        if kind == "DaCapoAlSegno":  # the sign is where it ends
+        if kind == "DaCapoAlSegno":  # it ends at the segno, like a fine
             before = [segno - 1 for segno in segnos if 0 < segno <= piece]
             kind = "DaCapoAlFine" if before else "DaCapo"
             if before:
@@ -185,10 +189,10 @@ def bars_of(cuts: Cuts, parts: Sequence[dict[str, list[Sign]]]) -> list[Bar]:
 def _endings(
     cuts: Cuts, signs: dict[str, list[Sign]], repeated: Sequence[int], started: Sequence[int]
 ) -> Iterable[tuple[int, int, frozenset[int]]]:
-    """(first piece, last one, passes) of a part's endings.
+    """(first piece, last piece, passes) of each ending of a part.
 
-    One that isn't closed ends at the next repeat sign, before the next ending or the next begin of a repeat, or with
-    its first piece where none comes. One that is closed before its repeat sign goes on to it.
+    An ending without a stop reaches to the next repeat sign, or up to the next ending or start of a repeat; if none
+    follows, it is one piece long. An ending that stops before its repeat sign is extended to it.
     """
     opened = sorted((cuts.piece(s.bar, s.onset), s.label) for s in signs.get("ending", ()))
     closed = sorted(cuts.piece(s.bar, s.onset, ends=True) for s in signs.get("ended", ()))
@@ -201,7 +205,7 @@ def _endings(
         if last is None:
             limit = min([following, *(k for k in started if k > first)])
             last = limit - 1 if limit < cuts.n else first
-        # A bracket that is drawn over its begin alone goes on to the repeat sign.
+        # A bracket may be drawn over the first measure alone; it reaches to the repeat sign.
         sign = next((k for k in repeated if k >= last), None)
         is_first = 1 in passes or (i + 1 < len(opened) and sign is not None and following == sign + 1)
         if sign is not None and is_first and not any(last < k <= sign for k in (*started, following)):

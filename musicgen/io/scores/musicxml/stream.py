@@ -1,7 +1,7 @@
-"""XML through the standard library's expat, chunk by chunk: no tree, no second file, and no more memory than a chunk.
+"""Parse XML in chunks with the standard library's expat: no tree, and no more memory than a chunk.
 
-What a score never needs is refused: entities of its own, a tag or comment of megabytes, millions of tags. A DOCTYPE is
-harmless, as what it points at is never opened.
+What no score needs is refused: entity declarations, tags or comments of megabytes, millions of tags. A DOCTYPE is
+harmless, as the file it refers to is never opened.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from musicgen.errors import UnreadableError
 
 __all__ = ["NotWellFormed", "parse"]
 
-# Expat holds a tag or comment until it is whole, and looks at all of it again with each chunk.
+# Expat keeps an incomplete tag or comment and scans all of it again with each chunk.
 MAX_TOKEN = 4_000_000  # bytes
-MAX_TAGS = 4_000_000  # of begin and end; the longest symphonic movements have a third of it
+MAX_TAGS = 4_000_000  # start and end tags; the longest symphonic movements have a third as many
 MAX_ATTRIBUTES = 4_000_000
 WRONG_ENCODING = (
     expat.errors.codes[expat.errors.XML_ERROR_INCORRECT_ENCODING],
@@ -37,10 +37,10 @@ def parse(
     connect: Callable[[Any], Callable[[int], None] | None],
     change: Callable[[bytes], bytes] | None = None,
 ) -> list[str]:
-    """Run expat over `chunks()`; `connect(parser)` sets its handlers, before each try. Gives warnings.
+    """Run expat over `chunks()` and return warnings; `connect(parser)` sets the handlers, before each attempt.
 
-    What `connect` returns, if anything, is called behind each chunk with its size; `change` makes of a chunk what expat
-    is given. Bytes that aren't in the encoding which they claim are tried again as UTF-8, then as Latin-1. Raises
+    If `connect` returns a function, it is called after each chunk with the chunk's size; `change` transforms a chunk
+    before expat gets it. If the bytes don't fit their declared encoding, UTF-8 and then Latin-1 are tried. Raises
     UnreadableError.
     """
     encoding: str | None = None
@@ -49,7 +49,7 @@ def parse(
         ended = connect(parser)
         try:
             _feed(parser, (map(change, chunks()) if change else chunks()), where, ended)
-        except (LookupError, ValueError):  # an encoding that nobody knows, or that expat can't take
+        except (LookupError, ValueError):  # an unknown encoding, or one that expat doesn't support
             if encoding is not None:
                 raise NotWellFormed("is not well-formed XML (its encoding)", where=where, hint=HINT) from None
             encoding = "utf-8"
@@ -65,7 +65,7 @@ def parse(
                 raise NotWellFormed(what, where=where, hint=HINT) from None
         else:
             return [] if encoding is None else [f"encoding: its letters were read as {encoding.upper()}"]
-        finally:  # a parser and what its handlers hold would keep each other alive
+        finally:  # break the reference cycle of the parser and its handlers
             parser.StartElementHandler = parser.EndElementHandler = parser.CharacterDataHandler = None
     raise NotWellFormed("is not well-formed XML (its encoding)", where=where, hint=HINT)
 
@@ -80,7 +80,7 @@ def _parser(encoding: str | None, where: str | Path) -> Any:
 def _as_written(
     chunks: Callable[[], Iterable[bytes]], encoding: str | None, where: str | Path
 ) -> expat.ExpatError | None:
-    """The error in the chunks as they are: its line is that of the file."""
+    """The error that expat meets in the unchanged chunks, for the line number in the file; None without one."""
     try:
         _feed(_parser(encoding, where), chunks(), where, None)
     except expat.ExpatError as error:
@@ -109,7 +109,7 @@ def _feed(parser: Any, chunks: Iterable[bytes], where: str | Path, ended: Callab
 
 
 def _is_high(chunks: Iterable[bytes], error: expat.ExpatError) -> bool:
-    """Whether there is a letter beyond ASCII in or near the line that expat stumbled over."""
+    """Whether a non-ASCII byte stands in or near the line of expat's error: then the encoding may be wrong."""
     line = 1
     for chunk in chunks:
         before, line = line, line + chunk.count(b"\n")

@@ -1,8 +1,9 @@
-"""MusicXML, partwise and timewise, to rows: one walk through the elements as expat meets them, without a tree.
+"""Read MusicXML, partwise or timewise, as rows: one pass over the elements as expat reports them, without a tree.
 
-Of notes, which are most of a file, only the texts and flags that sound are looked at; smaller elements are gathered and
-read whole. Conventions: the staves and voices of a part are one part; cue and grace notes are left out and counted, and
-a cue keeps its time; pitches and keys are sounding ones; what is tied in notation alone is tied. Source: MusicXML 4.0
+Of notes, which are most of a file, only children that affect the sound are read; small elements between notes are
+collected as trees and parsed whole. Conventions: all staves and voices of a part form one part; cue and grace notes are
+left out and counted, but a cue note takes its time; pitches and keys are sounding ones; a tie that is only notated
+(`<tied>`) counts as a tie. Source: MusicXML 4.0
 (W3C).
 """
 
@@ -29,12 +30,12 @@ from musicgen.io.scores.names import drum_for
 __all__ = ["score_of"]
 
 MAX_MEASURES = 10_000
-MAX_MEASURES_OF_PARTS = 200_000  # all parts together
-MAX_CHILDREN = 10_000  # elements in a note or in what is gathered
+MAX_MEASURES_OF_PARTS = 200_000  # in all parts together
+MAX_CHILDREN = 10_000  # elements in a note or in a collected element
 MAX_DEPTH = 200
 LONGEST_TEXT = 10_000  # letters
-MAX_BYTES = 1_000_000  # for a note or what stands between two of them
-# What is looked at in a note: texts, flags (their attributes), ties; dynamics as velocities.
+MAX_BYTES = 1_000_000  # of a note, or between two notes
+# Children of a note that are read: texts, flags (of which the attributes are kept), ties.
 TEXT, FLAG, TIE = -1, -2, -3
 CHILDREN = {
     **dict.fromkeys(("duration", "step", "alter", "octave", "voice", "notehead"), TEXT),
@@ -46,13 +47,13 @@ TIES = {"start": 1, "stop": 2, "continue": 4}
 TIMED = frozenset(("note", "backup", "forward"))
 ENDS = TIMED | {name for name, kind in CHILDREN.items() if kind == TEXT}
 GATHERED = {name: getattr(Part, name) for name in ("attributes", "direction", "harmony", "barline", "sound")}
-# What is left out of what is gathered, and what only stands around others there.
+# Elements skipped within collected ones, and elements whose children are collected without them.
 UNSEEN = frozenset(("direction-type", "wedge", "pedal", "dashes", "bracket", "octave-shift", "voice", "staff", "clef"))
 Handlers = tuple[Callable[[str, dict[str, str]], Any], Callable[[str], Any]]
 
 
 def score_of(data: bytes, where: str | Path, limits: Limits) -> Score:
-    """The score in the bytes of a .musicxml, .xml or .mxl file. Raises UnreadableError, which names it `where`."""
+    """The score in the bytes of a .musicxml, .xml or .mxl file. Raises UnreadableError, which names `where`."""
     chunks, warnings = score_chunks(data, where)
     walkers: list[_Walker] = []
 
@@ -63,12 +64,12 @@ def score_of(data: bytes, where: str | Path, limits: Limits) -> Score:
     warnings += parse(chunks, where, connect, folded)
     walker = walkers.pop()
     parts, counts, warnings = walker.parts, walker.counts, [*warnings, *walker.warnings]
-    vars(walker).clear()  # its handlers know each other, and would keep all of it until somebody collects circles
-    return finished(parts, counts, warnings, where, limits)
+    vars(walker).clear()  # break reference cycles among the handlers, so that memory is freed at once
+    return finished(parts, counts, warnings=warnings, where=where, limits=limits)
 
 
 class _Walker:
-    """The handlers of one parser. Which ones are set says what stands around: the score, a measure, a note."""
+    """The handlers of one parser; they are exchanged as it enters the score, a measure or a note."""
 
     def __init__(self, parser: Any, where: str | Path, limits: Limits) -> None:
         self.parser, self.where, self.limits = parser, where, limits
@@ -79,14 +80,14 @@ class _Walker:
         self.warnings: list[str] = []
         self.part: Part | None = None
         self.is_timewise = False
-        self.measures = 0  # of the score where it is timewise, else of the part
+        self.measures = 0  # so far: of the score if it is timewise, else of the part
         self.measure: dict[str, str] | None = None
         self.depth = 0
-        self.since = 0  # bytes since the last note or the begin of the measure
-        self.begun = 0  # measures, all parts together
+        self.since = 0  # bytes read since the last note or the begin of the measure
+        self.begun = 0  # measures in all parts together
         self.gathered: list[Element] = []
         self.size = 0
-        self.children, self.ends = dict(CHILDREN), set(ENDS)  # of these the handlers of notes take notice
+        self.children, self.ends = dict(CHILDREN), set(ENDS)  # what in_note reacts to
         self.back: Handlers = (self.root, self.leave)
         self.measure_handlers = self._handlers()
         self.set(self.back)
@@ -104,7 +105,7 @@ class _Walker:
         self.set((self.enter, self.leave))
 
     def enter(self, name: str, attributes: dict[str, str]) -> None:
-        """An element outside of measures."""
+        """The start of an element outside measures."""
         if name == "score-part":
             self.gather(name, attributes)
         elif name == "part" and self.part is None and self.is_timewise == (self.measure is not None):
@@ -163,9 +164,9 @@ class _Walker:
         self.set((self.enter, self.leave))
 
     def _handlers(self) -> Handlers:
-        """Those for the inside of a measure, and with them those for the inside of a note, backup or forward.
+        """The handlers for a measure, with those for a note, backup or forward in it.
 
-        Closures, not methods: this is where the time goes.
+        Closures rather than methods for speed: most of the time is spent here.
         """
         parser, measure_ends = self.parser, self.measure_ends
         children, ends = self.children, self.ends
@@ -203,7 +204,7 @@ class _Walker:
                 fields["dynamics"] = kind
 
         def take(text: str) -> None:
-            fields[wanted] += text  # in pieces where a chunk ends
+            fields[wanted] += text  # a text comes in pieces if a chunk ends in it
 
         def leave(name: str) -> None:
             if name not in ends:
@@ -223,15 +224,15 @@ class _Walker:
         return in_measure, measure_ends
 
     def chunk_ends(self, size: int) -> None:
-        """A chunk of the file was read: nothing within a measure goes on for megabytes."""
+        """Called after each chunk of the file. Raises UnreadableError if a single note or gap takes megabytes."""
         self.since += size
         if self.since > MAX_BYTES and self.measure is not None:
             raise self.too_much()
 
-    # ---- what is gathered, and what is left out -----------------------------------------------------------
+    # ---- collected and skipped elements -------------------------------------------------------------------
 
     def gather(self, name: str, attributes: dict[str, str]) -> None:
-        """Build the tree of this element; at its end give it to whom it concerns."""
+        """Start collecting this element as a tree; at its end, the part parses it."""
         self.gathered, self.size = [Element(name, attributes)], 1
         self.back = self.parser.StartElementHandler, self.parser.EndElementHandler
         self.set((self.grow, self.grown))
@@ -264,12 +265,12 @@ class _Walker:
             self.infos.setdefault(element.get("id", ""), _info(element))
         elif self.part is not None:
             GATHERED[name](self.part, element)
-            if self.part.transpositions:  # then the staff of a note matters
+            if self.part.transpositions:  # then pitches depend on the staff, so that it must be read
                 self.children["staff"] = TEXT
                 self.ends.add("staff")
 
     def skip(self) -> None:
-        """Leave out this element and all in it."""
+        """Skip this element and everything in it."""
         self.depth = 1
         self.back = self.parser.StartElementHandler, self.parser.EndElementHandler
         self.set((self.deeper, self.higher))
@@ -290,12 +291,12 @@ class _Walker:
 
 
 def _info(element: Element) -> PartInfo:
-    """What `<score-part>` says."""
+    """Parse `<score-part>`."""
     info = PartInfo(
         " ".join(text_of(element, "part-name").split()), text_of(element, "score-instrument/instrument-name")
     )
     players = element.findall("score-instrument")
-    drums: dict[str, int | None] = {}  # what unpitched notes mean where no number says it
+    drums: dict[str, int | None] = {}  # instrument id -> drum by name, for those without `<midi-unpitched>`
     for child in players:
         sound = text_of(child, "instrument-sound").replace(".", " ")
         names = [text_of(child, "instrument-name"), sound, sound.replace("-", " ")]

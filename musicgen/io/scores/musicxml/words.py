@@ -1,7 +1,7 @@
-"""Jumps in MusicXML: as words ("D.S. al Coda"), as drawn signs, and as `<sound>` for those who play.
+"""Jumps in MusicXML: as words ("D.S. al Coda"), as drawn signs, and as `<sound>` for playback.
 
 A sign and the words beside it are one jump. Source: MusicXML 4.0 (W3C), `<sound>`, `<segno>`, `<coda>`; the words are
-those of Italian scores and what German, French and English ones write for them.
+the Italian ones and their German, French and English equivalents.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from xml.etree.ElementTree import Element
 
 __all__ = ["ALONE", "DRAWN", "PLAYED", "Sign", "family", "passes_of", "signs_of_sound", "signs_of_words"]
 
-DRAWN, PLAYED, ALONE = 0, 1, 2  # only seen; seen, with a `<sound>` that says it; a `<sound>` without words
-LONGEST = 100  # letters: what is longer tells a story
+DRAWN, PLAYED, ALONE = 0, 1, 2  # printed alone; printed with a `<sound>`; a `<sound>` alone
+LONGEST = 100  # characters; longer text is no jump
 
 GLYPHS = (
     (re.compile(r"<sym>\s*segno\w*\s*</sym>|<segno>|[\U0001d10b\ue047\ue04a\ue04b]", re.IGNORECASE), " segno "),
     (re.compile(r"<sym>\s*coda\w*\s*</sym>|<coda>|[\U0001d10c\ue048\ue049]", re.IGNORECASE), " coda "),
-    (re.compile(r"<[^<>]*>"), " "),  # MuseScore's own tags within words
+    (re.compile(r"<[^<>]*>"), " "),  # formatting tags that MuseScore writes into words
 )
 CAPO = re.compile(r"(?<![a-z])d\.?\s?c\b|\bda\s*capo\b|\bvon\s+(vorn|anfang)|\bfrom\s+the\s+(beginning|top)\b")
 SEGNO = re.compile(r"(?<![a-z])d\.?\s?s\b|\bdal?l?\s+(segno|s\b)|\bvom?\s+zeichen\b|\bfrom\s+the\s+sign\b")
@@ -30,9 +30,9 @@ NUMBERS = re.compile(r"(\d{1,2})\.?(?:\s*[-–—]\s*(\d{1,2}))?")
 
 @dataclass(frozen=True)
 class Sign:
-    """A repeat, an ending, a jump or its target, at an onset of a measure in FINE ticks; -1 is its end.
+    """A repeat, an ending, a jump or its target, at an onset in a measure (FINE ticks; -1: the measure's end).
 
-    `kind` is start, times, ending, ended, line (a bar line within a measure), or one of `order.Bar`'s marks.
+    `kind` is start, times, ending, ended, line (a bar line within a measure), or a mark of `order.Bar`.
     """
 
     bar: int
@@ -44,12 +44,12 @@ class Sign:
 
 
 def family(kind: str) -> str:
-    """What makes two signs one: da capo with and without al fine, dal segno likewise."""
+    """The kind without "al fine" or "al coda": two signs of one family in a measure are the same jump."""
     return "DaCapo" if kind.startswith("DaCapo") else "DalSegno" if kind.startswith("DalSegno") else kind
 
 
 def signs_of_words(words: list[str], bar: int, onset: int) -> list[Sign]:
-    """The sign that the words and drawn signs of one direction make, in a list; none for other words.
+    """The sign (in a list) that the words and drawn signs of one direction form together; [] for other words.
 
     >>> [sign.kind for sign in signs_of_words(["D.S. al", "<coda>"], 0, 0)]
     ['DalSegnoAlCoda']
@@ -74,7 +74,7 @@ def _kind(text: str) -> str | None:
         to_fine, to_coda = AL_FINE.search(rest), "coda" in rest
         if capo and not to_fine and not to_coda and re.search(r"\bal\s+segno\b", rest):
             return "DaCapoAlSegno"
-        # "al Fine e poi la Coda" and ", poi la Coda": the places themselves say which comes first.
+        # "al Fine e poi la Coda": the places of the signs decide which comes first.
         if (to_fine and to_coda) or re.search(r"\b(poi|then|dann|puis)\b", rest):
             return name
         return name + ("AlFine" if to_fine else "AlCoda" if to_coda else "")
@@ -88,9 +88,9 @@ def _kind(text: str) -> str | None:
 
 
 def signs_of_sound(sound: Element, bar: int, onset: int, of_words: list[Sign], *, alone: bool) -> list[Sign]:
-    """The jumps that `<sound>` makes; `of_words` are those of the words beside it, which say how far a jump goes.
+    """The jumps of a `<sound>`; if it has none, those of the words beside it, `of_words`.
 
-    Where it makes none, the words hold.
+    The words also tell how far a jump of the `<sound>` goes: al fine, al coda.
     """
     source = ALONE if alone or not of_words else PLAYED
     signs = []
@@ -107,7 +107,7 @@ def signs_of_sound(sound: Element, bar: int, onset: int, of_words: list[Sign], *
 
 
 def passes_of(numbers: str) -> frozenset[int]:
-    """The passes of an ending: "1, 2", "1-3", "1.2."
+    """The passes of an ending, written as "1, 2", "1-3" or "1.2."
 
     >>> sorted(passes_of("1-3, 5"))
     [1, 2, 3, 5]
