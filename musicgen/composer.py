@@ -19,7 +19,6 @@ from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
 from musicgen.models.hardware import INT8_BLOCK, has_int8
-from musicgen.models.memory.model import MemoryModel
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.decoder import Decoder, EagerDecoder
@@ -31,6 +30,7 @@ from musicgen.sampling.plan import Request, part_names, pitches_between
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import OnBars, Take, Writer
 from musicgen.sampling.text import TextWriter
+from musicgen.scoring import Scoring
 from musicgen.seeds import checked_seed
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
@@ -91,8 +91,9 @@ class Composer:
 
     @property
     def can_study(self) -> bool:
-        """Whether the model can be fine-tuned on a piece (`study.py`): it needs a memory and the tokenizer `parts`."""
-        return isinstance(self.model, MemoryModel) and self.tokenizer.as_parts is not None
+        """Whether the model can be fine-tuned on a piece (`study.py`): it must be one that studies, as those with a
+        memory do, and its tokenizer one of parts."""
+        return self.model.studies and self.tokenizer.as_parts is not None
 
     # ---- what is asked ---------------------------------------------------------------------------
 
@@ -283,7 +284,6 @@ class Composer:
         if not settings.updates or not self.can_study:
             return self.decoder, nothing
         # A model that can study reads notes, and so does its writer.
-        assert isinstance(self.model, MemoryModel)
         assert isinstance(writer, NoteWriter)
         whole = studying.whole and writer.request.start is not None
         pieces = [writer.known(whole=whole)]
@@ -301,5 +301,8 @@ class Composer:
             done += 1
             studying.on_update(done, updates)
 
-        learned = study(self.model, pieces, settings=settings, seed=0, first=first, on_update=on_update)
+        scoring = Scoring.of(self.tokenizer, next(self.model.parameters()).device)
+        learned = study(
+            self.model, pieces, scoring=scoring, settings=settings, seed=0, first=first, on_update=on_update
+        )
         return EagerDecoder(learned, int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}

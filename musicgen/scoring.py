@@ -51,6 +51,10 @@ class Scoring:
         """See `SequenceModel.nats`."""
         return model.nats(ids, targets, state, pad=self.pad, following_VV=self.following_VV)
 
+    def nats_read(self, model: SequenceModel, reading: Any, targets: Tensor) -> Tensor:
+        """The nats of `targets` by the head alone, from what `SequenceModel.head_inputs` returned for the inputs."""
+        return model.step_head.nats(reading, targets, pad=self.pad, following_VV=self.following_VV)
+
     def nats_ahead(
         self, model: SequenceModel, ids: Tensor, targets: Tensor, state: State | None = None
     ) -> tuple[list[Tensor], State | None]:

@@ -41,6 +41,7 @@ class SequenceModel(nn.Module, ABC):
     carries: ClassVar[bool] = True  # whether `read` returns a state in training mode, too
     recalls: ClassVar[bool] = False  # whether training windows need the past of their pieces
     apart: ClassVar[bool] = False  # whether in evaluation it reads each row by itself
+    studies: ClassVar[bool] = False  # whether its head learns from a piece at hand, at steps chosen with `reading.at`
     reads_frames: ClassVar[bool] = False  # whether its trunk reads frames, of several ids each
     trunk: SequenceModel  # the inner family model, in bodies with an input stage of their own
     step_head: Head

@@ -6,7 +6,7 @@ Shapes: B batch rows, T time steps, F fields of a step.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ class Batch:
     `pasts` are the ids before each window in its piece, each of shape (N,) or (N, F), for models that recall their
     whole past; empty if no model does. begins_B (bool) is true for rows that begin a piece, while the others continue
     from the previous batch; None if all windows are independent. `state` is the state that the model starts from: the
-    one after the previous batch, or the one recalled from the pasts.
+    one after the previous batch, or the one recalled from the pasts. `reading` is the body's output for the inputs, if
+    it was computed before (`SequenceModel.head_inputs`): then only the head is evaluated, and the state isn't used.
     """
 
     inputs: Tensor
@@ -39,6 +40,7 @@ class Batch:
     pasts: tuple[np.ndarray, ...] = ()
     begins_B: Tensor | None = None
     state: State | None = None
+    reading: Any = None
 
     @classmethod
     def of(
@@ -52,9 +54,14 @@ class Batch:
         """A batch from windows of T + 1 steps: int64 `rows` of shape (B, T + 1) or (B, T + 1, F), padded at the end."""
         ids = torch.from_numpy(rows)
         targets = scoring.targets(ids[:, 1:])
-        scored = targets != scoring.pad
-        n_steps = int((scored.any(dim=2) if scored.ndim == 3 else scored).sum())
-        return cls(ids[:, :-1], targets, int(scored.sum()), n_steps, pasts, begins_B)
+        return cls(ids[:, :-1], targets, *_counts(targets, scoring.pad), pasts, begins_B)
+
+    def at(self, places: Tensor, scoring: Scoring) -> Batch:
+        """The batch at some time indices, for a batch with a `reading`, as steps without one need those before them."""
+        targets = self.targets[:, places]
+        n_values, n_steps = _counts(targets, scoring.pad)
+        reading = self.reading.at(places)
+        return Batch(self.inputs[:, places], targets, n_values, n_steps, reading=reading)
 
     def past_ids(self) -> list[Tensor]:
         """The pasts as tensors, on the device of the inputs."""
@@ -80,6 +87,12 @@ class Batch:
             targets=_pinned(self.targets),
             state=None if self.state is None else self.state.pin_memory(),
         )
+
+
+def _counts(targets: Tensor, pad: int) -> tuple[int, int]:
+    """(target values that are scored, steps with at least one)."""
+    scored = targets != pad
+    return int(scored.sum()), int((scored.any(dim=2) if scored.ndim == 3 else scored).sum())
 
 
 def _pinned(ids: Tensor) -> Tensor:

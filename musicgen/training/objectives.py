@@ -57,9 +57,14 @@ class Objective(nn.Module, ABC):
 
 
 class NextSteps(Objective):
-    """Predict the next step, or the next H steps in one pass if the model has a horizon of H."""
+    """Predict the next step, or the next H steps in one pass if the model has a horizon of H.
+
+    Of a batch whose steps have been read already, only the next step is predicted, by the head.
+    """
 
     def nats(self, batch: Batch) -> tuple[list[Tensor], State | None]:
+        if batch.reading is not None:
+            return [self.scoring.nats_read(self.model, batch.reading, batch.targets)], None
         return self.scoring.nats_ahead(self.model, batch.inputs, batch.targets, batch.state)
 
 

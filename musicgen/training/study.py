@@ -13,24 +13,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from musicgen.errors import UsageError
-from musicgen.models.memory.head import Recollection
-from musicgen.models.memory.model import MemoryModel
+from musicgen.models import SequenceModel
 from musicgen.piece import Piece
 from musicgen.schemas import in_range, typed
+from musicgen.scoring import Scoring
+from musicgen.training.batch import Batch
+from musicgen.training.objectives import NextSteps
 
 __all__ = ["StudySettings", "Studying", "study", "worth_studying"]
 
 FEWEST_STEPS = 48  # of a piece; a shorter one has nothing to learn that the memory doesn't hold
 STEPS_A_UPDATE = 16  # steps of music per update, so that short pieces are not overfitted
 FEWEST_UPDATES = 4
-PAD = 0
 
 
 @dataclass(frozen=True)
@@ -81,15 +81,18 @@ def worth_studying(pieces: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def study(
-    model: MemoryModel,
+    model: SequenceModel,
     pieces: Sequence[np.ndarray],
     *,
+    scoring: Scoring,
     settings: StudySettings,
     seed: int = 0,
     first: float = 0.0,
     on_update: Callable[[], None] = lambda: None,
-) -> MemoryModel:
+) -> SequenceModel:
     """A copy of `model`, in evaluation mode, fine-tuned on `pieces`: the ids of each from its beginning.
+
+    `scoring` is that of the model's tokenizer, on the model's device.
 
     Each update draws a window in proportion to its length. A share `first` of the updates draws from the first piece
     only, so that many other pieces don't outweigh it. `on_update` is called after each update. Returns the model itself
@@ -105,19 +108,19 @@ def study(
         parameter.requires_grad_(False)
     moved = [parameter.requires_grad_(True) for parameter in learner.step_head.parameters()]
     before = [parameter.detach().clone() for parameter in moved]
+    objective = NextSteps(learner, scoring)
     optimizer = torch.optim.AdamW(moved, lr=settings.rate, weight_decay=0.0)
     with torch.inference_mode(False), torch.enable_grad():
-        own = [_read(learner, *window) for window in _windows(pieces[0], settings.windows, settings, rng)]
-        others = [_read(learner, *window) for window in _drawn(pieces[1:], 3 * settings.windows, settings, rng)]
+        own = [_read(objective, *window) for window in _windows(pieces[0], settings.windows, settings, rng)]
+        others = [_read(objective, *window) for window in _drawn(pieces[1:], 3 * settings.windows, settings, rng)]
         for update in range(updates):
             shelf = own if first and rng.random() < first else own + others
-            sizes = np.cumsum([targets_BTF.shape[1] for _, targets_BTF in shelf])
-            reading, targets_BTF = shelf[int(np.searchsorted(sizes, rng.integers(sizes[-1]), side="right"))]
-            places = torch.from_numpy(rng.integers(targets_BTF.shape[1], size=settings.rows)).to(targets_BTF.device)
-            targets_BTF = targets_BTF[:, places]
-            nats = learner.step_head.nats(reading.at(places), targets_BTF, pad=PAD)
+            sizes = np.cumsum([window.inputs.shape[1] for window in shelf])
+            window = shelf[int(np.searchsorted(sizes, rng.integers(sizes[-1]), side="right"))]
+            places = torch.from_numpy(rng.integers(window.inputs.shape[1], size=settings.rows))
+            batch = window.at(places.to(window.inputs.device), scoring)
             optimizer.zero_grad(set_to_none=True)
-            (nats.sum() / (targets_BTF != PAD).sum().clamp(min=1)).backward()
+            objective(batch).mean.backward()
             torch.nn.utils.clip_grad_norm_(moved, 1.0)
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * (1 - update / updates)
@@ -147,8 +150,10 @@ def _drawn(
 
 
 @torch.no_grad()
-def _read(model: MemoryModel, past: np.ndarray, window: np.ndarray) -> tuple[Recollection, Tensor]:
-    ids = torch.from_numpy(window.astype(np.int64))[None].to(next(model.parameters()).device)
-    state = model.recalling([torch.from_numpy(past.astype(np.int64))])
-    reading, _ = model.head_inputs(ids[:, :-1], state, targets=ids[:, 1:])
-    return reading, ids[:, 1:]
+def _read(objective: NextSteps, past: np.ndarray, window: np.ndarray) -> Batch:
+    """A window that the trunk has read, after the ids before it."""
+    model = objective.model
+    batch = Batch.of(window.astype(np.int64)[None], objective.scoring, pasts=(past,))
+    batch = batch.to(next(model.parameters()).device)
+    reading, _ = model.head_inputs(batch.inputs, model.recalling(batch.past_ids()), targets=batch.targets)
+    return replace(batch, reading=reading)

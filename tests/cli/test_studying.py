@@ -19,6 +19,7 @@ from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
 from musicgen.sampling import notes
 from musicgen.sampling.plan import Request, make_plan
+from musicgen.scoring import Scoring
 from musicgen.tokenizers import Notes
 from musicgen.tokenizers.bars.parts import Parts
 from musicgen.training.study import StudySettings, study
@@ -216,7 +217,7 @@ def test_studying_is_a_function_of_what_is_studied(here, runs):
 def test_what_was_studied_is_likelier_and_only_the_head_has_moved(here, runs):
     model = load_run(runs / "parts").model
     ids = Parts().encode(read("piece.mid")).astype(np.int64)
-    learned = study(model, [ids, ids[:40]], settings=StudySettings(updates=12, rate=1e-2))
+    learned = study(model, [ids, ids[:40]], scoring=Scoring.of(Parts()), settings=StudySettings(updates=12, rate=1e-2))
     nats = []
     for each in (model, learned):
         row = torch.from_numpy(ids)[None]
@@ -227,4 +228,6 @@ def test_what_was_studied_is_likelier_and_only_the_head_has_moved(here, runs):
     moved = [a for a, b in zip(learned.parameters(), model.parameters(), strict=True) if not torch.equal(a, b)]
     assert moved
     assert {id(parameter) for parameter in moved} <= head
-    assert study(model, [ids[:40]], settings=StudySettings()) is model, "too little to learn from"
+    assert study(model, [ids[:40]], scoring=Scoring.of(Parts()), settings=StudySettings()) is model, (
+        "too little to learn from"
+    )

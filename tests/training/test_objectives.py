@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from step_kinds import KINDS, build, some
@@ -51,6 +53,22 @@ def test_the_loss_is_the_mean_of_what_was_chosen(kind):
     counted = (batch.targets != scoring.pad).view(*steps.shape, -1).any(-1)
     torch.testing.assert_close(loss.nats_per_token, steps[counted].mean().detach())
     assert not loss.nats_per_token.requires_grad
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_what_was_read_before_the_head_alone_gives_the_same_loss(kind):
+    net, (batch, scoring) = model(kind, "lstm").train(), batch_of(kind, padded=3)
+    reading, _ = net.head_inputs(batch.inputs, targets=batch.targets)
+    objective = NextSteps(net, scoring)
+    whole, again = objective(batch), objective(replace(batch, reading=reading))
+    torch.testing.assert_close(again.mean, whole.mean)
+    if net.studies:
+        places = torch.tensor([2, 0, 2])
+        some_steps = replace(batch, reading=reading).at(places, scoring)
+        nats, _ = net.nats(batch.inputs, batch.targets, pad=scoring.pad)
+        kept = batch.targets[:, places] != scoring.pad
+        assert (some_steps.n_values, some_steps.n_steps) == (int(kept.sum()), int(kept.any(-1).sum()))
+        torch.testing.assert_close(objective(some_steps).mean, nats[:, places][kept].mean())
 
 
 @pytest.mark.parametrize("kind", KINDS)

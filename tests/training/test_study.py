@@ -12,10 +12,12 @@ from musicgen.checkpoint import model_for
 from musicgen.models import SequenceModel
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
+from musicgen.scoring import Scoring
 from musicgen.tokenizers import Parts
 from musicgen.training.study import StudySettings, _windows, study
 
 PARTS = Parts()
+SCORING = Scoring.of(PARTS)
 SETTINGS = StudySettings(updates=8, rate=3e-3, rows=64, length=64)
 
 
@@ -40,7 +42,7 @@ def test_a_studied_copy_knows_the_piece_and_the_model_stays(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     piece = tune(0, 4, 7, 4)
     updates = []
-    studied = study(model, [piece], settings=SETTINGS, on_update=lambda: updates.append(1))
+    studied = study(model, [piece], scoring=SCORING, settings=SETTINGS, on_update=lambda: updates.append(1))
     assert len(updates) == SETTINGS.updates_for(len(piece)) > 0
     assert nats(studied, piece) < nats(model, piece)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -50,15 +52,17 @@ def test_a_studied_copy_knows_the_piece_and_the_model_stays(model):
 
 
 def test_the_same_study_gives_the_same_weights(model):
-    one, two, other = (study(model, [tune(0, 4, 7)], settings=SETTINGS, seed=seed) for seed in (3, 3, 4))
+    one, two, other = (
+        study(model, [tune(0, 4, 7)], scoring=SCORING, settings=SETTINGS, seed=seed) for seed in (3, 3, 4)
+    )
     same = [torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True)]
     assert all(same)
     assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
 def test_too_little_to_learn_from_leaves_the_model(model):
-    assert study(model, [tune(0, 4, count=8)], settings=SETTINGS) is model
-    assert study(model, [tune(0, 4)], settings=StudySettings(updates=0)) is model
+    assert study(model, [tune(0, 4, count=8)], scoring=SCORING, settings=SETTINGS) is model
+    assert study(model, [tune(0, 4)], scoring=SCORING, settings=StudySettings(updates=0)) is model
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(1.0, 20, 20), (0.5, 6, 19), (0.0, 0, 5)])
@@ -72,7 +76,7 @@ def test_the_piece_in_hand_keeps_its_share_beside_a_shelf(model, monkeypatch, sh
         return look(self, reading, targets, **options)
 
     monkeypatch.setattr(type(model.step_head), "nats", noted)
-    study(model, [piece, shelf], settings=StudySettings(updates=20, rows=64, length=32), first=share)
+    study(model, [piece, shelf], scoring=SCORING, settings=StudySettings(updates=20, rows=64, length=32), first=share)
     assert len(looks) == 20
     assert least <= sum(looks) <= most
 
@@ -92,7 +96,9 @@ def test_of_a_long_piece_its_end_is_studied_and_windows_dont_overlap():
 
 def test_a_head_goes_part_of_the_way(model):
     piece = tune(0, 4, 7, 4)
-    whole, half, none = (study(model, [piece], settings=replace(SETTINGS, kept=kept)) for kept in (1.0, 0.5, 0.0))
+    whole, half, none = (
+        study(model, [piece], scoring=SCORING, settings=replace(SETTINGS, kept=kept)) for kept in (1.0, 0.5, 0.0)
+    )
     for a, b, c, was in zip(*(each.parameters() for each in (whole, half, none, model)), strict=True):
         torch.testing.assert_close(b, (a + was) / 2)
         torch.testing.assert_close(c, was)

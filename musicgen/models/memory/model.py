@@ -46,6 +46,7 @@ class MemoryModel(SequenceModel):
 
     carries = False
     recalls = True
+    studies = True
     forgets = False  # whether `head_inputs` leaves all guesses empty, to measure what the memory contributes
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:

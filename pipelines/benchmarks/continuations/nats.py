@@ -44,10 +44,10 @@ def without_memory(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
 
 def studied(run: Any, ids: np.ndarray, half: int) -> np.ndarray:
     """The model after it has studied what stands before the cut."""
-    if not isinstance(run.model, MemoryModel):
+    if not run.model.studies:
         return np.full(len(ids) - 1, np.nan)
-    model = study(run.model, [ids[:half]], settings=StudySettings())
-    return step_nats(model, ids, Scoring.of(run.tokenizer))
+    scoring = Scoring.of(run.tokenizer)
+    return step_nats(study(run.model, [ids[:half]], scoring=scoring, settings=StudySettings()), ids, scoring)
 
 
 Way = Callable[[Any, np.ndarray, int], np.ndarray]
