@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = [
+    "Cancel",
+    "Cancelled",
     "Composer",
     "Corpus",
     "Evaluation",
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Cancel": "musicgen.stopping",
+    "Cancelled": "musicgen.stopping",
     "Composer": "musicgen.composer",
     "Corpus": "musicgen.corpus.store",
     "Evaluation": "musicgen.api",
@@ -63,6 +67,7 @@ if TYPE_CHECKING:
     from musicgen.sampling.plan import Request
     from musicgen.sampling.source import Source
     from musicgen.sampling.take import Take
+    from musicgen.stopping import Cancel, Cancelled
     from musicgen.training.study import Studying
 else:
     from importlib import import_module as _load

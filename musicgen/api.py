@@ -1,7 +1,8 @@
 """The library's interface for making models: build a corpus, train on it, evaluate the model.
 
 Each function takes the parameters of the command with the same name, checks all of them before anything is written, and
-returns a typed result. A listener is called with progress events (`events.py`). Errors are subclasses of
+returns a typed result. A listener is called with progress events (`events.py`), and a `Cancel` ends the work from
+another thread, with Cancelled (`stopping.py`). Errors are subclasses of
 `MusicgenError`, of one line each; they use the command's option names (`--from` is `start`, `--set` is `changes`,
 `--resume` is `resume=True`).
 """
@@ -22,12 +23,13 @@ from musicgen.errors import UsageError
 from musicgen.evaluation import likelihood
 from musicgen.evaluation.figures import Figures
 from musicgen.evaluation.ngram import Baseline, evaluate_ngram
-from musicgen.events import Began, Finished, Listener, Progress, Saved, Warned, ignore
+from musicgen.events import Began, Finished, Listener, Saved, Warned, ignore
 from musicgen.io.beside import Beside
 from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
 from musicgen.recipe import Recipe
 from musicgen.runs.lineage import data_settings, first_card
+from musicgen.stopping import Cancel, cancellable
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.loop import check_limits, choose_device
 from musicgen.training.loop import train as train_model
@@ -57,6 +59,7 @@ def build_corpus(
     jobs: int | None = None,
     overwrite: bool = False,
     listener: Listener = ignore,
+    cancel: Cancel | None = None,
 ) -> Corpus:
     """Build a corpus folder from music, and open it.
 
@@ -79,7 +82,9 @@ def build_corpus(
         limits=limits,
     )
     named = [sources] if isinstance(sources, str | Path) else sources
-    return build.build_corpus(named, output, listener=listener, tokenizer=tokenizer, jobs=jobs, settings=settings)
+    return build.build_corpus(
+        named, output, listener=listener, cancel=cancel, tokenizer=tokenizer, jobs=jobs, settings=settings
+    )
 
 
 # ---- training --------------------------------------------------------------------------------------------
@@ -125,6 +130,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     listener: Listener = ignore,
+    cancel: Cancel | None = None,
 ) -> Trained:
     """Train a next-note model into the run folder `output`.
 
@@ -141,7 +147,8 @@ def train(
     `resume` resumes the run in the folder; `overwrite` replaces it, once the new one has begun.
 
     Raises UsageError and UnreadableError for an unsuitable request, before anything is written; CheckError if the loss
-    is not finite. On Ctrl-C and SIGTERM the run is saved and Interrupted, a KeyboardInterrupt, is raised.
+    is not finite. When it is cancelled, the run is saved and Cancelled is raised; on Ctrl-C and SIGTERM
+    Interrupted, a KeyboardInterrupt.
     """
     check_limits(max_seconds, workers)
     asked = Asked(
@@ -161,6 +168,7 @@ def train(
             folder=folder,
             hold=hold,
             listener=listener,
+            cancel=cancel,
             resume=resume,
             max_seconds=max_seconds,
             device=device,
@@ -185,6 +193,7 @@ def _trained(
     folder: Path,
     hold: Hold,
     listener: Listener,
+    cancel: Cancel | None,
     resume: bool,
     max_seconds: float | None,
     device: str,
@@ -206,7 +215,7 @@ def _trained(
             # The partial build is kept beside the run, for a new run's hidden folder is lost if this process is killed.
             part = part_of(f"{folder}.corpus")
             corpus = build.build_corpus(
-                [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, part=part
+                [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, cancel=cancel, part=part
             )
         if resume:
             check_corpus(plan.recipe, corpus, named=named)
@@ -231,9 +240,9 @@ def _trained(
             workers=workers,
             teachers=[teacher.model for teacher in plan.teachers],
             start=plan.start.model if plan.start else None,
-            report=listener,
             begun=begun,
-            notify=lambda line: listener(Warned(line)),
+            listener=listener,
+            cancel=cancel,
             hold=hold,
         )
         listener(Finished("training"))
@@ -278,6 +287,7 @@ def evaluate(
     baseline: bool = False,
     device: str = "auto",
     listener: Listener = ignore,
+    cancel: Cancel | None = None,
 ) -> Evaluation:
     """Measure how well a run or a bundled model predicts the pieces of a split (train, valid or test).
 
@@ -303,7 +313,7 @@ def evaluate(
         loaded.tokenizer,
         split=split,
         max_tokens=max_tokens,
-        on_piece=lambda done, of: listener(Progress(done, of, "piece")),
+        listener=cancellable(listener, cancel),
     )
     floor = evaluate_ngram(source, loaded.tokenizer, split=split) if baseline else None
     listener(Finished("evaluation"))

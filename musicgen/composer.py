@@ -18,6 +18,7 @@ import torch
 from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
+from musicgen.events import Began, Finished, Listener, Warned, ignore
 from musicgen.models.hardware import INT8_BLOCK, has_int8
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
@@ -28,11 +29,13 @@ from musicgen.sampling.loop import per_field
 from musicgen.sampling.notes import NoteWriter
 from musicgen.sampling.plan import Request, part_names, pitches_between
 from musicgen.sampling.source import Source
-from musicgen.sampling.take import OnBars, Take, Writer
+from musicgen.sampling.take import Take, Writer
 from musicgen.sampling.text import TextWriter
 from musicgen.scoring import Scoring
 from musicgen.seeds import checked_seed
+from musicgen.stopping import Cancel, cancellable
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
+from musicgen.words import sentence
 
 __all__ = ["DEFAULT_MODEL", "Composer", "Request", "SamplingSettings", "Source", "Studying", "Take"]
 
@@ -119,6 +122,8 @@ class Composer:
         studying: Studying | None = None,
         seed: int = 0,
         takes: int = 1,
+        listener: Listener = ignore,
+        cancel: Cancel | None = None,
     ) -> list[Take]:
         """Continue a piece: a path to a MIDI file or score, the name of a bundled piece, or a `Piece`.
 
@@ -131,8 +136,9 @@ class Composer:
         (`field_temperatures` maps field names, as in {"pitch": 1.2}), for `studying` see `Studying`. A model of text
         continues an ABC file as text, and other pieces too if `as_text` is set.
 
-        Take k of `takes`, from 0, has seed `seed` + k and doesn't depend on the other takes. Raises UnreadableError for
-        a file that can't be read, UsageError for a request that doesn't fit the piece.
+        Take k of `takes`, from 0, has seed `seed` + k and doesn't depend on the other takes. `listener` gets events of
+        progress (`events.py`); `cancel` ends the work from another thread, with Cancelled (`stopping.py`). Raises
+        UnreadableError for a file that can't be read, UsageError for a request that doesn't fit the piece.
         """
         if not isinstance(piece, Source):
             piece = Source.of_piece(piece) if isinstance(piece, Piece) else Source.read(piece)
@@ -157,6 +163,8 @@ class Composer:
             studying=studying,
             seed=seed,
             count=takes,
+            listener=listener,
+            cancel=cancel,
         )
         return list(drawn)
 
@@ -181,6 +189,8 @@ class Composer:
         studying: Studying | None = None,
         seed: int = 0,
         takes: int = 1,
+        listener: Listener = ignore,
+        cancel: Cancel | None = None,
     ) -> list[Take]:
         """Generate new music without a prompt: by default 8 bars, at 120 quarters per minute, in 4/4, for piano; a
         model of text chooses length, meter and tempo itself by default.
@@ -206,6 +216,8 @@ class Composer:
             studying=studying,
             seed=seed,
             takes=takes,
+            listener=listener,
+            cancel=cancel,
         )
 
     def takes(
@@ -218,23 +230,29 @@ class Composer:
         studying: Studying | None = None,
         seed: int = 0,
         count: int = 1,
-        on_bars: OnBars = lambda done, of: None,
+        listener: Listener = ignore,
+        cancel: Cancel | None = None,
     ) -> Iterator[Take]:
         """Iterate over the takes of `continue_` and `generate` as they are drawn, from a source.
 
         First the model is fine-tuned on the piece (`Studying`), then a writer of notes or of text draws the takes.
-        `on_bars(done, of)` reports progress in new bars. Raises UsageError for a request that doesn't fit the piece,
-        and for seeds beyond `seeds.MOST_SEED`, at the call rather than during iteration.
+        `listener` gets the updates of study, the new bars of each take as they come, and each warning once
+        (`events.py`). `cancel` ends the iteration with Cancelled. Raises UsageError for a request that doesn't fit the
+        piece, and for seeds beyond `seeds.MOST_SEED`, at the call rather than during iteration.
         """
         settings = (sampling or SamplingSettings()).validate()
         seeds = range(checked_seed(seed, count=count), seed + count)
         per_field(settings, self.tokenizer.fields)
         writer = self._writer(source, request or Request(), settings, as_text=as_text)
+        tell = cancellable(listener, cancel)
         inputs = (*(() if source.path is None else (source.path,)), *self._files)
 
         def drawn() -> Iterator[Take]:
-            decoder, learned = self._studied(writer, studying or Studying())
-            for number, take in zip(seeds, writer.takes(decoder, seeds, on_bars=on_bars), strict=True):
+            decoder, learned = self._studied(writer, studying or Studying(), tell)
+            takes, warned = writer.takes(decoder, seeds, listener=tell), set()
+            for k, number in enumerate(seeds, 1):
+                tell(Began("take", "bar", writer.bars, f"take {k} of {count}"))
+                take = next(takes)
                 facts = {
                     "model": self.run.name,
                     "model_sha256": self.run.sha256,
@@ -246,6 +264,12 @@ class Composer:
                     **take.facts,
                     **(self._of_notes(writer, take, learned) if isinstance(writer, NoteWriter) else {}),
                 }
+                for line in facts["warnings"]:
+                    # Rejected candidates are listed in the facts alone.
+                    if line not in warned and not line.startswith("refused: "):
+                        tell(Warned(f"{source.name}: {sentence(line)}"))
+                        warned.add(line)
+                tell(Finished("take"))
                 yield replace(take, facts={key: facts[key] for key in FACTS if key in facts}, inputs=inputs)
 
         return drawn()
@@ -276,7 +300,7 @@ class Composer:
             "study": learned,
         }
 
-    def _studied(self, writer: Writer, studying: Studying) -> tuple[Decoder, dict[str, Any]]:
+    def _studied(self, writer: Writer, studying: Studying, listener: Listener) -> tuple[Decoder, dict[str, Any]]:
         """(a decoder of the model after study, the facts about it): the number of updates and pieces, and whether the
         music after the cut was included."""
         settings = StudySettings(updates=studying.updates)
@@ -294,15 +318,6 @@ class Composer:
         updates = settings.updates_for(sum(len(ids) for ids in pieces))
         if not updates:
             return self.decoder, nothing
-        done = 0
-
-        def on_update() -> None:
-            nonlocal done
-            done += 1
-            studying.on_update(done, updates)
-
         scoring = Scoring.of(self.tokenizer, next(self.model.parameters()).device)
-        learned = study(
-            self.model, pieces, scoring=scoring, settings=settings, seed=0, first=first, on_update=on_update
-        )
+        learned = study(self.model, pieces, scoring=scoring, settings=settings, seed=0, first=first, listener=listener)
         return EagerDecoder(learned, int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}

@@ -1,7 +1,8 @@
 """Progress events of long operations: corpus building, training, study, sampling and evaluation.
 
-A listener is called with each event, in the working thread, and should return quickly. To stop the operation it raises
-KeyboardInterrupt or `stopping.Interrupted`: the operation ends as after Ctrl-C, and can be resumed if it can be then.
+A listener is called with each event, in the working thread, and should return quickly. To end the operation, it or
+another thread asks the `stopping.Cancel` that the operation was given. A listener may also raise KeyboardInterrupt or
+`stopping.Interrupted`: the operation then ends as after Ctrl-C, and can be resumed if it can be then.
 
     def show(event: Event) -> None:
         match event:
@@ -21,8 +22,8 @@ __all__ = ["Began", "Event", "Finished", "Listener", "Progress", "Saved", "Step"
 
 @dataclass(frozen=True)
 class Began:
-    """Work on `what` (corpus, training, evaluation) has begun. It has `of` units, None if the number is unknown;
-    `about` is a description."""
+    """Work on `what` (corpus, training, evaluation, reading, study, take) has begun. It has `of` units, None if the
+    number is unknown; `about` is a description."""
 
     what: str
     unit: str

@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context
@@ -33,6 +33,7 @@ __all__ = ["Engine", "Failure", "Message", "Pool", "Processes", "bound_memory", 
 T = TypeVar("T")
 R = TypeVar("R")
 MOST_MEMORY = 4 << 30  # bytes of address space of a process
+POLL_S = 0.25  # seconds between two calls of `check`
 START_S = 120.0  # time for a process to start: imports from a cold disk may be slow
 AHEAD = 4  # most unfinished items for each process, which bounds the results held for `in_order`
 LEFT_TO_PARENT = (signal.SIGINT, signal.SIGTERM)  # signals that may reach the whole process group
@@ -67,7 +68,7 @@ class Engine(Protocol):
         """Start an item."""
 
     def wait(self) -> Iterator[Message]:
-        """Wait until there are messages, and yield them; those of one item in their order."""
+        """Wait for messages, for POLL_S at most, and yield them; those of one item in their order."""
 
     def close(self) -> None:
         """End everything at once."""
@@ -93,7 +94,7 @@ class Processes:
     def wait(self) -> Iterator[Message]:
         busy = [worker for worker in self._workers if worker.key is not None]
         pause = max(0.0, min(worker.deadline for worker in busy) - time.monotonic())
-        connection.wait([worker.pipe for worker in busy], timeout=pause)
+        connection.wait([worker.pipe for worker in busy], timeout=min(pause, POLL_S))
         for worker in busy:
             message = worker.receive()
             if message is not None:
@@ -111,7 +112,8 @@ class Pool:
     `wall_s` is wall-clock time; `cpu_s` is CPU time of the process (None: no limit). If a function gives several
     results for an item, the limits apply to each. `memory` limits a process's address space in bytes (None: no limit).
     Neither CPU time nor memory is limited on Windows. `in_order` gives results in the order of the items, else they
-    come as they are ready.
+    come as they are ready. `check` is called several times a second while results are waited for, and may raise to end
+    the work.
     """
 
     jobs: int = 1
@@ -119,13 +121,16 @@ class Pool:
     cpu_s: float | None = None
     memory: int | None = MOST_MEMORY
     in_order: bool = False
+    check: Callable[[], None] = lambda: None
     engine: Callable[[Callable[[Any], Iterable[Any]], Pool], Engine] = Processes
 
     def each(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R | Failure]]:
         """Every item with what `function(item)` returns for it, or with a Failure."""
         return self.stream(_Once(function), items)
 
-    def stream(self, function: Callable[[T], Iterable[R]], items: Iterable[T]) -> Iterator[tuple[T, R | Failure]]:
+    def stream(
+        self, function: Callable[[T], Iterable[R]], items: Iterable[T]
+    ) -> Generator[tuple[T, R | Failure], None, None]:
         """Every item with each of the results that `function(item)` yields for it, those of one item in their order.
 
         A Failure is the last result of its item. Items are taken from the iterable only when a process is free.
@@ -160,6 +165,7 @@ class Pool:
 
         fill()
         while working:
+            self.check()
             for message in engine.wait():
                 if message.last:
                     working -= 1

@@ -32,7 +32,7 @@ from musicgen.corpus.catalog import CorpusEntry, find_entry
 from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.events import Step
+from musicgen.events import Event, Step
 from musicgen.piece import Piece
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
 from musicgen.runs.checkpoints import has_checkpoint
@@ -177,8 +177,8 @@ def ship(run: Run, corpus: Corpus, out: str) -> None:
         print(f"{name}: {figure.nats_per_token:.4f} nats a token, {figure.nats_per_note:.4f} nats a note")
 
 
-def report(p: Step) -> None:
-    if p.valid is not None:
+def report(p: Event) -> None:
+    if isinstance(p, Step) and p.valid is not None:
         print(
             f"{p.done} steps, {p.seconds:.0f} s: loss {p.loss:.4f}, valid {p.valid:.4f} nats a token, "
             f"{p.tokens_per_second:.0f} tokens/s",
@@ -224,7 +224,7 @@ def main(arguments: list[str]) -> None:
         resume=has_checkpoint(run),
         max_seconds=duration(options.max_time),
         start=start,
-        report=report,
+        listener=report,
     )
 
 

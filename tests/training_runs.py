@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_tunes import REMI, Tunes, log, recipe
+from training_tunes import REMI, Tunes, log, on_steps, recipe
 
 from musicgen.stopping import Interrupted
 from musicgen.training.loop import train
@@ -52,5 +52,5 @@ def stopped_half(folder: Path) -> Path:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted):
-        go(folder, report=stop)
+        go(folder, listener=on_steps(stop))
     return folder

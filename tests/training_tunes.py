@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from musicgen.checkpoint import load_run
+from musicgen.events import Event, Listener, Step, Warned
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
 from musicgen.tokenizers import Remi, Tokenizer
 
 REMI = Remi()
+
+
+def on_steps(function: Callable[[Step], object]) -> Listener:
+    """A listener that calls `function` with training steps alone."""
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Step):
+            function(event)
+
+    return listener
+
+
+def on_warnings(function: Callable[[str], object]) -> Listener:
+    """A listener that calls `function` with the texts of warnings."""
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Warned):
+            function(event.text)
+
+    return listener
+
+
 # Options of `musicgen train`. What a preset makes of its batches is no concern of a test of the commands, and a step
 # of 2 windows of 64 costs a thirtieth of one of 8 windows of 512.
 SMALL = ("--device", "cpu", "--set", "train.batch=2", "--set", "train.length=64")

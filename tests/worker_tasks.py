@@ -7,10 +7,13 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from musicgen.corpus.encode import Encoder
-from musicgen.corpus.scan import Found
-from musicgen.errors import UnreadableError
+from musicgen.corpus.scan import Found, iter_pieces
+from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.io.midi import Limits
+from musicgen.piece import Piece
 
 
 def act(what: str) -> str:
@@ -59,3 +62,9 @@ class EvilEncoder(Encoder):
         while file.name == "music/sub/p2.mid":
             time.sleep(1)
         yield from super().__call__(file)
+
+
+def pieces(path: Path, *, limits: Limits | None) -> Iterator[tuple[str, Piece | MusicgenError]]:
+    """As `iter_pieces`, but the process dies of a file called `die`, and hangs with one called `sleep`."""
+    act(path.stem)
+    yield from iter_pieces(path, limits=limits)

@@ -8,9 +8,10 @@ from typing import Any, Self
 
 from musicgen.cli.options import progress_bar, warn
 from musicgen.errors import printable
-from musicgen.events import Began, Event, Progress, Saved, Step, Warned
+from musicgen.events import Began, Event, Finished, Progress, Saved, Step, Warned
+from musicgen.words import counted
 
-__all__ = ["Shown", "TrainingShown"]
+__all__ = ["Shown", "TakesShown", "TrainingShown"]
 
 
 class Shown:
@@ -49,6 +50,33 @@ class Shown:
         self.close()
         self._bar, self._task = bar, bar.add_task(what, **options)
         bar.start()
+
+
+class TakesShown(Shown):
+    """The display of `musicgen continue` and `generate`: a bar each for reading, for study and for every take, which is
+    gone when the work is done, so that results and warnings are alone on their lines."""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case Began(what=what, unit=unit, of=of, about=about):
+                titles = {"reading": "reading music to study", "study": "learning your piece"}
+                title = titles.get(what, "drawing" if about == "take 1 of 1" else about)
+                bar = progress_bar("status", counts=False, transient=True)
+                self._show(bar, title, total=of, status=_done(0, of, unit))
+            case Progress(done=done, of=of, unit=unit) if self._bar is not None:
+                self._bar.update(self._task, completed=done, total=of, status=_done(done, of, unit))
+            case Finished():
+                self.close()
+            case Warned(text=text):
+                if self._bar is not None:  # otherwise the line would be appended to the bar
+                    self._bar.stop()
+                warn(text)
+                if self._bar is not None:
+                    self._bar.start()
+
+
+def _done(done: int, of: int | None, unit: str) -> str:
+    return counted(done, unit) if of is None else f"{done} of {counted(of, unit)}"
 
 
 class TrainingShown(Shown):

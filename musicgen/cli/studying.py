@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from musicgen.cli.options import progress_bar, warn
-from musicgen.errors import MusicgenError, UnreadableError, UsageError
+from musicgen.cli.options import warn
+from musicgen.errors import UnreadableError, UsageError
+from musicgen.events import Listener, Warned
 from musicgen.words import counted
 
 __all__ = ["Wish", "studying", "wish_from"]
@@ -20,10 +20,11 @@ MOST_NOTES = 200_000
 @dataclass(frozen=True)
 class Wish:
     """The requested study. `updates` is None if the option isn't given; `files` are those of --study-also, of which at
-    most MOST_FILES are read."""
+    most MOST_FILES are read, and `named` those of them that are named, not found in a folder."""
 
     updates: int | None
     files: tuple[Path, ...] = ()
+    named: frozenset[Path] = frozenset()
     whole: bool = False
     limits: Any = None
 
@@ -57,53 +58,36 @@ def wish_from(options: dict[str, Any], *, start: int | None, piece: Path | None,
         raise UnreadableError("no music files to study", where=also[0], hint="name MIDI files or scores")
     # The piece to be continued is left out here: it is studied anyway, as far as is allowed.
     files = [path for path in files if piece is None or not piece.exists() or not path.samefile(piece)]
-    return Wish(updates if piece is not None or also else 0, tuple(files), whole, limits)
+    return Wish(updates if piece is not None or also else 0, tuple(files), frozenset(map(Path, also)), whole, limits)
 
 
-def studying(wish: Wish, *, able: bool, on_update: Callable[[int, int], None]) -> Any:
+def studying(wish: Wish, *, able: bool, listener: Listener) -> Any:
     """The `Studying` for a wish; `able` says whether the model can study. Warns about what is left out.
 
-    Raises UnreadableError if no file of --study-also can be read.
+    Raises UnreadableError if no file of --study-also can be read, or one that is named can't be.
     """
     from musicgen.composer import Studying
 
     if not able:
         if wish.is_said:
-            warn("this model can't study, it has no memory of the piece: it goes on without")
+            listener(Warned("this model can't study, it has no memory of the piece: it goes on without"))
         return Studying(updates=0)
     updates = Studying().updates if wish.updates is None else wish.updates
-    return Studying(updates=updates, whole=wish.whole, also=_pieces(wish), on_update=on_update)
+    return Studying(updates=updates, whole=wish.whole, also=_pieces(wish, listener) if wish.files else ())
 
 
-def _pieces(wish: Wish) -> tuple[Any, ...]:
+def _pieces(wish: Wish, listener: Listener) -> tuple[Any, ...]:
     """The pieces in the files, up to MOST_FILES files and MOST_NOTES notes."""
-    from musicgen.corpus.scan import iter_pieces
+    from musicgen.corpus.reading import read_pieces
 
-    pieces: list[Any] = []
-    notes = read = 0
-    full = False
-    with progress_bar() as bar:
-        task = bar.add_task("reading music to study", total=min(len(wish.files), MOST_FILES), visible=bool(wish.files))
-        for path in wish.files[:MOST_FILES]:
-            for _, piece in iter_pieces(path, limits=wish.limits):
-                if isinstance(piece, MusicgenError):
-                    warn(str(piece))
-                    continue
-                full = full or notes + piece.n_notes > MOST_NOTES
-                if full:
-                    break
-                notes += piece.n_notes
-                pieces.append(piece)
-            if full:
-                break
-            read += 1
-            bar.advance(task)
-    if wish.files and not pieces:
-        if full:
+    files = wish.files[:MOST_FILES]
+    found = read_pieces(files, required=wish.named, limits=wish.limits, most_notes=MOST_NOTES, listener=listener)
+    if not found.pieces:
+        if found.full:
             what, hint = f"each piece to study has more than {MOST_NOTES:,} notes", "name shorter ones"
             raise UsageError(what, where="--study-also", hint=hint)
         raise UnreadableError("none of the music to study can be read", where="--study-also", hint="see the warnings")
-    if read < len(wish.files):
-        files, verb = counted(len(wish.files), "file"), "is" if read == 1 else "are"
-        warn(f"--study-also: of {files} the first {read} {verb} studied; more would take long")
-    return tuple(pieces)
+    if found.files < len(wish.files):
+        count, verb = counted(len(wish.files), "file"), "is" if found.files == 1 else "are"
+        listener(Warned(f"--study-also: of {count} the first {found.files} {verb} studied; more would take long"))
+    return found.pieces

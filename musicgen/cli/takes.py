@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from musicgen.cli.options import print_json, progress_bar, say, warn
+from musicgen.cli.listening import TakesShown
+from musicgen.cli.options import print_json, say
 from musicgen.cli.outputs import Outputs, made
 from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
 from musicgen.seeds import MOST_SEED, checked_seed
-from musicgen.words import counted, sentence
+from musicgen.words import counted
 
 if TYPE_CHECKING:
     from musicgen.composer import Request, SamplingSettings, Source
@@ -82,39 +82,19 @@ def run_takes(
     takes, overwrite = options["takes"], options["overwrite"]
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
         check_soundfont(options["soundfont"])
-    printed, broken, warned = [], 0, set()
-    bar = progress_bar("status", counts=False, transient=True)
-    learning = bar.add_task("learning your piece", total=None, status="", visible=False)
-    study = studying(
-        wish,
-        able=composer.can_study,
-        on_update=lambda done, of: bar.update(learning, completed=done, total=of, visible=done < of),
-    )
-
-    def print_line(show: Callable[[str], None], line: str) -> None:
-        bar.stop()  # otherwise the line would be appended to the bar
-        show(line)
-        bar.start()
-
-    with bar:
-        task = bar.add_task("", total=None, status="", visible=False)
-
-        def on_bars(done: int, of: int | None) -> None:
-            status = counted(done, "bar") if of is None else f"{done} of {counted(of, 'bar')}"
-            bar.update(task, completed=done, total=of, status=status)
-
+    printed, broken = [], 0
+    with TakesShown() as shown:
         drawn = composer.takes(
             source,
             request=request,
             sampling=sampling,
             as_text="abc" in outputs.formats,
-            studying=study,
+            studying=studying(wish, able=composer.can_study, listener=shown),
             seed=seed,
             count=takes,
-            on_bars=on_bars,
+            listener=shown,
         )
         outputs = outputs.settled(overwrite=overwrite)
-        bar.update(task, description=f"take 1 of {takes}" if takes > 1 else "drawing", visible=True)
         for k, take in enumerate(drawn):
             outputs = outputs.settled(overwrite=overwrite, begin=k)  # other processes may have written files meanwhile
             first, *_ = paths = list(outputs.files[k].values())
@@ -128,18 +108,10 @@ def run_takes(
                 )
             broken += bool(take.faults)
             printed.append(facts)
-            for line in facts["warnings"]:
-                # Rejected candidates are listed only in the sidecar.
-                if line not in warned and not line.startswith("refused: "):
-                    print_line(warn, f"{source.name}: {sentence(line)}")
-                    warned.add(line)
             if not options["as_json"]:
                 names = ", ".join(map(str, paths))
                 notes, bars = counted(facts["notes_added"], "new note"), counted(facts["bars_added"], "bar")
-                print_line(say, f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
-            bar.update(
-                task, description=f"take {k + 2} of {takes}", completed=0, total=None, status="", visible=k + 1 < takes
-            )
+                say(f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
     if options["as_json"]:
         print_json(printed)
     if broken:

@@ -29,6 +29,7 @@ from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
 from musicgen.schemas import in_range, typed
 from musicgen.seeds import MOST_SEED
+from musicgen.stopping import Cancel
 from musicgen.tokenizers import DEFAULT_TOKENIZER, Tokenizer, load_tokenizer
 from musicgen.words import counted
 from musicgen.workers import Failure, Pool, cores
@@ -65,16 +66,18 @@ def build_corpus(
     settings: BuildSettings | None = None,
     licences: Mapping[str, str] | None = None,
     listener: Listener = ignore,
+    cancel: Cancel | None = None,
     part: str | Path | None = None,
 ) -> Corpus:
     """Build a corpus from folders, files and catalogue names, and open it.
 
     `licences` gives the licence of folders or files for which it isn't `settings.licence`;
     `tokenizer` is a tokenizer or its spec (default `notes`); `jobs` is the number of worker processes (default: one a
-    core); `listener` receives progress events, and a warning if a build is resumed (`events.py`); `part` is the folder
-    for work in progress, by default beside `out` (`journal.py`).
+    core); `listener` receives progress events, and a warning if a build is resumed (`events.py`); `cancel` ends the
+    build with Cancelled (`stopping.py`); `part` is the folder for work in progress, by default beside `out`
+    (`journal.py`).
     Raises UsageError for an unusable source or target, or if another process builds there, UnreadableError if no
-    file is usable. On any error and on Ctrl-C `out` is left as it was, and the same call resumes the work.
+    file is usable. On any error, on Ctrl-C and when cancelled `out` is left as it was; the same call resumes the work.
     """
     settings = settings or BuildSettings()
     assign_splits((), valid=settings.valid, test=settings.test)  # report bad shares now, not after the work
@@ -88,7 +91,7 @@ def build_corpus(
         _keep_sources(out, files)
         key = key_of(spec=spec, limits=None if settings.limits is None else asdict(settings.limits))
         with Journal(Path(part) if part else part_of(out), key) as journal:
-            _read_all(files, spec, journal, jobs=jobs, settings=settings, listener=listener)
+            _read_all(files, spec, journal, jobs=jobs, settings=settings, listener=listener, cancel=cancel or Cancel())
             _write(out, files, entries=entries, spec=spec, journal=journal, settings=settings, outside=len(outside))
             journal.remove()
         listener(Finished("corpus"))
@@ -103,6 +106,7 @@ def _read_all(
     jobs: int | None,
     settings: BuildSettings,
     listener: Listener,
+    cancel: Cancel,
 ) -> None:
     """Encode the files that aren't in the journal yet."""
     journal.take_up(files)
@@ -113,7 +117,7 @@ def _read_all(
         listener(Warned(f"going on with a build that was broken off: {done:,} of {len(files):,} files are done"))
     listener(Began("corpus", "file", len(files)))
     todo = [file for file in files if not journal.has(file)]
-    pool = Pool(jobs=jobs or cores(), wall_s=settings.timeout_s)
+    pool = Pool(jobs=jobs or cores(), wall_s=settings.timeout_s, check=cancel.check)
     for file, result in pool.stream(Encoder(load_tokenizer(spec), settings.limits), todo):
         if not isinstance(result, Failure | Seen):
             journal.add(file, result)
@@ -123,6 +127,7 @@ def _read_all(
         journal.done(file, result if isinstance(result, Seen) else None)  # what failed is tried again another time
         done += 1
         listener(Progress(done, len(files), "file", file.name))
+        cancel.check()
 
 
 def _write(

@@ -11,8 +11,6 @@ Boulanger-Lewandowski et al. 2012 and later work on their data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 
@@ -20,6 +18,7 @@ from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import UsageError
 from musicgen.evaluation.figures import Figures, Tally
+from musicgen.events import Listener, Progress, ignore
 from musicgen.models import SequenceModel
 from musicgen.scoring import Scoring
 from musicgen.tokenizers import Tokenizer
@@ -36,12 +35,12 @@ def evaluate(
     *,
     split: str = "valid",
     max_tokens: int | None = None,
-    on_piece: Callable[[int, int], None] = lambda done, total: None,
+    listener: Listener = ignore,
 ) -> Figures:
     """The evaluation figures of a split; with `max_tokens`, of pieces with about so many tokens spread evenly over it.
 
-    Raises UsageError if the split has no pieces, UnreadableError if the tokens of a corpus folder don't match their
-    digests.
+    `listener` gets an event after each piece. Raises UsageError if the split has no pieces, UnreadableError if the
+    tokens of a corpus folder don't match their digests.
     """
     spans = source.spans(split)
     if not len(spans):
@@ -58,9 +57,9 @@ def evaluate(
     for done, (offset, size) in enumerate(spans.tolist()):
         ids = np.asarray(source.tokens[offset : offset + size]).astype(np.int64)
         if model.settings.horizon > 1:
-            ahead += _ahead(model, ids, pad=scoring.pad)
+            ahead += _ahead(model, ids, scoring)
         tally.add(ids, step_nats(model, ids, scoring))
-        on_piece(done + 1, len(spans))
+        listener(Progress(done + 1, len(spans), "piece"))
     means = tuple((ahead[:, 0] / np.maximum(1, ahead[:, 1])).tolist())
     return tally.figures(split, ahead=means if model.settings.horizon > 1 else None)
 
@@ -116,20 +115,23 @@ def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.nda
 
 
 @torch.inference_mode()
-def _ahead(model: SequenceModel, ids: np.ndarray, *, pad: int) -> np.ndarray:
+def _ahead(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.ndarray:
     """(H, 2): the sum of the nats and their number, for each of the H steps ahead.
 
-    A model with a limited context reads independent windows; targets beyond a window's end are not scored.
+    A model with a limited context reads independent windows; targets beyond a window's end are not scored. The number
+    is that of the steps with a scored target.
     """
     device = next(model.parameters()).device
     result = np.zeros((model.settings.horizon, 2))
     length, state = model.context or CHUNK, None
     for begin in range(0, len(ids) - 1, length):
         window = torch.from_numpy(ids[begin : begin + length + 1])[None].to(device)
-        nats, after = model.nats_ahead(window[:, :-1], window[:, 1:], state, pad=pad)
+        targets = scoring.targets(window[:, 1:])
+        nats, after = scoring.nats_ahead(model, window[:, :-1], targets, state)
         state = after if model.context is None else None
+        scored_T = (targets != scoring.pad).view(*targets.shape[:2], -1).any(-1)[0]
         for step, each in enumerate(nats):
-            result[step] += each.sum().item(), each.shape[1]
+            result[step] += each.sum().item(), scored_T[step:].sum().item()
     return result
 
 

@@ -9,7 +9,7 @@ Shapes: B takes, T time steps, F fields of a step, K values of a field.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from musicgen.errors import UsageError
+from musicgen.events import Listener, Progress, ignore
 from musicgen.sampling.decoder import Decoder, NextStep
 from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tokenizers import Grammar
@@ -91,7 +92,8 @@ def sample(
     settings: SamplingSettings,
     generators: Sequence[torch.Generator],
     max_steps: int,
-    on_step: Callable[[int], None] = lambda bars: None,
+    bars: int | None = None,
+    listener: Listener = ignore,
 ) -> list[np.ndarray]:
     """Draw one sequence per generator and return the ids after the prompt: (T,), or (T, F) if there are several fields.
 
@@ -99,8 +101,9 @@ def sample(
 
     A take ends when it draws an id that ends it according to the grammar (that id is left out), or after `max_steps`.
     If the grammar allows only one id, no random number is used. The generators must be on the CPU, so that a seed gives
-    the same result on every device. `on_step` is called after each step with the smallest number of new bars completed
-    by any take that was still being drawn. Raises UsageError for a temperature of an unknown field.
+    the same result on every device. `listener` gets an event after each step: of `bars` (None: unknown), the smallest
+    number of new bars completed by any take that was still being drawn. Raises UsageError for a temperature of an
+    unknown field.
     """
     of_field = per_field(settings, fields)
     takes = [_Take(prompt, generator) for generator in generators]
@@ -117,7 +120,8 @@ def sample(
             staying = [row for row, take in enumerate(alive) if not take.over]
             for take, step in zip(alive, steps, strict=True):
                 take.finish(step)
-            on_step(min(take.walker.bars_done for take in alive))
+            done = min(take.walker.bars_done for take in alive)
+            listener(Progress(done if bars is None else min(done, bars), bars, "bar"))
             if len(staying) < len(alive):
                 alive, steps = [alive[row] for row in staying], [steps[row] for row in staying]
                 if not alive:

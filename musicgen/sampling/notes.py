@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from musicgen.events import Listener
 from musicgen.gm import program_name
 from musicgen.io.midi import UNLIMITED, piece_from_midi
 from musicgen.io.splice import NewPart, alone, splice
@@ -22,7 +23,7 @@ from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.placing import assign_parts, new_notes, stretches
 from musicgen.sampling.plan import Plan, Request, make_plan
 from musicgen.sampling.source import Source
-from musicgen.sampling.take import OnBars, Take
+from musicgen.sampling.take import Take
 from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.constraints import DRUMS
@@ -67,6 +68,11 @@ class NoteWriter:
         """The request as plain values, for the facts."""
         return asdict(self.request)
 
+    @property
+    def bars(self) -> int:
+        """The number of new bars of a take."""
+        return self.plan.bars
+
     def known(self, *, whole: bool) -> np.ndarray:
         """The ids of the music that the model may be fine-tuned on (`study.py`): all before the cut, or with `whole`
         the whole piece."""
@@ -75,12 +81,11 @@ class NoteWriter:
             return numbered.encode(self.source.encoded_piece, played=self.plan.played).astype(np.int64)
         return self.plan.reading.whole
 
-    def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
-        """Yield a take for each seed. `on_bars(done, of)` is called with the progress in new bars, which begins again
-        for each round of candidates."""
+    def takes(self, decoder: Decoder, seeds: Sequence[int], *, listener: Listener) -> Iterator[Take]:
+        """Yield a take for each seed. The progress in new bars begins again for each round of candidates."""
         prompt = self._read(decoder)
         for seed in seeds:
-            yield self._joined(*self._best(decoder, prompt, seed, on_bars))
+            yield self._joined(*self._best(decoder, prompt, seed, listener))
 
     def _read(self, decoder: Decoder) -> Prompt:
         reading = self.plan.reading
@@ -90,7 +95,9 @@ class NoteWriter:
         prompt.grammar.constrain(self.plan.constraints, anchor=self.plan.anchor)
         return prompt
 
-    def _best(self, decoder: Decoder, prompt: Prompt, seed: int, on_bars: OnBars) -> tuple[Candidate, list[Candidate]]:
+    def _best(
+        self, decoder: Decoder, prompt: Prompt, seed: int, listener: Listener
+    ) -> tuple[Candidate, list[Candidate]]:
         """(the best, all) of a seed's candidates, drawn as one batch; if all have faults, a second batch is drawn."""
         plan = self.plan
         fewest, most = CANDIDATES
@@ -105,7 +112,8 @@ class NoteWriter:
                 settings=self.sampling,
                 generators=[torch.Generator().manual_seed(number) for number in used],
                 max_steps=plan.max_steps,
-                on_step=lambda bars: on_bars(min(bars, plan.bars), plan.bars),
+                bars=plan.bars,
+                listener=listener,
             )
             candidates += [self._candidate(number, ids) for number, ids in zip(used, drawn, strict=True)]
             best = min(candidates, key=lambda each: (len(each.faults), each.distance))

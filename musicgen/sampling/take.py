@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from musicgen.errors import UsageError
+from musicgen.events import Listener
 from musicgen.io import TAKE_FORMATS
 from musicgen.io.atomic import json_bytes, keep_inputs, together, write_text
 from musicgen.io.midi import UNLIMITED, piece_from_midi
@@ -19,9 +20,7 @@ from musicgen.piece import Piece
 from musicgen.render import render_file
 from musicgen.sampling.decoder import Decoder
 
-__all__ = ["OnBars", "Take", "Writer"]
-
-OnBars = Callable[[int, int | None], None]  # (new bars done, total; None: unknown)
+__all__ = ["Take", "Writer"]
 
 
 @dataclass(frozen=True)
@@ -96,5 +95,10 @@ class Writer(Protocol):
     def settings(self) -> dict[str, Any]:
         """The request as plain values, for the facts."""
 
-    def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
-        """Yield a take for each seed, independent of the other seeds, with the facts that the writer knows."""
+    @property
+    def bars(self) -> int | None:
+        """The number of new bars of a take; None if it isn't fixed."""
+
+    def takes(self, decoder: Decoder, seeds: Sequence[int], *, listener: Listener) -> Iterator[Take]:
+        """Yield a take for each seed, independent of the other seeds, with the facts that the writer knows; `listener`
+        gets the progress in new bars."""

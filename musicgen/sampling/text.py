@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from musicgen.errors import MusicgenError, UsageError
+from musicgen.events import Listener
 from musicgen.gm import key_pitch_classes
 from musicgen.io.midi import midi_from_piece
 from musicgen.io.scores import read_tune
@@ -23,7 +24,7 @@ from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.plan import Request
 from musicgen.sampling.source import Source
-from musicgen.sampling.take import OnBars, Take
+from musicgen.sampling.take import Take
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.tokenizers.abc.tokenizer import header_of
@@ -80,9 +81,13 @@ class TextWriter:
         """The request as plain values, for the facts."""
         return {"bars": self.asked.length.bars, "max_polyphony": self.asked.room.max_polyphony}
 
-    def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
-        """Yield a take for each seed. `on_bars(done, of)` is called with the number of new bars of the slowest take
-        being drawn."""
+    @property
+    def bars(self) -> int | None:
+        """The number of new bars of a take; None if a tune may end where it likes."""
+        return self.asked.length.bars
+
+    def takes(self, decoder: Decoder, seeds: Sequence[int], *, listener: Listener) -> Iterator[Take]:
+        """Yield a take for each seed. Progress is the number of new bars of the slowest take being drawn."""
         prompt = self._read(decoder)
         eos = self.tokenizer.vocabulary.id("eos")
         for first in range(0, len(seeds), TOGETHER):
@@ -93,7 +98,8 @@ class TextWriter:
                 settings=self.sampling,
                 generators=[torch.Generator().manual_seed(seed) for seed in seeds[first : first + TOGETHER]],
                 max_steps=MAX_STEPS,
-                on_step=lambda bars: on_bars(bars, self.asked.length.bars),
+                bars=self.asked.length.bars,
+                listener=listener,
             )
             for ids in drawn:
                 yield self._joined(self._with_tempo(self.form.text(ids[ids != eos])))

@@ -20,14 +20,14 @@ import torch
 from musicgen.checkpoint import model_for
 from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import CheckError, UsageError
-from musicgen.events import Step
+from musicgen.events import Listener, Step, Warned, ignore
 from musicgen.io.atomic import write_text
 from musicgen.io.locks import Hold
 from musicgen.models import SequenceModel
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
 from musicgen.runs.recipes import check_resumed
-from musicgen.stopping import Interrupted, Stop, Stopping
+from musicgen.stopping import Cancel, Cancelled, Signals, ended_by
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.calibration import around, fitted
 from musicgen.training.feed import workers_for
@@ -78,9 +78,9 @@ def train(
     teachers: Sequence[SequenceModel] = (),
     start: SequenceModel | None = None,
     workers: int | None = None,
-    report: Callable[[Step], None] = lambda step: None,
     begun: Callable[[Path], Path] = lambda folder: folder,
-    notify: Callable[[str], None] = lambda line: None,
+    listener: Listener = ignore,
+    cancel: Cancel | None = None,
     hold: Hold | None = None,
     checkpoint_seconds: float = 120.0,
     clock: Callable[[], float] = time.monotonic,
@@ -95,11 +95,11 @@ def train(
     `workers` processes make batches, by default none for a CPU and one per core for CUDA; results don't depend on it.
     `begun` is called with the folder as soon as it has a run that can be resumed, before the first step, and returns
     the folder to go on in, which may be another (`io/beside.py`).
-    `notify` is called with a line for each damaged file that could be restored or skipped, and for each signal; for
-    signals it is called within the signal handler.
+    `listener` gets a `Step` after each step, and a warning for each damaged file that could be restored or skipped, and
+    for each signal, within the signal handler.
     `hold` is the caller's lock on the folder, if it has one.
-    Ctrl-C, SIGTERM, and KeyboardInterrupt raised by `report` stop training and save the run; then Interrupted is
-    raised, with the step. A second Ctrl-C ends it at once.
+    `cancel` stops training and saves the run; then Cancelled is raised, with the step. So do Ctrl-C, SIGTERM, and
+    KeyboardInterrupt raised by `listener`, but with Interrupted. A second Ctrl-C ends it at once.
     A resumed run keeps its original card.
     Raises UsageError if the folder has a run and `resume` is False, if another process trains there, if the recipe
     differs from that of the resumed run, or if `start` doesn't fit the recipe; UnreadableError if the tokens of a
@@ -107,12 +107,17 @@ def train(
     """
     home = Path(folder)
     check_limits(max_seconds, workers)
+    cancel = cancel or Cancel()
+
+    def notify(line: str) -> None:
+        listener(Warned(line))
+
     with contextlib.ExitStack() as stack:
         if hold is None:
             hold = stack.enter_context(Hold(home))
             if hold.note:
                 notify(hold.note)
-        stop = stack.enter_context(Stop(notify))
+        stack.enter_context(Signals(cancel, notify=notify))
         if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
             raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
         found = find_checkpoint(home / "checkpoints" / "last") if resume else None
@@ -133,14 +138,14 @@ def train(
             device=target,
             teachers=teachers,
             workers=workers_for(target, workers),
-            check=stop.check,
+            check=cancel.check,
         )
         stack.callback(learn.close)
         keeper = Keeper(home, learn, tokenizer=tokenizer, recipe=recipe, card=dict(card or {}))
         if found is not None:
             keeper.resume(found, notify)
-        elif stop.number:
-            raise Interrupted(stop.number)
+        elif cancel.asked:
+            raise ended_by(cancel)
         else:
             # Saved before the first step, so that a run that is killed early can be resumed.
             keeper.standing.tuned = start is not None
@@ -150,32 +155,32 @@ def train(
             write_text(home / "recipe.toml", recipe_toml(recipe))
         keeper.home = home = begun(home)
         keeper.log = keeper.log or Log(home)
-        loop = _Loop(keeper, stop, report, clock, max_seconds, checkpoint_seconds)
+        loop = _Loop(keeper, cancel, listener, clock, max_seconds, checkpoint_seconds)
         try:
-            validation = Validation(source, tokenizer, learn, check=stop.check)
+            validation = Validation(source, tokenizer, learn, check=cancel.check)
             keeper.valid_tokens = validation.tokens
             loop.run(validation)
             return keeper.finish(validation)
-        except Stopping:
+        except Cancelled:
             loop.flush()
             if keeper.valid_tokens is not None:
                 keeper.finish(None)
-            raise Interrupted(stop.number, step=keeper.standing.step) from None
+            raise ended_by(cancel, step=keeper.standing.step) from None
 
 
 class _Loop:
-    """Runs steps and evaluations; Stopping may be raised between them or within one, before any weight changes."""
+    """Runs steps and evaluations; Cancelled may be raised between them or within one, before any weight changes."""
 
     def __init__(
         self,
         keeper: Keeper,
-        stop: Stop,
-        report: Callable[[Step], None],
+        cancel: Cancel,
+        listener: Listener,
         clock: Callable[[], float],
         max_seconds: float | None,
         checkpoint_seconds: float,
     ) -> None:
-        self.keeper, self.stop, self._report, self.clock = keeper, stop, report, clock
+        self.keeper, self.cancel, self._listener, self.clock = keeper, cancel, listener, clock
         self.learn, self.settings, self.standing = keeper.learn, keeper.recipe.train, keeper.standing
         self.begin, self.before = self.standing.step, self.standing.seconds
         self.budget = None if max_seconds is None else self.before + max_seconds
@@ -200,7 +205,7 @@ class _Loop:
         if standing.owed is not None:
             self.evaluate(validation)
         while standing.step < settings.steps:
-            self.stop.check()
+            self.cancel.check()
             share = standing.step / settings.steps
             if self.budget is not None:
                 share = max(share, (self.before + self.clock() - self.started) / self.budget)
@@ -282,7 +287,7 @@ class _Loop:
         if self.budget is not None:
             left = min(left, self.budget - standing.seconds)
         try:
-            self._report(
+            self._listener(
                 Step(
                     standing.step,
                     steps,
@@ -296,7 +301,7 @@ class _Loop:
                 )
             )
         except KeyboardInterrupt as error:
-            self.stop.ask(getattr(error, "number", 0) or signal.SIGINT)
+            self.cancel.ask(getattr(error, "number", 0) or signal.SIGINT)
 
 
 def _begin_with(model: SequenceModel, start: SequenceModel) -> None:

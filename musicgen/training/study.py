@@ -12,13 +12,14 @@ Sources: Krause et al. 2018, "Dynamic evaluation of neural sequence models" (arX
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from musicgen.errors import UsageError
+from musicgen.events import Began, Finished, Listener, Progress, ignore
 from musicgen.models import SequenceModel
 from musicgen.piece import Piece
 from musicgen.schemas import in_range, typed
@@ -63,13 +64,12 @@ class StudySettings:
 class Studying:
     """What a model is fine-tuned on before it samples, with at most `updates` updates; 0 disables it.
 
-    `whole` includes the music after the cut, `also` are further pieces. `on_update(done, of)` reports progress.
+    `whole` includes the music after the cut, `also` are further pieces.
     """
 
     updates: int = StudySettings.updates
     whole: bool = False
     also: tuple[Piece, ...] = ()
-    on_update: Callable[[int, int], None] = lambda done, of: None
 
     def __post_init__(self) -> None:
         typed(self, where="study")
@@ -88,20 +88,21 @@ def study(
     settings: StudySettings,
     seed: int = 0,
     first: float = 0.0,
-    on_update: Callable[[], None] = lambda: None,
+    listener: Listener = ignore,
 ) -> SequenceModel:
     """A copy of `model`, in evaluation mode, fine-tuned on `pieces`: the ids of each from its beginning.
 
     `scoring` is that of the model's tokenizer, on the model's device.
 
     Each update draws a window in proportion to its length. A share `first` of the updates draws from the first piece
-    only, so that many other pieces don't outweigh it. `on_update` is called after each update. Returns the model itself
-    if there is too little to learn from.
+    only, so that many other pieces don't outweigh it. `listener` gets an event after each update. Returns the model
+    itself if there is too little to learn from.
     """
     pieces = worth_studying(pieces)
     updates = settings.updates_for(sum(len(ids) for ids in pieces))
     if not updates:
         return model
+    listener(Began("study", "update", updates))
     rng = np.random.default_rng(seed)
     learner = copy.deepcopy(model).eval()
     for parameter in learner.parameters():
@@ -125,9 +126,10 @@ def study(
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate * (1 - update / updates)
             optimizer.step()
-            on_update()
+            listener(Progress(update + 1, updates, "update"))
         with torch.no_grad():
             torch._foreach_lerp_(moved, before, 1 - settings.kept)
+    listener(Finished("study"))
     return learner.eval()
 
 

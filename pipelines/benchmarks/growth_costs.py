@@ -21,6 +21,7 @@ import numpy as np
 from building import build_command, peak_memory
 from generated import made_piece, nine_tracks
 
+from musicgen.events import Event
 from musicgen.io import write
 from musicgen.workers import Failure, Pool
 
@@ -122,7 +123,7 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
     grammar = tokenizer.grammar(Constraints(length=LengthLimits(may_end=False)))
     marks, count = [], 0
 
-    def on_step(_: int) -> None:
+    def on_step(_: Event) -> None:
         nonlocal count
         count += 1
         if count % WINDOW == 0:
@@ -138,7 +139,7 @@ def sampling(family: str, steps: int) -> tuple[list[float], int, int]:
         settings=SamplingSettings(),
         generators=[torch.Generator().manual_seed(0)],
         max_steps=steps,
-        on_step=on_step,
+        listener=on_step,
     )
     return (np.diff(marks) / WINDOW * 1e3).tolist(), tokenizer.count_notes(ids), _peak() - before
 

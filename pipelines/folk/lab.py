@@ -34,7 +34,7 @@ from musicgen.composer import Composer
 from musicgen.corpus.build import BuildSettings, build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.events import Step
+from musicgen.events import Event, Step
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
 from musicgen.tokenizers import Abc
 from musicgen.training.loop import train
@@ -115,8 +115,8 @@ def sample_lab(model: Lab, alphabet: str, *, count: int, longest: int, seed: int
     return [t.rstrip("\n") + "\n" for t in texts]
 
 
-def _tell(progress: Step) -> None:
-    if progress.valid is not None:
+def _tell(progress: Event) -> None:
+    if isinstance(progress, Step) and progress.valid is not None:
         print(f"ours: step {progress.done}, valid {progress.valid:.4f}, {progress.seconds:.0f} s", flush=True)
 
 
@@ -166,7 +166,7 @@ def main(arguments: list[str]) -> None:
         max_seconds=budget,
         clock=time.process_time,
         device="cpu",
-        report=_tell,
+        listener=_tell,
     )
     our_seconds = time.process_time() - began
     run = load_run(ours)

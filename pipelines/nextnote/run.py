@@ -35,7 +35,7 @@ from musicgen.corpus.build import build_corpus
 from musicgen.corpus.store import Corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
-from musicgen.events import Step
+from musicgen.events import Event, Step
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Frames, FramesSettings
 from musicgen.training.loop import choose_device, train
@@ -142,8 +142,8 @@ def recipe_for(task: Task, model: str, *, seed: int, changes: list[str]) -> Reci
     return recipe
 
 
-def report(p: Step) -> None:
-    if p.valid is not None:
+def report(p: Event) -> None:
+    if isinstance(p, Step) and p.valid is not None:
         print(f"{p.done} steps, {p.seconds:.0f} s: valid {p.valid:.4f} nats a token", file=sys.stderr, flush=True)
 
 
@@ -168,7 +168,7 @@ def taught_by(task: Task, corpus: Corpus, tokenizer: Frames, options: argparse.N
                 max_seconds=seconds if math.isfinite(seconds) else None,
                 clock=CLOCKS[options.clock],
                 device=options.device,
-                report=report,
+                listener=report,
             )
     return folders
 
@@ -213,7 +213,7 @@ def main(arguments: list[str]) -> None:
         clock=CLOCKS[options.clock],
         device=options.device,
         teachers=[teacher.model for teacher in teachers],
-        report=report,
+        listener=report,
     )
     spent = time.process_time() - begun
     run = load_run(options.out)

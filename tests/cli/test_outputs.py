@@ -16,6 +16,7 @@ from training_tunes import SMALL
 from musicgen.cli.main import cli
 from musicgen.cli.outputs import Outputs, plan_outputs
 from musicgen.errors import UsageError
+from musicgen.events import Began, Event, Finished, Progress, Warned
 
 FAST = ("--bars", "1", "--study", "0", "--seed", "1")
 NAME = "schubert-unfinished.continued"
@@ -235,18 +236,24 @@ def test_a_run_that_exists_is_told_last(made, monkeypatch, options, said):
 # ---- what is told on the way ----------------------------------------------------------------------------
 
 
-def test_bars_are_told_to_whoever_waits():
+def test_a_listener_gets_updates_bars_and_warnings():
     from musicgen.composer import Composer, Source
     from musicgen.sampling.plan import Request
 
-    told: list[tuple[int, int]] = []
+    events: list[Event] = []
     source, request = Source.read("schubert-unfinished"), Request(bars=3)
-    takes = Composer.load().takes(source, request=request, seed=1, on_bars=lambda *bars: told.append(bars))
-    assert told == [], "nothing is drawn before it is asked for"
-    next(takes)
-    assert {of for _, of in told} == {3}
-    assert {done for done, _ in told} >= {0, 1, 2}
-    assert max(done for done, _ in told) <= 3
+    takes = Composer.load().takes(source, request=request, seed=1, count=2, listener=events.append)
+    assert events == [], "nothing is drawn before it is asked for"
+    take = next(takes)
+    begun = [event for event in events if isinstance(event, Began)]
+    assert begun == [Began("study", "update", 4), Began("take", "bar", 3, "take 1 of 2")]
+    bars = [event for event in events if isinstance(event, Progress) and event.unit == "bar"]
+    assert {event.of for event in bars} == {3}
+    assert {event.done for event in bars} >= {0, 1, 2}
+    assert max(event.done for event in bars) <= 3
+    warned = [event.text for event in events if isinstance(event, Warned)]
+    assert len(warned) == len([line for line in take.facts["warnings"] if not line.startswith("refused: ")])
+    assert events[-1] == Finished("take")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -260,3 +260,16 @@ def test_a_broken_file_is_one_line(content, tmp_path):
     assert len(result.stderr.strip().splitlines()) == 1
     assert "Traceback" not in result.output
     assert "x.mat: " in result.stderr
+
+
+@pytest.mark.parametrize("tokenizer", [SETS, FOUR], ids=["sets", "four"])
+def test_with_a_horizon_the_next_step_is_scored_as_without(tokenizer):
+    """Over the ids that may follow alone, and without the end of a piece."""
+    shape = {"vocabulary_size": len(tokenizer.vocabulary), "width": 16, "layers": 1, "horizon": 3}
+    model = build_model(ModelSettings("lstm", **shape), seed=1).eval()
+    figures = evaluate(model, Pieces(tokenizer), tokenizer)
+    assert figures.nats_per_token_ahead is not None
+    assert figures.nats_per_token_ahead[0] == pytest.approx(figures.nats_per_token, rel=1e-5)
+    even = math.log(len(tokenizer.vocabulary))
+    assert figures.nats_per_token_ahead[0] < even - 0.01, "of even scores the mask leaves fewer ids"
+    assert figures.nats_per_token_ahead[2] == pytest.approx(even, abs=0.3), "later steps know no id before them"

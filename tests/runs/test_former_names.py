@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from step_kinds import KINDS, build
 from training_runs import outcome
-from training_tunes import Tunes, recipe
+from training_tunes import Tunes, on_steps, recipe
 
 from musicgen.checkpoint import load_run
 from musicgen.errors import UnreadableError
@@ -106,7 +106,7 @@ def test_a_run_with_former_names_loads_and_is_resumed_to_the_same_end(tmp_path):
     whole, half = tmp_path / "whole", tmp_path / "half"
     go(whole)
     with pytest.raises(Interrupted):
-        go(half, report=stop)
+        go(half, listener=on_steps(stop))
     before = load_run(half).model.state_dict()
     assert rename_run(half, "fields") == 4  # the run's own; the last, the one before it, and the best
     assert "field_head.hear.weight" in load_file(half / "model.safetensors")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from training_runs import go, outcome, resumed, stopped_half
+from training_tunes import on_warnings
 
 from musicgen.errors import UnreadableError
 
@@ -36,7 +37,7 @@ def damage(path: Path) -> None:
 def test_a_damaged_checkpoint_is_told_and_got_round(whole, half, name):
     damage(half / "checkpoints" / "last" / name)
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     place = half / "checkpoints" / "last"
     assert told == [f"{place}: last: {name} is damaged; going on from the one before it, step 5"]
 
@@ -45,7 +46,7 @@ def test_a_damaged_checkpoint_is_told_and_got_round(whole, half, name):
 def test_damaged_best_weights_are_made_anew(whole, half, name):
     damage(half / "checkpoints" / "best" / name)
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     (line,) = told
     assert line.startswith(f"{half / 'checkpoints' / 'best'}: no checkpoint is whole (best: ")
     assert line.endswith(f"; made anew from {half / 'model.safetensors'}")
@@ -64,7 +65,7 @@ def test_best_weights_that_are_lost_stop_the_run(half):
     )
     shutil.rmtree(half / "checkpoints" / "best")
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append)["card"]["best_step"] == 8
+    assert resumed(half, {}, listener=on_warnings(told.append))["card"]["best_step"] == 8
     assert told == [
         f"{half}/model.safetensors: is damaged; it is written anew when training ends",
         f"{half}/checkpoints/best: is gone; the best weights are those of the validations to come",
@@ -75,7 +76,7 @@ def test_the_log_is_the_checkpoints(whole, half):
     (half / "log.csv").write_text("step\n1\n2\n99999")
     (half / "gradients.csv").unlink()
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     kept = half / "checkpoints" / "last"
     assert told == [
         f"{half / name}: isn't as it was written; it is made anew from {kept / name}"
@@ -87,7 +88,7 @@ def test_what_was_logged_after_the_checkpoint_is_no_damage(whole, half):
     with open(half / "log.csv", "a", newline="") as file:
         file.write("8,1.0,9,9,9,9\r\n4000")  # and a kill
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     assert told == []
 
 
@@ -95,7 +96,7 @@ def test_what_was_logged_after_the_checkpoint_is_no_damage(whole, half):
 def test_damage_to_the_checkpoint_in_reserve_is_told(whole, half, name):
     damage(half / "checkpoints" / "last.old" / name)
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     place = half / "checkpoints" / "last.old"
     assert told == [f"{place}: {name} is damaged; the next save puts another in its place"]
 
@@ -104,7 +105,7 @@ def test_damage_to_the_checkpoint_in_reserve_is_told(whole, half, name):
 def test_a_damaged_part_is_told_and_written_anew(whole, half, name):
     damage(half / name)
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     assert told == [f"{half / name}: is damaged; it is written anew when training ends"]
 
 
@@ -113,7 +114,7 @@ def test_manifests_that_are_cut_short_or_gone_are_told(whole, half):
     (half / "manifest.json").unlink()
     (old / "manifest.json").write_bytes((old / "manifest.json").read_bytes()[:-1])
     told: list[str] = []
-    assert resumed(half, {}, notify=told.append) == whole
+    assert resumed(half, {}, listener=on_warnings(told.append)) == whole
     assert told == [
         f"{old}: manifest.json is damaged; the next save puts another in its place",
         f"{half}/manifest.json: is damaged; it is written anew when training ends",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from training_runs import go, listing, outcome, resumed, stopped_half
-from training_tunes import MODELS, Tunes, log
+from training_tunes import MODELS, Tunes, log, on_steps, on_warnings
 
 from musicgen.checkpoint import load_run
 from musicgen.errors import ResourceError, UsageError
@@ -75,7 +75,7 @@ def test_a_kill_after_any_step_changes_nothing(whole, tmp_path, kind):
         if progress.done in (1, 4, 5, 8):
             shutil.copytree(tmp_path / "run", tmp_path / f"at {progress.done}")
 
-    go(tmp_path / "run", report=copy, **options)
+    go(tmp_path / "run", listener=on_steps(copy), **options)
     for step in (1, 4, 5, 8):
         folder = tmp_path / f"at {step}"
         assert resumed(folder, options) == whole[kind], step
@@ -93,10 +93,10 @@ def test_a_stop_after_any_step_changes_nothing(whole, tmp_path, kind, step):
 
     folder = tmp_path / "run"
     if step == 8 and kind in ("untested", "adamw"):
-        go(folder, report=stop, **options)  # nothing is left to be measured
+        go(folder, listener=on_steps(stop), **options)  # nothing is left to be measured
     else:
         with pytest.raises(Interrupted) as caught:
-            go(folder, report=stop, **options)
+            go(folder, listener=on_steps(stop), **options)
         assert (caught.value.number, caught.value.step) == (signal.SIGTERM, step)
     assert load_run(folder).card["steps"] == step
     assert resumed(folder, options) == whole[kind]
@@ -206,7 +206,7 @@ def test_a_second_ctrl_c_ends_it_at_once_and_the_checkpoint_stays(whole, tmp_pat
     with monkeypatch.context() as patched:
         when(patched, torch.optim.AdamW, "step", 3, twice)
         with pytest.raises(KeyboardInterrupt) as caught:
-            go(tmp_path / "run", notify=told.append)
+            go(tmp_path / "run", listener=on_warnings(told.append))
     assert not isinstance(caught.value, Interrupted), "nothing was saved"
     assert told == ["stopping; Ctrl-C again ends it at once, without saving"]
     assert resumed(tmp_path / "run", {}) == whole["lstm"]
@@ -219,7 +219,7 @@ def test_a_second_sigterm_is_the_same_again(whole, tmp_path):
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(Interrupted) as caught:
-        go(tmp_path / "run", report=twice)
+        go(tmp_path / "run", listener=on_steps(twice))
     assert caught.value.step == 3
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL, "whoever called gets its own back"
 
@@ -234,7 +234,7 @@ def test_what_cannot_be_saved_is_not_said_to_be(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(ResourceError, match="last: no space left on device"):
-        go(tmp_path / "run", report=stop)
+        go(tmp_path / "run", listener=on_steps(stop))
 
 
 @pytest.fixture
@@ -255,7 +255,7 @@ def test_one_trainer_a_folder(tmp_path, half):
             go(tmp_path / "run")
         seen.append("refused")
 
-    go(tmp_path / "run", report=again, changes={"steps": 1})
+    go(tmp_path / "run", listener=on_steps(again), changes={"steps": 1})
     assert seen == ["refused"]
     assert sorted(os.listdir(tmp_path)) == ["half", "run"]
 
@@ -282,10 +282,10 @@ def test_a_kill_after_more_steps_were_asked_for_is_no_edit(whole, tmp_path, at):
     def copy(name: str, step: int) -> Callable[[Any], None]:
         return lambda p: shutil.copytree(tmp_path / "run", tmp_path / name) if p.done == step else None
 
-    go(tmp_path / "run", report=copy("first", at))
+    go(tmp_path / "run", listener=on_steps(copy("first", at)))
     shutil.move(tmp_path / "run", tmp_path / "whole")
     shutil.move(tmp_path / "first", tmp_path / "run")
-    go(tmp_path / "run", resume=True, changes={"steps": 12}, report=copy("second", at + 1))
+    go(tmp_path / "run", resume=True, changes={"steps": 12}, listener=on_steps(copy("second", at + 1)))
     killed = tmp_path / "second"
     assert read_recipe(killed / "recipe.toml").train.steps == 8
     assert resumed_recipe(find_checkpoint(killed / "checkpoints" / "last"), killed).train.steps == 12

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from training_tunes import AUGMENT, MODELS, REMI, Tunes, log, recipe, weights
+from training_tunes import AUGMENT, MODELS, REMI, Tunes, log, on_steps, recipe, weights
 
 from musicgen.checkpoint import load_run
 from musicgen.errors import CheckError, UnreadableError, UsageError
@@ -63,7 +63,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(family, optimizer, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", report=interrupt)
+        train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", listener=on_steps(interrupt))
     load_run(tmp_path / "parts")  # usable as it is
     train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from step_kinds import KINDS, build, some
-from training_tunes import MODELS, REMI, Tunes, recipe, weights
+from training_tunes import MODELS, REMI, Tunes, on_steps, recipe, weights
 
 from musicgen.checkpoint import load_run
 from musicgen.errors import UsageError
@@ -184,7 +184,7 @@ def test_a_resumed_run_with_teachers_equals_an_uninterrupted_one(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(Tunes(), REMI, folder=tmp_path / "parts", report=interrupt, **given)
+        train(Tunes(), REMI, folder=tmp_path / "parts", listener=on_steps(interrupt), **given)
     train(Tunes(), REMI, folder=tmp_path / "parts", resume=True, **given)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)

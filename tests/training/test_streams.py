@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from training_tunes import AUGMENT, REMI, Tunes, log, recipe, weights
+from training_tunes import AUGMENT, REMI, Tunes, log, on_steps, recipe, weights
 
 from musicgen.checkpoint import model_for
 from musicgen.errors import UsageError
@@ -87,7 +87,7 @@ def test_a_resumed_run_that_carries_equals_an_uninterrupted_one(family, tmp_path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", report=interrupt)
+        train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", listener=on_steps(interrupt))
     train(tunes, REMI, recipe=settings, folder=tmp_path / "parts", device="cpu", resume=True)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)

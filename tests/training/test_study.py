@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from musicgen.checkpoint import model_for
+from musicgen.events import Began, Finished, Progress
 from musicgen.models import SequenceModel
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
@@ -42,8 +43,10 @@ def test_a_studied_copy_knows_the_piece_and_the_model_stays(model):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     piece = tune(0, 4, 7, 4)
     updates = []
-    studied = study(model, [piece], scoring=SCORING, settings=SETTINGS, on_update=lambda: updates.append(1))
-    assert len(updates) == SETTINGS.updates_for(len(piece)) > 0
+    studied = study(model, [piece], scoring=SCORING, settings=SETTINGS, listener=updates.append)
+    count = SETTINGS.updates_for(len(piece))
+    steps = [Progress(n, count, "update") for n in range(1, count + 1)]
+    assert updates == [Began("study", "update", count), *steps, Finished("study")]
     assert nats(studied, piece) < nats(model, piece)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     moved = {n for n, value in studied.state_dict().items() if not torch.equal(value, before[n])}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from memory_models import build
 from part_pieces import PARTS, tune
+from training_tunes import on_steps
 
 from musicgen.errors import UsageError
 from musicgen.models.layouts import ONSET, PART, VELOCITY
@@ -147,7 +148,7 @@ def test_a_run_trains_resumes_and_is_scored(tmp_path, memory):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(Tunes(), PARTS, folder=tmp_path / "parts", report=interrupt, **given)
+        train(Tunes(), PARTS, folder=tmp_path / "parts", listener=on_steps(interrupt), **given)
     train(Tunes(), PARTS, folder=tmp_path / "parts", resume=True, **given)
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert whole == parts
