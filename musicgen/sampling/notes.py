@@ -27,7 +27,7 @@ from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.constraints import DRUMS
 
-__all__ = ["NoteWriter"]
+__all__ = ["Candidate", "NoteWriter"]
 
 CANDIDATES = 3, 8  # least and greatest number of candidates per take
 NOTES_IN_ALL = 1200  # notes drawn for all candidates of a take: about five seconds on one core
@@ -98,20 +98,27 @@ class NoteWriter:
         seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
-            drawn = sample(
-                decoder,
-                prompt,
-                fields=self.tokenizer.fields,
-                settings=self.sampling,
-                generators=[torch.Generator().manual_seed(number) for number in used],
-                max_steps=plan.max_steps,
-                on_step=lambda bars: on_bars(min(bars, plan.bars), plan.bars),
-            )
+            generators = [torch.Generator().manual_seed(number) for number in used]
+            drawn = self._drawn(decoder, prompt, generators, on_bars)
             candidates += [self._candidate(number, ids) for number, ids in zip(used, drawn, strict=True)]
             best = min(candidates, key=lambda each: (len(each.faults), each.distance))
             if not best.faults:
                 break
         return best, candidates
+
+    def _drawn(
+        self, decoder: Decoder, prompt: Prompt, generators: Sequence[torch.Generator], on_bars: OnBars
+    ) -> list[np.ndarray]:
+        """The ids of one candidate for each generator."""
+        return sample(
+            decoder,
+            prompt,
+            fields=self.tokenizer.fields,
+            settings=self.sampling,
+            generators=generators,
+            max_steps=self.plan.max_steps,
+            on_step=lambda bars: on_bars(min(bars, self.plan.bars), self.plan.bars),
+        )
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
         plan, piece = self.plan, self.source.heard
@@ -157,15 +164,7 @@ class NoteWriter:
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
             "warnings": [*source.heard.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
-            "candidates": [
-                {
-                    "seed": each.seed,
-                    "faults": list(each.faults),
-                    "distance": round(each.distance, 4),
-                    "kept": each is best,
-                }
-                for each in candidates
-            ],
+            "candidates": self._listed(best, candidates),
         }
         return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)
 
@@ -184,6 +183,18 @@ class NoteWriter:
                 new = best.notes[mine & (best.program == value)]
                 parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
         return parts
+
+    @staticmethod
+    def _listed(best: Candidate, candidates: list[Candidate]) -> list[dict[str, Any]]:
+        return [
+            {
+                "seed": each.seed,
+                "faults": list(each.faults),
+                "distance": round(each.distance, 4),
+                "kept": each is best,
+            }
+            for each in candidates
+        ]
 
     def _notices(self, best: Candidate, candidates: list[Candidate]) -> list[str]:
         found = []

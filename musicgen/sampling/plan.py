@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,9 +32,17 @@ from musicgen.tokenizers.constraints import (
 )
 from musicgen.words import counted
 
+if TYPE_CHECKING:
+    from musicgen.sampling.holes import Stages
+
 __all__ = [
+    "FULLER",
+    "LONGEST_PROMPT",
+    "MAX_NEW_TOKENS",
     "RECENT_BARS",
+    "TOKENS_A_NOTE",
     "Plan",
+    "Reading",
     "Request",
     "make_plan",
     "part_names",
@@ -53,13 +62,17 @@ FEWEST_BARS = 4  # bars with notes that are needed for that limit
 
 @dataclass(frozen=True)
 class Request:
-    """The request for a continuation.
+    """The request for new music: after a piece, in a hole in it, or beside its parts.
 
     `bars` is the number of whole new bars after the bar that the cut is in; None, only for models of text, lets the
     model end the tune. `seconds` is the length of the new music, instead of `bars`. `start` is the bar to continue
     from, counted from 0; None: the end. `tracks` are part numbers counted from 1, names of parts, or instruments
     (`asked.py`). `max_polyphony` 0 means no limit. `played` tells the model that the music is a human performance, with
     onsets off the grid, or (False) a score; None: detected from the piece.
+
+    With `until`, `add` or `everywhere` the music behind stays, and `bars` and `seconds` don't count: new notes fill the
+    bars from `start` (None: the first) to before `until` (None or `everywhere`: all). There `tracks` are written anew
+    (none named: all, but none if there is `add`), and `add` are instruments that are added.
     """
 
     bars: int | None = 8
@@ -71,6 +84,14 @@ class Request:
     pitch_high: int = 127
     max_polyphony: int = 0
     played: bool | None = None
+    until: int | None = None
+    add: tuple[str, ...] = ()
+    everywhere: bool = False
+
+    @property
+    def is_hole(self) -> bool:
+        """Whether the music behind what is written stays."""
+        return self.until is not None or bool(self.add) or self.everywhere
 
     def __post_init__(self) -> None:
         typed(self, where=None)
@@ -144,6 +165,7 @@ class Plan:
     from_nothing: bool  # whether there are no notes before the span
     warnings: tuple[str, ...]
     played: bool | None = None  # whether the model reads that this is a performance; None: it reads nothing of that
+    stages: Stages | None = None  # how a hole is filled; None for an open span
 
     @property
     def cut(self) -> int:
