@@ -28,7 +28,7 @@ from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.sampling.loop import per_field
 from musicgen.sampling.notes import NoteWriter
-from musicgen.sampling.plan import Request, part_names, pitches_between
+from musicgen.sampling.request import Request, part_names, pitches_between
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import OnBars, Take, Writer
 from musicgen.sampling.text import TextWriter

@@ -32,7 +32,7 @@ def request_from(
 ) -> Request:
     """The request from a command's options; `bars` is the default number of new bars if they don't set it. For `until`,
     `add` and `everywhere` see `Request`."""
-    from musicgen.sampling.plan import Request, part_names, pitches_between
+    from musicgen.sampling.request import Request, part_names, pitches_between
 
     low, high = pitches_between(options["pitch_range"])
     return Request(

@@ -22,7 +22,8 @@ from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.notes import Candidate, NoteWriter
 from musicgen.sampling.placing import stretches
-from musicgen.sampling.plan import Plan, Request
+from musicgen.sampling.plan import Plan
+from musicgen.sampling.request import Request
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import OnBars, Take
 from musicgen.tokenizers import Tokenizer

@@ -25,8 +25,8 @@ from musicgen.sampling.plan import (
     Ensemble,
     Plan,
     Reading,
-    Request,
 )
+from musicgen.sampling.request import Request
 from musicgen.sampling.voices import part_pitches, voice_polyphony
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.bars.filling import LONGEST_TOLD, Hole, read_hole, told_around, with_drawn
@@ -93,7 +93,7 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     polyphony = {n: most for n, most in voice_polyphony(around, voices).items() if n in chosen}
     ranged = (request.pitch_low, request.pitch_high) != (0, 127)
     cap = _most_notes_a_bar(around, voices, chosen)
-    new_notes = _expected(around, voices, chosen, place, piece)
+    new_notes = _expected(around, voices, chosen, place)
     given_steps = sum(len(bar.steps) for bar in first.given) // 6
     return Plan(
         span=span,
@@ -262,9 +262,9 @@ def _most_notes_a_bar(around: Piece, voices: tuple[Voice, ...], chosen: frozense
     return min(max(FEWEST_NOTES_A_BAR, total), MAX_NEW_TOKENS)
 
 
-def _expected(around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int], place: _Place, piece: Piece) -> int:
+def _expected(around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int], place: _Place) -> int:
     """About how many notes will be written."""
-    starts, _ = piece.bar_starts(max(0, piece.end - 1))
+    starts, _ = around.bar_starts(max(0, around.end - 1))
     others = max(1, len(starts) - place.bars)
     total = 0.0
     for number in chosen:

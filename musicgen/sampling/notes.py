@@ -20,7 +20,8 @@ from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.placing import assign_parts, new_notes, stretches
-from musicgen.sampling.plan import Plan, Request, make_plan
+from musicgen.sampling.plan import Plan, make_plan
+from musicgen.sampling.request import Request
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import OnBars, Take
 from musicgen.seeds import MOST_SEED

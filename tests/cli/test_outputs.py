@@ -237,7 +237,7 @@ def test_a_run_that_exists_is_told_last(made, monkeypatch, options, said):
 
 def test_bars_are_told_to_whoever_waits():
     from musicgen.composer import Composer, Source
-    from musicgen.sampling.plan import Request
+    from musicgen.sampling.request import Request
 
     told: list[tuple[int, int]] = []
     source, request = Source.read("schubert-unfinished"), Request(bars=3)
