@@ -151,7 +151,7 @@ def check(
         # TOML and JSON have lists where a tuple is meant.
         _model(shape).model_validate({key: _fitting(value, hints.get(key)) for key, value in table.items()})
     except ValidationError as caught:
-        raise _told(caught.errors()[0], where, error=error, hint=hint, prefix=prefix) from None
+        raise _error_of(caught.errors()[0], where, error=error, hint=hint, prefix=prefix) from None
     return dict(table)
 
 
@@ -187,7 +187,7 @@ def typed(settings: Any, *, where: object, error: type[MusicgenError] = UsageErr
     try:
         _model(shape).model_validate(values)
     except ValidationError as caught:
-        raise _told(caught.errors()[0], where, error=error, hint=None, prefix="") from None
+        raise _error_of(caught.errors()[0], where, error=error, hint=None, prefix="") from None
 
 
 def reader(shape: type) -> Callable[[bytes], dict[str, Any] | None]:
@@ -259,7 +259,7 @@ def _fitting(value: Any, kind: Any) -> Any:
     return value
 
 
-def _told(
+def _error_of(
     fault: Mapping[str, Any], where: object, *, error: type[MusicgenError], hint: str | None, prefix: str
 ) -> MusicgenError:
     """The error for one fault that pydantic found."""

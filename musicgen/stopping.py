@@ -41,13 +41,13 @@ def raise_on_sigterm() -> None:
 class Stop:
     """A context in which SIGINT and SIGTERM only set a flag, `number`; outside the main thread no signal is caught.
 
-    `heard` is called with a line for the user at the first signal, from its handler. A second Ctrl-C raises
+    `notify` is called with a line for the user at the first signal, from its handler. A second Ctrl-C raises
     KeyboardInterrupt at once, and unsaved work is lost. A second SIGTERM is ignored.
     """
 
-    def __init__(self, heard: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(self, notify: Callable[[str], None] = lambda line: None) -> None:
         self.number = 0
-        self._heard = heard
+        self._notify = notify
         self._before: dict[int, Any] = {}
         self._process = os.getpid()
 
@@ -76,6 +76,6 @@ class Stop:
             return
         if not self.number:
             self.number = number
-            self._heard("stopping; Ctrl-C again ends it at once, without saving")
+            self._notify("stopping; Ctrl-C again ends it at once, without saving")
         elif number == signal.SIGINT:
             raise KeyboardInterrupt

@@ -10,7 +10,7 @@ import torch
 from musicgen.checkpoint import load_run
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings
-from musicgen.tokenizers import Remi
+from musicgen.tokenizers import Remi, Tokenizer
 
 REMI = Remi()
 # Options of `musicgen train`. What a preset makes of its batches is no concern of a test of the commands, and a step
@@ -26,12 +26,12 @@ MODELS = {
 class Tunes:
     """A corpus in memory: six little pieces, one of them for validation."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokenizer: Tokenizer = REMI) -> None:
         rng = np.random.default_rng(0)
         every, self.rows = [], []
         for n in range(6):
             notes = [(i * 480, 480, int(rng.integers(50, 80)), 80) for i in range(30 + 20 * n)]
-            ids = REMI.encode(Piece(480, (Track(program=40, notes=notes_array(notes)),)))
+            ids = tokenizer.encode(Piece(480, (Track(program=40, notes=notes_array(notes)),)))
             self.rows.append((sum(map(len, every)), len(ids)))
             every.append(ids)
         self.tokens = np.concatenate(every)

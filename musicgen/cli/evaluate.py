@@ -61,13 +61,13 @@ def command(
     if as_json:
         print_json(result.to_dict())
         return
-    _tell(result.figures)
+    _show_figures(result.figures)
     if result.baseline is not None:
         say(f"n-gram baseline (order {result.baseline.order}):")
-        _tell(result.baseline.figures)
+        _show_figures(result.baseline.figures)
 
 
-def _tell(figures: Figures) -> None:
+def _show_figures(figures: Figures) -> None:
     counts = {"token": figures.tokens, "note": figures.notes, "piece": figures.pieces}
     say(f"{figures.split}: " + ", ".join(counted(number, what) for what, number in counts.items()))
     nats, bits = figures.nats_per_token, figures.bits_per_token

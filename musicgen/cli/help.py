@@ -65,8 +65,8 @@ class WrongCall(click.ClickException):
 
     def __init__(self, error: click.UsageError) -> None:
         path = error.ctx.command_path if error.ctx else "musicgen"
-        said = error.format_message().rstrip(".")
-        super().__init__(f"{said}{' See' if said.endswith('?') else '; see'} {path} --help")
+        message = error.format_message().rstrip(".")
+        super().__init__(f"{message}{' See' if message.endswith('?') else '; see'} {path} --help")
 
     def show(self, file: Any = None) -> None:
         click.echo(f"musicgen: {printable(self.message)}", err=True)

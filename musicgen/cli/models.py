@@ -73,8 +73,8 @@ def _lines(table: dict[str, Any], indent: str = "") -> Iterator[str]:
 def _row(item: dict[str, Any]) -> str:
     title = item.get("title") or item.get("name") or item.get("corpus") or ""
     rest = {key: value for key, value in item.items() if value and value != title and key != "name"}
-    said = [str(value) if isinstance(value, str) else f"{key} {_short(value)}" for key, value in rest.items()]
-    return ": ".join(filter(None, [str(title), ", ".join(said)]))
+    values = [str(value) if isinstance(value, str) else f"{key} {_short(value)}" for key, value in rest.items()]
+    return ": ".join(filter(None, [str(title), ", ".join(values)]))
 
 
 def _short(value: Any) -> str:

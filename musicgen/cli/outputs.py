@@ -13,7 +13,7 @@ from musicgen.errors import UsageError
 
 __all__ = ["Outputs", "check_folder", "made", "plan_outputs"]
 
-SAID = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
+WRITABLE = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,11 @@ def plan_outputs(
                 stem = path.name[: -len(path.suffix)]
                 chosen = [suffix, *chosen]
             elif _is_format(path.suffix):
-                raise UsageError(f"can't be written as {path.suffix}", where=output, hint=SAID)
+                raise UsageError(f"can't be written as {path.suffix}", where=output, hint=WRITABLE)
     chosen = list(dict.fromkeys(chosen)) or ["mid"]
     for name in chosen:
         if name not in TAKE_FORMATS:
-            raise UsageError(f"can't write the format {name!r}", where="--formats", hint=SAID)
+            raise UsageError(f"can't write the format {name!r}", where="--formats", hint=WRITABLE)
     check_folder(folder)
     outputs = Outputs(folder, stem, tuple(chosen), takes, ours, None if takes == 1 else 1)
     if ours and folder.is_dir():

@@ -121,26 +121,26 @@ def run_takes(
     takes, overwrite = options["takes"], options["overwrite"]
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
         check_soundfont(options["soundfont"])
-    printed, broken, told = [], 0, set()
-    bar = progress_bar("said", counts=False, transient=True)
-    learning = bar.add_task("learning your piece", total=None, said="", visible=False)
+    printed, broken, warned = [], 0, set()
+    bar = progress_bar("status", counts=False, transient=True)
+    learning = bar.add_task("learning your piece", total=None, status="", visible=False)
     study = studying(
         wish,
         able=composer.can_study,
         on_update=lambda done, of: bar.update(learning, completed=done, total=of, visible=done < of),
     )
 
-    def tell(show: Callable[[str], None], line: str) -> None:
+    def print_line(show: Callable[[str], None], line: str) -> None:
         bar.stop()  # otherwise the line would be appended to the bar
         show(line)
         bar.start()
 
     with bar:
-        task = bar.add_task("", total=None, said="", visible=False)
+        task = bar.add_task("", total=None, status="", visible=False)
 
         def on_bars(done: int, of: int | None) -> None:
-            said = counted(done, "bar") if of is None else f"{done} of {counted(of, 'bar')}"
-            bar.update(task, completed=done, total=of, said=said)
+            status = counted(done, "bar") if of is None else f"{done} of {counted(of, 'bar')}"
+            bar.update(task, completed=done, total=of, status=status)
 
         drawn = composer.takes(
             source,
@@ -169,15 +169,15 @@ def run_takes(
             printed.append(facts)
             for line in facts["warnings"]:
                 # Rejected candidates are listed only in the sidecar.
-                if line not in told and not line.startswith("refused: "):
-                    tell(warn, f"{source.name}: {sentence(line)}")
-                    told.add(line)
+                if line not in warned and not line.startswith("refused: "):
+                    print_line(warn, f"{source.name}: {sentence(line)}")
+                    warned.add(line)
             if not options["as_json"]:
                 names = ", ".join(map(str, paths))
                 notes, bars = counted(facts["notes_added"], "new note"), counted(facts["bars_added"], "bar")
-                tell(say, f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
+                print_line(say, f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
             bar.update(
-                task, description=f"take {k + 2} of {takes}", completed=0, total=None, said="", visible=k + 1 < takes
+                task, description=f"take {k + 2} of {takes}", completed=0, total=None, status="", visible=k + 1 < takes
             )
     if options["as_json"]:
         print_json(printed)

@@ -159,14 +159,14 @@ def command(
             number, step = getattr(error, "number", signal.SIGINT), getattr(error, "step", None)
             # Report "saved" only if training stopped in good order.
             if isinstance(error, Interrupted) and step is not None:
-                said = f"saved; go on with `{_again(corpus, run, options)}`"
+                outcome = f"saved; go on with `{_again(corpus, run, options)}`"
             elif shown.saved:
-                said = f"not saved; go on from the last checkpoint with `{_again(corpus, run, options)}`"
+                outcome = f"not saved; go on from the last checkpoint with `{_again(corpus, run, options)}`"
             elif shown.building:
-                said = "no step was taken; the same command goes on building the corpus"
+                outcome = "no step was taken; the same command goes on building the corpus"
             else:
-                said = "nothing was begun; what lay there is as it was"
-            warn(f"interrupted: {said}")
+                outcome = "nothing was begun; what lay there is as it was"
+            warn(f"interrupted: {outcome}")
             sys.exit(128 + number)
     if as_json:
         print_json({"run": run, **trained.card})

@@ -181,8 +181,8 @@ def _command(git: str, *arguments: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name in KEPT}
-    told = {"GIT_ALLOW_PROTOCOL": PROTOCOL, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
-    return {**own, **told, "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C"}
+    settings = {"GIT_ALLOW_PROTOCOL": PROTOCOL, "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1"}
+    return {**own, **settings, "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C"}
 
 
 def _git(git: str, folder: Path, arguments: tuple[str, ...], *, address: str, timeout_s: float) -> None:

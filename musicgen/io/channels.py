@@ -81,14 +81,14 @@ class Channels(Homes):
         with `_parts_drum` of messages that turn a channel into drums or back.
         """
         known: dict[bytes, tuple[int, int, bool]] = {}  # payload -> meaning, as files repeat the same messages
-        said: list[tuple[int, int, bool]] = []
+        meanings: list[tuple[int, int, bool]] = []
         for track, blob in zip(self.track[at].tolist(), self.rows["blob"][at].tolist(), strict=True):
             payload = self.midi.tracks[track].blobs[blob]
             if payload not in known:
                 found = meaning(payload)
                 known[payload] = found.mode, -1 if found.channel is None else found.channel, found.drums
-            said.append(known[payload])
-        mode, channel, drums = np.array(said, np.int64).reshape(-1, 3).T
+            meanings.append(known[payload])
+        mode, channel, drums = np.array(meanings, np.int64).reshape(-1, 3).T
         port = self.lane_port[self.lane[at]]
         if self.ports > 1:
             for_all = np.isin(self.track[at], list(self.silent))
@@ -144,8 +144,8 @@ class Channels(Homes):
             return self.places(banks[:0]), np.zeros(0, bool)
         places = self.places(self._programs)
         drums, melody = self.banks(places)
-        told = drums | melody
-        return places.of(told), drums[told]
+        is_set = drums | melody
+        return places.of(is_set), drums[is_set]
 
     def banks(self, places: Places) -> tuple[np.ndarray, np.ndarray]:
         """(drums, melody): whether the bank selected at each place makes the channel drums, or melodic, at a program

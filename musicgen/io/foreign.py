@@ -67,7 +67,7 @@ _OTHERS: dict[str, tuple[str, str]] = {
 
 
 def _by_suffix(table: dict[str, tuple[str, str]]) -> dict[str, tuple[str, str]]:
-    return {suffix: said for suffixes, said in table.items() for suffix in suffixes.split()}
+    return {suffix: advice for suffixes, advice in table.items() for suffix in suffixes.split()}
 
 
 _KINDS = {**_by_suffix(_PROJECTS), **_by_suffix(_OTHERS)}
@@ -109,8 +109,8 @@ def what_is(path: str | os.PathLike[str]) -> str | None:
     'is an Ableton Live set; in Live select a clip and choose File > Export MIDI Clip'
     >>> what_is("song.mid")
     """
-    said = _KINDS.get(Path(path).suffix.lower())
-    return said and "; ".join(said)
+    advice = _KINDS.get(Path(path).suffix.lower())
+    return advice and "; ".join(advice)
 
 
 def kind_of(data: bytes) -> str | None:
@@ -134,10 +134,10 @@ def nearest_file(path: str | os.PathLike[str]) -> str:
 def refuse_foreign(path: str | os.PathLike[str]) -> None:
     """Raise UnreadableError, with what to do, for a file or folder in a foreign format. Missing files pass, as reading
     them reports that."""
-    said = what_is(path)
-    if said is None or not os.path.exists(path) or _is_midi(path):
+    advice = what_is(path)
+    if advice is None or not os.path.exists(path) or _is_midi(path):
         return
-    raise UnreadableError(said, where=path)
+    raise UnreadableError(advice, where=path)
 
 
 def _is_midi(path: str | os.PathLike[str]) -> bool:

@@ -61,20 +61,20 @@ class Homes:
 
     # ---- ports -----------------------------------------------------------------------------------
 
-    def _find_ports(self, said: list[tuple[int, int, int, int, bytes]]) -> None:
-        """Set the port attributes from `said`, the device-name and port meta events in file order (see `metas`).
+    def _find_ports(self, events: list[tuple[int, int, int, int, bytes]]) -> None:
+        """Set the port attributes from `events`, the device-name and port meta events in file order (see `metas`).
 
         They are `ports` (the number of ports), `lane` of each row, `lane_port`, `lane_track`, and `silent`, the tracks
         that name no port.
         """
-        said = [meta for meta in said if meta[3] == DEVICE_NAME or meta[4]]
-        self.silent -= {meta[1] for meta in said}
-        if all((kind == PORT and payload[:1] == b"\0") or not payload for _, _, _, kind, payload in said):
+        events = [meta for meta in events if meta[3] == DEVICE_NAME or meta[4]]
+        self.silent -= {meta[1] for meta in events}
+        if all((kind == PORT and payload[:1] == b"\0") or not payload for _, _, _, kind, payload in events):
             return
-        row, track = (np.array([meta[k] for meta in said]) for k in (0, 1))
-        is_device = np.array([meta[3] == DEVICE_NAME for meta in said])
+        row, track = (np.array([meta[k] for meta in events]) for k in (0, 1))
+        is_device = np.array([meta[3] == DEVICE_NAME for meta in events])
         numbers: dict[bytes, int] = {b"": 0}
-        value = np.array([numbers.setdefault(p, len(numbers)) if k == DEVICE_NAME else p[0] for *_, k, p in said])
+        value = np.array([numbers.setdefault(p, len(numbers)) if k == DEVICE_NAME else p[0] for *_, k, p in events])
         device, number = (_carried(np.where(mine, value, -1), track) for mine in (is_device, ~is_device))
         keys, port = np.unique(np.append(0, 128 * device + number), return_inverse=True)
         # Metas before a track's first channel event count as one; a track's first port applies from its beginning.
@@ -135,9 +135,9 @@ class Homes:
             if kind == CHANNEL_PREFIX:
                 prefixes[track] = count, payload
                 continue
-            before, said = prefixes.get(track, (-1, b""))
-            if said and before == count:
-                home = (int(self.home[row]) & ~15) + (said[0] & 15)
+            before, prefix = prefixes.get(track, (-1, b""))
+            if prefix and before == count:
+                home = (int(self.home[row]) & ~15) + (prefix[0] & 15)
                 if kind == INSTRUMENT_NAME:
                     instruments.append((home, payload))
                     continue

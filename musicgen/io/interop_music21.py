@@ -101,11 +101,11 @@ class _Reader:
     def score(self, score: Any) -> Score:
         streams = list(getattr(score, "parts", ())) or [score]
         parts = [self.part(stream) for stream in streams]
-        said = {
+        texts = {
             "graces": "grace notes were left out",
             "unpitched": "notes without a General MIDI drum were left out",
         }
-        self.warnings += [f"{k}: {n} {said[k]}" for k, n in self.skipped.items() if n]
+        self.warnings += [f"{k}: {n} {texts[k]}" for k, n in self.skipped.items() if n]
         for part in parts:
             part.lengths = np.diff([*part.starts, part.end]).tolist()
             self.sound_pitches(part)

@@ -27,7 +27,7 @@ except ImportError:  # not on Windows
 __all__ = ["Hold", "let_go", "try_lock"]
 
 LONGEST = 180  # bytes of a place's name in the lock file's name: file systems allow 255
-TOLD = 300  # characters of the holder's description of itself
+MOST_SHOWN = 300  # characters of the holder's description of itself
 
 _held: set[int] = set()
 
@@ -119,9 +119,9 @@ class Hold:
         try:
             fcntl.flock(made, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            told = os.pread(made, TOLD, 0).decode("utf-8", "replace").strip()
+            holder = os.pread(made, MOST_SHOWN, 0).decode("utf-8", "replace").strip()
             os.close(made)
-            what = f"another process writes here ({printable(told or 'it has only begun')})"
+            what = f"another process writes here ({printable(holder or 'it has only begun')})"
             raise UsageError(what, where=self.place, hint="wait until it is done, or choose another folder") from None
         except OSError as error:
             os.close(made)
@@ -138,7 +138,7 @@ class Hold:
         _held.add(made)
         self._lock = made
         os.ftruncate(made, 0)
-        os.pwrite(made, (_oneself()[:TOLD] + "\n").encode("utf-8", "replace"), 0)
+        os.pwrite(made, (_oneself()[:MOST_SHOWN] + "\n").encode("utf-8", "replace"), 0)
         return None
 
 

@@ -166,8 +166,8 @@ def _maps(
     metas: list[tuple[int, int, int, int, bytes]], warnings: list[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(TEMPO, METER, KEY) maps; values out of range are clamped or left out, with a warning."""
-    said = [(tick, _microseconds(payload)) for _, _, tick, kind, payload in metas if kind == SET_TEMPO]
-    tempos = np.array(said, TEMPO)
+    tempo_rows = [(tick, _microseconds(payload)) for _, _, tick, kind, payload in metas if kind == SET_TEMPO]
+    tempos = np.array(tempo_rows, TEMPO)
     us = tempos["microseconds"]
     if len(us) and not (us.min() >= MIN_MICROSECONDS and us.max() <= MAX_MICROSECONDS):
         tempos = tempos[us > 0]
@@ -178,7 +178,7 @@ def _maps(
             warnings.append("bad_tempo: a tempo outside 4..1000 quarters a minute was clamped")
         tempos["microseconds"] = us
     meters, keys = [], []
-    for _, _, tick, kind, payload in metas if len(said) < len(metas) else ():
+    for _, _, tick, kind, payload in metas if len(tempo_rows) < len(metas) else ():
         if kind == TIME_SIGNATURE:
             if len(payload) < 2 or not 1 <= payload[0] <= 64 or payload[1] > 6:
                 warnings.append("bad_meter: a time signature outside 1..64 was ignored")

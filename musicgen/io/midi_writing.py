@@ -60,10 +60,10 @@ def midi_from_piece(piece: Piece) -> MidiFile:
     tracks = [Events(rows, tuple(payload for _, _, payload in conductor))]
     homes = _homes(piece.tracks)
     several = any(port for port, _ in homes)
-    told: set[tuple[int, int]] = set()  # the channels whose controllers have been written
+    written: set[tuple[int, int]] = set()  # the channels whose controllers have been written
     for track, (port, channel) in zip(piece.tracks, homes, strict=True):
-        tracks += _track_events(track, channel, port if several else None, settings=(port, channel) not in told)
-        told.add((port, channel))
+        tracks += _track_events(track, channel, port if several else None, settings=(port, channel) not in written)
+        written.add((port, channel))
     return MidiFile(1, piece.ticks_per_quarter, tuple(tracks))
 
 

@@ -59,7 +59,7 @@ class SequenceModel(nn.Module, ABC):
         Raises UsageError where T is 0.
         """
 
-    def listen(
+    def head_inputs(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[Any, State | None]:
         """The head's input for these steps, and the state; `targets` are the same steps shifted by one."""
@@ -76,7 +76,7 @@ class SequenceModel(nn.Module, ABC):
             nn.init.normal_(self.embedding.weight, std=1.0 if self.settings.fields and learned else 0.02)
         self.step_head.start_even()
 
-    def foretelling(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
+    def precomputing(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
         """A function of inputs, targets and pasts that makes a state for `nats` without the model, or None.
 
         For models with costly inputs (`recalls`): worker processes can compute them.
@@ -89,7 +89,7 @@ class SequenceModel(nn.Module, ABC):
         For windows from the middle of pieces, and models with features of their whole past (`recalls`). Raises
         TypeError for other models.
         """
-        raise TypeError(f"a {self.settings.family} model is told of nothing but what it reads")
+        raise TypeError(f"a {self.settings.family} model knows nothing but what it reads")
 
     def embedded(self, ids: Tensor) -> Tensor:
         """x_BTC of ids_BT, or of ids_BTF as the sum of the fields' embeddings.
@@ -168,7 +168,7 @@ class SequenceModel(nn.Module, ABC):
         """logits_BTV of the id after each, and the state. Raises TypeError for a model with fields."""
         if not isinstance(self.step_head, IdHead):
             raise TypeError("a step of this model has fields: use read and scores, or nats")
-        reading, state = self.listen(ids_BT, state)
+        reading, state = self.head_inputs(ids_BT, state)
         return self.step_head.logits(reading), state
 
     def scores(self, hidden_BC: Tensor, state: State | None = None) -> Scores:
@@ -183,7 +183,7 @@ class SequenceModel(nn.Module, ABC):
         nats_BT, or nats_BTF by field: by the chain rule a row's sum is the step's. Targets of `pad` count 0. Where
         steps are single ids, `following_VV` says which may come after which; the others get no probability.
         """
-        reading, state = self.listen(ids, state, targets=targets)
+        reading, state = self.head_inputs(ids, state, targets=targets)
         return self.step_head.nats(reading, targets, pad=pad, following_VV=following_VV), state
 
     def nats_ahead(
@@ -193,7 +193,7 @@ class SequenceModel(nn.Module, ABC):
 
         Entry h has the shape of targets[:, h:], as the last h ids have no such target.
         """
-        reading, state = self.listen(ids, state, targets=targets)
+        reading, state = self.head_inputs(ids, state, targets=targets)
         result = [self.step_head.nats(reading, targets, pad=pad, following_VV=following_VV)]
         for later, layer in enumerate(self.ahead, start=1):
             if later >= ids.shape[1]:
@@ -215,7 +215,7 @@ class SequenceModel(nn.Module, ABC):
         inverse_temperature: Sequence[tuple[float, ...]],
     ) -> list[Tensor]:
         """`nats` at each of several inverse temperatures, from one pass."""
-        reading, _ = self.listen(ids, state, targets=targets)
+        reading, _ = self.head_inputs(ids, state, targets=targets)
         return self.step_head.nats_at(
             reading, targets, pad=pad, following_VV=following_VV, inverse_temperature=inverse_temperature
         )
@@ -224,7 +224,7 @@ class SequenceModel(nn.Module, ABC):
         self, ids: Tensor, targets: Tensor, state: State | None = None, *, following_VV: Tensor | None = None
     ) -> list[Tensor]:
         """Logits (B, T, K) of each choice in the steps after `ids`; see `Head.choices`."""
-        reading, _ = self.listen(ids, state, targets=targets)
+        reading, _ = self.head_inputs(ids, state, targets=targets)
         return self.step_head.choices(reading, targets, following_VV=following_VV)
 
     @property

@@ -67,9 +67,9 @@ def _trains(kind: str, device: str) -> bool:
         x_BTC = torch.linspace(-1, 1, 2 * 3 * _WIDTH, device=device).view(2, 3, _WIDTH).requires_grad_()
         try:
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
-                told = layer(x_BTC)
-                told = told[0] if isinstance(told, tuple) else told  # recurrent layers return their state, too
-                told.float().sum().backward()
+                y_BTC = layer(x_BTC)
+                y_BTC = y_BTC[0] if isinstance(y_BTC, tuple) else y_BTC  # recurrent layers return their state, too
+                y_BTC.float().sum().backward()
                 with torch.no_grad():
                     layer(x_BTC[:, :1])
         except (RuntimeError, NotImplementedError, TypeError):

@@ -92,7 +92,7 @@ def _head(settings: ModelSettings, model: Any) -> Head:
     V, C, dropout = settings.vocabulary_size, settings.width, settings.dropout
     if settings.by_pitch:
         if model.layout.voices:
-            return _class("frames", "pitch_voices", "VoiceKeys")(settings, model.view, width=model.hear.out_features)
+            return _class("frames", "pitch_voices", "VoiceKeys")(settings, model.view, width=model.project.out_features)
         return _class("frames", "pitch_sets", "Hazards")(settings, model.view)
     if settings.by_frame:
         return _class("frames", "speller", "Speller")(settings, model.view)

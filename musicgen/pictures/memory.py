@@ -62,21 +62,21 @@ def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figur
     axes = figure.subplots()
     mean_K = norm_NK.mean(axis=0)
     lags = np.arange(len(mean_K))
-    heard = mean_K > 0
+    nonzero = mean_K > 0
     low_K, high_K = np.quantile(norm_NK, [0.25, 0.75], axis=0)
-    band = heard & (low_K > 0)
+    band = nonzero & (low_K > 0)
     axes.fill_between(
         lags, low_K, high_K, where=band, color="tab:blue", alpha=0.2, linewidth=0, label="middle half of them"
     )
-    axes.plot(lags[heard], mean_K[heard], color="tab:blue", label=f"mean of {len(norm_NK)} excerpts")
+    axes.plot(lags[nonzero], mean_K[nonzero], color="tab:blue", label=f"mean of {len(norm_NK)} excerpts")
     axes.set_yscale("log")
     # Anything below 1e-12 of the maximum is indistinguishable from 0 for training in float32.
-    axes.set_ylim(bottom=max(mean_K[heard].min(initial=1.0) / 3, mean_K.max(initial=1e-12) * 1e-12))
+    axes.set_ylim(bottom=max(mean_K[nonzero].min(initial=1.0) / 3, mean_K.max(initial=1e-12) * 1e-12))
     axes.set_xlim(0, max(1, len(lags) - 1))
     axes.set_xlabel(f"lag ({unit}s before the last one read)")
     axes.set_ylabel("norm of the gradient (nats per unit of input)")
-    if not heard.all():
-        reach = int(np.flatnonzero(heard).max(initial=0))
+    if not nonzero.all():
+        reach = int(np.flatnonzero(nonzero).max(initial=0))
         axes.axvspan(reach + 0.5, len(lags) - 1, color="grey", alpha=0.15, label=f"nought past lag {reach}")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
@@ -144,24 +144,24 @@ def _gradient_by_frame(model: SequenceModel, ids_1T: Tensor, targets_1T: Tensor,
     caught: list[Tensor] = []
     trunk, read = model.trunk, model.trunk.read
 
-    def told(frames_1FX: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+    def read_with_gradients(frames_1FX: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         caught.append(frames_1FX.detach().requires_grad_())
         return read(caught[-1], state)
 
-    vars(trunk)["read"] = told  # shadows the method of the class
+    vars(trunk)["read"] = read_with_gradients  # shadows the method of the class
     undo = partial(vars(trunk).pop, "read")
     norm_NF = _gradient_norms(model, ids_1T, targets=targets_1T, caught=caught, undo=undo, pad=pad)
     norm_F: np.ndarray = norm_NF.norm(dim=0).flip(0).cpu().numpy()
     return norm_F
 
 
-def _on_first_input(model: SequenceModel, shape: torch.Size, tell: Callable[[Tensor], None]) -> Callable[[], None]:
-    """Make the next forward pass call `tell` with its first input vectors as a leaf tensor; return a function that
+def _on_first_input(model: SequenceModel, shape: torch.Size, catch: Callable[[Tensor], None]) -> Callable[[], None]:
+    """Make the next forward pass call `catch` with its first input vectors as a leaf tensor; return a function that
     removes the hooks."""
 
     def leaf(x: Tensor) -> Tensor:
         x = x.detach().requires_grad_()
-        tell(x)
+        catch(x)
         return x
 
     if model.embedding is not None:

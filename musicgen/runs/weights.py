@@ -4,6 +4,9 @@ The header is a length of eight bytes, then JSON: the dtype, shape and offsets o
 It is cheap to read, and has all that must agree with a model's shape. The shapes that a recipe implies are those of a
 blank model, which has no storage (PyTorch's meta device).
 
+Some layers were named otherwise in earlier versions. Their tensors get today's names here, as header and data are
+read, so that everything behind sees one name and files of any age load (`RENAMED`).
+
 Source: the format's description, https://github.com/huggingface/safetensors, section Format.
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +44,12 @@ BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32, "F64": 64, "I64": 64, "U64": 64,
 }  # fmt: skip
+# Former names of layers, and today's. In a tensor's name, `told` stands between dots, perhaps with a number behind.
+RENAMED = {
+    "told": "input_table", "hear": "project", "learn": "from_fields", "deepen": "residual", "said": "emitted",
+    "sure": "confidence",
+}  # fmt: skip
+_FORMER = re.compile(rf"(?<![^.])({'|'.join(RENAMED)})(?=\d*(?:\.|$))")
 FLOATS = ("F16", "BF16", "F32", "F64")  # as weights are stored
 
 
@@ -55,8 +65,8 @@ class Entry:
 
 
 def read_header(path: str | os.PathLike[str]) -> dict[str, Entry]:
-    """The entries of a safetensors file's tensors, by name. Raises UnreadableError where it is no such file, or where
-    header and data don't agree: the tensors must fill the data without gaps or overlaps."""
+    """The entries of a safetensors file's tensors, by today's name. Raises UnreadableError where it is no such file, or
+    where header and data don't agree: the tensors must fill the data without gaps or overlaps."""
     where = os.fspath(path)
     try:
         info = os.stat(where)
@@ -90,7 +100,19 @@ def read_header(path: str | os.PathLike[str]) -> dict[str, Entry]:
     if at != room - length:
         what = f"has {room - length:,} bytes of data, its header accounts for {at:,}"
         raise UnreadableError(what, where=where, hint=COPY)
-    return {name: entry for name, _, _, entry in places}
+    entries = {_today(name): entry for name, _, _, entry in places}
+    if len(entries) != len(places):
+        raise UnreadableError("names a tensor twice, by a former and by today's name", where=where, hint=COPY)
+    return entries
+
+
+def _today(name: str) -> str:
+    """Today's name of a tensor.
+
+    >>> _today("field_head.learn.0.weight"), _today("inputs.sure1.weight"), _today("blocks.0.norm.weight")
+    ('field_head.from_fields.0.weight', 'inputs.confidence1.weight', 'blocks.0.norm.weight')
+    """
+    return _FORMER.sub(lambda former: RENAMED[former[1]], name)
 
 
 def _place(name: str, entry: Any, where: str) -> tuple[str, int, int, Entry]:
@@ -162,7 +184,7 @@ def _loaded(path: str | os.PathLike[str], header: Mapping[str, Entry]) -> dict[s
     if odd := [name for name, entry in header.items() if entry.dtype.startswith("F8") or entry.dtype == "U64"]:
         raise UnreadableError(f"the tensor {odd[0]!r} holds {header[odd[0]].dtype}", where=path, hint=COPY)
     try:
-        tensors: dict[str, torch.Tensor] = load_file(Path(path))
+        tensors = {_today(name): value for name, value in load_file(Path(path)).items()}
     except (OSError, SafetensorError) as error:
         raise UnreadableError(f"can't be read ({error})", where=path, hint=COPY) from None
     for name, value in tensors.items():

@@ -70,8 +70,8 @@ def prepared(model: SequenceModel, *, int8: bool = False) -> SequenceModel:
             vars(layer)["first"] = partial(_looked_up, layer, layer.recurrence.table(vectors_VC).contiguous())
     head = vars(twin).get("step_head")
     if isinstance(head, FieldHead):
-        told_VFC = torch.stack([learn(head.embedding.weight) for learn in head.learn], dim=1)
-        vars(head)["scores"] = lambda hidden_BC, state: _FieldLookup(head, hidden_BC, told_VFC)
+        contributions_VFC = torch.stack([layer(head.embedding.weight) for layer in head.from_fields], dim=1)
+        vars(head)["scores"] = lambda hidden_BC, state: _FieldLookup(head, hidden_BC, contributions_VFC)
     elif isinstance(head, TokenHead) and head.tied is not None:
         weight_VC = head.tied.weight.t().contiguous().t()
         vars(head)["project"] = partial(row_by_row, partial(_times, weight_VC))
@@ -135,11 +135,11 @@ def _looked_up(body: Recurrent, table_VG: Tensor, ids: Tensor) -> tuple[None, Te
 
 
 class _FieldLookup(FieldScores):
-    """Field scores that look up what an id contributes to each field, in the precomputed table told_VFC."""
+    """Field scores that look up what an id contributes to each field, in the precomputed table contributions_VFC."""
 
-    def __init__(self, head: FieldHead, hidden_BC: Tensor, told_VFC: Tensor) -> None:
+    def __init__(self, head: FieldHead, hidden_BC: Tensor, contributions_VFC: Tensor) -> None:
         super().__init__(head, hidden_BC)
-        self._told_VFC = told_VFC
+        self._contributions_VFC = contributions_VFC
 
-    def told(self, field: int, ids_B: Tensor) -> list[Any]:
-        return list(self._told_VFC[ids_B].unbind(1)[field:])
+    def contributions(self, field: int, ids_B: Tensor) -> list[Any]:
+        return list(self._contributions_VFC[ids_B].unbind(1)[field:])

@@ -51,7 +51,7 @@ class HoleWriter(NoteWriter):
             what = f"a model with the tokenizer {tokenizer.name} only continues"
             raise UsageError(what, hint="use one with the tokenizer `parts`, such as `default`")
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
-        self.plan: Plan = make_hole_plan(source.heard, tokenizer, request=request, context=context)
+        self.plan: Plan = make_hole_plan(source.encoded_piece, tokenizer, request=request, context=context)
         assert self.plan.stages is not None
         self.stages: Stages = self.plan.stages
         self._first = self.stages.first()
@@ -220,7 +220,7 @@ class HoleWriter(NoteWriter):
             "notes_added": piece.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
-            "warnings": [*source.heard.warnings, *plan.warnings, *self._notices(best, candidates)],
+            "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
             "candidates": self._listed(best, candidates),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,19 +61,19 @@ class NoteWriter:
         """`context` is the model's context length in steps; None: unlimited. Raises UsageError for a request that
         doesn't fit the piece."""
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
-        self.plan: Plan = make_plan(source.heard, tokenizer, request=request, context=context)
+        self.plan: Plan = make_plan(source.encoded_piece, tokenizer, request=request, context=context)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The request as plain values, for the facts."""
-        return asdict(self.request)
+        return self.request.listed()
 
     def known(self, *, whole: bool) -> np.ndarray:
         """The ids of the music that the model may be fine-tuned on (`study.py`): all before the cut, or with `whole`
         the whole piece."""
         numbered = self.tokenizer.as_parts
         if whole and numbered is not None:
-            return numbered.encode(self.source.heard, played=self.plan.played).astype(np.int64)
+            return numbered.encode(self.source.encoded_piece, played=self.plan.played).astype(np.int64)
         return self.plan.reading.whole
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, on_bars: OnBars) -> Iterator[Take]:
@@ -122,7 +122,7 @@ class NoteWriter:
         )
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
-        plan, piece = self.plan, self.source.heard
+        plan, piece = self.plan, self.source.encoded_piece
         notes, program = new_notes(plan, ids, self.tokenizer)
         if plan.ensemble.voices:
             voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.ensemble.voices])
@@ -144,7 +144,7 @@ class NoteWriter:
     def _open_parts(self) -> list[int]:
         """The indices of the parts that new notes may go to: those requested, if every requested name is an existing
         part; else all, the requested ones first."""
-        tracks = self.source.heard.tracks
+        tracks = self.source.encoded_piece.tracks
         found = [find_parts(name, tracks) for name in self.request.tracks]
         named = list(dict.fromkeys(part for parts in found for part in parts))
         others = [i for i in range(len(tracks)) if i not in named]
@@ -163,7 +163,7 @@ class NoteWriter:
             "notes_added": piece.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
-            "warnings": [*source.heard.warnings, *plan.warnings, *self._notices(best, candidates)],
+            "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
             "candidates": self._listed(best, candidates),
         }

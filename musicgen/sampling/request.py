@@ -6,7 +6,8 @@ Bars are counted from 0 here, and from 1 on the command line.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from musicgen.errors import UsageError
 from musicgen.gm import pitch_name
@@ -48,6 +49,13 @@ class Request:
     def is_hole(self) -> bool:
         """Whether the music behind what is written stays."""
         return self.until is not None or bool(self.add) or self.everywhere
+
+    def listed(self) -> dict[str, Any]:
+        """The settings as plain values, for a sidecar; of those for its place only the ones that count."""
+        out = asdict(self)
+        for name in ("bars", "seconds") if self.is_hole else ("until", "add", "everywhere"):
+            del out[name]
+        return out
 
     def __post_init__(self) -> None:
         typed(self, where=None)

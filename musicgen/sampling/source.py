@@ -98,8 +98,8 @@ class Source:
         return Channels(self.midi)
 
     @cached_property
-    def heard(self) -> Piece:
-        """The piece as it is encoded for a model: parts whose program nobody chose get the instrument of their name."""
+    def encoded_piece(self) -> Piece:
+        """The piece as models encode it: parts whose program nobody chose get the instrument of their name."""
         return as_called(self.piece, self.channels, self.homes)
 
 

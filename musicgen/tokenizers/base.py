@@ -85,7 +85,7 @@ class Tokenizer(ABC):
     # The kinds whose values are the pitches 0..127 that `transposed` shifts; their ids are consecutive.
     pitched: ClassVar[tuple[str, ...]] = ("pitch",)
     velocity_step: ClassVar[int] = 1  # the resolution of encoded velocities
-    tells_tasks: ClassVar[bool] = False  # whether `as_task` can reorder a piece
+    has_tasks: ClassVar[bool] = False  # whether `as_task` can reorder a piece
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings or self.Settings()

@@ -42,7 +42,7 @@ class Batches:
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
-        if (augment.infill or augment.accompany) and not tokenizer.tells_tasks:
+        if (augment.infill or augment.accompany) and not tokenizer.has_tasks:
             raise UsageError(
                 f"[augment] asks for tasks, and the tokenizer {tokenizer.name} has none",
                 hint="leave infill and accompany out",
@@ -78,7 +78,7 @@ class Batches:
 
         Unchanged if short enough, and for tokenizers without tasks.
         """
-        if len(past) <= LONGEST_PAST or not self.tokenizer.tells_tasks:
+        if len(past) <= LONGEST_PAST or not self.tokenizer.has_tasks:
             return past
         bars = self.tokenizer.bar_positions(past)
         first = min(int(np.searchsorted(bars, len(past) - LONGEST_PAST)), len(bars) - 1)
@@ -90,9 +90,9 @@ class Batches:
         `begin` is where the window begins; if a task is drawn, the window is the last `length` + 1 steps instead.
         """
         share = {"infill": self.augment.infill, "accompany": self.augment.accompany}
-        told = self.tokenizer.as_task(ids, rng, length=self.length, **share)
-        begin = begin if told is ids else max(0, len(told) - self.length - 1)
-        return told[:begin], told[begin:]
+        reordered = self.tokenizer.as_task(ids, rng, length=self.length, **share)
+        begin = begin if reordered is ids else max(0, len(reordered) - self.length - 1)
+        return reordered[:begin], reordered[begin:]
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(the ids before a window in its piece, the window)."""

@@ -93,8 +93,8 @@ class Log:
 
     def write(self, step: int, seconds: float, loss: float, valid: float | None, owed: Owed) -> None:
         """Append the rows of the evaluation after `step`. `loss` and `valid` are in nats per token."""
-        told = "" if valid is None else f"{valid:.5f}"
-        self._append(LOG, _rows([[step, f"{seconds:.1f}", f"{loss:.5f}", told, f"{owed.rate:.3e}", owed.norm]]))
+        valid_text = "" if valid is None else f"{valid:.5f}"
+        self._append(LOG, _rows([[step, f"{seconds:.1f}", f"{loss:.5f}", valid_text, f"{owed.rate:.3e}", owed.norm]]))
         self._append(GRADIENTS, _rows([[step, layer, norm] for layer, norm in owed.layers.items()]))
 
     def _append(self, name: str, text: str) -> None:

@@ -97,7 +97,7 @@ class Learner:
         else:
             recalls = any(each.recalls for each in (model, *teachers))
             self._data = Batches(source, tokenizer, augment=recipe.augment, pasts=recalls, **how)
-        self._foretells = None if teachers else model.foretelling()
+        self._precompute = None if teachers else model.precomputing()
         pin = device.type == "cuda"
         self._feed = Feed(self._made, workers=0 if settings.carry else workers, pin=pin)
         self.carried = Carried(model)
@@ -130,11 +130,11 @@ class Learner:
         self.carried.take(batch, loss.state)
         return Outcome(loss.nats_per_token, norm, batch.inputs.shape[0] * batch.inputs.shape[1], layers)
 
-    def foretold(self, batch: Batch) -> Batch:
+    def precomputed(self, batch: Batch) -> Batch:
         """The batch with the state that a memory model recalls for it, if that can be computed without the model."""
-        if self._foretells is None:
+        if self._precompute is None:
             return batch
-        return replace(batch, pasts=(), state=self._foretells(batch.inputs, batch.targets, batch.pasts))
+        return replace(batch, pasts=(), state=self._precompute(batch.inputs, batch.targets, batch.pasts))
 
     def ready(self, batch: Batch) -> Batch:
         """The batch on the device, with the state that the model starts from."""
@@ -151,7 +151,7 @@ class Learner:
 
     def _made(self, step: int) -> Batch:
         """Batch number `step` as far as it can be made without the model, in a worker process."""
-        return self.foretold(self._data(step))
+        return self.precomputed(self._data(step))
 
     def _batch(self, step: int) -> Batch:
         """Batch number `step`, ready for training."""

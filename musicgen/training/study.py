@@ -150,5 +150,5 @@ def _drawn(
 def _read(model: MemoryModel, past: np.ndarray, window: np.ndarray) -> tuple[Recollection, Tensor]:
     ids = torch.from_numpy(window.astype(np.int64))[None].to(next(model.parameters()).device)
     state = model.recalling([torch.from_numpy(past.astype(np.int64))])
-    reading, _ = model.listen(ids[:, :-1], state, targets=ids[:, 1:])
+    reading, _ = model.head_inputs(ids[:, :-1], state, targets=ids[:, 1:])
     return reading, ids[:, 1:]

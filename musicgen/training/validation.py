@@ -34,7 +34,7 @@ class Validation:
             max_tokens=settings.evaluate_tokens,
         ):
             check()
-            self.windows.append(learn.foretold(batch))
+            self.windows.append(learn.precomputed(batch))
         self.tokens = sum(batch.n_steps for batch in self.windows)
 
     @torch.no_grad()

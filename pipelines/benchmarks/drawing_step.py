@@ -83,7 +83,7 @@ def main() -> None:
     header("One step of drawing", "torch", "numpy")
     encode = load_tokenizer({"name": "parts"}).encode
     rounds = chosen.rounds or 9
-    pieces = [encode(Source.read(file).heard).astype(np.int64) for file in chosen.files]
+    pieces = [encode(Source.read(file).encoded_piece).astype(np.int64) for file in chosen.files]
     for file, ids in zip(chosen.files, pieces, strict=True):
         if len(ids) <= (least := PROMPT + STEPS * (rounds + 1) + APART * ROWS[-1]):
             raise SystemExit(

@@ -174,7 +174,7 @@ def test_what_is_seen_of_sets_is_what_was_said(order, look_back):
         told = {name: value[0, t].item() for name, value in seen.categories.items()}
         assert told["next"] == (behind[0] if behind else NONE)
         assert told["after"] == (behind[1] if len(behind) > 1 else NONE)
-        assert (told["said"], told["last"], told["beat"]) == (len(now), len(last), len(done) % 16)
+        assert (told["emitted"], told["last"], told["beat"]) == (len(now), len(last), len(done) % 16)
         assert told["ahead"] == 8 + len(now) - (len(last) - len(behind))
         here = now[-1] if now else last[0] if last else NONE
         lags = {f"lag{lag}": done[-lag] if len(done) >= lag else [] for lag in LAGS if lag <= look_back}
@@ -209,7 +209,7 @@ def test_what_is_seen_of_voices_is_what_was_said():
         for lag in range(2, 9 if t else 8):  # BOS itself is a blank
             assert told[f"back{lag}"] == said[-lag]
         assert seen.references["same"][0, t] == min(said[-4], NONE)
-        assert seen.references["said"][0, t] == (said[-1] if turn else NONE)
+        assert seen.references["emitted"][0, t] == (said[-1] if turn else NONE)
         held = 0
         while t >= 4 * (held + 2) and said[-4 * (held + 1)] == said[-4 * (held + 2)]:
             held += 1

@@ -175,7 +175,7 @@ def test_what_is_known_of_voices_is_what_they_said():
                 assert lines.from_BTR[0, t, 1 + 2 * lag] == beside
             assert lines.moves_BT[0, t] == sum(2**n for n in range(3) if moved[n])
     for frame in range(1, 25):
-        told = lines.told_BFIK[0, frame]
+        told = lines.inputs_BFIK[0, frame]
         last, past = said[4 * frame - 4 : 4 * frame], said[: 4 * frame]
         for voice, pitch in enumerate(last):
             keys = [] if pitch is None else [pitch - 21]
@@ -224,11 +224,11 @@ def test_every_pitch_is_treated_alike():
     assert not torch.equal(ids, moved)
 
     def hazards(ids: torch.Tensor) -> torch.Tensor:
-        reading, _ = net.listen(ids[None])
-        ((lines, heard_BFKD),) = reading.parts
+        reading, _ = net.head_inputs(ids[None])
+        ((lines, projected_BFKD),) = reading.parts
         first = net.view.first
-        roll_BFQ = net.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=heard_BFKD.shape[1])
-        of_all = net.step_head._hazards(heard_BFKD, roll_BFQ[..., first : first + KEYS], lines.told_BFIK[:, :, 0])
+        roll_BFQ = net.view.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=projected_BFKD.shape[1])
+        of_all = net.step_head._hazards(projected_BFKD, roll_BFQ[..., first : first + KEYS], lines.inputs_BFIK[:, :, 0])
         return of_all[0, :, first : first + KEYS]
 
     with torch.no_grad():
@@ -296,7 +296,7 @@ def test_lines_are_told_what_was_said(order):
             age = next((n for n, frame in enumerate(reversed(past)) if pitch not in frame), 0)
             rest = next((n for n, frame in enumerate(reversed(past[2:])) if pitch in frame), 10**6)
             wanted = (last, last and not before, before, np.log2(1 + age) / 3, 1 if last else 1 / (1 + rest))
-            told = lines.told_BFIK[0, number, :5, key]
+            told = lines.inputs_BFIK[0, number, :5, key]
             torch.testing.assert_close(told, torch.tensor([float(x) for x in wanted]), atol=1e-5, rtol=0)
         past.append(frames[number])
     assert lines.number_BF[0].tolist() == list(range(len(frames)))

@@ -27,7 +27,7 @@ def heard(*tracks: tuple[str, int, int | None, int], form: int = 1) -> Piece:
             events += [on(0, pitch, 80, channel), off(240, pitch, channel)]
         chunks.append(track(*events))
     midi = parse_smf(header(form, len(chunks)) + b"".join(chunks))
-    return Source(midi, *piece_and_homes(midi), "test.mid", "0").heard
+    return Source(midi, *piece_and_homes(midi), "test.mid", "0").encoded_piece
 
 
 def values(piece: Piece) -> list[int]:
@@ -95,4 +95,4 @@ def test_a_program_of_another_port_is_no_program_of_this_one():
         for port, name, chosen in ((0, b"Flute", [event(0, 0xC0, 5)]), (1, b"Bass", []))
     ]
     midi = parse_smf(header(1, 2) + b"".join(chunks))
-    assert values(Source(midi, *piece_and_homes(midi), "test.mid", "0").heard) == [5, 32]
+    assert values(Source(midi, *piece_and_homes(midi), "test.mid", "0").encoded_piece) == [5, 32]

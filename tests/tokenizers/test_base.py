@@ -64,7 +64,7 @@ def test_what_is_varied_has_as_many_notes_and_a_transposition_can_be_undone(toke
     varied = tokenizer.with_loudness(tokenizer.with_programs(tokenizer.with_tempo(higher, 2), rng), rng)
     assert tokenizer.count_notes(varied) == tokenizer.count_notes(ids)
     task = tokenizer.as_task(ids, rng, length=len(ids), infill=0.0, accompany=1.0)
-    assert (task is ids) == (not tokenizer.tells_tasks)
+    assert (task is ids) == (not tokenizer.has_tasks)
 
 
 def test_a_shift_that_leaves_the_range_is_folded_by_octaves(tokenizer):

@@ -47,7 +47,7 @@ def test_pasts_of_any_type_become_ids_and_rows_may_have_none():
 def test_a_batch_moves_with_all_that_it_holds():
     """Of devices that every machine has, `meta` is another one."""
     model, ids = build("transformer"), music(0, 1, steps=30).numpy()
-    told = model.foretelling()(torch.from_numpy(ids[:, :-1]), torch.from_numpy(ids[:, 1:]), [ids[0, :0]] * len(ids))
+    told = model.precomputing()(torch.from_numpy(ids[:, :-1]), torch.from_numpy(ids[:, 1:]), [ids[0, :0]] * len(ids))
     batch = Batch.of(ids, Scoring.of(PARTS), begins_B=torch.ones(len(ids), dtype=torch.bool))
     batch = Batch(**{**vars(batch), "state": told})
     moved = batch.to(torch.device("meta"))

@@ -10,7 +10,7 @@ import torch
 from memory_models import build, music
 from training_tunes import AUGMENT, REMI, Tunes, recipe, weights
 
-from musicgen.models.memory.window import foretold
+from musicgen.models.memory.window import precompute
 from musicgen.tokenizers import Remi
 from musicgen.training.batches import Batches
 from musicgen.training.feed import Feed, workers_for
@@ -83,7 +83,7 @@ def test_windows_told_ahead_are_scored_as_those_told_by_the_model(training):
     pasts = [ids[0, :20], ids[1, :7]]
     windows = torch.stack([ids[0, 20:50], ids[1, 7:37]])
     inputs, targets = windows[:, :-1], windows[:, 1:]
-    told = foretold(model.layout, inputs, targets, [past.numpy().astype(np.uint16) for past in pasts])
+    told = precompute(model.layout, inputs, targets, [past.numpy().astype(np.uint16) for past in pasts])
     assert told.rows == 2
     ahead, after = model.nats(inputs, targets, told.to(torch.device("cpu")), pad=0)
     expected, _ = model.nats(inputs, targets, model.recalling(pasts), pad=0)

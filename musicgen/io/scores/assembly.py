@@ -16,7 +16,7 @@ from musicgen.words import agreed
 __all__ = ["assemble"]
 
 PLAIN = 480  # ticks a quarter, if every onset and duration is exact in it
-SAID = {
+WARNINGS = {
     "pitches": "pitches: {} [note|notes] outside MIDI's pitches [was|were] left out",
     "chords": "chord_symbols: {} chord [symbol is|symbols are] kept with the piece, not played",
     "unisons": "unisons: {} [note|notes] that another voice plays too [was|were] merged",
@@ -44,12 +44,12 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
     bass_sings = any(is_high_voice(p.name) for p in parts)
     counts = {"pitches": 0, "unisons": 0}
     tracks = [_track(p, layout, counts, bass_sings=bass_sings) for p in parts]
-    warnings += [agreed(SAID[name], number) for name, number in counts.items() if number]
+    warnings += [agreed(WARNINGS[name], number) for name, number in counts.items() if number]
     tempos, meters, keys = layout.maps(parts)
     chords = layout.chords(parts)
     written = sum(len(p.chords) for p in parts)
     if written:
-        warnings.append(agreed(SAID["chords"], written))
+        warnings.append(agreed(WARNINGS["chords"], written))
     tables, maps = [t.notes for t in tracks], (tempos, meters, keys, chords)
     times = [table[k] for table in tables for k in ("start", "duration")] + [meters["tick"]]
     resolution = FINE

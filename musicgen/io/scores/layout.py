@@ -83,9 +83,9 @@ class Layout:
             self.order, self.passes = np.array(order, dtype=np.int64), np.ones(len(order), dtype=np.int64)
         elif repeats and any(b.times or b.passes or set(b.marks) & set(JUMPS) for b in signs):
             passes: list[int] = []
-            walked, said = play_order(signs, passes)
+            walked, problems = play_order(signs, passes)
             self.order, self.passes = np.array(walked, dtype=np.int64), np.array(passes, dtype=np.int64)
-            warnings += said
+            warnings += problems
         self.start = np.concatenate([[0], np.cumsum(self.lengths[self.order])])
         self.warnings = warnings
 
@@ -132,9 +132,9 @@ class Layout:
                 length, k = full, k + 1
             real = meter
             if length * meter[1] != 4 * FINE * meter[0]:
-                told = _as_meter(length, meter[1])
-                irregular += told is None
-                real = told or meter
+                fitting = _as_meter(length, meter[1])
+                irregular += fitting is None
+                real = fitting or meter
             if real != current:
                 meters.append((int(self.start[i]), *real))
             # No meter expresses this length exactly, so the next bar states its own meter again.

@@ -40,18 +40,18 @@ __all__ = ["FrameModel", "FrameReading", "FrameState", "view_of"]
 
 @dataclasses.dataclass
 class FrameState(State):
-    """The view's memory; the trunk's states, one per row, as rows complete their frames at different ids; and `heard`,
+    """The view's memory; the trunk's states, one per row, as rows complete their frames at different ids; and `hidden`,
     the trunk's hidden state after the last whole frame: (B, C), or (B, K, C) for each of K lines."""
 
     memory: Memory
     trunks: tuple[State, ...]
-    heard: Tensor
+    hidden: Tensor
     position: int
     last: Sight | Memory | None = None  # the head's features of the place after the last id
 
     @classmethod
     @torch.no_grad()
-    def told(cls, view: View | LineView, pasts: Sequence[Tensor]) -> Self:
+    def of_pasts(cls, view: View | LineView, pasts: Sequence[Tensor]) -> Self:
         """The state of rows whose pasts are in the view's memory but have not been read by the trunk."""
         rows = []
         for past_T in pasts:
@@ -61,14 +61,14 @@ class FrameState(State):
 
     @property
     def rows(self) -> int:
-        return len(self.heard)
+        return len(self.hidden)
 
     def select(self, rows_B: Tensor) -> Self:
         return dataclasses.replace(
             self,
             memory=self.memory.select(rows_B),
             trunks=tuple(self.trunks[row] for row in rows_B.tolist()) if self.trunks else (),
-            heard=self.heard[rows_B.to(self.heard.device)],
+            hidden=self.hidden[rows_B.to(self.hidden.device)],
             last=None if self.last is None else self.last.select(rows_B),
         )
 
@@ -97,7 +97,7 @@ class FrameModel(SequenceModel):
         self.trunk.dropout = LockedDropout(settings.dropout)
         if isinstance(self.trunk, Recurrent):
             self.trunk.last_dropout = nn.Identity()  # replaced by this one, which follows the norm:
-        self.heard_dropout = LockedDropout(settings.dropout)
+        self.hidden_dropout = LockedDropout(settings.dropout)
         self.trunk_norm = nn.LayerNorm(settings.width, bias=False)
 
     def first_weights(self) -> None:
@@ -116,10 +116,10 @@ class FrameModel(SequenceModel):
         return None
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
-        reading, state = self.listen(ids, state)
+        reading, state = self.head_inputs(ids, state)
         return reading.hidden_BTC, state
 
-    def listen(
+    def head_inputs(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[FrameReading, FrameState | None]:
         self.check_ids(ids)
@@ -127,25 +127,25 @@ class FrameModel(SequenceModel):
             memory = self.view.begin(len(ids), ids.device) if state is None else state.memory
             seen = self.view.see(ids, memory)
             frames_BFX = torch.cat([self.view.opening(len(ids), ids.device), seen.frames_BFX], dim=1)
-            heard_BFC, trunks = self._read_frames(frames_BFX, seen.done_BT[:, -1] + 1)
+            hidden_BFC, trunks = self._read_frames(frames_BFX, seen.done_BT[:, -1] + 1)
             position = 0
         elif type(state) is FrameState:  # not a `LineState`
             seen = self.view.see(ids, state.memory)
-            heard_BFC, trunks = self._read_on(state, seen)
+            hidden_BFC, trunks = self._read_on(state, seen)
             position = state.position
         else:
             raise TypeError(f"a model of frames can't go on from a {type(state).__name__}")
-        at_BTC = seen.done_BT[..., None].expand(-1, -1, heard_BFC.shape[2])
-        reading = FrameReading(self.heard_dropout(self.trunk_norm(heard_BFC)).gather(1, at_BTC), ids, seen)
+        at_BTC = seen.done_BT[..., None].expand(-1, -1, hidden_BFC.shape[2])
+        reading = FrameReading(self.hidden_dropout(self.trunk_norm(hidden_BFC)).gather(1, at_BTC), ids, seen)
         if not trunks:
             return reading, None
-        last_BC = heard_BFC.gather(1, at_BTC[:, -1:])[:, 0]
+        last_BC = hidden_BFC.gather(1, at_BTC[:, -1:])[:, 0]
         last = seen.map(lambda x: x[:, -1:])
         return reading, FrameState(seen.memory, trunks, last_BC, position + ids.shape[1], last)
 
     def recalling(self, pasts: Sequence[Tensor]) -> FrameState:
         """See `SequenceModel.recalling`."""
-        return FrameState.told(self.view, pasts)
+        return FrameState.of_pasts(self.view, pasts)
 
     def trunk_steps(self, ids_BT: Tensor) -> tuple[Tensor, Tensor, str]:
         """See `SequenceModel.trunk_steps`: steps are frames, the first of which marks the beginning of a piece."""
@@ -155,9 +155,9 @@ class FrameModel(SequenceModel):
 
     def _read_frames(self, frames_BFX: Tensor, count_B: Tensor) -> tuple[Tensor, tuple[State, ...]]:
         """The trunk's hidden states after each frame, read from the first, and its states after count_B frames."""
-        heard_BFC, after = self.trunk.read(frames_BFX)
+        hidden_BFC, after = self.trunk.read(frames_BFX)
         if self.training or after is None:
-            return heard_BFC, ()
+            return hidden_BFC, ()
         states = []
         for row, count in enumerate(count_B.tolist()):
             if count == frames_BFX.shape[1]:
@@ -166,23 +166,23 @@ class FrameModel(SequenceModel):
                 _, own = self.trunk.read(frames_BFX[row : row + 1, :count])
                 assert own is not None
                 states.append(own)
-        return heard_BFC, tuple(states)
+        return hidden_BFC, tuple(states)
 
     def _read_on(self, state: FrameState, seen: Seen) -> tuple[Tensor, tuple[State, ...]]:
         """The same from a state, whose hidden state comes first in the result. Each row is read by itself."""
-        heard_BFC = state.heard[:, None]
+        hidden_BFC = state.hidden[:, None]
         frames = seen.frames_BFX.shape[1]
         if not frames:
-            return heard_BFC, state.trunks
-        heard_BFC = F.pad(heard_BFC, (0, 0, 0, frames))
+            return hidden_BFC, state.trunks
+        hidden_BFC = F.pad(hidden_BFC, (0, 0, 0, frames))
         states = list(state.trunks)
         for row, count in enumerate(seen.done_BT[:, -1].tolist()):
             if count:
-                heard_1FC, after = self.trunk.read(seen.frames_BFX[row : row + 1, :count], states[row])
+                hidden_1FC, after = self.trunk.read(seen.frames_BFX[row : row + 1, :count], states[row])
                 assert after is not None
                 states[row] = after
-                heard_BFC[row, 1 : count + 1] = heard_1FC[0]
-        return heard_BFC, tuple(states)
+                hidden_BFC[row, 1 : count + 1] = hidden_1FC[0]
+        return hidden_BFC, tuple(states)
 
 
 def view_of(layout: FrameLayout, *, look_back: int) -> View:

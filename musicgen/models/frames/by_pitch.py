@@ -45,11 +45,11 @@ class LineState(FrameState):
         memory = Memory.of_rows([row.memory for row in rows])
         trunks = tuple(trunk for row in rows for trunk in row.trunks)
         last = Memory.of_rows([row.last for row in rows if isinstance(row.last, Memory)])
-        return cls(memory, trunks, torch.cat([row.heard for row in rows]), rows[0].position, last)
+        return cls(memory, trunks, torch.cat([row.hidden for row in rows]), rows[0].position, last)
 
 
 class LineReading(NamedTuple):
-    """Pairs of lines and their projected hidden states heard_BFKD: one for the batch in training, else one per row."""
+    """Pairs of lines and their projected hidden states: one for the batch in training, else one per row."""
 
     ids: Tensor
     parts: list[tuple[Any, Tensor]]
@@ -85,12 +85,12 @@ class PitchModel(SequenceModel):
             "classes": nn.Conv1d(1, C, 12, bias=False),
             "key": nn.Embedding(KEYS, C),
             "beat": nn.Embedding(BEAT, C),
-            "sure": Linear(PLACES, C),
+            "confidence": Linear(PLACES, C),
         })  # fmt: skip
         self.input_norm = nn.LayerNorm(C, bias=False)
         self.trunk_norm = nn.LayerNorm(C, bias=False)
         self.dropout = LockedDropout(settings.dropout)
-        self.hear = Linear(C, max(8, C // 2) if layout.voices else C)
+        self.project = Linear(C, max(8, C // 2) if layout.voices else C)
         self.embedding = None
         for name, part in self.inputs.items():
             nn.init.normal_(part.get_parameter("weight"), std=0.05 if name == "classes" else 0.1)
@@ -104,14 +104,14 @@ class PitchModel(SequenceModel):
         """Nothing to do: the parts have initialised their own weights."""
 
     def read(self, ids: Tensor, state: State | None = None) -> tuple[Tensor, LineState | None]:
-        reading, state = self.listen(ids, state)
-        said = []
-        for lines, heard_BFKD in reading.parts:
-            row_B1 = torch.arange(len(heard_BFKD), device=heard_BFKD.device)[:, None]
-            said.append(heard_BFKD[row_B1, lines.done_BT].flatten(2))
-        return torch.cat(said), state
+        reading, state = self.head_inputs(ids, state)
+        rows = []
+        for lines, projected_BFKD in reading.parts:
+            row_B1 = torch.arange(len(projected_BFKD), device=projected_BFKD.device)[:, None]
+            rows.append(projected_BFKD[row_B1, lines.done_BT].flatten(2))
+        return torch.cat(rows), state
 
-    def listen(
+    def head_inputs(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[LineReading, LineState | None]:
         """The whole batch at once in training; else row by row, so that no row depends on the others, and rows can
@@ -120,28 +120,28 @@ class PitchModel(SequenceModel):
         if state is not None and not isinstance(state, LineState):
             raise TypeError(f"a model of pitches can't go on from a {type(state).__name__}")
         if self.training:
-            lines, heard_BFKD, _ = self._listen(ids, None if state is None or state.trunks else state)
-            return LineReading(ids, [(lines, heard_BFKD)]), None
+            lines, projected_BFKD, _ = self._read_lines(ids, None if state is None or state.trunks else state)
+            return LineReading(ids, [(lines, projected_BFKD)]), None
         parts, states = [], list[LineState]()
         for row in range(len(ids)):
             own = None if state is None else state.select(torch.tensor([row]))
-            lines, heard_BFKD, after = self._listen(ids[row : row + 1], own)
-            parts.append((lines, heard_BFKD))
+            lines, projected_BFKD, after = self._read_lines(ids[row : row + 1], own)
+            parts.append((lines, projected_BFKD))
             assert after is not None
             states.append(after)
         return LineReading(ids, parts), LineState.of_rows(states)
 
     def recalling(self, pasts: Sequence[Tensor]) -> LineState:
         """See `SequenceModel.recalling`."""
-        return LineState.told(self.view, pasts)
+        return LineState.of_pasts(self.view, pasts)
 
     def trunk_steps(self, ids_1T: Tensor) -> tuple[Tensor, Tensor, str]:
         """See `SequenceModel.trunk_steps`: what the trunk reads along the pitch that sounds most."""
         lines = self.view.see(ids_1T, self.view.begin(1, ids_1T.device))
-        key = int(lines.told_BFIK[0, :, 0].sum(0).argmax())
+        key = int(lines.inputs_BFIK[0, :, 0].sum(0).argmax())
         rank = self.view.first + key
         pitch = Q - 1 - rank if self.layout.descending else rank
-        return self._told(lines)[:, :, key], lines.done_BT, f"along pitch {pitch}"
+        return self._embedded(lines)[:, :, key], lines.done_BT, f"along pitch {pitch}"
 
     def input_rows(self) -> Tensor:
         """The key embedding of each line, by the id of its pitch: the only input that depends on the absolute pitch.
@@ -150,41 +150,41 @@ class PitchModel(SequenceModel):
         rows_CR = F.pad(rows_CK, (self.view.first, OUTSIDE - self.view.first + 1))
         return from_ranks(self.layout, rows_CR, self.settings.vocabulary_size).t()
 
-    def _listen(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
+    def _read_lines(self, ids_BT: Tensor, state: LineState | None) -> tuple[Lines, Tensor, LineState | None]:
         """The lines, their projected hidden states before each of F + 1 frames, and the state of one row after its ids.
 
         Where a state is given, its trunk has already read the first of these F + 1 steps.
         """
         memory = self.view.begin(len(ids_BT), ids_BT.device) if state is None else state.memory
         lines = self.view.see(ids_BT, memory)
-        x_BFKC = self._told(lines)
+        x_BFKC = self._embedded(lines)
         if state is None or not state.trunks:
             hidden_BFKC, trunk = self._along(x_BFKC)
         else:
-            hidden_BFKC, trunk = state.heard[:, None], state.trunks[0]
+            hidden_BFKC, trunk = state.hidden[:, None], state.trunks[0]
             if x_BFKC.shape[1] > 1:
                 later_BFKC, trunk = self._along(x_BFKC[:, 1:], trunk)
                 hidden_BFKC = torch.cat([hidden_BFKC, later_BFKC], dim=1)
-        heard_BFKD = self.hear(self.dropout(self.trunk_norm(hidden_BFKC)))
+        projected_BFKD = self.project(self.dropout(self.trunk_norm(hidden_BFKC)))
         if self.training or trunk is None:
-            return lines, heard_BFKD, None
+            return lines, projected_BFKD, None
         position = ids_BT.shape[1] + (0 if state is None else state.position)
         last = self.view.places(lines, slice(-1, None))
-        return lines, heard_BFKD, LineState(lines.memory, (trunk,), hidden_BFKC[:, -1], position, last)
+        return lines, projected_BFKD, LineState(lines.memory, (trunk,), hidden_BFKC[:, -1], position, last)
 
-    def _told(self, lines: Lines) -> Tensor:
+    def _embedded(self, lines: Lines) -> Tensor:
         """x_BFKC, the trunk's inputs."""
-        told_BFIK = lines.told_BFIK
-        B, frames, _, K = told_BFIK.shape
-        around = self.inputs["around"](told_BFIK.flatten(0, 1)).view(B, frames, -1, K)
+        inputs_BFIK = lines.inputs_BFIK
+        B, frames, _, K = inputs_BFIK.shape
+        around = self.inputs["around"](inputs_BFIK.flatten(0, 1)).view(B, frames, -1, K)
         # For every key, the last frame's pitch classes by their interval above it.
-        octaves = F.pad(told_BFIK[:, :, 0], (0, -K % 12)).unflatten(2, (-1, 12)).sum(2)
+        octaves = F.pad(inputs_BFIK[:, :, 0], (0, -K % 12)).unflatten(2, (-1, 12)).sum(2)
         octaves = torch.cat([octaves, octaves[..., :11]], dim=2).flatten(0, 1)
         classes = self.inputs["classes"](octaves[:, None]).view(B, frames, -1, 12)
         x_BFCK = around + classes.repeat(1, 1, 1, -(-K // 12))[..., :K]
         beat_BF1C = self.inputs["beat"](lines.number_BF % BEAT)[:, :, None]
-        sure_BF1C = self.inputs["sure"](lines.sure_BFR)[:, :, None]
-        return self.input_norm(x_BFCK.transpose(2, 3) + beat_BF1C + sure_BF1C + self.inputs["key"].weight)
+        confidence_BF1C = self.inputs["confidence"](lines.confidence_BFR)[:, :, None]
+        return self.input_norm(x_BFCK.transpose(2, 3) + beat_BF1C + confidence_BF1C + self.inputs["key"].weight)
 
     def _along(self, x_BFKC: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """hidden_BFKC of the trunk, which reads every line as a batch row, and its state."""

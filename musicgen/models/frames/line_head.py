@@ -36,18 +36,18 @@ class LineHead(IdHead):
         return None
 
     @abstractmethod
-    def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: Any) -> Tensor:
+    def _of_places(self, projected_BTKD: Tensor, places: dict[str, Tensor], prepared: Any) -> Tensor:
         """Scores (B, T, Q + 1) of the ranks and the mark."""
 
     def _logits(self, reading: LineReading) -> Tensor:
         rows, prepared = [], self._prepared()
-        for lines, heard_BFKD in reading.parts:
-            row_B1 = torch.arange(len(heard_BFKD), device=heard_BFKD.device)[:, None]
+        for lines, projected_BFKD in reading.parts:
+            row_B1 = torch.arange(len(projected_BFKD), device=projected_BFKD.device)[:, None]
             scores = []
             for begin in range(0, lines.done_BT.shape[1], AT_ONCE):
                 part = slice(begin, begin + AT_ONCE)
-                heard_BTKD = heard_BFKD[row_B1, lines.done_BT[:, part]]
-                scores.append(self._of_places(heard_BTKD, self.view.places(lines, part).tensors, prepared))
+                projected_BTKD = projected_BFKD[row_B1, lines.done_BT[:, part]]
+                scores.append(self._of_places(projected_BTKD, self.view.places(lines, part).tensors, prepared))
             rows.append(torch.cat(scores, dim=1))
         return from_ranks(self.layout, torch.cat(rows), self.size)
 

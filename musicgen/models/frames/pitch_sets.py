@@ -43,7 +43,7 @@ class Hazards(LineHead):
         super().__init__(view, vocabulary_size=settings.vocabulary_size)
         C, dropout = settings.width, settings.dropout
         self.intervals = nn.Parameter(torch.empty(2, FARTHEST + 1, C))
-        self.said_dropout = LockedDropout(dropout / 2)
+        self.head_dropout = LockedDropout(dropout / 2)
         self.block = Block(C, dropout=dropout / 2)
         self.block.dropout = LockedDropout(dropout / 2)  # drawing a mask for every frame would take a third of a step
         self.norm = nn.LayerNorm(C, bias=False)
@@ -75,9 +75,9 @@ class Hazards(LineHead):
     ) -> list[Tensor]:
         """See `Head.nats_at`; the hazards are computed once."""
         parts, begin = [], 0
-        for lines, heard_BFKD in reading.parts:
-            rows = slice(begin, begin + len(heard_BFKD))
-            exact = self._exact(lines, heard_BFKD, targets[rows], inverse_temperature=inverse_temperature)
+        for lines, projected_BFKD in reading.parts:
+            rows = slice(begin, begin + len(projected_BFKD))
+            exact = self._exact(lines, projected_BFKD, targets[rows], inverse_temperature=inverse_temperature)
             parts.append(exact)
             begin = rows.stop
         result = []
@@ -89,15 +89,20 @@ class Hazards(LineHead):
         return result
 
     def _exact(
-        self, lines: SetLines, heard_BFKD: Tensor, targets: Tensor, *, inverse_temperature: Sequence[Sequence[float]]
+        self,
+        lines: SetLines,
+        projected_BFKD: Tensor,
+        targets: Tensor,
+        *,
+        inverse_temperature: Sequence[Sequence[float]],
     ) -> list[Tensor]:
         """nats_BT of targets at each inverse temperature."""
         # The last target belongs to a frame, too; the other targets are among the ids.
         rank_BT = torch.cat([lines.rank_BT, ranks_of(self.layout, targets[:, -1:])], dim=1)
         frame_BT = torch.cat([lines.done_BT, lines.done_BT[:, -1:]], dim=1)
-        roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=heard_BFKD.shape[1])
+        roll_BFQ = self.view.rolls(rank_BT, frame_BT, lines.begun_BQ, frames=projected_BFKD.shape[1])
         keys = slice(self.view.first, self.view.first + KEYS)
-        hazard_BFK = self._hazards(heard_BFKD, roll_BFQ[..., keys], lines.told_BFIK[:, :, 0])
+        hazard_BFK = self._hazards(projected_BFKD, roll_BFQ[..., keys], lines.inputs_BFIK[:, :, 0])
         cell_BT = lines.done_BT * (Q + 1)
         next_BT = ranks_of(self.layout, targets)  # the end counts as rank Q
         behind_BT = torch.where(lines.rank_BT < Q, lines.rank_BT + 1, 0)
@@ -106,29 +111,31 @@ class Hazards(LineHead):
             hazard_BFQ = self._by_rank(hazard_BFK, values)
             spared_BFR = F.pad(F.logsigmoid(-hazard_BFQ).cumsum(-1), (1, 0))  # log p(no rank below r), r = 0..Q
             spared_BT = _at(spared_BFR, cell_BT + next_BT) - _at(spared_BFR, cell_BT + behind_BT)
-            said_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
-            parts.append(-(spared_BT + torch.where(next_BT < Q, said_BT, 0)))
+            chosen_BT = F.logsigmoid(_at(F.pad(hazard_BFQ, (0, 1)), cell_BT + next_BT))
+            parts.append(-(spared_BT + torch.where(next_BT < Q, chosen_BT, 0)))
         return parts
 
-    def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: None) -> Tensor:
+    def _of_places(self, projected_BTKD: Tensor, places: dict[str, Tensor], prepared: None) -> Tensor:
         rank_BT = places["rank"]
         behind_BTQ = torch.arange(Q, device=rank_BT.device) > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
-        hazard_BTQ = self._by_rank(self._hazards(heard_BTKD, places["said"], places["last"]), self.inverse_temperature)
+        hazard_BTQ = self._by_rank(
+            self._hazards(projected_BTKD, places["emitted"], places["last"]), self.inverse_temperature
+        )
         spared_BTQ = (F.logsigmoid(-hazard_BTQ) * behind_BTQ).cumsum(-1)
         before_BTQ = F.pad(spared_BTQ, (1, -1)) + F.logsigmoid(hazard_BTQ)
         return torch.cat([before_BTQ.masked_fill(~behind_BTQ, -1e4), spared_BTQ[..., -1:]], dim=-1)
 
-    def _hazards(self, heard_BFKD: Tensor, said_BFK: Tensor, last_BFK: Tensor) -> Tensor:
+    def _hazards(self, projected_BFKD: Tensor, emitted_BFK: Tensor, last_BFK: Tensor) -> Tensor:
         """Logits (B, F, K) of each key's hazard, from the lines' hidden states and the frame's ranks below the key.
 
         Ranks held over from the last frame and new ones have separate interval embeddings.
         """
-        K = said_BFK.shape[-1]
-        apart = torch.arange(K, device=said_BFK.device) - torch.arange(K, device=said_BFK.device)[:, None]
+        K = emitted_BFK.shape[-1]
+        apart = torch.arange(K, device=emitted_BFK.device) - torch.arange(K, device=emitted_BFK.device)[:, None]
         table = self.intervals[:, apart.clamp(0, FARTHEST)] * (apart > 0)[..., None]  # (2, from K, to K, C)
-        said = torch.cat([said_BFK * (1 - last_BFK), said_BFK * last_BFK], dim=-1)
-        x = heard_BFKD + (said @ table.flatten(2).flatten(0, 1)).view(heard_BFKD.shape)
-        x = self.block(self.said_dropout(x))
+        emitted = torch.cat([emitted_BFK * (1 - last_BFK), emitted_BFK * last_BFK], dim=-1)
+        x = projected_BFKD + (emitted @ table.flatten(2).flatten(0, 1)).view(projected_BFKD.shape)
+        x = self.block(self.head_dropout(x))
         return self.outputs(self.norm(x))[..., 0].float()
 
     def _by_rank(self, hazard_BFK: Tensor, inverse_temperature: Sequence[float]) -> Tensor:

@@ -30,14 +30,14 @@ LONG = 1e6  # frames since a pitch sounded, where it never has
 class Lines:
     """Features of the ids of a batch. Frame 0 is the one to which the first of these ids belongs.
 
-    `told_BFIK`, with F one more than the frames that these ids complete, are the inputs of each line before each frame;
-    the first channel is whether it sounded in the last frame. `sure_BFR` is the confidence in the recalled frames.
+    `inputs_BFIK`, with F one more than the frames that these ids complete, are the inputs of each line before each
+    frame; the first channel is whether it sounded in the last frame. `confidence_BFR` is that in the recalled frames.
     `number_BF` counts frames from the beginning of the piece. `done_BT` is the index of the frame to which the id after
     each belongs.
     """
 
-    told_BFIK: Tensor
-    sure_BFR: Tensor
+    inputs_BFIK: Tensor
+    confidence_BFR: Tensor
     number_BF: Tensor
     done_BT: Tensor
     memory: Memory
@@ -123,14 +123,14 @@ class SetLineView(LineView):
         rest = ages(1 - whole_BFQ, past["rest"])
         channels = (last, last * (1 - before), before, (1 + age).log2() / 3, last + (1 - last) / (1 + rest))
         keys = slice(self.first, self.first + KEYS)
-        recalled_BFIK, sure_BFR, recalled = recall.recall(whole_BFQ[:, :, None, keys], past, skims=skims)
-        told_BFIK = torch.cat([torch.stack(channels, dim=2)[..., keys], recalled_BFIK], dim=2)
+        recalled_BFIK, confidence_BFR, recalled = recall.recall(whole_BFQ[:, :, None, keys], past, skims=skims)
+        inputs_BFIK = torch.cat([torch.stack(channels, dim=2)[..., keys], recalled_BFIK], dim=2)
         number_BF = past["number"][:, None] + torch.arange(count + 1, device=ids_BT.device)
         end_B1 = done_BT[:, -1:]
         kept = {"last": last, "before": before, "age": age, "rest": rest}
         return SetLines(
-            told_BFIK=told_BFIK,
-            sure_BFR=sure_BFR,
+            inputs_BFIK=inputs_BFIK,
+            confidence_BFR=confidence_BFR,
             number_BF=number_BF,
             done_BT=done_BT,
             rank_BT=rank_BT,
@@ -144,16 +144,16 @@ class SetLineView(LineView):
         )  # fmt: skip
 
     def places(self, lines: SetLines, part: slice) -> Memory:
-        """Features of some of the ids: `rank` (B, T), NONE where an id is no pitch; `said` (B, T, K), the keys of its
-        frame so far; and `last` (B, T, K), those of the frame before.
+        """Features of some of the ids: `rank` (B, T), NONE where an id is no pitch; `emitted` (B, T, K), the keys of
+        its frame so far; and `last` (B, T, K), those of the frame before.
         """
         rank_BT, done_BT = lines.rank_BT[:, part], lines.done_BT[:, part]
         row_B1 = torch.arange(len(rank_BT), device=rank_BT.device)[:, None]
-        roll_BFQ = self.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=lines.told_BFIK.shape[1])
+        roll_BFQ = self.rolls(lines.rank_BT, lines.done_BT, lines.begun_BQ, frames=lines.inputs_BFIK.shape[1])
         behind_BTQ = torch.arange(Q, device=rank_BT.device) > torch.where(rank_BT < Q, rank_BT, -1)[..., None]
         keys = slice(self.first, self.first + KEYS)
-        said_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
-        return Memory({"rank": rank_BT, "said": said_BTK, "last": lines.told_BFIK[row_B1, done_BT, 0]})
+        emitted_BTK = (roll_BFQ[row_B1, done_BT] * ~behind_BTQ)[..., keys]
+        return Memory({"rank": rank_BT, "emitted": emitted_BTK, "last": lines.inputs_BFIK[row_B1, done_BT, 0]})
 
     def rolls(self, rank_BT: Tensor, frame_BT: Tensor, begun_BQ: Tensor, *, frames: int) -> Tensor:
         """(B, frames, Q): 1 at each rank of each frame; the first frame includes its earlier ranks, `begun_BQ`."""
@@ -188,7 +188,7 @@ class VoiceLineView(LineView):
             "melody": blank_BS,
             "held": torch.zeros_like(blank_BS),
             "rest": torch.full((rows, Q), LONG, device=device),
-            "said": nought_B,
+            "emitted": nought_B,
             "number": nought_B,
             **recall.begin(rows, self.voices, KEYS, device),
         })  # fmt: skip
@@ -199,8 +199,8 @@ class VoiceLineView(LineView):
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
         rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
         line = torch.cat([past["tail"], rank_BT], dim=1)  # each row's ids, from 2 S before these
-        said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
-        turn_BT, done_BT = said_BT % S, said_BT // S
+        emitted_BT = past["emitted"][:, None] + is_voice_BT.long().cumsum(1)
+        turn_BT, done_BT = emitted_BT % S, emitted_BT // S
         at_BF, there_BF = places(is_voice_BT & (turn_BT == 0))
         frames_BFS = line.gather(
             1, (at_BF[..., None] + 2 * S - torch.arange(S - 1, -1, -1, device=line.device)).flatten(1)
@@ -218,7 +218,7 @@ class VoiceLineView(LineView):
         keys = slice(self.first, self.first + KEYS)
         on_BFSQ = F.one_hot(frame_BFS, BLANK + 1)[..., :Q].float()
         new_BFSQ = on_BFSQ[:, 1:] * there_BF[..., None, None]
-        recalled_BFIK, sure_BFR, recalled = recall.recall(new_BFSQ[..., keys], past, skims=skims)
+        recalled_BFIK, confidence_BFR, recalled = recall.recall(new_BFSQ[..., keys], past, skims=skims)
         any_BFQ = on_BFSQ.amax(2)
         rest_BFQ = ages(1 - any_BFQ[:, 1:] * there_BF[..., None], past["rest"])
         long_BFQ = (on_BFSQ * ((1 + held_BFS).log2() / 4)[..., None]).amax(2)
@@ -240,8 +240,8 @@ class VoiceLineView(LineView):
         end_B = done_BT[:, -1]
         rows_B = row_B1[:, 0]
         return VoiceLines(
-            told_BFIK=torch.cat([torch.cat([alone, on_BFSQ, came_BFSQ], dim=2)[..., keys], recalled_BFIK], dim=2),
-            sure_BFR=sure_BFR,
+            inputs_BFIK=torch.cat([torch.cat([alone, on_BFSQ, came_BFSQ], dim=2)[..., keys], recalled_BFIK], dim=2),
+            confidence_BFR=confidence_BFR,
             number_BF=past["number"][:, None] + number[:, 0],
             done_BT=done_BT,
             turn_BT=turn_BT,
@@ -255,7 +255,7 @@ class VoiceLineView(LineView):
                 "melody": melody_BFS[rows_B, end_B],
                 "held": held_BFS[rows_B, end_B],
                 "rest": rest_BFQ[rows_B, end_B],
-                "said": turn_BT[:, -1],
+                "emitted": turn_BT[:, -1],
                 "number": past["number"] + end_B,
                 **recalled,
             }),

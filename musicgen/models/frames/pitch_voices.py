@@ -43,7 +43,7 @@ class VoiceKeys(LineHead):
         # no sooner, and were no better.
         self.intervals = nn.Parameter(torch.empty(self.view.kinds, 2 * KEYS - 1, D))
         self.by_turn = nn.Parameter(torch.ones(S, self.view.kinds, 1, D))
-        self.said_dropout = LockedDropout(dropout / 2)
+        self.head_dropout = LockedDropout(dropout / 2)
         self.block = Block(D, dropout=dropout / 2)
         self.block.dropout = LockedDropout(dropout / 2)
         self.norm = nn.LayerNorm(D, bias=False)
@@ -62,17 +62,17 @@ class VoiceKeys(LineHead):
         windows = intervals.unfold(1, K, 1).flip(1).transpose(2, 3)  # (S * kinds, from K, to K, D)
         return F.pad(windows.flatten(2), (0, 0, 0, 1)).flatten(0, 1)
 
-    def _of_places(self, heard_BTKD: Tensor, places: dict[str, Tensor], prepared: Tensor) -> Tensor:
+    def _of_places(self, projected_BTKD: Tensor, places: dict[str, Tensor], prepared: Tensor) -> Tensor:
         turn_BT, from_BTR = places["turn"], places["from"]
         B, T = turn_BT.shape
-        said = F.embedding_bag(from_BTR.reshape(B * T, -1), prepared, mode="sum").view(B, T, KEYS, -1)
+        intervals_BTKD = F.embedding_bag(from_BTR.reshape(B * T, -1), prepared, mode="sum").view(B, T, KEYS, -1)
         about_BTD = (
             self.inputs["turn"](turn_BT)
             + self.inputs["held"](turn_BT * (LONGEST + 1) + places["held"].clamp(max=LONGEST))
             + self.inputs["moves"](turn_BT * MOVES + places["moves"])
         )
-        x = heard_BTKD + said + about_BTD[:, :, None]
-        x = self.block(self.said_dropout(x))
+        x = projected_BTKD + intervals_BTKD + about_BTD[:, :, None]
+        x = self.block(self.head_dropout(x))
         key_BTK = self.outputs["key"](self.norm(x))[..., 0].float()
         rest_BT1 = self.outputs["rest"](2 * turn_BT + places["rested"])
         ranks_BTQ = F.pad(key_BTK, (self.view.first, OUTSIDE - self.view.first), value=NEVER)

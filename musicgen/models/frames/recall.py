@@ -47,27 +47,32 @@ def recall(
     """The frames recalled before the first of these frames and after each, and the memory after them, or after the
     first `count_B` of each row.
 
-    Returns (told, sure, memory): told (B, F + 1, R * S, K) are the recalled frames by voice, times their confidence;
-    sure (B, F + 1, R) is that confidence, (1 + log2(1 + length of the match / CHANGE)) / 4, or 0 without a match.
+    Returns (recalled, confidence, memory): `recalled` (B, F + 1, R * S, K) are the frames by voice, times their
+    confidence; `confidence` (B, F + 1, R) is (1 + log2(1 + length of the match / CHANGE)) / 4, or 0 without a match.
 
-    `skims` is for the first frames of one piece: told and sure are 0, and the memory takes far less time.
+    `skims` is for the first frames of one piece: the frames and their confidence are 0, and the memory takes far
+    less time.
     """
     if skims:
         return _skimmed(frames_BFSK, memory)
     B, new = frames_BFSK.shape[:2]
     size = max(1, AT_ONCE // (B * (memory["past"].shape[1] + new + 1)))
-    told, sures = [], []
+    recalled, confidences = [], []
     memory = {name: memory[name] for name in ("past", *SUMS, *RUNS)}
     for begin in range(0, max(1, new), size):
         part = frames_BFSK[:, begin : begin + size]
         count = None if count_B is None else (count_B - begin).clamp(0, part.shape[1])
-        told_BFIK, sure_BFR, memory = _recalled(part, memory, count)
+        recalled_BFIK, confidence_BFR, memory = _recalled(part, memory, count)
         kept = slice(0 if begin == 0 else 1, None)  # index 0 repeats the last of the part before
-        told.append(told_BFIK[:, kept])
-        sures.append(sure_BFR[:, kept])
+        recalled.append(recalled_BFIK[:, kept])
+        confidences.append(confidence_BFR[:, kept])
     # Drop columns that are padding in all rows, which pile up where rows complete frames at different ids.
     idle = int((memory["same"] == 0).all(0).long().cumprod(0).sum())
-    return torch.cat(told, dim=1), torch.cat(sures, dim=1), {name: of_BN[:, idle:] for name, of_BN in memory.items()}
+    return (
+        torch.cat(recalled, dim=1),
+        torch.cat(confidences, dim=1),
+        {name: of_BN[:, idle:] for name, of_BN in memory.items()},
+    )
 
 
 def _recalled(
@@ -84,7 +89,7 @@ def _recalled(
     gain_BF = _gain(sums["same"])[:, P:]
     rows_B1 = torch.arange(B, device=past.device)[:, None]
     low_BF = torch.cat([sums["low"][:, max(0, P - 1)][:, None], sums["low"][:, P:]], dim=1)
-    told, sures, runs = [], [], {}
+    recalled, confidences, runs = [], [], {}
     for name, (alike_BFL, goes_on_BFL) in zip(RUNS, _compared(sums, new), strict=True):
         # The runs at the last frame before these, arranged by lag.
         before_BL = F.pad(memory[name][:, : max(0, P - 1)], (N - max(1, P), 0))
@@ -93,9 +98,9 @@ def _recalled(
         frame = past[rows_B1, (at_BF + 1).clamp(max=N - 1)].float()
         if name == "moved_run":
             frame = _moved(frame, low_BF - sums["low"].gather(1, at_BF))
-        sure = torch.where(length_BF > 0, 1 + (1 + length_BF / CHANGE).log2(), 0) / 4
-        told.append(frame * sure[..., None, None])
-        sures.append(sure)
+        confidence = torch.where(length_BF > 0, 1 + (1 + length_BF / CHANGE).log2(), 0) / 4
+        recalled.append(frame * confidence[..., None, None])
+        confidences.append(confidence)
         runs[name] = memory[name]
         if new:
             last_BL = run_BFL[:, -1]
@@ -106,7 +111,7 @@ def _recalled(
     after = {"past": past, **sums, **runs}
     if count_B is not None:
         after |= {name: _at_the_end(after[name], new - count_B) for name in ("past", *SUMS)}
-    return torch.cat(told, dim=2), torch.stack(sures, dim=2), after
+    return torch.cat(recalled, dim=2), torch.stack(confidences, dim=2), after
 
 
 def _compared(sums: dict[str, Tensor], new: int) -> list[tuple[Tensor, Tensor]]:
@@ -135,7 +140,7 @@ def _ran(alike_BFL: Tensor, goes_on_BFL: Tensor, gain_BF: Tensor, before_BL: Ten
 
 
 def _skimmed(frames_BFSK: Tensor, memory: dict[str, Tensor]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """`recall` of the first frames of one piece, for its memory only: told and sure are 0."""
+    """`recall` of the first frames of one piece, for its memory only: the frames and their confidence are 0."""
     B, new, S, K = frames_BFSK.shape
     nothing = frames_BFSK.new_zeros(B, 1, PLACES * S, K).expand(-1, new + 1, -1, -1)
     past, sums = _appended(frames_BFSK, memory)

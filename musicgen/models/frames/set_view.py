@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models.frames import recall
-from musicgen.models.frames.view import BEAT, NONE, Memory, Q, Seen, View, ages, places, ranks_of, sures
+from musicgen.models.frames.view import BEAT, NONE, Memory, Q, Seen, View, ages, confidences, places, ranks_of
 from musicgen.models.layouts import FrameLayout
 
 __all__ = ["SetView"]
@@ -21,11 +21,11 @@ class SetView(View):
     """Frames as sets in strict order, each closed by `end`.
 
     Categories after each id: the `next` rank in the last frame above the one just emitted, and the one `after` that;
-    how many ranks this frame has so far (`said`), how many the `last` one has, and how many more this one has than the
-    last up to the same rank (`ahead`); and the `beat`. Windows, centred on the rank just emitted, or at the beginning
-    of a frame on the first of the last frame: this frame so far, the frames at LAGS up to `look_back` and, where that
-    is more than 1, for how long each rank has sounded and running means of the past (TRACES). A longer look back helps
-    on large corpora; on a few hundred short pieces it leads to overfitting.
+    how many ranks this frame has so far (`emitted`), how many the `last` one has, and how many more this one has than
+    the last up to the same rank (`ahead`); and the `beat`. Windows, centred on the rank just emitted, or at the
+    beginning of a frame on the first of the last frame: this frame so far, the frames at LAGS up to `look_back` and,
+    where that is more than 1, for how long each rank has sounded and running means of the past (TRACES). A longer look
+    back helps on large corpora; on a few hundred short pieces it leads to overfitting.
     """
 
     width = 2 * Q + BEAT + 1
@@ -35,13 +35,13 @@ class SetView(View):
         self.categories = {
             "next": Q + 1,
             "after": Q + 1,
-            "said": MOST + 1,
+            "emitted": MOST + 1,
             "last": MOST + 1,
             "ahead": 16,
             "beat": BEAT,
             **self.of_recalled,
         }
-        self.references = ("next", "said", *self.recalled)
+        self.references = ("next", "emitted", *self.recalled)
         self.lags = tuple(lag for lag in LAGS if lag <= look_back)
         self.far = ("age", *(f"trace{n}" for n in range(len(TRACES)))) if look_back > 1 else ()
         self.windows = ("now", *(f"lag{lag}" for lag in self.lags), *self.far, *self.recalled)
@@ -53,12 +53,12 @@ class SetView(View):
 
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
         past = memory.tensors
-        said_BT = ranks_of(self.layout, ids_BT)
+        rank_BT = ranks_of(self.layout, ids_BT)
         closes_BT = ids_BT == self.layout.mark
         done_BT = closes_BT.long().cumsum(1)
         at_BF, there_BF = places(closes_BT)
         # The current frame is the running sum over ids, with the unfinished frame first, less that at the last close.
-        sums = torch.cat([past["now"][:, None], F.one_hot(said_BT, Q + 1)[..., :Q].float()], dim=1).cumsum(1)
+        sums = torch.cat([past["now"][:, None], F.one_hot(rank_BT, Q + 1)[..., :Q].float()], dim=1).cumsum(1)
         till = F.pad(sums.gather(1, _wide(at_BF + 1)) * there_BF[..., None], (0, 0, 1, 0))
         now = sums[:, 1:] - till.gather(1, _wide(done_BT))
         frames_BFQ = till.diff(dim=1) * there_BF[..., None]
@@ -68,16 +68,18 @@ class SetView(View):
         if "age" in windows:
             windows["age"] = (1 + windows["age"]).log2() / 3
 
-        told_BFIQ, sure_BFR, recalled = recall.recall(frames_BFQ[:, :, None], past, count_B=done_BT[:, -1], skims=skims)
-        windows |= {name: told_BFIQ[:, :, k].gather(1, _wide(done_BT)) for k, name in enumerate(self.recalled)}
+        recalled_BFIQ, confidence_BFR, recalled = recall.recall(
+            frames_BFQ[:, :, None], past, count_B=done_BT[:, -1], skims=skims
+        )
+        windows |= {name: recalled_BFIQ[:, :, k].gather(1, _wide(done_BT)) for k, name in enumerate(self.recalled)}
 
         last = windows["lag1"]
-        behind_BT = torch.where(said_BT < NONE, said_BT, -1)
+        behind_BT = torch.where(rank_BT < NONE, rank_BT, -1)
         next_BT = _first(last, behind_BT)
-        said_count, last_count = now.sum(-1).long(), last.sum(-1).long()
+        emitted_count, last_count = now.sum(-1).long(), last.sum(-1).long()
         ranks = torch.arange(Q, device=ids_BT.device)
         passed = (last * (ranks <= behind_BT[..., None])).sum(-1).long()
-        here_BT = torch.where(said_BT < NONE, said_BT, next_BT)  # or the last frame's first
+        here_BT = torch.where(rank_BT < NONE, rank_BT, next_BT)  # or the last frame's first
         number_BT = past["number"][:, None] + done_BT
         # The trunk reads the frames themselves: the ranks that are new and those that are held over.
         was_BFQ = after["lag1"][:, :-1]
@@ -92,16 +94,16 @@ class SetView(View):
             ids_BT=ids_BT,
             categories={
                 **recalled_ranks,
-                **sures(sure_BFR, done_BT),
+                **confidences(confidence_BFR, done_BT),
                 "next": next_BT,
                 "after": _first(last, next_BT),
-                "said": said_count.clamp(max=MOST),
+                "emitted": emitted_count.clamp(max=MOST),
                 "last": last_count.clamp(max=MOST),
-                "ahead": (said_count - passed).clamp(-8, 7) + 8,
+                "ahead": (emitted_count - passed).clamp(-8, 7) + 8,
                 "beat": number_BT % BEAT,
             },
             windows={name: (windows[name], here_BT) for name in self.windows},
-            references={"next": next_BT, "said": said_BT, **recalled_ranks},
+            references={"next": next_BT, "emitted": rank_BT, **recalled_ranks},
             frames_BFX=self._frame_vectors(parts, number_BF) * there_BF[..., None],
             done_BT=done_BT,
             memory=Memory(

@@ -43,7 +43,7 @@ class Speller(IdHead):
         super().__init__()
         C = settings.width
         self.view, self.layout, self.size = view, view.layout, settings.vocabulary_size
-        self.hear = Linear(C, C)
+        self.project = Linear(C, C)
         self.embedding = embed(settings)
         categories = {name: nn.Embedding(size, C) for name, size in view.categories.items()}
         windows = {f"around_{name}": Linear(2 * AROUND + 1, C) for name in view.windows}
@@ -62,7 +62,7 @@ class Speller(IdHead):
 
     def _logits(self, reading: FrameReading) -> Tensor:
         seen = reading.seen
-        x_BTC = self.hear(reading.hidden_BTC) + self.embedding(reading.ids)
+        x_BTC = self.project(reading.hidden_BTC) + self.embedding(reading.ids)
         for name in self.view.categories:
             x_BTC = x_BTC + self.inputs[name](seen.categories[name])
         for name in self.view.windows:

@@ -23,13 +23,15 @@ from torch.nn import functional as F
 from musicgen.models.frames import recall
 from musicgen.models.layouts import FrameLayout
 
-__all__ = ["Memory", "Seen", "Sight", "View", "ages", "from_ranks", "parallel", "places", "ranks_of", "sures"]
+__all__ = ["Memory", "Seen", "Sight", "View", "ages", "confidences", "from_ranks", "parallel", "places", "ranks_of"]
 
 Q = 128
 NONE = 128
 BLANK = 129  # no id there yet
 BEAT = 16  # frames are counted modulo this
-SUREST = 8  # the highest level of confidence in a recalled frame: level n is for matches of about 2^(n-1) changes
+MOST_CONFIDENT = (
+    8  # the highest level of confidence in a recalled frame: level n is for matches of about 2^(n-1) changes
+)
 
 
 def ranks_of(layout: FrameLayout, ids: Tensor) -> Tensor:
@@ -117,7 +119,9 @@ class View(ABC):
     def __init__(self, layout: FrameLayout) -> None:
         self.layout = layout
         self.recalled = tuple(f"recalled{place}" for place in range(recall.PLACES))
-        self.of_recalled = dict.fromkeys(self.recalled, Q + 1) | {f"sure{k}": SUREST + 1 for k in range(recall.PLACES)}
+        self.of_recalled = dict.fromkeys(self.recalled, Q + 1) | {
+            f"confidence{k}": MOST_CONFIDENT + 1 for k in range(recall.PLACES)
+        }
 
     def begin(self, rows: int, device: torch.device) -> Memory:
         """The memory before the first frame."""
@@ -144,10 +148,10 @@ class View(ABC):
         return F.pad(torch.cat([parts_BFX, beat], dim=-1), (0, 1))
 
 
-def sures(sure_BFR: Tensor, done_BT: Tensor) -> dict[str, Tensor]:
+def confidences(confidence_BFR: Tensor, done_BT: Tensor) -> dict[str, Tensor]:
     """The confidence in each recalled frame after each id, as a category up to SUREST."""
-    level_BFR = (4 * sure_BFR).round().long().clamp(max=SUREST)
-    return {f"sure{k}": level_BFR[..., k].gather(1, done_BT) for k in range(recall.PLACES)}
+    level_BFR = (4 * confidence_BFR).round().long().clamp(max=MOST_CONFIDENT)
+    return {f"confidence{k}": level_BFR[..., k].gather(1, done_BT) for k in range(recall.PLACES)}
 
 
 def ages(frames_BFQ: Tensor, before_BQ: Tensor) -> Tensor:

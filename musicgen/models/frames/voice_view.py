@@ -7,7 +7,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from musicgen.models.frames import recall
-from musicgen.models.frames.view import BEAT, BLANK, NONE, Memory, Q, Seen, View, parallel, places, ranks_of, sures
+from musicgen.models.frames.view import (
+    BEAT,
+    BLANK,
+    NONE,
+    Memory,
+    Q,
+    Seen,
+    View,
+    confidences,
+    parallel,
+    places,
+    ranks_of,
+)
 from musicgen.models.layouts import FrameLayout
 
 __all__ = ["VoiceView"]
@@ -41,20 +53,20 @@ class VoiceView(View):
             **{f"back{lag}": BLANK + 1 for lag in range(2, 2 * S + 1)},
             **self.of_recalled,
         }
-        self.references = ("same", "said", *(f"parallel{lag}" for lag in range(1, S)), *self.recalled)
+        self.references = ("same", "emitted", *(f"parallel{lag}" for lag in range(1, S)), *self.recalled)
 
     def _begin(self, nought_B: Tensor) -> dict[str, Tensor]:
         nought_BS = nought_B[:, None].expand(-1, self.voices)
         tail = torch.cat([nought_BS, nought_BS], 1) + BLANK
-        return {"tail": tail, "age": nought_BS + 1, "said": nought_B, "number": nought_B}
+        return {"tail": tail, "age": nought_BS + 1, "emitted": nought_B, "number": nought_B}
 
     def see(self, ids_BT: Tensor, memory: Memory, *, skims: bool = False) -> Seen:
         S, T, past = self.voices, ids_BT.shape[1], memory.tensors
         is_voice_BT = (ids_BT >= self.layout.pitch) & (ids_BT < self.layout.pitch + Q) | (ids_BT == self.layout.mark)
         rank_BT = torch.where(is_voice_BT, ranks_of(self.layout, ids_BT), BLANK)
         line = torch.cat([past["tail"], rank_BT], dim=1)  # each row's ids, from 2 S before these
-        said_BT = past["said"][:, None] + is_voice_BT.long().cumsum(1)
-        turn_BT, done_BT = said_BT % S, said_BT // S
+        count_BT = past["emitted"][:, None] + is_voice_BT.long().cumsum(1)
+        turn_BT, done_BT = count_BT % S, count_BT // S
         number_BT = past["number"][:, None] + done_BT
         back = {lag: line[:, 2 * S + 1 - lag : 2 * S + 1 - lag + T] for lag in range(1, 2 * S + 1)}
         same_BT = back[S]
@@ -78,22 +90,22 @@ class VoiceView(View):
         within = {lag: (lag > turn_BT) & (lag <= turn_BT + S) for lag in range(1, 2 * S)}
         last = torch.stack([_roll(back[lag], there) for lag, there in within.items()]).sum(0)
         here_BT = same_BT.clamp(max=NONE)
-        spoken_BT = torch.where(turn_BT > 0, rank_BT.clamp(max=NONE), NONE)
+        emitted_BT = torch.where(turn_BT > 0, rank_BT.clamp(max=NONE), NONE)
         at_BF, there_BF = places(is_voice_BT & (turn_BT == 0))
         number_BF = number_BT.gather(1, at_BF) - 1
         frames_BFX = self._frame_vectors(self._parts(line, at_BF), number_BF) * there_BF[..., None]
         whole = F.one_hot(self._frames(line, at_BF), BLANK + 1)[..., :Q].float() * there_BF[..., None, None]
-        told_BFIQ, sure_BFR, recalled = recall.recall(whole, past, count_B=done_BT[:, -1], skims=skims)
+        recalled_BFIQ, confidence_BFR, recalled = recall.recall(whole, past, count_B=done_BT[:, -1], skims=skims)
         row_B1 = torch.arange(len(line), device=line.device)[:, None]
         ranks = {}
         for place, name in enumerate(self.recalled):
-            of_turn = told_BFIQ[row_B1, done_BT, place * S + turn_BT]
+            of_turn = recalled_BFIQ[row_B1, done_BT, place * S + turn_BT]
             ranks[name] = torch.where(of_turn.amax(-1) > 0, of_turn.argmax(-1), NONE)
         return Seen(
             ids_BT=ids_BT,
             categories={
                 **ranks,
-                **sures(sure_BFR, done_BT),
+                **confidences(confidence_BFR, done_BT),
                 "turn": turn_BT * BEAT + number_BT % BEAT,
                 "held": turn_BT * (OLDEST + 1) + ages[:, 1 : T + 1].clamp(max=OLDEST),
                 "move": move_BT,
@@ -102,11 +114,11 @@ class VoiceView(View):
                 **{f"back{lag}": back[lag] for lag in range(2, 2 * S + 1)},
             },
             windows={"last": (last, here_BT), "now": (now, here_BT)},
-            references={"same": here_BT, "said": spoken_BT, **beside, **ranks},
+            references={"same": here_BT, "emitted": emitted_BT, **beside, **ranks},
             frames_BFX=frames_BFX,
             done_BT=done_BT,
             memory=Memory({
-                "tail": line[:, -2 * S :], "age": ages[:, -S:], "said": turn_BT[:, -1], "number": number_BT[:, -1],
+                "tail": line[:, -2 * S :], "age": ages[:, -S:], "emitted": turn_BT[:, -1], "number": number_BT[:, -1],
                 **recalled,
             }),
         )  # fmt: skip

@@ -37,16 +37,16 @@ class FieldHead(Head):
         C, count = width, len(fields)
         self.fields = tuple(fields)
         self.embedding = nn.Embedding(vocabulary_size, C)
-        self.hear = Linear(C, count * C)  # from the trunk, for all fields at once
-        self.learn = nn.ModuleList(Linear(C, C) for _ in range(count - 1))  # from the fields chosen before
-        self.deepen = nn.ModuleList(Linear(C, C) for _ in range(count))
+        self.project = Linear(C, count * C)  # of the hidden state, for all fields at once
+        self.from_fields = nn.ModuleList(Linear(C, C) for _ in range(count - 1))  # from the fields chosen before
+        self.residual = nn.ModuleList(Linear(C, C) for _ in range(count))
         # The hidden state skips the perceptron to the output: without this residual path, learning is slow.
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(count))
         self.outputs = nn.ModuleList(Linear(C, size) for _, size in fields)
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.embedding.weight, std=1.0)
-        nn.init.normal_(self.hear.weight, std=C**-0.5)
-        for part in (*self.learn.parameters(), *self.deepen.parameters()):
+        nn.init.normal_(self.project.weight, std=C**-0.5)
+        for part in (*self.from_fields.parameters(), *self.residual.parameters()):
             nn.init.normal_(part, std=C**-0.5)
         for part in self.outputs.parameters():
             nn.init.normal_(part, std=0.02)
@@ -54,16 +54,16 @@ class FieldHead(Head):
     def choices(self, reading: Reading, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
         """Logits (B, T, K) of each field's values given the targets_BTF before it; `following_VV` is unused."""
         hidden_BTC = reading.hidden_BTC
-        heard = self.hear(hidden_BTC).unflatten(-1, (len(self.fields), -1))  # (B, T, F, C)
-        told_BTC: Tensor | None = None
+        projected = self.project(hidden_BTC).unflatten(-1, (len(self.fields), -1))  # (B, T, F, C)
+        embedded_BTC: Tensor | None = None
         choices = []
         for f in range(len(self.fields)):
-            x_BTC = heard[:, :, f]
-            if told_BTC is not None:
-                x_BTC = x_BTC + self.learn[f - 1](told_BTC)
+            x_BTC = projected[:, :, f]
+            if embedded_BTC is not None:
+                x_BTC = x_BTC + self.from_fields[f - 1](embedded_BTC)
             choices.append(self.output(f, hidden_BTC, x_BTC).float())
             chosen_BTC = self.embedding(targets[:, :, f])
-            told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
+            embedded_BTC = chosen_BTC if embedded_BTC is None else embedded_BTC + chosen_BTC
         return choices
 
     def nats(self, reading: Reading, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
@@ -83,7 +83,7 @@ class FieldHead(Head):
 
     def output(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
         """Logits (..., K) of a field from the hidden state and from the input x of its perceptron."""
-        x = self.deepen[field](self.dropout(F.gelu(x)))
+        x = self.residual[field](self.dropout(F.gelu(x)))
         logits = self.outputs[field](self.norms[field](hidden + x))
         return (
             logits
@@ -97,19 +97,19 @@ class FieldScores:
 
     def __init__(self, head: FieldHead, hidden_BC: Tensor) -> None:
         self.head, self._hidden_BC = head, hidden_BC
-        heard = head.hear(hidden_BC)
+        projected = head.project(hidden_BC)
         # Contiguous, as the activation rounds differently on strided rows.
-        x_FBC = heard.unflatten(-1, (len(head.fields), -1)).transpose(0, 1).contiguous()
+        x_FBC = projected.unflatten(-1, (len(head.fields), -1)).transpose(0, 1).contiguous()
         self._x_FBC = list(x_FBC.unbind(0))
 
     def logits_BK(self, field: int) -> Tensor:
         return self.head.output(field, self._hidden_BC, self._x_FBC[field]).float()
 
     def take(self, field: int, ids_B: Tensor) -> None:
-        for later, told_BC in enumerate(self.told(field, ids_B), start=field + 1):
-            self._x_FBC[later] = self._x_FBC[later] + told_BC
+        for later, added_BC in enumerate(self.contributions(field, ids_B), start=field + 1):
+            self._x_FBC[later] = self._x_FBC[later] + added_BC
 
-    def told(self, field: int, ids_B: Tensor) -> list[Tensor]:
+    def contributions(self, field: int, ids_B: Tensor) -> list[Tensor]:
         """The contribution of the values chosen for a field to each later field's input, (B, C) each."""
         chosen_BC = self.head.embedding(ids_B)
-        return [learn(chosen_BC) for learn in self.head.learn[field:]]
+        return [layer(chosen_BC) for layer in self.head.from_fields[field:]]

@@ -172,15 +172,15 @@ class Recurrence(nn.Module):
             hidden_BC = x_BTI.new_zeros(len(x_BTI), self.width)
             cell_BC = hidden_BC if self.kind == "lstm" else None
             seen: list[tuple[Tensor, ...]] = []
-            told: list[Tensor] = []
+            hidden: list[Tensor] = []
             for x_BI in x_BTI.unbind(1):
                 into_BG, own_BG = self.into(layer, x_BI), self.own(layer, hidden_BC)
                 seen.append(lstm_gates(into_BG, own_BG) if self.kind == "lstm" else gru_gates(into_BG, own_BG))
                 hidden_BC, cell_BC = self.cell(into_BG, own_BG, hidden_BC, cell_BC)
-                told.append(hidden_BC)
+                hidden.append(hidden_BC)
             stacked = (torch.stack(values, dim=1) for values in zip(*seen, strict=True))
             result.append(dict(zip(names, stacked, strict=True)))
-            x_BTI = torch.stack(told, dim=1)
+            x_BTI = torch.stack(hidden, dim=1)
         return result
 
     def into(self, layer: int, x: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from musicgen.models.memory.sources import (
     recall,
 )
 from musicgen.models.memory.standing import NO_PLACE, Standing
-from musicgen.models.memory.traces import Found, Guesses, Key, PartTrace, Rolling, Said, Tally, mix
+from musicgen.models.memory.traces import Answer, Found, Guesses, Key, PartTrace, Rolling, Tally, mix
 from musicgen.models.memory.trust import LONGEST_STREAK, TRUST, weight_of
 
 __all__ = ["Guesses", "Memory"]
@@ -59,7 +59,7 @@ class Memory(Standing):
         self.last_note, self.note_count, self.total_velocity = -1, 0, 0
         self._found: Found | None = None
         self._pointed: dict[int, tuple[list[int], list[int]]] = {}
-        self._answers: dict[Key, Said] = {}
+        self._answers: dict[Key, Answer] = {}
         if len(rows):  # streaks computed at once, in a third of the time
             for row in rows:
                 self._remember(tuple(row))
@@ -87,7 +87,7 @@ class Memory(Standing):
 
     def guesses(self, field: int, chosen: Sequence[int]) -> Guesses:
         """The guesses of a field of the next row, given the ids `chosen` for the fields before it."""
-        value, trust, keys = self._said(field, chosen)
+        value, trust, keys = self._answer(field, chosen)
         counted = [tallies.get(key) for tallies, key in zip(self.counted[field], keys, strict=True)]
         weight = [0 if found is None else weight_of(found.total, found.distinct) for found in counted]
         return Guesses(value, trust, counted, weight)
@@ -109,12 +109,12 @@ class Memory(Standing):
             self._pointed[field] = found
         return found
 
-    def _said(self, field: int, chosen: Sequence[int]) -> Said:
+    def _answer(self, field: int, chosen: Sequence[int]) -> Answer:
         asked = (field, *chosen[: _HANGS_ON[field]])
-        said = self._answers.get(asked)
-        if said is None:
-            said = self._answers[asked] = Said(*self._chosen(field, chosen), self._keys(field, chosen))
-        return said
+        answer = self._answers.get(asked)
+        if answer is None:
+            answer = self._answers[asked] = Answer(*self._chosen(field, chosen), self._keys(field, chosen))
+        return answer
 
     def _chosen(self, field: int, chosen: Sequence[int]) -> tuple[list[int], list[int]]:
         """Values and trust buckets of the pointers, given the ids chosen for the fields before."""
@@ -129,16 +129,16 @@ class Memory(Standing):
                 for name, bucket in zip(POINTERS[field], trust, strict=True)
             ]
         whole = found.row["whole"]
-        heard = whole >= 0 and self.rows[whole][:2] == (chosen[PITCH], chosen[DURATION])
+        fits = whole >= 0 and self.rows[whole][:2] == (chosen[PITCH], chosen[DURATION])
         if field == ONSET:
             value, trust = self.pointed(field)
-            return (value, trust) if heard else ([-1, *value[1:]], [0, *trust[1:]])
+            return (value, trust) if fits else ([-1, *value[1:]], [0, *trust[1:]])
         onset = chosen[ONSET]
         value = [
             one if found.row[name] >= 0 and self.rows[found.row[name]][ONSET] == onset else -1
             for name, one in zip(_OF_PLACES, self._of_place(field), strict=True)
         ]
-        if not heard:
+        if not fits:
             value[0] = -1
         return self._trusted(field, value + self.who_played(onset, found.here), part=-1)
 
@@ -162,7 +162,7 @@ class Memory(Standing):
                 for kind in ("line", "shifted"):
                     lines[kind] = self._line_keys(kind)
                     row[kind], level[kind] = self._longest_line(kind, lines[kind])
-            self.listen(row["whole"], level["whole"])
+            self.set_lag(row["whole"], level["whole"])
             here, onsets = self.bars_back(row)
             level.update(dict.fromkeys((name for _, name in self.backs()), 1))
             self._found = Found(row, level, lines, here, onsets)
@@ -274,7 +274,7 @@ class Memory(Standing):
             self.streaks[group] = tuple(
                 [
                     streak if one < 0 else _ONE_MORE[streak] if one == own else 0
-                    for one, streak in zip(self._said(field, ids).value, streaks, strict=True)
+                    for one, streak in zip(self._answer(field, ids).value, streaks, strict=True)
                 ]
             )
 
@@ -291,8 +291,8 @@ class Memory(Standing):
         self._count(ids)
         pitch = ids[PITCH] - layout.pitch
         self.pitch_before.append(self.last_melodic)
-        heard = layout.pitch <= ids[PITCH] < layout.drum
-        moved = pitch - self.last_melodic + 1000 if heard else ids[PITCH]
+        is_melodic = layout.pitch <= ids[PITCH] < layout.drum
+        moved = pitch - self.last_melodic + 1000 if is_melodic else ids[PITCH]
         self.hashes["whole"].append(mix(ids[PITCH], ids[DURATION], ids[ONSET], ids[PART]))
         self.hashes["moved"].append(mix(moved, ids[DURATION], ids[ONSET], ids[PART]))
         self.hashes["rhythm"].append(mix(ids[ONSET], ids[PART]))
@@ -346,11 +346,11 @@ class Memory(Standing):
         if not self.due:
             return [-1] * 5
         notes, first = self._notes_due(), self.layout.velocity
-        heard = [max(0, self.rows[row][VELOCITY] - first) for row in (*notes[-1:], *notes[-2:-1])]
+        last_two = [max(0, self.rows[row][VELOCITY] - first) for row in (*notes[-1:], *notes[-2:-1])]
         part = self.parts.get(self.place[-1][3])
         return [
-            heard[0] if notes else -1,
-            heard[1] if len(notes) > 1 else -1,
+            last_two[0] if notes else -1,
+            last_two[1] if len(notes) > 1 else -1,
             max(0, self.rows[self.last_note][VELOCITY] - first) if self.last_note >= 0 else -1,
             part.total_velocity // len(notes) if part and notes else -1,
             self.total_velocity // self.note_count if self.note_count else -1,

@@ -79,9 +79,9 @@ class PointerHead(Head):
         C = width
         self.layout, self.first, self.sizes = layout, layout.first, layout.sizes
         self.embedding = nn.Embedding(layout.size, C)
-        self.hear = Linear(C, FIELDS * C)
-        self.learn = nn.ModuleList(Linear(C, C) for _ in range(FIELDS - 1))
-        self.deepen = nn.ModuleList(Linear(C, C) for _ in range(FIELDS))
+        self.project = Linear(C, FIELDS * C)
+        self.from_fields = nn.ModuleList(Linear(C, C) for _ in range(FIELDS - 1))
+        self.residual = nn.ModuleList(Linear(C, C) for _ in range(FIELDS))
         self.norms = nn.ModuleList(nn.LayerNorm(C, bias=False) for _ in range(FIELDS))
         self.outputs = nn.ModuleList(Linear(C, size) for size in self.sizes)
         self.intervals = Linear(C, 2 * (2 * INTERVALS + 1))  # separately for pitches and drums
@@ -101,8 +101,8 @@ class PointerHead(Head):
         )
         self.dropout = nn.Dropout(dropout)
         nn.init.normal_(self.embedding.weight, std=1.0)
-        nn.init.normal_(self.hear.weight, std=C**-0.5)
-        for part in (*self.learn.parameters(), *self.deepen.parameters()):
+        nn.init.normal_(self.project.weight, std=C**-0.5)
+        for part in (*self.from_fields.parameters(), *self.residual.parameters()):
             nn.init.normal_(part, std=C**-0.5)
         for layer in (*self.outputs, self.intervals, self.distances, self.part_query, self.offsets):
             nn.init.normal_(layer.weight, std=0.02)
@@ -116,9 +116,9 @@ class PointerHead(Head):
 
     # ---- one field --------------------------------------------------------------------------------
 
-    def seen(self, field: int, hidden: Tensor, heard: Tensor) -> Tensor:
+    def seen(self, field: int, hidden: Tensor, x: Tensor) -> Tensor:
         """The features from which a field's logits and gates are computed, (..., C)."""
-        x = self.deepen[field](self.dropout(F.gelu(heard)))
+        x = self.residual[field](self.dropout(F.gelu(x)))
         return self.norms[field](hidden + x)
 
     def field_scores(self, field: int, y_BTC: Tensor, hints: Hints, onset_BT: Tensor) -> Tensor:
@@ -203,15 +203,15 @@ class PointerHead(Head):
     def nats(self, reading: Recollection, targets: Tensor, *, pad: int, following_VV: Tensor | None = None) -> Tensor:
         """nats_BTF of each field given the ones before it; 0 where the target is `pad`."""
         hidden_BTC, hints = reading
-        heard = self.hear(hidden_BTC).unflatten(-1, (FIELDS, -1))
-        told_BTC: Tensor | None = None
+        projected = self.project(hidden_BTC).unflatten(-1, (FIELDS, -1))
+        embedded_BTC: Tensor | None = None
         nats = []
         for f in range(FIELDS):
-            x_BTC = heard[:, :, f]
-            if told_BTC is not None:
-                x_BTC = x_BTC + self.learn[f - 1](told_BTC)
+            x_BTC = projected[:, :, f]
+            if embedded_BTC is not None:
+                x_BTC = x_BTC + self.from_fields[f - 1](embedded_BTC)
             if f == VELOCITY:
-                x_BTC = x_BTC + self.heard_loudness(hints.loudness_BTL)
+                x_BTC = x_BTC + self.embedded_loudness(hints.loudness_BTL)
             y_BTC = self.seen(f, hidden_BTC, x_BTC)
             target_BT = targets[:, :, f]
             scored_BT = target_BT != pad
@@ -227,7 +227,7 @@ class PointerHead(Head):
             nats.append(torch.where(scored_BT, -log_p, 0.0))
             if f != VELOCITY:
                 chosen_BTC = self.embedding(target_BT)
-                told_BTC = chosen_BTC if told_BTC is None else told_BTC + chosen_BTC
+                embedded_BTC = chosen_BTC if embedded_BTC is None else embedded_BTC + chosen_BTC
         return torch.stack(nats, dim=-1)
 
     def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
@@ -240,7 +240,7 @@ class PointerHead(Head):
             raise TypeError("a model with a memory needs the state to score the next step")
         return MemoryScores(self, packed or Packed(self), hidden_BC, state.memories_now(self.layout))
 
-    def heard_loudness(self, loudness_BTL: Tensor) -> Tensor:
+    def embedded_loudness(self, loudness_BTL: Tensor) -> Tensor:
         """The summed embeddings of the loudness columns, (..., C)."""
         tables = [table(loudness_BTL[..., n] + 1) for n, table in enumerate(self.loudness)]
         return torch.stack(tables).sum(0)

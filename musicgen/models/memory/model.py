@@ -30,11 +30,11 @@ from musicgen.models.layouts import (
     VELOCITY,
 )
 from musicgen.models.memory.head import Recollection
-from musicgen.models.memory.inputs import column_sizes, columns, told_last
+from musicgen.models.memory.inputs import column_sizes, columns, last_columns
 from musicgen.models.memory.sources import recall
 from musicgen.models.memory.state import MemoryState
 from musicgen.models.memory.traces import Remembered
-from musicgen.models.memory.window import Foretold, foretold
+from musicgen.models.memory.window import Precomputed, precompute
 from musicgen.models.settings import ModelSettings
 from musicgen.models.state import State
 
@@ -46,7 +46,7 @@ class MemoryModel(SequenceModel):
 
     carries = False
     recalls = True
-    forgets = False  # whether `listen` leaves all guesses empty, to measure what the memory contributes
+    forgets = False  # whether `head_inputs` leaves all guesses empty, to measure what the memory contributes
 
     def __init__(self, settings: ModelSettings, family: type[SequenceModel]) -> None:
         super().__init__(settings)
@@ -54,7 +54,7 @@ class MemoryModel(SequenceModel):
         C = settings.width
         self.layout = settings.steps
         sizes = column_sizes(self.layout)
-        self.told = nn.Embedding(sum(sizes), C)
+        self.input_table = nn.Embedding(sum(sizes), C)
         self.register_buffer("begins", torch.tensor([0, *itertools.accumulate(sizes[:-1])]), persistent=False)
         self.begins: Tensor
         self.trunk = make_trunk(family, settings, inputs=C)
@@ -63,16 +63,16 @@ class MemoryModel(SequenceModel):
 
     def first_weights(self) -> None:
         own = sum(column_sizes(self.layout)[:5])
-        nn.init.normal_(self.told.weight[:own], std=1.0)
-        nn.init.normal_(self.told.weight[own:], std=0.3)
+        nn.init.normal_(self.input_table.weight[:own], std=1.0)
+        nn.init.normal_(self.input_table.weight[own:], std=0.3)
 
     @property
     def context(self) -> int | None:
         return self.trunk.context
 
-    def foretelling(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
-        """See `SequenceModel.foretelling`."""
-        return functools.partial(foretold, self.layout)
+    def precomputing(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
+        """See `SequenceModel.precomputing`."""
+        return functools.partial(precompute, self.layout)
 
     def recalling(self, pasts: Sequence[Tensor]) -> MemoryState:
         """See `SequenceModel.recalling`."""
@@ -86,11 +86,11 @@ class MemoryModel(SequenceModel):
         if ids.shape[1] == 1 and not self.training and state.trunk is not None:
             return self._step(new, state)
         pasts = tuple(np.concatenate([past, rows]) for past, rows in zip(state.pasts, new, strict=True))
-        told = []
+        windows = []
         for rows, past in zip(pasts, state.pasts, strict=True):
             open_end = np.concatenate([rows, self._some_next(rows)])
-            told.append(columns(open_end, recall(open_end, self.layout), self.layout, len(past)))
-        hidden_BTC, trunk = self._hidden(self._on_device(told), state.trunk)
+            windows.append(columns(open_end, recall(open_end, self.layout), self.layout, len(past)))
+        hidden_BTC, trunk = self._hidden(self._on_device(windows), state.trunk)
         if trunk is None:
             return hidden_BTC, None
         return hidden_BTC, MemoryState(pasts, trunk, state.position + ids.shape[1])
@@ -100,8 +100,8 @@ class MemoryModel(SequenceModel):
         memories = state.own_memories(self.layout)
         for memory, rows in zip(memories, new.tolist(), strict=True):
             memory.append(rows[0])
-        told = [np.array([told_last(memory)]) for memory in memories]
-        hidden_B1C, trunk = self._hidden(self._on_device(told), state.trunk)
+        steps = [np.array([last_columns(memory)]) for memory in memories]
+        hidden_B1C, trunk = self._hidden(self._on_device(steps), state.trunk)
         pasts = tuple(Remembered(memory.rows) for memory in memories)
         return hidden_B1C, MemoryState(pasts, trunk, state.position + 1, tuple(memories))
 
@@ -123,33 +123,33 @@ class MemoryModel(SequenceModel):
             step[0, DURATION], step[0, VELOCITY] = layout.duration, layout.velocity
         return step
 
-    def _on_device(self, told: list[np.ndarray]) -> Tensor:
-        return torch.from_numpy(np.stack(told)).to(self.told.weight.device)
+    def _on_device(self, rows: list[np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.stack(rows)).to(self.input_table.weight.device)
 
-    def _hidden(self, told_BTI: Tensor, trunk: State | None) -> tuple[Tensor, State | None]:
-        at = told_BTI + self.begins
+    def _hidden(self, columns_BTI: Tensor, trunk: State | None) -> tuple[Tensor, State | None]:
+        at = columns_BTI + self.begins
         B, T, _ = at.shape
-        x_BTC = F.embedding_bag(at.flatten(0, 1), self.told.weight, mode="sum").view(B, T, -1)
+        x_BTC = F.embedding_bag(at.flatten(0, 1), self.input_table.weight, mode="sum").view(B, T, -1)
         return self.trunk.read(x_BTC, trunk)
 
-    def listen(
+    def head_inputs(
         self, ids: Tensor, state: State | None = None, *, targets: Tensor | None = None
     ) -> tuple[Recollection, MemoryState | None]:
         """hidden_BTC with the memory's guesses of each target, made from the past and the targets before it.
 
-        Where the state is a `Foretold`, inputs and guesses are taken from it instead of being computed.
+        Where the state is a `Precomputed`, inputs and guesses are taken from it instead of being computed.
         """
         assert targets is not None, "what is recalled of a step depends on it"
-        if isinstance(state, Foretold):
-            told_BTI, hints = state.unpacked()
-            hidden_BTC, _ = self._hidden(told_BTI, None)
+        if isinstance(state, Precomputed):
+            columns_BTI, hints = state.unpacked()
+            hidden_BTC, _ = self._hidden(columns_BTI, None)
             return Recollection(hidden_BTC, hints), None
         self.check_ids(ids)
         state = self._state(ids, state)
         pasts = [np.asarray(past) for past in state.pasts]
-        seen = foretold(self.layout, ids, targets, pasts, forgets=self.forgets)
-        told_BTI, hints = seen.to(self.told.weight.device).unpacked()
-        hidden_BTC, trunk = self._hidden(told_BTI, state.trunk)
+        seen = precompute(self.layout, ids, targets, pasts, forgets=self.forgets)
+        columns_BTI, hints = seen.to(self.input_table.weight.device).unpacked()
+        hidden_BTC, trunk = self._hidden(columns_BTI, state.trunk)
         if trunk is None:
             return Recollection(hidden_BTC, hints), None
         new = ids.cpu().numpy().astype(np.int64)

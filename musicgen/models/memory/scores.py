@@ -45,11 +45,11 @@ class Packed:
 
     @torch.no_grad()
     def __init__(self, head: PointerHead) -> None:
-        self.deepen = list(head.deepen)
+        self.residual = list(head.residual)
         self.norms = [cast(nn.LayerNorm, norm) for norm in head.norms]
         # What each value contributes to the inputs of all later fields, by field: (V, (F - 1 - f) C).
-        told_VFC = torch.stack([learn(head.embedding.weight) for learn in head.learn], dim=1)
-        self.told = [told_VFC[:, field:].flatten(1).contiguous() for field in range(FIELDS - 1)]
+        contributions_VFC = torch.stack([layer(head.embedding.weight) for layer in head.from_fields], dim=1)
+        self.contributions = [contributions_VFC[:, field:].flatten(1).contiguous() for field in range(FIELDS - 1)]
         self.loudness = torch.cat([table.weight for table in head.loudness]).cpu().numpy()  # type: ignore[misc]
         self.outputs = [_output(head, field) for field in range(FIELDS)]
         self.gates = {field: _gates(head, field) for field in POINTERS}
@@ -98,7 +98,7 @@ class MemoryScores:
     def __init__(self, head: PointerHead, packed: Packed, hidden_BC: Tensor, memories: Sequence[Memory]) -> None:
         self._head, self._packed = head, packed
         self._hidden_BC, self._memories = hidden_BC, memories
-        self._heard = head.hear(hidden_BC)  # (B, F C)
+        self._projected = head.project(hidden_BC)  # (B, F C)
         self._chosen = [[0] * FIELDS for _ in memories]
 
     def logits_BK(self, field: int) -> Tensor:
@@ -120,22 +120,22 @@ class MemoryScores:
             chosen[field] = token
         if field != VELOCITY and field + 1 < FIELDS:
             C = self._hidden_BC.shape[1]
-            self._heard[:, (field + 1) * C :] += F.embedding(ids_B, self._packed.told[field])
+            self._projected[:, (field + 1) * C :] += F.embedding(ids_B, self._packed.contributions[field])
 
     def _seen_BC(self, field: int) -> Tensor:
         """`PointerHead.seen` for this step."""
         hidden_BC, C = self._hidden_BC, self._hidden_BC.shape[1]
-        x_BC = self._heard[:, field * C : (field + 1) * C].contiguous()
+        x_BC = self._projected[:, field * C : (field + 1) * C].contiguous()
         if field == VELOCITY:
             x_BC = x_BC + self._loudness_BC()
-        y_BC = hidden_BC + self._packed.deepen[field](F.gelu(x_BC))
+        y_BC = hidden_BC + self._packed.residual[field](F.gelu(x_BC))
         norm = self._packed.norms[field]
         return torch.layer_norm(y_BC, (C,), norm.weight, norm.bias, norm.eps)
 
     def _loudness_BC(self) -> Tensor:
         tables, size = self._packed.loudness, len(self._packed.loudness) // LOUDNESS
         at = [[n * size + level + 1 for n, level in enumerate(memory.loudness())] for memory in self._memories]
-        return torch.from_numpy(tables[at].sum(1)).to(self._heard.device)
+        return torch.from_numpy(tables[at].sum(1)).to(self._projected.device)
 
     def _add(self, field: int, scores_BK: np.ndarray, rest: np.ndarray) -> None:
         """Add logits by interval, offset, distance or program: `PointerHead.field_scores` for this step."""

@@ -70,7 +70,7 @@ class Standing:
 
     # ---- the same place some bars ago --------------------------------------------------------------
 
-    def listen(self, whole: int, level: int) -> None:
+    def set_lag(self, whole: int, level: int) -> None:
         """Set the lag where a long enough match points to the same position of another bar."""
         if level >= ECHO_LEVEL:
             (bar, x, *_), (bar_there, x_there, *_) = self.place[-1], self.place[whole - 1]

@@ -11,13 +11,13 @@ import numpy as np
 from musicgen.models.memory.lookup import GOLDEN
 
 __all__ = [
+    "Answer",
     "Found",
     "Guesses",
     "Key",
     "PartTrace",
     "Remembered",
     "Rolling",
-    "Said",
     "Tally",
     "mix",
     "number_of",
@@ -120,7 +120,7 @@ class Guesses(NamedTuple):
     weight: list[int]
 
 
-class Said(NamedTuple):
+class Answer(NamedTuple):
     """The pointers' values and trust of `Guesses`, and the keys of its counts."""
 
     value: list[int]

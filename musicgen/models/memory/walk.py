@@ -66,8 +66,8 @@ def walk(rows: np.ndarray, layout: MemoryLayout) -> Walk:
     x = np.where(placed, onset - layout.position + window * layout.span_steps, -1)
     part = np.where((what >= layout.part) & placed, what - layout.part, -1)
     meter = np.where(is_bar & (what >= layout.meter) & (what < layout.tempo), what - layout.meter, -1)
-    told = np.maximum.accumulate(np.where(meter >= 0, at, -1))
-    meter_now = np.where(told >= 0, meter[told], -1)
+    metered = np.maximum.accumulate(np.where(meter >= 0, at, -1))
+    meter_now = np.where(metered >= 0, meter[metered], -1)
     lengths = np.where(is_bar & (meter_now >= 0), bar_steps(np.maximum(meter_now, 0), layout.steps), 0)
     bar_time = np.cumsum(lengths) - lengths  # time of each bar line
     last_bar = np.maximum.accumulate(np.where(is_bar, at, 0))

@@ -21,11 +21,11 @@ from musicgen.models.memory.scores import LOUDNESS
 from musicgen.models.memory.sources import COUNTS, POINTERS, Recalled, nothing_of, recall
 from musicgen.models.state import State
 
-__all__ = ["Foretold", "foretold"]
+__all__ = ["Precomputed", "precompute"]
 
 
 @dataclass
-class Foretold(State):
+class Precomputed(State):
     """The input columns of a batch of windows and the guesses of its targets, packed into three small tensors that are
     cheap to send between processes and to a GPU."""
 
@@ -54,11 +54,11 @@ class Foretold(State):
         return type(self)(self.layout, numbers, shares, programs)
 
     def unpacked(self) -> tuple[Tensor, Hints]:
-        """told_BTI, the input columns in int64, and the hints."""
-        told = len(column_sizes(self.layout))
+        """columns_BTI, the input columns in int64, and the hints."""
+        count = len(column_sizes(self.layout))
         pointers = [len(names) for names in POINTERS.values()]
         counts = [len(names) for names in COUNTS.values()]
-        sizes = [told, *pointers, *pointers, *counts, 1, 1, LOUDNESS, 1, 1]
+        sizes = [count, *pointers, *pointers, *counts, 1, 1, LOUDNESS, 1, 1]
         edges = np.cumsum([0, *sizes]).tolist()
         numbers_BTM = self.numbers_BTM.long()
         parts = [numbers_BTM[:, :, low:high] for low, high in pairwise(edges)]
@@ -72,14 +72,14 @@ class Foretold(State):
         )  # fmt: skip
 
 
-def foretold(
+def precompute(
     layout: MemoryLayout,
     inputs: Tensor,
     targets: Tensor,
     pasts: Sequence[np.ndarray],
     *,
     forgets: bool = False,
-) -> Foretold:
+) -> Precomputed:
     """Inputs and guesses for windows of inputs and targets (B, T, 6), each preceded by a past (N, 6).
 
     With `forgets` all guesses are empty.
@@ -96,7 +96,7 @@ def foretold(
         own = np.full(MOST_PARTS, -1)
         own[: len(found.walk.programs)] = found.walk.programs[:MOST_PARTS]
         programs.append(own)
-    return Foretold(
+    return Precomputed(
         layout,
         torch.from_numpy(np.stack(numbers)),
         torch.from_numpy(np.stack(shares).astype(np.float32)),

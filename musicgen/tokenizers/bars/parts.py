@@ -57,7 +57,7 @@ class Parts(Notes):
     name = "parts"
     player = "part"
     steps_of = (*Notes.steps_of, ("program", "program"))
-    tells_tasks = True
+    has_tasks = True
 
     def _kinds(self) -> dict[str, int]:
         return {

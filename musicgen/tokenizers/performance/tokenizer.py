@@ -41,7 +41,7 @@ __all__ = ["Performance", "PerformanceSettings"]
 TICKS_PER_QUARTER = 500  # of decoded pieces: at 120 quarters a minute, where no tempo is given, a tick is 1 ms
 TICKS_PER_STEP = 10
 VELOCITY_STEP = 4
-UNHEARD = 16  # velocity value of notes before the first velocity token: mezzo-forte
+DEFAULT_VELOCITY = 16  # velocity value of notes before the first velocity token: mezzo-forte
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Performance(Tokenizer):
 
         A note without note-off ends with the ids; a note-off without note-on is ignored.
         """
-        k = read_keys(self.vocabulary, ids, velocity=UNHEARD)
+        k = read_keys(self.vocabulary, ids, velocity=DEFAULT_VELOCITY)
         notes = np.zeros(len(k.start), NOTE)
         notes["start"] = k.start * TICKS_PER_STEP
         notes["duration"] = np.maximum(np.where(k.end < 0, k.time, k.end) - k.start, 1) * TICKS_PER_STEP
@@ -132,8 +132,8 @@ class Performance(Tokenizer):
 
         Note-offs of the prompt's notes are ignored. A note without note-off lasts for 20 s.
         """
-        spoken = prompt[self.vocabulary.is_kind(prompt, "velocity")]
-        velocity = int(spoken[-1]) - self.vocabulary.base["velocity"] if len(spoken) else UNHEARD
+        velocities = prompt[self.vocabulary.is_kind(prompt, "velocity")]
+        velocity = int(velocities[-1]) - self.vocabulary.base["velocity"] if len(velocities) else DEFAULT_VELOCITY
         k = read_keys(self.vocabulary, ids, velocity=velocity)
         order = np.argsort(k.start << 7 | k.pitch, kind="stable")
         start, end = k.start[order], np.where(k.end < 0, k.start + LONGEST, k.end)[order]

@@ -8,7 +8,7 @@ from part_pieces import LAYOUTS, PARTS, tune_rows
 
 from musicgen.models.layouts import MemoryLayout
 from musicgen.models.memory.growing import Memory
-from musicgen.models.memory.inputs import column_sizes, columns, told_last
+from musicgen.models.memory.inputs import column_sizes, columns, last_columns
 from musicgen.models.memory.sources import POINTERS, recall
 from musicgen.models.memory.traces import Tally
 
@@ -48,7 +48,7 @@ def test_step_by_step_is_as_all_at_once(kind, seed):
         if r:
             assert list(memory.pitches()) == whole.pitches[r].tolist()
             assert memory.loudness() == whole.loudness[r].tolist()
-            assert told_last(memory) == told[r - 1].tolist(), r
+            assert last_columns(memory) == told[r - 1].tolist(), r
         memory.append(row)
         assert memory.place[-1][:5] == tuple(
             int(of[r]) for of in (whole.walk.bar, whole.walk.x, whole.walk.window, whole.walk.part, whole.walk.time)
@@ -99,7 +99,7 @@ def test_copies_go_their_own_ways():
     for memory, rows in ((left, one), (right, other)):
         fresh = Memory(LAYOUT, rows)
         assert everything(memory, one[0]) == everything(fresh, one[0])
-        assert told_last(memory) == told_last(fresh)
+        assert last_columns(memory) == last_columns(fresh)
     for row in other[60:]:
         shared.append(row)
     assert everything(shared, one[0]) == everything(right, one[0]), "and goes on alone"
@@ -111,7 +111,7 @@ def test_asking_changes_nothing():
     for row in rows[:70]:
         if asked.rows:
             everything(asked, row)
-            told_last(asked)
+            last_columns(asked)
         asked.append(row)
         quiet.append(row)
     assert everything(asked, rows[70]) == everything(quiet, rows[70])

@@ -138,7 +138,7 @@ def test_every_family_learns_a_little_tune(family):
         if len(losses) == 1:  # tables of what doesn't occur have none
             for name, parameter in model.named_parameters():
                 assert parameter.grad is not None, name
-            for layer in (model.told, model.pointer_head.intervals, model.pointer_head.gates["0"]):
+            for layer in (model.input_table, model.pointer_head.intervals, model.pointer_head.gates["0"]):
                 assert layer.weight.grad.abs().sum() > 0
         optimizer.step()
     assert losses[-1] < losses[0] * (0.5 if family in TWO else 1)

@@ -15,7 +15,7 @@ from fractions import Fraction
 from musicgen.chords import transposed_symbol
 from musicgen.io.scores.abc.bars import GRID
 from musicgen.io.scores.abc.fields import ALTER, length_of
-from musicgen.io.scores.abc.tokens import CHORD_ITEM, DECORATIONS, MARKS, TOKEN, chord_symbol, says_jump
+from musicgen.io.scores.abc.tokens import CHORD_ITEM, DECORATIONS, MARKS, TOKEN, chord_symbol, is_jump
 from musicgen.io.scores.abc.voice import PLACES, VoiceState
 from musicgen.io.scores.layout import VELOCITIES
 
@@ -290,7 +290,7 @@ class Voice(VoiceState):
 
     def _text(self, text: str) -> None:
         if text[:1] in "^_<>@":
-            self.shared.counts["jumps"] += says_jump(text)
+            self.shared.counts["jumps"] += is_jump(text)
             return
         symbol = chord_symbol(text)
         if symbol is not None and not self.drum and self.shift % 12:
@@ -298,7 +298,7 @@ class Voice(VoiceState):
         if symbol is not None:
             self.chords.append((self.bar, self.time, symbol))
         else:
-            self.shared.counts["jumps" if says_jump(text) else "texts"] += 1
+            self.shared.counts["jumps" if is_jump(text) else "texts"] += 1
 
     def _other(self, found: re.Match[str]) -> None:
         self.shared.counts["characters"] += 1

@@ -20,7 +20,7 @@ __all__ = [
     "bar_line",
     "chord_symbol",
     "passes_of",
-    "says_jump",
+    "is_jump",
 ]
 
 LENGTH = r"(\d*(?:/+\d*)?)"
@@ -134,6 +134,6 @@ def chord_symbol(text: str) -> str | None:
     return text if len(text) <= 30 and CHORD.match(text) else None
 
 
-def says_jump(text: str) -> bool:
+def is_jump(text: str) -> bool:
     """Whether an annotation tells the player to jump, such as "D.C."."""
     return bool(JUMP.search(text[:80]))

@@ -28,7 +28,7 @@ from musicgen.words import agreed
 
 __all__ = ["score_of"]
 
-SAID = {
+WARNINGS = {
     "header": "{} [line|lines] between the header's fields [is no field and was|are no fields and were] passed over",
     "graces": "{} [grace note was|grace notes were] left out",
     "microtones": "{} [microtone was|microtones were] moved to the nearest semitone",
@@ -73,7 +73,7 @@ class _Tune:
     def __init__(self, where: str | Path, limits: Limits, *, has_key: bool) -> None:
         self.shared = Shared(where, limits)
         self.setup = Setup()
-        self.in_body, self.has_key, self.unit_said = False, has_key, False
+        self.in_body, self.has_key, self.has_unit = False, has_key, False
         self.header_tempo = ""
         self.order: list[str] | None = None
         self.sections: list[str] = []
@@ -89,8 +89,8 @@ class _Tune:
     def complain(self, line: Line) -> None:
         """Add a warning that a field is left out."""
         if len(self.warnings) < MOST_COMPLAINTS:
-            said = f"{line.kind}:{line.text[:40]}"
-            self.warnings.append(f"fields: {said!r} can't be read as it stands and was left out")
+            field = f"{line.kind}:{line.text[:40]}"
+            self.warnings.append(f"fields: {field!r} can't be read as it stands and was left out")
 
     # ---- lines -------------------------------------------------------------------------------------------
 
@@ -134,14 +134,14 @@ class _Tune:
         if self.label is not None:
             self.begin_part(voice, self.label)
             self.label = None
-        if not voice.says_parts:
+        if not voice.labels_parts:
             for label in self.sections[len(voice.signs.labels) :]:
                 voice.label(label)
         voice.music(text)
 
     def begin_body(self) -> None:
         self.in_body = True
-        if not self.unit_said:
+        if not self.has_unit:
             numerator, denominator = self.setup.meter
             short = numerator and Fraction(numerator, denominator) < Fraction(3, 4)
             self.setup.unit = Fraction(1, 16 if short else 8)
@@ -164,8 +164,8 @@ class _Tune:
             self.current.set_up()
             self.current.program = setup.program
             if setup.key.fifths is not None:
-                self.current.say_key()
-            self.current.say_meter()
+                self.current.add_key()
+            self.current.add_meter()
             if self.header_tempo:
                 self.tempo(Line("Q", self.header_tempo))
                 self.header_tempo = ""
@@ -173,10 +173,10 @@ class _Tune:
         return self.current
 
     def begin_part(self, voice: Voice, label: str) -> None:
-        said = len(voice.signs.labels)
-        voice.says_parts = True
-        if self.sections[said : said + 1] != [label]:
-            self.sections = [*self.sections[:said], label]
+        begun = len(voice.signs.labels)
+        voice.labels_parts = True
+        if self.sections[begun : begun + 1] != [label]:
+            self.sections = [*self.sections[:begun], label]
         voice.label(label)
 
     # ---- fields ------------------------------------------------------------------------------------------
@@ -195,7 +195,7 @@ class _Tune:
             if unit is None:
                 self.complain(line)
                 return
-            self.unit_said = True
+            self.has_unit = True
             self.change(unit=unit)
         elif kind == "Q":
             if self.current is None:
@@ -245,7 +245,7 @@ class _Tune:
         if self.current is not None:
             self.current.set_up()
             if key is not None:
-                self.current.say_key()
+                self.current.add_key()
 
     def meter(self, line: Line) -> None:
         meter = meter_of(line.text)
@@ -257,7 +257,7 @@ class _Tune:
             return
         self.change(meter=meter)
         if self.current is not None:
-            self.current.say_meter()
+            self.current.add_meter()
 
     def tempo(self, line: Line) -> None:
         voice = self.current
@@ -280,8 +280,8 @@ class _Tune:
         props = properties(rest)
         if not self.in_body:
             before, directives = self.announced.get(name, (Props(), []))
-            said = {k: v for k, v in vars(props).items() if v is not None}
-            self.announced[name] = (replace(before, **said), directives)
+            given = {k: v for k, v in vars(props).items() if v is not None}
+            self.announced[name] = (replace(before, **given), directives)
             self.announcing = name
             return
         voice = self.voice(name)
@@ -356,8 +356,8 @@ class _Tune:
         parts = parts_of_voices(voices, self.order, self.warnings, most_notes=most) if voices else [PartRows()]
         counts = self.shared.counts
         counts["macros"] += self.macros.transposing
-        said = [f"{name}: {agreed(text, counts[name])}" for name, text in SAID.items() if counts[name]]
-        return Score(parts, [*self.warnings, *said])
+        counted = [f"{name}: {agreed(text, counts[name])}" for name, text in WARNINGS.items() if counts[name]]
+        return Score(parts, [*self.warnings, *counted])
 
 
 def _apply(props: Props, setup: Setup) -> None:

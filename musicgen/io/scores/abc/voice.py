@@ -91,7 +91,7 @@ class VoiceState:
         self.accidentals: dict[int | str, int] = {}
         self.tied: dict[int, int] = {}  # open ties: pitch without accidentals -> row of the note
         self.before_endings: dict[int, int] = {}
-        self.says_parts = False
+        self.labels_parts = False
         self.layer = 0
         self.layers: dict[int, dict[int, int]] = {}  # overlay -> its open ties at the end of the last bar
         self.next_layers: dict[int, dict[int, int]] = {}
@@ -126,13 +126,13 @@ class VoiceState:
             else:
                 self.shared.counts["programs"] += 1
 
-    def say_key(self) -> None:
+    def add_key(self) -> None:
         """Put the key signature at the current place."""
         self.accidentals.clear()
         if self.setup.key.fifths is not None:
             self.keys.append((self.bar, self.time, self.setup.key, 0 if self.drum else self.shift))
 
-    def say_meter(self) -> None:
+    def add_meter(self) -> None:
         """Put the meter at the current bar, or at the next one if this one has begun."""
         if self.setup.meter[0]:
             self.meters[self.bar + (self.time > 0)] = self.setup.meter

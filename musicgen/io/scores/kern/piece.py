@@ -29,7 +29,7 @@ from musicgen.words import agreed
 
 __all__ = ["score_of"]
 
-SAID = {
+WARNINGS = {
     "graces": "{} [grace note was|grace notes were] left out",
     "cues": "{} [cue note was|cue notes were] left out",
     "ossias": "{} [note of an ossia was|notes of ossias were] left out",
@@ -82,8 +82,8 @@ class _Parts:
         if self.parts:
             self.marks()
         counts = self.sheet.counts
-        said = [f"{name}: {agreed(text, counts[name])}" for name, text in SAID.items() if counts.get(name)]
-        return Score(self.parts, self.warnings + said, self.bars.order)
+        counted = [f"{name}: {agreed(text, counts[name])}" for name, text in WARNINGS.items() if counts.get(name)]
+        return Score(self.parts, self.warnings + counted, self.bars.order)
 
     def part(self, group: list[Spine]) -> PartRows:
         codes = [spine.code for spine in group if spine.code] or [self.sheet.only]

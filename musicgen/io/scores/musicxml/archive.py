@@ -76,8 +76,8 @@ def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[s
     """(name of the member that holds the score, warnings); a warning if the container doesn't name it."""
     names = [name for name in archive.namelist() if not name.endswith("/")]
     container = next((name for name in names if _plain(name) == "meta-inf/container.xml"), None)
-    told = _told(archive, container, path) if container else []
-    for name in told:
+    listed = _listed(archive, container, path) if container else []
+    for name in listed:
         for match in (lambda text: text, _plain):
             found = next((n for n in names if match(n) == match(name)), None)
             if found is not None:
@@ -88,7 +88,7 @@ def _score_name(archive: zipfile.ZipFile, path: str | Path) -> tuple[str, list[s
     if not others:
         raise UnreadableError("has no score in its archive", where=path, hint=HINT)
     if len(others) > 1:
-        which = f"it names {told[0]!r}, which isn't there" if told else "it names none of its scores"
+        which = f"it names {listed[0]!r}, which isn't there" if listed else "it names none of its scores"
         return others[0], [f"archive: {which}; of {len(others)} the first was read, {others[0]!r}"]
     return others[0], []
 
@@ -101,7 +101,7 @@ def _plain(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold().removeprefix("./").lstrip("/")
 
 
-def _told(archive: zipfile.ZipFile, container: str, path: str | Path) -> list[str]:
+def _listed(archive: zipfile.ZipFile, container: str, path: str | Path) -> list[str]:
     """The names of scores in the container, those declared as MusicXML first; none if the container is broken."""
     files: list[tuple[bool, str]] = []
 

@@ -207,8 +207,8 @@ def chord_symbol(harmony: Element, semitones: int) -> str | None:
         return None
     quality = KINDS.get(value)
     degrees = "".join(_degree(degree) for degree in harmony.findall("degree"))
-    told, shown = _classes(quality), _classes(written)
-    if written and shown is not None and (told is None or (not degrees and told < shown)):
+    of_kind, of_text = _classes(quality), _classes(written)
+    if written and of_text is not None and (of_kind is None or (not degrees and of_kind < of_text)):
         quality = written
     quality = (quality or "") + degrees
     bass = _pitch(harmony, "bass")

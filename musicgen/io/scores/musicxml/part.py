@@ -282,10 +282,10 @@ class Part(Cursor):
                 words.append("".join(child.itertext()))
         if level is not None and (sound is None or "dynamics" not in sound.attrib):
             self.rows.levels.append((self.bar, self.fine(drawn), level))
-        told = signs_of_words(words, self.bar, self.fine(drawn)) if words else []
+        signs = signs_of_words(words, self.bar, self.fine(drawn)) if words else []
         if sound is not None:
-            told = self._sound_of(sound, played, told, alone=False)
-        self.signs += told
+            signs = self._sound_of(sound, played, signs, alone=False)
+        self.signs += signs
 
     def sound(self, element: Element) -> None:
         """Apply a `<sound>` outside a `<direction>`."""
@@ -293,7 +293,7 @@ class Part(Cursor):
         at = self.cursor if offset is None else self._offset(offset)
         self.signs += self._sound_of(element, at, [], alone=True)
 
-    def _sound_of(self, sound: Element, at: int, told: list[Sign], *, alone: bool) -> list[Sign]:
+    def _sound_of(self, sound: Element, at: int, signs: list[Sign], *, alone: bool) -> list[Sign]:
         """Apply the tempo and dynamics of `<sound>`; returns the signs that follow from it and the words beside it."""
         if "tempo" in sound.attrib:
             quarters = number_of(sound.get("tempo"))
@@ -303,7 +303,7 @@ class Part(Cursor):
             self.rows.levels.append((self.bar, self.fine(at), velocity))
         self.counts["swing"] += sound.find("swing") is not None
         self.counts["instruments"] += sound.find("instrument-change") is not None
-        return signs_of_sound(sound, self.bar, self.fine(at), told, alone=alone)
+        return signs_of_sound(sound, self.bar, self.fine(at), signs, alone=alone)
 
     def _tempo(self, at: int, rank: int, tempo: tuple[Fraction | None, Fraction | None] | None) -> None:
         if tempo is None:

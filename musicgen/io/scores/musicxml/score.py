@@ -18,7 +18,7 @@ from musicgen.words import agreed
 
 __all__ = ["finished"]
 
-SAID = {
+WARNINGS = {
     "graces": "graces: {} [grace note was|grace notes were] left out",
     "cues": "cues: {} [cue note was|cue notes were] left out",
     "unpitched": "unpitched: {} [note|notes] without a General MIDI drum [was|were] left out",
@@ -77,7 +77,7 @@ def finished(
         cuts.cut(part_rows)
     if any(kinds for by_kind in signs for kinds in by_kind.values()):
         rows[0].bars = bars_of(cuts, signs)
-    warnings += [agreed(SAID[name], counts[name]) for name in SAID if counts[name]]
+    warnings += [agreed(WARNINGS[name], counts[name]) for name in WARNINGS if counts[name]]
     return Score(rows, warnings)
 
 
@@ -87,17 +87,17 @@ def _stretch_meters(parts: Sequence[Part]) -> int:
     Only measures that fill their own meter are scaled; the first part that does so sets the length. Returns how many
     measures were scaled.
     """
-    told = [part for part in parts if part.rows.meters]
-    if len({tuple(sorted(part.rows.meters.items())) for part in told}) < 2:
+    metered = [part for part in parts if part.rows.meters]
+    if len({tuple(sorted(part.rows.meters.items())) for part in metered}) < 2:
         return 0
-    factors: list[dict[int, Fraction]] = [{} for _ in told]
-    full = [[4 * FINE * n // d for n, d in nominal_meters([part.rows], len(part.lengths))] for part in told]
-    for bar in range(max(len(part.lengths) for part in told)):
-        exact = [k for k, part in enumerate(told) if bar < len(part.lengths) and part.lengths[bar] == full[k][bar]]
+    factors: list[dict[int, Fraction]] = [{} for _ in metered]
+    full = [[4 * FINE * n // d for n, d in nominal_meters([part.rows], len(part.lengths))] for part in metered]
+    for bar in range(max(len(part.lengths) for part in metered)):
+        exact = [k for k, part in enumerate(metered) if bar < len(part.lengths) and part.lengths[bar] == full[k][bar]]
         for k in exact[1:]:
             if full[k][bar] != full[exact[0]][bar]:
                 factors[k][bar] = Fraction(full[exact[0]][bar], full[k][bar])
-    for part, by_bar in zip(told, factors, strict=True):
+    for part, by_bar in zip(metered, factors, strict=True):
         if by_bar:
             part.stretch(by_bar)
     return sum(map(len, factors))
@@ -177,11 +177,11 @@ def _repeat_measures(part: Part, most: int) -> int:
 
 def _tempos(parts: Sequence[Part], counts: Counter[str]) -> list[tuple[int, int, int]]:
     """The tempi of all parts in order; at the same place, a `<sound>` overrides a printed mark."""
-    told = sorted((tempo for part in parts for tempo in part.tempos), key=lambda t: (t.bar, t.onset, t.rank))
+    tempos = sorted((tempo for part in parts for tempo in part.tempos), key=lambda t: (t.bar, t.onset, t.rank))
     rows: list[tuple[int, int, int]] = []
     current = Fraction(60_000_000, DEFAULT_TEMPO)
     before, at = current, (-1, -1)
-    for tempo in told:
+    for tempo in tempos:
         if (tempo.bar, tempo.onset) != at:
             before, at = current, (tempo.bar, tempo.onset)
         # The same change of tempo written in several parts counts once.

@@ -60,8 +60,8 @@ def parse(
             elif encoding != "iso-8859-1" and error.code == NO_TOKEN and _is_high(chunks(), error):
                 encoding = "iso-8859-1"
             else:
-                said = expat.errors.messages.get(error.code, str(error))
-                what = f"is not well-formed XML (line {error.lineno}: {said})"
+                reason = expat.errors.messages.get(error.code, str(error))
+                what = f"is not well-formed XML (line {error.lineno}: {reason})"
                 raise NotWellFormed(what, where=where, hint=HINT) from None
         else:
             return [] if encoding is None else [f"encoding: its letters were read as {encoding.upper()}"]

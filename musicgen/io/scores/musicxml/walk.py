@@ -171,13 +171,13 @@ class _Walker:
         parser, measure_ends = self.parser, self.measure_ends
         children, ends = self.children, self.ends
         fields: dict[str, Any] = {}
-        said: dict[str, str] = {}  # the attributes of the note
+        note_attributes: dict[str, str] = {}  # the attributes of the note
         wanted = ""
 
         def in_measure(name: str, attributes: dict[str, str]) -> None:
-            nonlocal said
+            nonlocal note_attributes
             if name in TIMED:
-                said = attributes
+                note_attributes = attributes
                 self.since = 0
                 if FOLDED in attributes:
                     fields.update(unfolded(attributes[FOLDED]))
@@ -215,7 +215,7 @@ class _Walker:
                 part = self.part
                 if part is not None:
                     if name == "note":
-                        part.note(fields, said)
+                        part.note(fields, note_attributes)
                     else:
                         part.move(fields.get("duration"), 1 if name == "forward" else -1)
                 fields.clear()

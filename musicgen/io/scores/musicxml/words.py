@@ -87,12 +87,12 @@ def _kind(text: str) -> str | None:
     return "Segno" if only in ("segno", "segno segno") else None
 
 
-def signs_of_sound(sound: Element, bar: int, onset: int, told: list[Sign], *, alone: bool) -> list[Sign]:
-    """The jumps of a `<sound>`; if it has none, those of the words beside it, `told`.
+def signs_of_sound(sound: Element, bar: int, onset: int, of_words: list[Sign], *, alone: bool) -> list[Sign]:
+    """The jumps of a `<sound>`; if it has none, those of the words beside it, `of_words`.
 
     The words also tell how far a jump of the `<sound>` goes: al fine, al coda.
     """
-    source = ALONE if alone or not told else PLAYED
+    source = ALONE if alone or not of_words else PLAYED
     signs = []
     if sound.get("forward-repeat") == "yes":
         signs.append(Sign(bar, onset, "start", source=source))
@@ -101,9 +101,9 @@ def signs_of_sound(sound: Element, bar: int, onset: int, told: list[Sign], *, al
         value = sound.get(attribute, "no")
         if value == "no" or not value:
             continue
-        said = next((sign.kind for sign in told if family(sign.kind) == kind), kind)
-        signs.append(Sign(bar, onset, said, label="" if value == "yes" else value, source=source))
-    return signs or told
+        jump = next((sign.kind for sign in of_words if family(sign.kind) == kind), kind)
+        signs.append(Sign(bar, onset, jump, label="" if value == "yes" else value, source=source))
+    return signs or of_words
 
 
 def passes_of(numbers: str) -> frozenset[int]:
