@@ -40,7 +40,7 @@ _HOMES = {
     "Listener": "musicgen.events",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
-    "Request": "musicgen.sampling.plan",
+    "Request": "musicgen.sampling.request",
     "Source": "musicgen.sampling.source",
     "Studying": "musicgen.training.study",
     "Take": "musicgen.sampling.take",
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from musicgen.io import read, write
     from musicgen.piece import Piece, Track
     from musicgen.render import render_file
-    from musicgen.sampling.plan import Request
+    from musicgen.sampling.request import Request
     from musicgen.sampling.source import Source
     from musicgen.sampling.take import Take
     from musicgen.stopping import Cancel, Cancelled

@@ -25,9 +25,10 @@ from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.decoder import Decoder, EagerDecoder
 from musicgen.sampling.eager import can_round
 from musicgen.sampling.filters import SamplingSettings
+from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.sampling.loop import per_field
 from musicgen.sampling.notes import NoteWriter
-from musicgen.sampling.plan import Request, part_names, pitches_between
+from musicgen.sampling.request import Request, part_names, pitches_between
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take, Writer
 from musicgen.sampling.text import TextWriter
@@ -44,9 +45,9 @@ GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
 # Keys of a sidecar, in this order. `characters_added` is only for takes of text, `statistics`, `study` and `candidates`
 # only for takes of notes.
 FACTS = (
-    "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick",
-    "notes_kept", "notes_added", "bars_added", "seconds_added", "characters_added", "warnings", "statistics", "played",
-    "study", "candidates", "licence",
+    "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick",
+    "parts_written", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added", "characters_added",
+    "warnings", "statistics", "played", "study", "candidates", "licence",
 )  # fmt: skip
 
 
@@ -59,6 +60,12 @@ def _check_int8(run: Run, device: str) -> None:
     if not any(can_round(layer) for layer in run.model.modules()):
         what = f"this {run.model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
         raise UsageError(what, where="--int8", hint="leave --int8 out")
+
+
+def _source(piece: Piece | Source | str | os.PathLike[str]) -> Source:
+    if isinstance(piece, Source):
+        return piece
+    return Source.of_piece(piece) if isinstance(piece, Piece) else Source.read(piece)
 
 
 class Composer:
@@ -140,11 +147,9 @@ class Composer:
         progress (`events.py`); `cancel` ends the work from another thread, with Cancelled (`stopping.py`). Raises
         UnreadableError for a file that can't be read, UsageError for a request that doesn't fit the piece.
         """
-        if not isinstance(piece, Source):
-            piece = Source.of_piece(piece) if isinstance(piece, Piece) else Source.read(piece)
         low, high = pitches_between(pitch_range)
         drawn = self.takes(
-            piece,
+            _source(piece),
             request=Request(
                 bars=bars,
                 seconds=seconds,
@@ -220,6 +225,85 @@ class Composer:
             cancel=cancel,
         )
 
+    def infill(
+        self,
+        piece: Piece | Source | str | os.PathLike[str],
+        *,
+        begin: int,
+        end: int,
+        tracks: str | Sequence[str | int] = (),
+        key: str | None = None,
+        pitch_range: str | tuple[int, int] | None = None,
+        max_polyphony: int = 0,
+        played: bool | None = None,
+        sampling: SamplingSettings | None = None,
+        studying: Studying | None = None,
+        seed: int = 0,
+        takes: int = 1,
+    ) -> list[Take]:
+        """Write the bars `begin` to before `end`, counted from 0, of a piece anew, knowing what is on both sides.
+
+        `tracks` are the parts that are written, by default all; the others are heard and stay. Outside these bars and
+        parts every event of the file stays. Other parameters are as in `continue_`; needs a model with the tokenizer
+        `parts`. Raises UnreadableError for a file that can't be read, UsageError for bars or parts that it hasn't got.
+        """
+        low, high = pitches_between(pitch_range)
+        request = Request(
+            start=begin,
+            until=end,
+            tracks=part_names(tracks),
+            key=key,
+            pitch_low=low,
+            pitch_high=high,
+            max_polyphony=max_polyphony,
+            played=played,
+        )
+        return list(
+            self.takes(_source(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
+        )
+
+    def accompany(
+        self,
+        piece: Piece | Source | str | os.PathLike[str],
+        *,
+        add: str | Sequence[str] = (),
+        rewrite: str | Sequence[str | int] = (),
+        begin: int = 0,
+        end: int | None = None,
+        key: str | None = None,
+        pitch_range: str | tuple[int, int] | None = None,
+        max_polyphony: int = 0,
+        played: bool | None = None,
+        sampling: SamplingSettings | None = None,
+        studying: Studying | None = None,
+        seed: int = 0,
+        takes: int = 1,
+    ) -> list[Take]:
+        """Add parts to a piece: `add` are instruments, such as "bass,drums"; `rewrite` are parts of the piece that are
+        written anew.
+
+        They play from bar `begin` to before bar `end`, counted from 0, by default throughout. All other parts stay as
+        they are. Other parameters and errors are as in `infill`.
+        """
+        low, high = pitches_between(pitch_range)
+        request = Request(
+            start=begin,
+            until=end,
+            everywhere=end is None,
+            add=part_names(add),
+            tracks=part_names(rewrite),
+            key=key,
+            pitch_low=low,
+            pitch_high=high,
+            max_polyphony=max_polyphony,
+            played=played,
+        )
+        if not request.add and not request.tracks:
+            raise UsageError("no part is named", hint="name instruments to add, or parts to write anew")
+        return list(
+            self.takes(_source(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
+        )
+
     def takes(
         self,
         source: Source,
@@ -285,6 +369,8 @@ class Composer:
             return TextWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
         if request.bars is None:
             request = replace(request, bars=Request.bars)
+        if request.is_hole:
+            return HoleWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
         return NoteWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
 
     def _of_notes(self, writer: NoteWriter, take: Take, learned: dict[str, Any]) -> dict[str, Any]:

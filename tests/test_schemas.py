@@ -14,7 +14,7 @@ from musicgen.io.midi import Limits
 from musicgen.models import ModelSettings
 from musicgen.recipe import AugmentSettings, TrainSettings
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.plan import Request
+from musicgen.sampling.request import Request
 from musicgen.schemas import check, filled, typed
 from musicgen.tokenizers import BarSettings, FramesSettings, PerformanceSettings
 from musicgen.training.study import Studying, StudySettings

@@ -14,7 +14,7 @@ from musicgen.cli.main import cli
 from musicgen.composer import Composer, Source
 from musicgen.errors import UsageError
 from musicgen.recipe import TrainSettings
-from musicgen.sampling.plan import Request
+from musicgen.sampling.request import Request
 from musicgen.seeds import MOST_SEED, checked_seed
 
 EXAMPLE = Path(__file__).parents[1] / "corpora" / "examples" / "schubert-unfinished.mid"

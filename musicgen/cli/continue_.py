@@ -9,7 +9,7 @@ import click
 from musicgen.cli.completion import names_and_files, pieces
 from musicgen.cli.help import Command
 from musicgen.cli.options import device_option, json_option, limit_options, limits_from, overwrite_option
-from musicgen.cli.sampling_options import parts_option, sampling_options, study_options
+from musicgen.cli.sampling_options import length_options, parts_option, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import piece_path, run_files
 
@@ -26,6 +26,7 @@ __all__ = ["command"]
     metavar="end|BAR",
     help="Where new music begins: where the piece ends, or at a bar, as in --from 17.",
 )
+@length_options
 @sampling_options
 @parts_option
 @study_options

@@ -8,7 +8,7 @@ import click
 
 from musicgen.cli.help import Command
 from musicgen.cli.options import Number, device_option, json_option, overwrite_option
-from musicgen.cli.sampling_options import instruments_option, sampling_options, study_options
+from musicgen.cli.sampling_options import instruments_option, length_options, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import run_files
 
@@ -18,6 +18,7 @@ __all__ = ["command"]
 @click.command("generate", cls=Command)
 @click.option("--tempo", type=Number(4, 1000), default=None, help="Quarter notes a minute, 4 to 1000.  [120]")
 @click.option("--meter", default=None, metavar="N/N", help="Such as 3/4 or 6/8.  [4/4]")
+@length_options
 @sampling_options
 @instruments_option
 @study_options

@@ -24,6 +24,8 @@ __all__ = ["cli", "main"]
 # Command name -> (module, short help). The texts are here so that `--help` imports no command.
 COMMANDS = {
     "continue": ("continue_", "Continue an unfinished piece."),
+    "infill": ("infill", "Write bars of a piece anew, between what is there."),
+    "accompany": ("accompany", "Add parts to a piece, or write some anew."),
     "generate": ("generate", "Make new music from nothing."),
     "train": ("train", "Train a next-note model on a corpus."),
     "corpus": ("corpus", "List, fetch, build and inspect corpora."),

@@ -1,4 +1,4 @@
-"""The options of `continue` and `generate`: the request, the outputs, sampling and study."""
+"""The options of the commands that write music: the request, the outputs, sampling and study."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from musicgen.cli.completion import instruments, models, names_and_files, severa
 from musicgen.cli.options import Number, Whole, all_options
 from musicgen.seeds import MOST_SEED
 
-__all__ = ["instruments_option", "parts_option", "sampling_options", "study_options"]
+__all__ = ["instruments_option", "length_options", "parts_option", "sampling_options", "study_options"]
 
 study_options = all_options(
     click.option(
@@ -41,6 +41,13 @@ instruments_option = click.option(
     help="Instruments, by commas, such as violin,cello.  [piano]",
 )
 
+length_options = all_options(
+    click.option("--bars", type=Whole(1, 1000), default=None, help="How many new bars; up to 1000.  [8]"),
+    click.option(
+        "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
+    ),
+)
+
 sampling_options = all_options(
     click.option(
         "-o",
@@ -49,10 +56,6 @@ sampling_options = all_options(
         metavar="PATH",
         help="The file to write, such as take.mid or take.wav; or a folder, with a / at its end.",
         shell_complete=names_and_files(list),
-    ),
-    click.option("--bars", type=Whole(1, 1000), default=None, help="How many new bars; up to 1000.  [8]"),
-    click.option(
-        "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
     ),
     click.option(
         "-n", "--takes", type=Whole(1, 10_000), default=1, show_default=True, help="How many takes, each another try."

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicgen.cli.listening import TakesShown
-from musicgen.cli.options import print_json, say
-from musicgen.cli.outputs import Outputs, made
+from musicgen.cli.options import limits_from, print_json, say
+from musicgen.cli.outputs import Outputs, made, plan_outputs
 from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
+from musicgen.resources import run_files
 from musicgen.seeds import MOST_SEED, checked_seed
 from musicgen.words import counted
 
 if TYPE_CHECKING:
     from musicgen.composer import Request, SamplingSettings, Source
 
-__all__ = ["request_from", "run_takes", "sampling_from"]
+__all__ = ["fill_holes", "request_from", "run_takes", "sampling_from"]
 
 
-def request_from(options: dict[str, Any], *, start: int | None, bars: int | None) -> Request:
-    """The request from a command's options; `bars` is the default if they don't set it."""
-    from musicgen.sampling.plan import Request, part_names, pitches_between
+def request_from(
+    options: dict[str, Any],
+    *,
+    start: int | None,
+    bars: int | None = None,
+    until: int | None = None,
+    add: str = "",
+    everywhere: bool = False,
+) -> Request:
+    """The request from a command's options; `bars` is the default number of new bars if they don't set it. For `until`,
+    `add` and `everywhere` see `Request`."""
+    from musicgen.sampling.request import Request, part_names, pitches_between
 
     low, high = pitches_between(options["pitch_range"])
     return Request(
-        bars=bars if options["bars"] is None else options["bars"],
-        seconds=options["seconds"],
+        bars=bars if options.get("bars") is None else options["bars"],
+        seconds=options.get("seconds"),
         start=start,
         tracks=part_names(options["tracks"] or ""),
         key=options["key"],
@@ -34,6 +45,9 @@ def request_from(options: dict[str, Any], *, start: int | None, bars: int | None
         pitch_high=high,
         max_polyphony=options["max_polyphony"],
         played={"auto": None, "yes": True, "no": False}[options["played"]],
+        until=until,
+        add=part_names(add),
+        everywhere=everywhere,
     )
 
 
@@ -52,6 +66,31 @@ def _field_temperature(text: str) -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError:
         raise UsageError(f"{text!r} is not a field's temperature", hint="write it like pitch=1.2") from None
+
+
+def fill_holes(path: Path, word: str, *, request: Request, options: dict[str, Any]) -> None:
+    """Draw takes that fill a hole in the piece at `path`, and write them as NAME.WORD files."""
+    from musicgen.cli.studying import wish_from
+    from musicgen.sampling.source import Source
+
+    limits = limits_from(options)
+    wish = wish_from(options, start=request.start, piece=path, limits=limits)
+    outputs = plan_outputs(
+        f"{path.stem}.{word}",
+        output=options["output"],
+        formats=options["formats"],
+        takes=options["takes"],
+        overwrite=options["overwrite"],
+        inputs=[path, options["soundfont"], *wish.files, *run_files(options["model"])],
+    )
+    run_takes(
+        Source.read(path, limits=limits),
+        outputs,
+        request=request,
+        sampling=sampling_from(options),
+        wish=wish,
+        options=options,
+    )
 
 
 def run_takes(

@@ -6,9 +6,9 @@ An open span continues the file. At its beginning, sounding notes are ended; the
 channels (see `seam`), then the new notes and their controllers, on the tracks and channels that they continue. The
 source's events from there on are dropped, except that a cut at the end keeps its texts.
 
-A closed span is a hole in the file. Inside it, only the source's notes (and their key pressure) are removed; a note
-that begins before the hole and would end in it ends at its beginning. Controllers, programs, bends, tempi and texts
-stay, and no events are inserted on channels that the source uses, so that the music after the hole sounds as before.
+A closed span is a hole in the file. Only the source's notes that begin in it (and their key pressure) are removed; a
+note that begins before it sounds on for as long as it did. Controllers, programs, bends, tempi and texts stay, and no
+events are inserted on channels that the source uses, so that the music after the hole sounds as before.
 After the hole every event is kept, except the note-offs of notes that began in it. Where a new note shares its key with
 one that stays, the old note keeps its start and length: see `Keys.fitted`. (Notes that the source never switches off
 end with whatever comes next on their key, as in any file.)
@@ -130,7 +130,7 @@ def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
 def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | None) -> _Kept:
     """The events kept around and in a hole."""
     played = sounding(source, ticks_per_quarter=resolution(source.midi.division)[0])
-    rows, tick = source.rows.copy(), source.tick
+    rows, tick = source.rows, source.tick
     inside = ~span.is_before(tick) & ~span.is_after(tick)
     asked = np.ones(len(rows), bool)
     if homes is not None:
@@ -142,19 +142,18 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
     theirs = asked[on]
     goes = theirs & inside[on] & (off >= 0)
     keep[off[goes]] = False
-    # A note that would end in the hole ends at the hole's beginning: its note-off is moved there, or one is added.
-    across = theirs & span.is_before(tick[on]) & ~span.is_before(ended)
-    shorter = across & ~span.is_after(ended)
-    moved = off[shorter & (off >= 0)]
-    keep[moved], rows["tick"][moved] = True, span.begin
-    ours = rows[on[shorter & (off < 0)]].copy()
-    ours["tick"], ours["status"], ours["data2"] = span.begin, 0x80 | ours["status"] & 15, 64
-    of_ours = source.track[on[shorter & (off < 0)]]
+    # A note that begins before the hole sounds on, and ends where it did: by its own note-off, or by one that takes the
+    # place of a note-on of its key that is gone.
+    across = theirs & span.is_before(tick[on])
+    keep[off[across & (off >= 0)]] = True
+    cut_short = across & (off < 0) & ~span.is_before(ended) & ~span.is_after(ended)
+    ours = rows[on[cut_short]].copy()
+    ours["tick"], ours["status"], ours["data2"] = ended[cut_short], 0x80 | ours["status"] & 15, 64
+    of_ours = source.track[on[cut_short]]
     keys = Keys(end=span.end)
     of_rows = 128 * source.channel.astype(np.int64) + rows["data1"]
-    ends = np.where(shorter, span.begin, ended)
-    for n in np.flatnonzero(~(theirs & inside[on]) & ~span.is_before(ends)).tolist():
-        keys.add(int(of_rows[on[n]]), int(tick[on[n]]), int(ends[n]), track=int(source.track[on[n]]))
+    for n in np.flatnonzero(~(theirs & inside[on]) & ~span.is_before(ended)).tolist():
+        keys.add(int(of_rows[on[n]]), int(tick[on[n]]), int(ended[n]), track=int(source.track[on[n]]))
     stray = (source.kind == 0x80) | ((source.kind == 0x90) & (rows["data2"] == 0))
     stray[off[off >= 0]] = False
     stray &= keep & ~span.is_before(tick)

@@ -14,12 +14,13 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["Stretch", "distance", "faults"]
+__all__ = ["SILENCE", "Stretch", "distance", "faults"]
 
 # `_sameness` above which one chord is repeated over and over. Of 7,633 eight-bar stretches in 770 real files, one in
 # 200 exceeds 0.74 and one in 1,000 exceeds 0.91.
 STUCK = 0.8
 FEWEST_ONSETS = 12
+SILENCE = "silence for two bars"
 FEWEST_NOTES = 8  # in a stretch or a part, for it to be compared
 PRESENT = 0.85  # share of bars in which a part must sound before the cut to count as playing nearly always
 LOUDER = 18.0  # velocity: largest difference of mean loudness
@@ -87,7 +88,7 @@ def faults(new: Stretch, before: Stretch, *, asked: frozenset[int] | None = None
         return ["no notes"]
     found = []
     if _longest_silence(new) >= 2 * new.bar_length and new.bars > 2:
-        found.append("silence for two bars")
+        found.append(SILENCE)
     if len(new.notes) >= 8 and len(np.unique(new.notes["pitch"])) == 1:
         found.append("one note over and over")
     elif _sameness(new.notes[~new.drum]) > STUCK and _sameness(before.notes[~before.drum]) <= STUCK / 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,15 @@ from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.placing import assign_parts, new_notes, stretches
-from musicgen.sampling.plan import Plan, Request, make_plan
+from musicgen.sampling.plan import Plan, make_plan
+from musicgen.sampling.request import Request
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.constraints import DRUMS
 
-__all__ = ["NoteWriter"]
+__all__ = ["Candidate", "NoteWriter"]
 
 CANDIDATES = 3, 8  # least and greatest number of candidates per take
 NOTES_IN_ALL = 1200  # notes drawn for all candidates of a take: about five seconds on one core
@@ -66,7 +67,7 @@ class NoteWriter:
     @property
     def settings(self) -> dict[str, Any]:
         """The request as plain values, for the facts."""
-        return asdict(self.request)
+        return self.request.listed()
 
     @property
     def bars(self) -> int:
@@ -105,21 +106,28 @@ class NoteWriter:
         seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
-            drawn = sample(
-                decoder,
-                prompt,
-                fields=self.tokenizer.fields,
-                settings=self.sampling,
-                generators=[torch.Generator().manual_seed(number) for number in used],
-                max_steps=plan.max_steps,
-                bars=plan.bars,
-                listener=listener,
-            )
+            generators = [torch.Generator().manual_seed(number) for number in used]
+            drawn = self._drawn(decoder, prompt, generators, listener)
             candidates += [self._candidate(number, ids) for number, ids in zip(used, drawn, strict=True)]
             best = min(candidates, key=lambda each: (len(each.faults), each.distance))
             if not best.faults:
                 break
         return best, candidates
+
+    def _drawn(
+        self, decoder: Decoder, prompt: Prompt, generators: Sequence[torch.Generator], listener: Listener
+    ) -> list[np.ndarray]:
+        """The ids of one candidate for each generator."""
+        return sample(
+            decoder,
+            prompt,
+            fields=self.tokenizer.fields,
+            settings=self.sampling,
+            generators=generators,
+            max_steps=self.plan.max_steps,
+            bars=self.plan.bars,
+            listener=listener,
+        )
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
         plan, piece = self.plan, self.source.encoded_piece
@@ -165,15 +173,7 @@ class NoteWriter:
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
             "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
-            "candidates": [
-                {
-                    "seed": each.seed,
-                    "faults": list(each.faults),
-                    "distance": round(each.distance, 4),
-                    "kept": each is best,
-                }
-                for each in candidates
-            ],
+            "candidates": self._listed(best, candidates),
         }
         return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)
 
@@ -192,6 +192,18 @@ class NoteWriter:
                 new = best.notes[mine & (best.program == value)]
                 parts.append(NewPart(new, 0 if drums else value, drums, name=program_name(value).title()))
         return parts
+
+    @staticmethod
+    def _listed(best: Candidate, candidates: list[Candidate]) -> list[dict[str, Any]]:
+        return [
+            {
+                "seed": each.seed,
+                "faults": list(each.faults),
+                "distance": round(each.distance, 4),
+                "kept": each is best,
+            }
+            for each in candidates
+        ]
 
     def _notices(self, best: Candidate, candidates: list[Candidate]) -> list[str]:
         found = []

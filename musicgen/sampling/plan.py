@@ -1,4 +1,4 @@
-"""The request for new music, and the plan for it: the span it fills, the model's prompt and the sampling constraints.
+"""The plan for new music: the span it fills, the model's prompt and the sampling constraints.
 
 Ticks are the piece's own. Bars are counted from 0 here, and from 1 on the command line. Nothing here uses tensors.
 """
@@ -6,18 +6,17 @@ Ticks are the piece's own. Bars are counted from 0 here, and from 1 on the comma
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import key_pitch_classes, pitch_name, program_name
-from musicgen.gm import pitch_range as pitches_of_range
+from musicgen.gm import key_pitch_classes, program_name
 from musicgen.piece import Piece, Span
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.sampling.request import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
-from musicgen.schemas import typed
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.bars.voices import Voice, is_played
 from musicgen.tokenizers.constraints import (
@@ -31,13 +30,19 @@ from musicgen.tokenizers.constraints import (
 )
 from musicgen.words import counted
 
+if TYPE_CHECKING:
+    from musicgen.sampling.holes import Stages
+
 __all__ = [
+    "FULLER",
+    "LONGEST_PROMPT",
+    "MAX_NEW_TOKENS",
     "RECENT_BARS",
+    "TOKENS_A_NOTE",
+    "Ensemble",
     "Plan",
-    "Request",
+    "Reading",
     "make_plan",
-    "part_names",
-    "pitches_between",
     "plain_cut",
     "recent_pitch",
 ]
@@ -49,61 +54,6 @@ FEWEST_NOTES_A_BAR = 24  # that limit is never lower than this
 LONGEST_PROMPT = 2048  # steps
 FULLER = 1.25  # a new bar may have so many times the notes of the fullest of the last bars
 FEWEST_BARS = 4  # bars with notes that are needed for that limit
-
-
-@dataclass(frozen=True)
-class Request:
-    """The request for a continuation.
-
-    `bars` is the number of whole new bars after the bar that the cut is in; None, only for models of text, lets the
-    model end the tune. `seconds` is the length of the new music, instead of `bars`. `start` is the bar to continue
-    from, counted from 0; None: the end. `tracks` are part numbers counted from 1, names of parts, or instruments
-    (`asked.py`). `max_polyphony` 0 means no limit. `played` tells the model that the music is a human performance, with
-    onsets off the grid, or (False) a score; None: detected from the piece.
-    """
-
-    bars: int | None = 8
-    seconds: float | None = None
-    start: int | None = None
-    tracks: tuple[str, ...] = ()
-    key: str | None = None
-    pitch_low: int = 0
-    pitch_high: int = 127
-    max_polyphony: int = 0
-    played: bool | None = None
-
-    def __post_init__(self) -> None:
-        typed(self, where=None)
-        if self.bars is not None and not 1 <= self.bars <= 1000:
-            raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
-        if self.seconds is not None and not 0 < self.seconds <= 3600:
-            raise UsageError(f"seconds is {self.seconds:g}", hint="ask for up to 3600 seconds")
-        if not 0 <= self.pitch_low <= self.pitch_high <= 127:
-            what = f"the pitch range is {self.pitch_low}-{self.pitch_high}"
-            if all(0 <= pitch <= 127 for pitch in (self.pitch_low, self.pitch_high)):
-                what += f" ({pitch_name(self.pitch_low)} to {pitch_name(self.pitch_high)}), the higher note first"
-            raise UsageError(what, hint="give LO-HI within 0-127, as in 48-84 or C3-C6")
-        if self.start is not None and self.start < 0:
-            raise UsageError(f"start is {self.start}", hint="give a bar counted from 0, or None for the end")
-        if self.max_polyphony < 0:
-            raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
-
-
-def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
-    """The names of parts from a sequence of names and numbers, or from one text separated by commas.
-
-    >>> part_names("Bass, Drums"), part_names(["Bass", 3])
-    (('Bass', 'Drums'), ('Bass', '3'))
-    """
-    names = tracks.split(",") if isinstance(tracks, str) else map(str, tracks)
-    return tuple(name.strip() for name in names if name.strip())
-
-
-def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int]:
-    """(lowest, highest) pitch of a range such as "C3-C6" or a pair; None: 0..127. Raises UsageError for a bad text."""
-    if pitch_range is None:
-        return 0, 127
-    return pitches_of_range(pitch_range) if isinstance(pitch_range, str) else pitch_range
 
 
 @dataclass(frozen=True)
@@ -144,6 +94,7 @@ class Plan:
     from_nothing: bool  # whether there are no notes before the span
     warnings: tuple[str, ...]
     played: bool | None = None  # whether the model reads that this is a performance; None: it reads nothing of that
+    stages: Stages | None = None  # how a hole is filled; None for an open span
 
     @property
     def cut(self) -> int:

@@ -22,7 +22,7 @@ from musicgen.piece import NOTE, Piece
 from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
-from musicgen.sampling.plan import Request
+from musicgen.sampling.request import Request
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.tokenizers import Tokenizer

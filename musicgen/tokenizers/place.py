@@ -102,10 +102,12 @@ class BarPlace(Place):
         self.closed = False  # whether the last onset belongs to the prompt, so that no note may be added to it
         self.notes: tuple[Sounding, ...] = ()  # those that sound in this bar or later
         self.left: tuple[int, int, tuple[Sounding, ...]] | None = None  # see `leave`
+        self.last_bars: dict[int, int] = {}  # player: the value of `bars` in the last bar in which it began a note
 
     def begin(self, anchor: Anchor | None) -> None:
         """Begin new music: reset the bar count; with an anchor, onsets before it in this bar are ruled out."""
         self.bars = self.empty_bars = self.notes_in_bar = 0
+        self.last_bars = {}
         if anchor is not None and anchor.tick:
             per_tick = self.steps / anchor.ticks_per_quarter
             # With a cut at a bar line no more onsets fit into the prompt's last bar.
@@ -183,8 +185,9 @@ class BarPlace(Place):
         self.left = None
 
     def return_to_bar(self) -> None:
-        """Return to the beginning of the current bar."""
+        """Return to the beginning of the current bar, whose notes so far belong to other parts than those to come."""
         self.position, self.window, self.player, self.closed = -1, 0, None, False
+        self.notes_in_bar = 0
 
     def take_span(self) -> None:
         self.window += self.window_steps
@@ -201,6 +204,12 @@ class BarPlace(Place):
         self.pitch, self.fresh = pitch, False
         self.chord += 1
         self.notes_in_bar += 1
+        if self.player is not None and self.last_bars.get(self.player) != self.bars:
+            self.last_bars = {**self.last_bars, self.player: self.bars}
+
+    def rest_of(self, player: int) -> int:
+        """The number of new bars up to this one since the player last began a note; 0 if it was in this bar."""
+        return self.bars - self.last_bars.get(player, 0)
 
     def take_duration(self, length: int, *, least: int | None = None) -> None:
         """Take a note's length in steps; `least`: that of the shortest note that is spelled as this one."""

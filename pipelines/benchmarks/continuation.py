@@ -9,6 +9,10 @@ the last eight bars, a Markov chain of order 2 from the piece so far, the true b
 figures that have targets; each statistic; whether a classifier can tell takes from truths; and the nats a note of
 true second halves. Intervals are 95 % over pieces. Takes are kept in the work folder, so a second run is quick.
 
+With `--task infill` four bars of sixteen are missing, with `--task accompany` one part of sixteen bars; the takes come
+from the library, beside the truth, a repeat (or a given part doubled) and a Markov chain. Told, too, are the nats a
+note of what is truly there, and how many events changed where nothing may.
+
 Without --corpus or --held-out only sources are used that no training may use. Of those, compositions recur in sources
 that are trained on, so performances of a known work may be among them.
 """
@@ -24,6 +28,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy is imported, here and in every process from here
 
 import numpy as np
+from continuations.filling import TASKS
 from continuations.nats import second_halves
 from continuations.passage import Case, Passage
 from continuations.pieces import KINDS, Unseen, cases
@@ -34,6 +39,9 @@ from continuations.table import COMPARED, NUMBERS
 from continuations.takes import Player, own_command
 from continuations.targets import TARGETS
 from measure import header, parser, table
+
+from musicgen.composer import Composer
+from musicgen.errors import MusicgenError
 
 OURS = "musicgen"
 STRANGERS = 4  # a piece: the measure of all others should not hang on one of them
@@ -51,6 +59,7 @@ def parse() -> Namespace:
         "--work", type=Path, default=Path("runs/continuation"), help="takes and read scores are kept here"
     )
     made.add_argument("-m", "--model", default="default", help="a run folder, or a model that comes along")
+    made.add_argument("--task", choices=("continue", *TASKS), default="continue", help="what is missing of each piece")
     made.add_argument("--options", default="", help="more options of musicgen continue, as one string")
     made.add_argument(
         "--rival", action="append", default=[], metavar="NAME=COMMAND", help="another musicgen, with options behind it"
@@ -85,6 +94,8 @@ def main() -> int:
     if not music:
         print("no piece to continue; give --corpus or --held-out, and see --help", file=sys.stderr)
         return 3
+    if chosen.task != "continue":
+        return fill(chosen, music, kinds, takes=takes)
     header("Continuations", "numpy", "torch", "musicgen-symbolic")
     counts = {kind: sum(case.kind == kind for case in music) for kind in KINDS}
     print(", ".join(f"{kind} {count}" if count else f"{kind}: no piece, left out" for kind, count in counts.items()))
@@ -112,6 +123,54 @@ def main() -> int:
     for name in silent:
         say(f"{name} made no take")
     return 1 if silent else 0
+
+
+def fill(chosen: Namespace, music: list[Case], kinds: list[str], *, takes: int) -> int:
+    """The tables of another task than continuing."""
+    task = TASKS[chosen.task](music)
+    kinds = [kind for kind in kinds if any(case.kind == kind for case in task.cases)]
+    header(f"Task: {chosen.task}", "numpy", "torch", "musicgen-symbolic")
+    counts = {kind: sum(case.kind == kind for case in task.cases) for kind in kinds}
+    print(", ".join(f"{kind} {count}" for kind, count in counts.items()))
+    print(f"{takes} takes a piece, model {chosen.model}\n", flush=True)
+    composer = Composer.load(chosen.model)
+    drawn: dict[str, list[Passage | None]] = {}
+    likely: dict[str, dict[str, tuple[float, int]]] = {}
+    for done, case in enumerate(task.cases):
+        made = []
+        for k in range(takes):
+            try:
+                made.append(task.take(composer, case, chosen.seed + k))
+            except MusicgenError as error:
+                say(f"{case.name}: {error}")
+                made.append(None)
+        drawn[case.name], likely[case.name] = made, task.nats(composer, case)
+        say(f"{chosen.task}: {done + 1} of {len(task.cases)}, {case.name}")
+    scores = Scores(task.cases)
+    stranger = task.rivals.get("stranger", strangers(task.cases))
+    scores.add(STRANGER, stranger, takes=STRANGERS)
+    scores.add(OURS, drawn, takes=takes)
+    rivals = {name: rival for name, rival in task.rivals.items() if name != "stranger"}
+    for name, rival in rivals.items():
+        scores.add(name, rival, takes=takes)
+    result = {**report(scores, [OURS, *rivals, STRANGER], kinds), **scores.as_json()}
+    print("\nNats a note of what is truly there:\n")
+    ways = list(dict.fromkeys(way for found in likely.values() for way in found))
+    rows = []
+    for kind in [*kinds, "all kinds"]:
+        mine = [likely[case.name] for case in task.cases if kind in (case.kind, "all kinds")]
+        each = [
+            [nats / max(1, notes) for nats, notes in (found[way] for found in mine if way in found)] for way in ways
+        ]
+        rows.append([kind, *(f"{np.mean(column):.3f}" for column in each)])
+    table(["kind", *ways], rows)
+    looked = task.changed.pop("takes")
+    print(f"\nEvents changed outside, in {looked} takes of {len(task.cases)} pieces: {sum(task.changed.values())}")
+    if chosen.rolls:
+        pictures(task.cases, {OURS: drawn}, chosen.rolls, each=chosen.rolls_a_kind)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return int(sum(task.changed.values()) > 0)
 
 
 def say(line: str) -> None:

@@ -22,7 +22,7 @@ import torch
 from musicgen.composer import Composer, Source
 from musicgen.errors import MusicgenError
 from musicgen.io.smf import smf_bytes
-from musicgen.sampling.plan import Request
+from musicgen.sampling.request import Request
 
 FOLDERS = ("mutopia_pd", "giantmidi_piano", "piano_midi_de", "nottingham", "polish_scores", "noncommercial")
 

@@ -19,7 +19,7 @@ from musicgen.pictures import album as pictures
 from musicgen.recipe import Recipe
 from musicgen.render.soundfont import find_soundfont
 from musicgen.resources import bundled_models, run_files
-from musicgen.sampling.plan import Request
+from musicgen.sampling.request import Request
 from musicgen.tokenizers import Notes
 
 EXAMPLE = Path(__file__).parents[2] / "corpora" / "examples" / "schubert-unfinished.mid"

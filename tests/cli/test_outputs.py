@@ -238,7 +238,7 @@ def test_a_run_that_exists_is_told_last(made, monkeypatch, options, said):
 
 def test_a_listener_gets_updates_bars_and_warnings():
     from musicgen.composer import Composer, Source
-    from musicgen.sampling.plan import Request
+    from musicgen.sampling.request import Request
 
     events: list[Event] = []
     source, request = Source.read("schubert-unfinished"), Request(bars=3)

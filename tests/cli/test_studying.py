@@ -18,7 +18,8 @@ from musicgen.io import write
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.recipe import Recipe
 from musicgen.sampling import notes
-from musicgen.sampling.plan import Request, make_plan
+from musicgen.sampling.plan import make_plan
+from musicgen.sampling.request import Request
 from musicgen.scoring import Scoring
 from musicgen.tokenizers import Notes
 from musicgen.tokenizers.bars.parts import Parts

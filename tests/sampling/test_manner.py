@@ -16,7 +16,8 @@ from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.sampling.loudness import like_before
 from musicgen.sampling.manner import in_the_manner_of, struck_already
-from musicgen.sampling.plan import Plan, Request, make_plan
+from musicgen.sampling.plan import Plan, make_plan
+from musicgen.sampling.request import Request
 from musicgen.tokenizers import Parts
 
 PARTS = Parts()

@@ -9,7 +9,8 @@ from musicgen.io.midi import piece_and_homes
 from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece
 from musicgen.sampling.names import called
-from musicgen.sampling.plan import Request, make_plan
+from musicgen.sampling.plan import make_plan
+from musicgen.sampling.request import Request
 from musicgen.sampling.source import Source
 from musicgen.tokenizers import Parts
 

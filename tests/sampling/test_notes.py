@@ -15,7 +15,8 @@ from musicgen.models import ModelSettings, SequenceModel
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.placing import assign_parts
-from musicgen.sampling.plan import Request, make_plan, plain_cut
+from musicgen.sampling.plan import make_plan, plain_cut
+from musicgen.sampling.request import Request
 from musicgen.tokenizers import TOKENIZERS, Frames, FramesSettings, Remi
 
 TOKENIZER = Remi()

@@ -12,7 +12,8 @@ from musicgen.io.midi import midi_from_piece, piece_from_midi
 from musicgen.io.splice import NewPart, splice
 from musicgen.piece import CONTROL, Piece, Track, notes_array
 from musicgen.sampling.pedal import pedalled
-from musicgen.sampling.plan import Request, make_plan
+from musicgen.sampling.plan import make_plan
+from musicgen.sampling.request import Request
 from musicgen.tokenizers import Parts
 
 BAR, BARS, NEW = 1920, 12, 4

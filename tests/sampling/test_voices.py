@@ -14,7 +14,7 @@ from musicgen.errors import UsageError
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.notes import NoteWriter
-from musicgen.sampling.plan import Request
+from musicgen.sampling.request import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Notes, Remi
 from musicgen.tokenizers.bars.voices import MOST_PARTS, Voice

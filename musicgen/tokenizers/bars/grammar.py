@@ -51,6 +51,7 @@ class BarGrammar(PlacedGrammar):
         self.masks = AllOf((self.pitches, self.density, self.polyphony, *c.further))
         self.meters = allowed_meters(c.length, self.v.sizes["meter"])
         self.tempo_changes = c.length.tempo_changes
+        self.is_hole = bool(c.given)
         self.length, self.presence = Length(c.length, self.place), Presence(c.length, self.place)
 
     @property
@@ -80,6 +81,10 @@ class BarGrammar(PlacedGrammar):
             place.take_duration(self._durations[value], least=self._least[value])
 
     # ---- allowed tokens --------------------------------------------------------------------------
+
+    def _players_due(self) -> bool:
+        """Whether a part must still begin a note in this bar."""
+        return False
 
     def _is_kit(self, player: int) -> bool:
         """Whether this player plays drums."""
@@ -120,8 +125,9 @@ class BarGrammar(PlacedGrammar):
 
     def _allow_end(self, mask: np.ndarray) -> None:
         """Allow the next bar or the end, unless this bar needs a note and `mask`, the allowed onsets, isn't empty."""
-        if self.presence.is_due(self.place) and mask.any():
+        if mask.any() and (self.presence.is_due(self.place) or self._players_due()):
             return
         mask[self.v.base["bar"]] = True
-        if self.length.may_end and self.place.bars and not self.length.is_full(self.place):
+        full = self.length.is_full(self.place)
+        if (self.is_hole and full) or (self.length.may_end and self.place.bars and not full):
             mask[self.v.base["eos"]] = True

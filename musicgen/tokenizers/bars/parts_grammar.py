@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from musicgen.tokenizers.bars.notes_grammar import NotesGrammar
-from musicgen.tokenizers.constraints import DRUMS, Constraints
+from musicgen.tokenizers.constraints import DRUMS, Anchor, Constraints
 from musicgen.tokenizers.vocabulary import Vocabulary
 
 __all__ = ["PartsGrammar"]
@@ -35,6 +35,11 @@ class PartsGrammar(NotesGrammar):
     ) -> None:
         super().__init__(vocabulary, steps, durations, constraints)
         self.entered: list[int] = []  # the program of every part that has entered
+        self._given: tuple[int, ...] = ()  # ids of given steps that come next
+
+    def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
+        super().constrain(constraints, anchor=anchor)
+        self._bars = constraints.given
 
     def copy(self) -> Self:
         other = super().copy()
@@ -47,7 +52,10 @@ class PartsGrammar(NotesGrammar):
 
     def advance(self, token: int) -> None:
         self.column = (self.column + 1) % FIELDS
+        self._given = self._given[1:]
         if token == PAD:
+            if not self.column and self.state == "meter" and 0 <= self.place.new_bar < len(self._bars):
+                self._given = self._bars[self.place.new_bar].steps
             return
         kind = self._kind_of_id[token]
         value = token - self.v.base[kind]
@@ -74,7 +82,9 @@ class PartsGrammar(NotesGrammar):
     def allowed(self) -> np.ndarray:
         v, state = self.v, self.state
         mask = np.zeros(len(v), bool)
-        if self.column == ONSET:
+        if self._given:
+            mask[self._given[0]] = True
+        elif self.column == ONSET:
             if state == "start":
                 mask[v.base["bos"]] = True
             elif state == "eos":
@@ -98,12 +108,31 @@ class PartsGrammar(NotesGrammar):
         elif state == "enter" and self.column == ONSET + 1:
             mask[v.id("part", len(self.entered))] = True
         elif state == "bar" and self.column == ONSET + 1:
-            mask[v.slice("meter")] = self.meters
+            self._allow_meters(mask)
         elif state == "position":
             mask[v.slice("part")] = self._players_here()
         else:
             self._allow_note(mask)
         return mask
+
+    def _allow_meters(self, mask: np.ndarray) -> None:
+        if 0 <= self.place.new_bar < len(self._bars):
+            mask[self._bars[self.place.new_bar].meter] = True
+        else:
+            mask[self.v.slice("meter")] = self.meters
+
+    def _players_due(self) -> bool:
+        return bool(self.players.due(self.place))
+
+    def _players_here(self) -> np.ndarray:
+        """As for `notes`; in the second half of a bar only parts that must play in it, if there are some."""
+        players = super()._players_here()
+        if 2 * self.place.position >= self.place.bar_steps and (due := self.players.due(self.place)):
+            late = np.zeros(len(players), bool)
+            late[list(due)] = True
+            if (players & late).any():
+                return players & late
+        return players
 
     def _is_kit(self, player: int) -> bool:
         return self.entered[player] == DRUMS

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from musicgen.errors import ResourceError
+from musicgen.tokenizers.constraints.given import GivenBar
 from musicgen.tokenizers.constraints.length import LengthLimits
 from musicgen.tokenizers.constraints.mask import Mask
 from musicgen.tokenizers.constraints.pitches import PitchLimits
@@ -21,6 +22,7 @@ __all__ = [
     "MOST_STEPS",
     "Anchor",
     "Constraints",
+    "GivenBar",
     "LengthLimits",
     "Mask",
     "PitchLimits",
@@ -37,7 +39,8 @@ class Constraints:
     """The limits on new music; without arguments nothing is forbidden.
 
     A tokenizer without bars measures bars as lengths of time from its `Anchor`. The masks in `further` are asked after
-    the groups; one that would leave a player no pitch at all gives way there.
+    the groups; one that would leave a player no pitch at all gives way there. `given` are the new bars of a hole in a
+    piece, each with what is given in it, for the tokenizer with parts.
     """
 
     pitches: PitchLimits = field(default_factory=PitchLimits)
@@ -45,6 +48,7 @@ class Constraints:
     room: RoomLimits = field(default_factory=RoomLimits)
     length: LengthLimits = field(default_factory=LengthLimits)
     further: tuple[Mask, ...] = ()
+    given: tuple[GivenBar, ...] = ()
 
 
 def check_length(steps: float, what: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from musicgen.tokenizers.constraints.pitches import Pitches
-from musicgen.tokenizers.place import DRUMS
+from musicgen.tokenizers.place import DRUMS, BarPlace
 
 __all__ = ["PlayerLimits", "Players"]
 
@@ -17,12 +17,14 @@ class PlayerLimits:
     """Who may play: `programs`, 128 for drums; None: all.
 
     For a tokenizer that numbers parts, `parts` are the numbers of those that may play (None: all), and `part_count` is
-    how many there are (None: one or more).
+    how many there are (None: one or more). `longest_rests`: (part number, the most consecutive bars in which it begins
+    no note).
     """
 
     programs: frozenset[int] | None = None
     parts: frozenset[int] | None = None
     part_count: int | None = None
+    longest_rests: tuple[tuple[int, int], ...] = ()
 
     @property
     def melodic(self) -> frozenset[int] | None:
@@ -40,6 +42,7 @@ class Players:
             self.programs[:DRUMS] = False
         self._open = _chosen(limits.parts if parts else None, parts)
         self._count = limits.part_count
+        self._rests = limits.longest_rests
 
     def parts(self, entered: list[int]) -> np.ndarray:
         """Boolean (parts,): which parts may play; `entered` holds the program of each part introduced so far."""
@@ -47,6 +50,12 @@ class Players:
         playing[len(entered) :] = False
         playing[: len(entered)] &= self.programs[entered]
         return playing
+
+    def due(self, place: BarPlace) -> frozenset[int]:
+        """The parts that have rested for as long as they may, and must begin a note in this bar."""
+        if not self._rests:
+            return frozenset()
+        return frozenset(part for part, most in self._rests if place.rest_of(part) > most)
 
     def may_enter(self, entered: list[int]) -> bool:
         """Whether one more part may be introduced."""

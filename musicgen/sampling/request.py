@@ -1,0 +1,91 @@
+"""The request for new music, in words: where, how much, who plays, and what it keeps to.
+
+Bars are counted from 0 here, and from 1 on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from musicgen.errors import UsageError
+from musicgen.gm import pitch_name
+from musicgen.gm import pitch_range as pitches_of_range
+from musicgen.schemas import typed
+
+__all__ = ["Request", "part_names", "pitches_between"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The request for new music: after a piece, in a hole in it, or beside its parts.
+
+    `bars` is the number of whole new bars after the bar that the cut is in; None, only for models of text, lets the
+    model end the tune. `seconds` is the length of the new music, instead of `bars`. `start` is the bar to continue
+    from, counted from 0; None: the end. `tracks` are part numbers counted from 1, names of parts, or instruments
+    (`asked.py`). `max_polyphony` 0 means no limit. `played` tells the model that the music is a human performance, with
+    onsets off the grid, or (False) a score; None: detected from the piece.
+
+    With `until`, `add` or `everywhere` the music behind stays, and `bars` and `seconds` don't count: new notes fill the
+    bars from `start` (None: the first) to before `until` (None or `everywhere`: all). There `tracks` are written anew
+    (none named: all, but none if there is `add`), and `add` are instruments that are added.
+    """
+
+    bars: int | None = 8
+    seconds: float | None = None
+    start: int | None = None
+    tracks: tuple[str, ...] = ()
+    key: str | None = None
+    pitch_low: int = 0
+    pitch_high: int = 127
+    max_polyphony: int = 0
+    played: bool | None = None
+    until: int | None = None
+    add: tuple[str, ...] = ()
+    everywhere: bool = False
+
+    @property
+    def is_hole(self) -> bool:
+        """Whether the music behind what is written stays."""
+        return self.until is not None or bool(self.add) or self.everywhere
+
+    def listed(self) -> dict[str, Any]:
+        """The settings as plain values, for a sidecar; of those for its place only the ones that count."""
+        out = asdict(self)
+        for name in ("bars", "seconds") if self.is_hole else ("until", "add", "everywhere"):
+            del out[name]
+        return out
+
+    def __post_init__(self) -> None:
+        typed(self, where=None)
+        if self.bars is not None and not 1 <= self.bars <= 1000:
+            raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
+        if self.seconds is not None and not 0 < self.seconds <= 3600:
+            raise UsageError(f"seconds is {self.seconds:g}", hint="ask for up to 3600 seconds")
+        if not 0 <= self.pitch_low <= self.pitch_high <= 127:
+            what = f"the pitch range is {self.pitch_low}-{self.pitch_high}"
+            if all(0 <= pitch <= 127 for pitch in (self.pitch_low, self.pitch_high)):
+                what += f" ({pitch_name(self.pitch_low)} to {pitch_name(self.pitch_high)}), the higher note first"
+            raise UsageError(what, hint="give LO-HI within 0-127, as in 48-84 or C3-C6")
+        if self.start is not None and self.start < 0:
+            raise UsageError(f"start is {self.start}", hint="give a bar counted from 0, or None for the end")
+        if self.max_polyphony < 0:
+            raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
+
+
+def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
+    """The names of parts from a sequence of names and numbers, or from one text separated by commas.
+
+    >>> part_names("Bass, Drums"), part_names(["Bass", 3])
+    (('Bass', 'Drums'), ('Bass', '3'))
+    """
+    names = tracks.split(",") if isinstance(tracks, str) else map(str, tracks)
+    return tuple(name.strip() for name in names if name.strip())
+
+
+def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int]:
+    """(lowest, highest) pitch of a range such as "C3-C6" or a pair; None: 0..127. Raises UsageError for a bad text."""
+    if pitch_range is None:
+        return 0, 127
+    return pitches_of_range(pitch_range) if isinstance(pitch_range, str) else pitch_range

@@ -1,0 +1,172 @@
+"""Infilling and accompanying: what stays is untouched, what is written lies where it was asked for. The model is a fake
+with uniform logits, so that only the grammar and the constraints shape the music."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from part_pieces import PARTS, tune
+
+from musicgen.composer import Composer, Source
+from musicgen.errors import UsageError
+from musicgen.io.midi import midi_from_piece
+from musicgen.io.smf import END_OF_TRACK, META, MidiFile
+from musicgen.models import ModelSettings, SequenceModel
+from musicgen.piece import CONTROL, METER, Piece, Track, notes_array
+from musicgen.tokenizers import Remi
+
+BAR = 960  # ticks of tune()
+
+
+class Uniform(SequenceModel):
+    """Every value of a field is as likely as any other, but a bar line likelier, so that bars end."""
+
+    embedding = None
+
+    def __init__(self) -> None:
+        super().__init__(ModelSettings("uniform", vocabulary_size=len(PARTS.vocabulary), context=256))
+        self.anchor = torch.nn.Parameter(torch.zeros(1))
+
+    def read(self, ids, state=None):
+        return torch.zeros(*ids.shape[:2], 1), None
+
+    def scores(self, hidden_BC, state=None):
+        def logits_BK(number: int) -> np.ndarray:
+            field = PARTS.fields[number]
+            logits = torch.zeros(len(hidden_BC), field.size)
+            bar = PARTS.vocabulary.id("bar") - field.first
+            if 0 <= bar < field.size:
+                logits[:, bar] = 2.5
+            return logits
+
+        return SimpleNamespace(logits_BK=logits_BK, take=lambda field, ids_B: None)
+
+
+def composer(tokenizer=PARTS) -> Composer:
+    run = SimpleNamespace(
+        model=Uniform(), tokenizer=tokenizer, name="fake", sha256="0", folder=None, card={"licence": "none"}
+    )
+    return Composer(run, device="cpu")
+
+
+def song() -> Piece:
+    """A tune with names, controllers and a note that is held over bar lines."""
+    piece = tune(5, bars=12)
+    names = ("Low", "High", "Keys", "Kit")
+    pedal = np.array([(100, 64, 127), (3 * BAR + 7, 64, 0), (8 * BAR, 64, 90)], CONTROL)
+    tracks = []
+    for name, track in zip(names, piece.tracks, strict=True):
+        notes = track.notes
+        if name == "Keys":
+            notes = notes_array(np.concatenate([notes, notes_array([(3 * BAR + 480, 2 * BAR, 30, 70)])]))
+        tracks.append(Track(name, track.program, track.is_drum, notes, pedal if name == "Keys" else track.controls))
+    return Piece(480, tuple(tracks), piece.tempos, np.array([(0, 2, 4), (6 * BAR, 3, 4)], METER))
+
+
+def events(midi: MidiFile, number: int) -> Counter:
+    track = midi.tracks[number]
+    return Counter(
+        (int(r["tick"]), int(r["status"]), int(r["data1"]), int(r["data2"]), track.payload(r))
+        for r in track.rows
+        if (r["status"], r["data1"]) != (META, END_OF_TRACK)
+    )
+
+
+def notes_of(piece: Piece, name: str) -> list[tuple[int, ...]]:
+    return [tuple(int(x) for x in n) for t in piece.tracks if t.name == name for n in t.notes]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outside_a_hole_every_event_stays(seed):
+    piece, source = song(), Source.of_piece(song())
+    (take,) = composer().infill(piece, begin=4, end=6, seed=seed)
+    begin, end = 4 * BAR, 6 * BAR
+    assert (take.facts["cut_tick"], take.facts["end_tick"]) == (begin, end)
+    for number in range(len(source.midi.tracks)):
+        old, new = events(source.midi, number), events(take.midi, number)
+        for what, times in ((old - new, "gone"), (new - old, "added")):
+            assert all(begin <= tick <= end and 0x80 <= status < 0xA0 for tick, status, *_ in what), times
+    for track in piece.tracks:
+        kept = [note for note in notes_of(piece, track.name) if not begin <= note[0] < end]
+        assert kept == [note for note in notes_of(take.piece, track.name) if not begin <= note[0] < end]
+    assert len(take.notes)
+    assert take.notes["start"].min() >= begin
+    assert (take.notes["start"] + take.notes["duration"]).max() <= end
+
+
+def test_parts_that_are_not_named_stay():
+    piece = song()
+    (take,) = composer().infill(piece, begin=2, end=10, tracks="High,Kit", seed=1)
+    for name in ("Low", "Keys"):
+        assert notes_of(take.piece, name) == notes_of(piece, name)
+    for name in ("High", "Kit"):
+        assert notes_of(take.piece, name) != notes_of(piece, name)
+    assert sorted(take.facts["parts_written"]) == ["High", "Kit"]
+    kept = sum(len(track.notes) for track in take.piece.tracks) - take.facts["notes_added"]
+    assert take.facts["notes_kept"] == kept == piece.n_notes - take.facts["notes_removed"]
+
+
+def test_new_parts_come_beside_all_others():
+    piece, source = song(), Source.of_piece(song())
+    (take,) = composer().accompany(piece, add="bass,flute", seed=2)
+    assert [track.name for track in take.piece.tracks[:4]] == [track.name for track in piece.tracks]
+    for number in range(len(source.midi.tracks)):
+        assert events(take.midi, number) == events(source.midi, number)
+    new = take.piece.tracks[4:]
+    assert sorted(track.program for track in new) == [32, 73]
+    last = piece.bar_starts(piece.end - 1)[0]
+    for track in new:  # no new part rests for more than two bars
+        bars = np.unique(np.searchsorted(last, track.notes["start"] + 0.5, side="right"))
+        assert np.diff(np.concatenate([[0], bars, [len(last) + 1]])).max() <= 3
+        assert (np.diff(track.notes["start"]) > 0).all()  # one note at a time
+
+
+def test_rewriting_a_part_keeps_the_others_and_can_keep_to_some_bars():
+    piece = song()
+    (take,) = composer().accompany(piece, rewrite=["Low"], begin=2, end=4, seed=3)
+    assert notes_of(take.piece, "High") == notes_of(piece, "High")
+    outside = [note for note in notes_of(piece, "Low") if not 2 * BAR <= note[0] < 4 * BAR]
+    assert [n for n in notes_of(take.piece, "Low") if not 2 * BAR <= n[0] < 4 * BAR] == outside
+
+
+def test_a_take_is_the_same_alone_and_among_others():
+    piece = song()
+    several = composer().infill(piece, begin=1, end=9, tracks="Low", seed=1, takes=3)
+    (alone,) = composer().infill(piece, begin=1, end=9, tracks="Low", seed=3)
+    assert alone.notes.tolist() == several[2].notes.tolist()
+    assert alone.facts["candidates"] == several[2].facts["candidates"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"begin": 5, "end": 5}, "bars 6 to 5 are no bars; give the first bar, then the last: 9-12"),
+        ({"begin": 4, "end": 99}, "the piece ends with bar 10, and bar 99 is beyond it"),
+        ({"begin": 30, "end": 31}, "there is no bar 31; the piece has 10 bars"),
+        ({"begin": 1, "end": 2, "tracks": "trombone"}, "no part plays 'trombone'"),
+        ({"begin": 1, "end": 2, "tracks": "Hi there"}, "no part and no instrument 'Hi there'"),
+        ({"begin": 0, "end": 10}, "no music is left around what is to be written"),
+    ],
+)
+def test_holes_that_cannot_be_filled_are_refused(asked, text):
+    with pytest.raises(UsageError) as caught:
+        composer().infill(song(), **asked)
+    assert text in str(caught.value)
+
+
+def test_models_without_parts_are_refused():
+    with pytest.raises(UsageError, match="a model with the tokenizer remi only continues"):
+        composer(Remi()).infill(song(), begin=1, end=2)
+    with pytest.raises(UsageError, match="no part is named; name instruments to add, or parts to write anew"):
+        composer().accompany(song())
+
+
+def test_what_is_held_across_the_beginning_sounds_on():
+    piece = song()
+    (take,) = composer().infill(piece, begin=4, end=6, tracks="Keys", seed=0)
+    assert (3 * BAR + 480, 2 * BAR, 30, 70) in notes_of(take.piece, "Keys")
+    assert midi_from_piece(take.piece)
