@@ -19,11 +19,10 @@ from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.statistics import statistics
 from musicgen.events import Began, Finished, Listener, Warned, ignore
-from musicgen.models.hardware import INT8_BLOCK, has_int8
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.decoder import Decoder, EagerDecoder
-from musicgen.sampling.eager import can_round
+from musicgen.sampling.eager import check_int8
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.sampling.loop import per_field
@@ -51,17 +50,6 @@ FACTS = (
 )  # fmt: skip
 
 
-def _check_int8(run: Run, device: str) -> None:
-    if not device.startswith("cpu"):
-        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="--int8", hint="use --device cpu")
-    if not has_int8():
-        what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
-        raise UsageError(what, where="--int8", hint="leave --int8 out")
-    if not any(can_round(layer) for layer in run.model.modules()):
-        what = f"this {run.model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
-        raise UsageError(what, where="--int8", hint="leave --int8 out")
-
-
 def _source(piece: Piece | Source | str | os.PathLike[str]) -> Source:
     if isinstance(piece, Source):
         return piece
@@ -83,7 +71,7 @@ class Composer:
             worth = run.model.n_parameters > GPU_FROM_PARAMETERS and not int8
             device = "cuda" if worth and torch.cuda.is_available() else "cpu"
         if int8:
-            _check_int8(run, device)
+            check_int8(run.model, device)
         try:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):

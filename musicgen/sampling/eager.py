@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from musicgen.errors import UsageError
 from musicgen.models import SequenceModel
 from musicgen.models.hardware import INT8_BLOCK, has_int8
 from musicgen.models.heads.fields import FieldHead, FieldScores
@@ -30,13 +31,25 @@ from musicgen.models.layers.recurrence import Recurrence
 from musicgen.models.memory.head import PointerHead
 from musicgen.models.memory.scores import Packed
 
-__all__ = ["can_round", "prepared"]
+__all__ = ["can_round", "check_int8", "prepared"]
 
 
 def can_round(layer: nn.Module) -> bool:
     """Whether a layer can use 8-bit weights: it is a `Linear`, the machine supports it, and its input width is a
     multiple of the kernel's block size."""
     return isinstance(layer, Linear) and layer.in_features % INT8_BLOCK == 0 and has_int8()
+
+
+def check_int8(model: SequenceModel, device: str) -> None:
+    """Raise UsageError if a model can't draw with 8-bit weights on this device."""
+    if not device.startswith("cpu"):
+        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="--int8", hint="use --device cpu")
+    if not has_int8():
+        what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
+    if not any(can_round(layer) for layer in model.modules()):
+        what = f"this {model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
+        raise UsageError(what, where="--int8", hint="leave --int8 out")
 
 
 @torch.inference_mode(False)  # a tensor made in inference mode could never be trained again

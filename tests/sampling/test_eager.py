@@ -83,7 +83,6 @@ def test_a_wish_for_8_bits_that_cant_be_met_says_so(device, works, width, text, 
     from musicgen.recipe import Recipe
     from musicgen.sampling import eager
 
-    monkeypatch.setattr("musicgen.composer.has_int8", lambda: works)
     monkeypatch.setattr(eager, "has_int8", lambda: works)
     run = Run(small("cnn", width=width), REMI, Recipe(), {}, "run", "0")
     with pytest.raises(UsageError) as caught:
