@@ -29,6 +29,7 @@ __all__ = [
     "render_file",
     "train",
     "write",
+    "write_page",
 ]
 
 _HOMES = {
@@ -52,6 +53,7 @@ _HOMES = {
     "render_file": "musicgen.render",
     "train": "musicgen.api",
     "write": "musicgen.io",
+    "write_page": "musicgen.page.writing",
 }
 
 # A type checker sees the imports. Were it shown `__getattr__`, too, it would let every misspelt name pass.
@@ -62,6 +64,7 @@ if TYPE_CHECKING:
     from musicgen.errors import MusicgenError
     from musicgen.events import Listener
     from musicgen.io import read, write
+    from musicgen.page.writing import write_page
     from musicgen.piece import Piece, Track
     from musicgen.render import render_file
     from musicgen.sampling.request import Request

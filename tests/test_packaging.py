@@ -149,7 +149,8 @@ def test_the_wheel_carries_all_that_it_needs(tmp_path):
         metadata = Parser().parsestr(wheel.read(f"{about}/METADATA").decode())
         for name in ("LICENSE", "NOTICE"):
             assert wheel.read(f"{about}/licenses/{name}") == (ROOT / name).read_bytes()
-    for name in ("py.typed", "_corpora/examples/schubert-unfinished.mid", "_corpora/bach-chorales.toml"):
+    pages = ("page/page.html", "page/page.css", "page/player.js", "page/roll.js", "page/page.js")
+    for name in ("py.typed", "_corpora/examples/schubert-unfinished.mid", "_corpora/bach-chorales.toml", *pages):
         assert f"musicgen/{name}" in names
     for name in ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json", "manifest.json"):
         assert f"musicgen/pretrained/default/{name}" in names

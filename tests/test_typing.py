@@ -15,7 +15,7 @@ from pathlib import Path
 
 import musicgen
 from musicgen import Composer, Corpus, Evaluation, Listener, MusicgenError, Piece, Request, Source, Studying, Take
-from musicgen import Track, Trained, build_corpus, evaluate, read, render_file, train, write
+from musicgen import Track, Trained, build_corpus, evaluate, read, render_file, train, write, write_page
 
 piece: Piece = read("piece.mid")
 notes: int = piece.n_notes
@@ -26,6 +26,7 @@ whole: Piece = take.piece
 facts = take.save("more.mid", formats=["wav"], overwrite=True)
 notes = int(facts["notes_added"])
 write(whole, "whole.mid")
+warned: tuple[str, ...] = write_page([take, whole, "more.mid"], "heard.html", overwrite=True).warnings
 seconds: float = render_file(whole, "whole.wav", rate=48000)
 corpus: Corpus = build_corpus(["songs"], "corpus", jobs=2)
 trained: Trained = train("corpus", output="run", model="lstm", changes={"train.carry": True}, listener=print)

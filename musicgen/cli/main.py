@@ -31,6 +31,7 @@ COMMANDS = {
     "corpus": ("corpus", "List, fetch, build and inspect corpora."),
     "evaluate": ("evaluate", "Measure how well a model predicts a split."),
     "render": ("render", "Turn a piece into WAV, FLAC or OGG."),
+    "page": ("page", "Make a page to hear and compare pieces by."),
     "inspect": ("inspect", "Tell what is in a file, a corpus or a run."),
     "models": ("models", "List the models that come along, or show one."),
 }

@@ -13,7 +13,8 @@ from musicgen.errors import UsageError
 
 __all__ = ["Outputs", "check_folder", "made", "plan_outputs"]
 
-WRITABLE = "mid, wav, flac and ogg can be written, and abc by models of ABC text"
+WRITABLE = "mid, wav, flac, ogg and html can be written, and abc by models of ABC text"
+MOST_ON_A_PAGE = 32  # a copy of page.MOST_TAKES, whose module imports numpy; a test compares them
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,18 @@ class Outputs:
 
     @property
     def files(self) -> list[dict[str, Path]]:
-        """For each take, its file by format."""
-        return [{kind: self.folder / f"{name}.{kind}" for kind in self.formats} for name in self._names]
+        """For each take, its file by format; several takes have their page in common."""
+        kinds = [kind for kind in self.formats if kind != "html" or self.takes == 1]
+        return [{kind: self.folder / f"{name}.{kind}" for kind in kinds} for name in self._names]
+
+    @property
+    def page(self) -> Path | None:
+        """The page of several takes, if one is asked for."""
+        if "html" not in self.formats or self.takes == 1:
+            return None
+        first = self.first or 1
+        numbers = "" if first == 1 else f".{first}-{first + self.takes - 1}"
+        return self.folder / f"{self.stem}{numbers}.html"
 
     @property
     def sidecars(self) -> list[Path]:
@@ -45,9 +56,10 @@ class Outputs:
         return [self.folder / f"{name}.json" for name in self._names]
 
     def paths(self, begin: int = 0) -> list[Path]:
-        """All files to be written, from take `begin` on."""
+        """All files to be written, from take `begin` on; a page of all takes comes last."""
         takes = list(zip(self.files, self.sidecars, strict=True))[begin:]
-        return [path for files, sidecar in takes for path in (*files.values(), sidecar)]
+        pages = [] if self.page is None else [self.page]
+        return [*(path for files, sidecar in takes for path in (*files.values(), sidecar)), *pages]
 
     def settled(self, *, overwrite: bool, begin: int = 0) -> Outputs:
         """The outputs with names that can be written now.
@@ -81,7 +93,8 @@ def plan_outputs(
     """Determine all output paths. `Outputs.settled` checks later, once the request is known to be valid, if they exist.
 
     `output` is a folder (an existing one, or with a trailing slash), or a file, whose suffix is removed if it is a
-    format. Raises UsageError for a format that can't be written, for a folder that can't be made and, even with
+    format. Raises UsageError for a format that can't be written, for more takes than a page
+    holds, for a folder that can't be made and, even with
     overwriting allowed, for an output that would replace an input.
     """
     from musicgen.io import TAKE_FORMATS
@@ -102,9 +115,14 @@ def plan_outputs(
             elif _is_format(path.suffix):
                 raise UsageError(f"can't be written as {path.suffix}", where=output, hint=WRITABLE)
     chosen = list(dict.fromkeys(chosen)) or ["mid"]
+    if chosen == ["html"]:  # a page is nothing that other commands and sequencers read
+        chosen = ["mid", "html"]
     for name in chosen:
         if name not in TAKE_FORMATS:
             raise UsageError(f"can't write the format {name!r}", where="--formats", hint=WRITABLE)
+    if "html" in chosen and takes > MOST_ON_A_PAGE:
+        what = f"{takes:,} takes are too many for a page, which holds {MOST_ON_A_PAGE}"
+        raise UsageError(what, where="--formats", hint="ask for fewer takes, or leave html out")
     check_folder(folder)
     outputs = Outputs(folder, stem, tuple(chosen), takes, ours, None if takes == 1 else 1)
     if ours and folder.is_dir():

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from musicgen.cli.listening import TakesShown
-from musicgen.cli.options import limits_from, print_json, say
+from musicgen.cli.options import limits_from, print_json, say, warn
 from musicgen.cli.outputs import Outputs, made, plan_outputs
 from musicgen.cli.studying import Wish, studying
 from musicgen.errors import CheckError, UsageError
 from musicgen.resources import run_files
 from musicgen.seeds import MOST_SEED, checked_seed
-from musicgen.words import counted
+from musicgen.words import counted, sentence
 
 if TYPE_CHECKING:
     from musicgen.composer import Request, SamplingSettings, Source
@@ -110,6 +110,7 @@ def run_takes(
     import torch
 
     from musicgen.composer import Composer
+    from musicgen.page import Heard, stem_of, write_page
     from musicgen.render import check_soundfont
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
@@ -122,6 +123,7 @@ def run_takes(
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
         check_soundfont(options["soundfont"])
     printed, broken = [], 0
+    heard: list[Heard] = []
     with TakesShown() as shown:
         drawn = composer.takes(
             source,
@@ -140,17 +142,28 @@ def run_takes(
             with made(outputs.folder):
                 facts = take.save(
                     first,
-                    formats=outputs.formats[1:],
+                    formats=list(outputs.files[k])[1:],
                     only_new=options["only_new"],
                     soundfont=options["soundfont"],
                     overwrite=overwrite,
                 )
+            if outputs.page is not None:
+                heard.append(take.heard(name=stem_of(first), only_new=options["only_new"]))
+            for line in facts["warnings"][len(take.facts["warnings"]) :]:  # those of writing it
+                warn(f"{first}: {sentence(line)}")
             broken += bool(take.faults)
             printed.append(facts)
             if not options["as_json"]:
                 names = ", ".join(map(str, paths))
                 notes, bars = counted(facts["notes_added"], "new note"), counted(facts["bars_added"], "bar")
                 say(f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
+    if outputs.page is not None:
+        outputs = outputs.settled(overwrite=overwrite, begin=takes)
+        page = write_page(heard, str(outputs.page), soundfont=options["soundfont"], overwrite=overwrite)
+        for line in page.warnings:
+            warn(f"{outputs.page}: {sentence(line)}")
+        if not options["as_json"]:
+            say(f"{outputs.page}: a page to hear {counted(takes, 'take')} by")
     if options["as_json"]:
         print_json(printed)
     if broken:

@@ -16,7 +16,7 @@ from musicgen.resources import piece_path
 __all__ = ["MIDI_SUFFIXES", "SCORE_SUFFIXES", "TAKE_FORMATS", "read", "read_score", "write"]
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".smf")
-TAKE_FORMATS = ("mid", "abc", "wav", "flac", "ogg")  # abc: of models that write text
+TAKE_FORMATS = ("mid", "abc", "wav", "flac", "ogg", "html")  # abc: of models that write text; html: see page/
 SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".hum", ".abc")
 
 

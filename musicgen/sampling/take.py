@@ -16,6 +16,8 @@ from musicgen.io import TAKE_FORMATS
 from musicgen.io.atomic import json_bytes, keep_inputs, together, write_text
 from musicgen.io.midi import UNLIMITED, piece_from_midi
 from musicgen.io.smf import MidiFile, smf_bytes
+from musicgen.page.heard import Heard, heard_of, stem_of
+from musicgen.page.writing import page_html
 from musicgen.piece import Piece
 from musicgen.render import render_file
 from musicgen.sampling.decoder import Decoder
@@ -53,10 +55,10 @@ class Take:
     ) -> dict[str, Any]:
         """Write the take in the format of the path's suffix, with its facts as NAME.json, and return the facts.
 
-        The suffix is .mid, .wav, .flac, .ogg, or .abc for a take of text; `formats` adds further formats under the same
-        name, for example ("wav",). `only_new` leaves out the music before the cut. Either all files are written or
-        none. Raises UsageError for a file that exists, unless `overwrite`; for a format that isn't available; and, even
-        with `overwrite`, for an output that is one of the take's input files.
+        The suffix is .mid, .wav, .flac, .ogg, .html (a page to hear it by), or .abc for a take of text; `formats` adds
+        further formats under the same name, for example ("wav",). `only_new` leaves out the music before the cut.
+        Either all files are written or none. Raises UsageError for a file that exists, unless `overwrite`; for a format
+        that isn't available; and, even with `overwrite`, for an output that is one of the take's input files.
         """
         path = Path(path)
         stem, own = path.name[: -len(path.suffix)] if path.suffix else path.name, path.suffix.lower().lstrip(".")
@@ -69,6 +71,10 @@ class Take:
             if kind == "abc" and self.text is None:
                 raise UsageError("this take is notes, not ABC text", where=file, hint="end the name in .mid")
         facts = {**self.facts, "files": [file.name for file in files.values()]}
+        page = None
+        if "html" in files:
+            page = page_html([self.heard(name=stem_of(path), only_new=only_new)], soundfont=soundfont)
+            facts["warnings"] = [*facts.get("warnings", ()), *page.warnings]
         # The sidecar comes first, so that no music is left without it if the process is killed.
         paths = [path.with_name(f"{stem}.json"), *files.values()]
         keep_inputs(paths, [*self.inputs, soundfont])
@@ -79,10 +85,20 @@ class Take:
                     write_text(file, str(self.new_text if only_new else self.text))
                 elif kind == "mid":
                     file.write_bytes(smf_bytes(self.only_new if only_new else self.midi))
+                elif kind == "html" and page is not None:
+                    write_text(file, page.html)
                 else:
-                    piece = piece_from_midi(self.only_new, limits=UNLIMITED) if only_new else self.piece
-                    render_file(piece, file, soundfont=soundfont)
+                    render_file(self._written(only_new), file, soundfont=soundfont)
         return facts
+
+    def heard(self, *, name: str = "take", only_new: bool = False) -> Heard:
+        """This take as a page tells it, under a name without suffix; `only_new` leaves out the music before the cut."""
+        data = smf_bytes(self.only_new if only_new else self.midi)
+        return heard_of(self._written(only_new), name=name, midi=data, facts=self.facts)
+
+    def _written(self, only_new: bool) -> Piece:
+        """The piece that is written."""
+        return piece_from_midi(self.only_new, limits=UNLIMITED) if only_new else self.piece
 
 
 class Writer(Protocol):

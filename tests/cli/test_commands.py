@@ -155,7 +155,7 @@ def test_an_output_that_exists_is_kept(here):
         (["--tracks", "kazzo"], "no instrument 'kazzo'; did you mean"),
         (["-t", -1], "temperature is -1.0"),
         (["--top-p", 2], "top_p is 2.0"),
-        (["-f", "mp3"], "can't write the format 'mp3'; mid, wav, flac and ogg can be written"),
+        (["-f", "mp3"], "can't write the format 'mp3'; mid, wav, flac, ogg and html can be written"),
         (["--device", "abacus"], "no device 'abacus' on this machine; use --device auto"),
     ],
 )

@@ -59,7 +59,7 @@ def offered(words: str, folder: Path) -> list[str]:
         ("musicgen evaluate d", ["default"]),
         ("musicgen evaluate default --split t", ["train", "test"]),
         ("musicgen continue x.mid --device c", ["cpu", "cuda"]),
-        ("musicgen continue x.mid -f mid,", ["mid,mid", "mid,wav", "mid,flac", "mid,ogg", "mid,abc"]),
+        ("musicgen continue x.mid -f mid,", ["mid,mid", "mid,wav", "mid,flac", "mid,ogg", "mid,html", "mid,abc"]),
         ("musicgen generate --tracks violin,ce", ["violin,cello"]),
         ("musicgen continue x.mid --played ", ["auto", "yes", "no"]),
         ("musicgen continue songs/", ["file"]),

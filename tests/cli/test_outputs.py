@@ -134,11 +134,13 @@ def test_a_folder_that_is_a_file(here):
 
 @pytest.mark.parametrize("suffix", ["mp3", "MP3", "musicxml", "pdf", "als", "mscz", "json", "m4a"])
 def test_a_format_that_is_not_written_is_refused(here, suffix):
-    said = f"x.{suffix}: can't be written as .{suffix}; mid, wav, flac and ogg can be written"
+    said = f"x.{suffix}: can't be written as .{suffix}; mid, wav, flac, ogg and html can be written"
     with pytest.raises(UsageError) as caught:
         planned(output=f"x.{suffix}")
     assert str(caught.value).startswith(said)
-    with pytest.raises(UsageError, match=f"can't write the format '{suffix.lower()}'; mid, wav, flac and ogg can be"):
+    with pytest.raises(
+        UsageError, match=f"can't write the format '{suffix.lower()}'; mid, wav, flac, ogg and html can be"
+    ):
         planned(formats=f"mid,{suffix}")
 
 

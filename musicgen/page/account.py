@@ -1,0 +1,278 @@
+"""The account of a piece in plain words, as HTML: what it is, what made it, what is known of it.
+
+All text from files is escaped here. What a sidecar says beyond the keys that have words of their own is told under the
+key's name, so that new facts appear without a change here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from musicgen.page.heard import Heard, stem_of
+from musicgen.piece import Piece
+from musicgen.words import counted, sentence
+
+__all__ = ["account", "heading", "kind", "labels"]
+
+MOST_SHOWN = 40  # values of a list
+MOST_RAW = 200_000  # characters of the whole sidecar
+# Keys that `_told` or the facts' full text tell.
+TOLD = frozenset((
+    "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick", "parts_written", "notes_kept",
+    "notes_removed", "notes_added",
+    "bars_added", "seconds_added", "model", "model_sha256", "licence", "seed", "settings", "played", "study",
+    "candidates", "warnings", "statistics", "originality", "files",
+))  # fmt: skip
+OPEN = ("pitch_high", 127)
+SHARES = frozenset(("silent_bars", "repeated_bars", "on_eighths"))
+STATISTICS = {
+    "notes_per_bar": "notes a bar", "silent_bars": "silent bars", "repeated_bars": "bars like the one before",
+    "polyphony": "notes at once", "on_eighths": "onsets on eighth notes", "mean_pitch": "mean pitch (60 is middle C)",
+    "pitch_range": "lowest and highest pitch", "pitch_class_entropy": "variety of pitch classes (bits)",
+}  # fmt: skip
+
+
+def kind(heard: Heard) -> str:
+    """What a piece is, in a word or two; empty where nothing tells it.
+
+    A source without notes kept is new music; a span that closes is filled in; parts that are new all through
+    accompany.
+    """
+    if heard.span is None and "cut_tick" not in heard.facts:
+        return ""
+    parts = _listed(heard.new_parts) if heard.new_parts else ""
+    if heard.span is not None and parts and heard.span.begin == 0 and heard.span.is_open:
+        return f"with {parts} {'written anew' if heard.facts.get('notes_removed') else 'added'}"
+    if not heard.facts.get("notes_kept"):
+        return "new music"
+    if heard.span is None:
+        return "the new bars alone"
+    first, last = _bars(heard)
+    if heard.span.is_open:
+        return f"continued from bar {first}"
+    where = f"bar {first}" if first == last else f"bars {first} to {last}"
+    return f"{where} filled in{f' for {parts}' if parts else ''}"
+
+
+def heading(heard: Sequence[Heard]) -> str:
+    """The title of a page: the piece and what was done with it, or the names of the pieces."""
+    kinds = list(dict.fromkeys(kind(each) for each in heard))
+    sources = {str(each.facts.get("source", "")) for each in heard}
+    if len(sources) == 1 and len(kinds) == 1 and kinds[0]:
+        takes = f" ({counted(len(heard), 'take')})" if len(heard) > 1 else ""
+        if kinds[0] == "new music":
+            return f"New music{takes}"
+        return f"{stem_of(sources.pop())}, {kinds[0]}{takes}"
+    names = [each.name for each in heard]
+    return _listed(names) if len(names) <= 3 else f"{names[0]} and {len(names) - 1} more"
+
+
+def labels(heard: Sequence[Heard]) -> list[str]:
+    """What each piece of a page is called in short: takes of one source by number, others by name."""
+    sources = {each.facts.get("source") for each in heard}
+    is_takes = len(heard) > 1 and len(sources) == 1 and all(kind(each) for each in heard)
+    return [f"Take {number}" if is_takes else each.name for number, each in enumerate(heard, 1)]
+
+
+def account(heard: Heard) -> str:
+    """The account of one piece as HTML, for within its section."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in _told(heard) if value)
+    tables = [_statistics(heard.facts.get("statistics"))]
+    raw = json.dumps(heard.facts, indent=2, ensure_ascii=False, default=str)
+    if heard.facts and len(raw) <= MOST_RAW:
+        tables.append(f"<details><summary>All that the sidecar says</summary><pre>{_text(raw)}</pre></details>")
+    return f"<dl>{rows}</dl>{''.join(tables)}"
+
+
+def _told(heard: Heard) -> Iterator[tuple[str, str]]:
+    facts, piece = heard.facts, heard.piece
+    yield "What this is", _text(_what(heard))
+    yield "The whole", _text(_size(piece))
+    if not facts:
+        yield "Account", "No sidecar lies beside this file, so nothing is known of how it was made."
+    if isinstance(facts.get("notes_added"), int):
+        yield "New music", _text(_added(facts))
+    if facts.get("notes_kept"):
+        yield "Kept as it was", _text(f"{_count(facts['notes_kept'], 'note')} of {_plain(facts.get('source'))}")
+    warnings = [w for w in facts.get("warnings", ()) if isinstance(w, str)] if _is_list(facts.get("warnings")) else []
+    lines = [sentence(w) for w in dict.fromkeys((*warnings, *piece.warnings))]
+    yield "Take note", _bullets(lines)
+    yield "Was it heard before?", _value(facts.get("originality"))
+    if "model" in facts:
+        digest = str(facts.get("model_sha256", ""))[:12]
+        yield "Model", _text(f"{facts['model']}" + (f", weights {digest}…" if digest else ""))
+    yield "Licence", _value(facts.get("licence"))
+    if "seed" in facts:
+        yield "Seed", _text(f"{_plain(facts['seed'])}; the same seed and settings make the same take")
+    yield "Settings", _settings(facts.get("settings"))
+    if isinstance(facts.get("played"), bool):
+        yield "Heard as", "played by hands, off the grid" if facts["played"] else "a score, on the grid"
+    yield "Learned first", _text(_study(facts.get("study")))
+    yield "Chosen from", _text(_chosen(facts.get("candidates")))
+    for key, value in facts.items():
+        if key not in TOLD:
+            yield _named(key), _value(value)
+
+
+# ---- sentences -------------------------------------------------------------------------------------------
+
+
+def _what(heard: Heard) -> str:
+    said = kind(heard)
+    source = _plain(heard.facts.get("source", ""))
+    if said == "new music":
+        return "New music, made from nothing"
+    if said == "the new bars alone":
+        return f"The new bars of a take of {source}, without what they follow"
+    return f"{source}, {said}" if said and source else heard.name
+
+
+def _size(piece: Piece) -> str:
+    bars = len(piece.bar_starts(max(piece.end - 1, 0))[0])
+    minutes, seconds = divmod(round(piece.seconds), 60)
+    parts = sum(len(track.notes) > 0 for track in piece.tracks)
+    return (
+        f"{counted(piece.n_notes, 'note')}, {counted(parts, 'part')}, {counted(bars, 'bar')}, {minutes}:{seconds:02d}"
+    )
+
+
+def _added(facts: Mapping[str, Any]) -> str:
+    said = _count(facts["notes_added"], "note")
+    if isinstance(facts.get("bars_added"), int):
+        said += f" in {_count(facts['bars_added'], 'bar')}"
+    if isinstance(facts.get("seconds_added"), int | float):
+        said += f", {facts['seconds_added']:.1f} seconds"
+    return said
+
+
+def _settings(settings: Any) -> str:
+    """The settings that were asked for or shape what is drawn; those that forbid nothing are left out."""
+    if not _is_map(settings):
+        return ""
+    shown = {key: value for key, value in settings.items() if (value or key == "temperature") and (key, value) != OPEN}
+    return _text(" · ".join(f"{key.replace('_', ' ')} {_flat(value)}" for key, value in shown.items()))
+
+
+def _flat(value: Any) -> str:
+    """A value on one line."""
+    return ", ".join(map(_flat, value)) if _is_list(value) else _plain(value)
+
+
+def _study(study: Any) -> str:
+    if not isinstance(study, Mapping) or not isinstance(study.get("updates"), int):
+        return ""
+    if not study["updates"]:
+        return "nothing: the model stayed as it was"
+    pieces = study.get("pieces", 1)
+    what = "the piece" if pieces == 1 else f"{_plain(pieces)} pieces"
+    behind = ", what lies behind the cut included" if study.get("whole") else ""
+    return f"{what}, in {_count(study['updates'], 'small step')}{behind}"
+
+
+def _chosen(candidates: Any) -> str:
+    if not _is_list(candidates) or not candidates:
+        return ""
+    faulty = sum(bool(each.get("faults")) for each in candidates if isinstance(each, Mapping))
+    said = f"{_count(len(candidates), 'candidate')}, as the one with the fewest faults and nearest to the music before"
+    return f"{said}; {faulty} had faults" if faulty else said
+
+
+def _statistics(statistics: Any) -> str:
+    """A table with a column for each set of statistics, such as `before` and `new`."""
+    columns = {k: v for k, v in statistics.items() if isinstance(v, Mapping)} if _is_map(statistics) else {}
+    keys = list(dict.fromkeys(key for column in columns.values() for key in column))[:MOST_SHOWN]
+    if not keys:
+        return ""
+    names = {"before": "before the new music", "new": "new music"}
+    head = "".join(
+        f'<th scope="col">{escape(names.get(str(name), _named(str(name)).lower()))}</th>' for name in columns
+    )
+    rows = [
+        f'<tr><th scope="row">{escape(STATISTICS.get(key, _named(key).lower()))}</th>'
+        + "".join(f"<td>{_cell(key, column.get(key))}</td>" for column in columns.values())
+        + "</tr>"
+        for key in keys
+    ]
+    return (
+        '<div class="wide"><table><caption>In numbers</caption>'
+        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _cell(key: str, value: Any) -> str:
+    if key in SHARES and isinstance(value, int | float):
+        return f"{100 * value:.0f} %"
+    return "–" if value is None else _value(value)
+
+
+# ---- values of any kind ----------------------------------------------------------------------------------
+
+
+def _value(value: Any) -> str:
+    """A value of JSON as HTML; empty for none."""
+    if _is_map(value):
+        rows = [(_named(key), _value(each)) for key, each in list(value.items())[:MOST_SHOWN]]
+        shown = "".join(f"<li>{escape(name)}: {text}</li>" for name, text in rows if text)
+        return f'<ul class="values">{shown}</ul>' if shown else ""
+    if _is_list(value):
+        if any(_is_map(each) or _is_list(each) for each in value):
+            more = f"<li>and {len(value) - MOST_SHOWN:,} more</li>" if len(value) > MOST_SHOWN else ""
+            return f"<ul>{''.join(f'<li>{_value(each)}</li>' for each in value[:MOST_SHOWN])}{more}</ul>" * bool(value)
+        return _text(", ".join(_plain(each) for each in value[:MOST_SHOWN]))
+    return _text(_plain(value))
+
+
+def _plain(value: Any) -> str:
+    """A number, text or truth value in words; empty for none."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _text(text: str) -> str:
+    """Text safe within HTML; bytes of a file name that are no UTF-8 are shown as question marks."""
+    return escape(text.encode("utf-8", "replace").decode())
+
+
+def _bullets(lines: Sequence[str]) -> str:
+    more = [f"and {len(lines) - MOST_SHOWN:,} more"] if len(lines) > MOST_SHOWN else []
+    shown = "".join(f"<li>{_text(line)}</li>" for line in [*lines[:MOST_SHOWN], *more])
+    return f"<ul>{shown}</ul>" if shown else ""
+
+
+def _named(key: str) -> str:
+    return key.replace("_", " ").strip().capitalize()
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as a list in words.
+
+    >>> _listed(["bass"]), _listed(["bass", "drums", "strings"])
+    ('bass', 'bass, drums and strings')
+    """
+    return ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1]
+
+
+def _count(number: Any, one: str) -> str:
+    return counted(number, one) if isinstance(number, int) else f"{_plain(number)} {one}s"
+
+
+def _bars(heard: Heard) -> tuple[int, int]:
+    """The first and the last bar of the span, counted from 1."""
+    assert heard.span is not None
+    starts, _ = heard.piece.bar_starts(max(heard.span.begin, heard.span.end - 1))
+    first = int((starts <= heard.span.begin).sum())
+    return first, max(first, int((starts < heard.span.end).sum()))
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
