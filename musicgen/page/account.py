@@ -18,6 +18,7 @@ from musicgen.words import counted, sentence
 __all__ = ["account", "heading", "kind", "labels"]
 
 MOST_SHOWN = 40  # values of a list
+MOST_NAMED = 60  # characters of the names of parts in a title
 MOST_RAW = 200_000  # characters of the whole sidecar
 # Keys that `_told` or the facts' full text tell.
 TOLD = frozenset((
@@ -44,6 +45,8 @@ def kind(heard: Heard) -> str:
     if heard.span is None and "cut_tick" not in heard.facts:
         return ""
     parts = _listed(heard.new_parts) if heard.new_parts else ""
+    if len(parts) > MOST_NAMED:
+        parts = counted(len(heard.new_parts), "part")
     if heard.span is not None and parts and heard.span.begin == 0 and heard.span.is_open:
         return f"with {parts} {'written anew' if heard.facts.get('notes_removed') else 'added'}"
     if not heard.facts.get("notes_kept"):
@@ -89,7 +92,7 @@ def account(heard: Heard) -> str:
 
 def _told(heard: Heard) -> Iterator[tuple[str, str]]:
     facts, piece = heard.facts, heard.piece
-    yield "What this is", _text(_what(heard))
+    yield "What this is", _text(_what(heard)) if facts else ""
     yield "The whole", _text(_size(piece))
     if not facts:
         yield "Account", "No sidecar lies beside this file, so nothing is known of how it was made."
@@ -158,6 +161,8 @@ def _settings(settings: Any) -> str:
 
 def _flat(value: Any) -> str:
     """A value on one line."""
+    if _is_map(value):
+        return ", ".join(f"{key.replace('_', ' ')} {_flat(each)}" for key, each in list(value.items())[:MOST_SHOWN])
     return ", ".join(map(_flat, value)) if _is_list(value) else _plain(value)
 
 
@@ -214,13 +219,15 @@ def _cell(key: str, value: Any) -> str:
 def _value(value: Any) -> str:
     """A value of JSON as HTML; empty for none."""
     if _is_map(value):
-        rows = [(_named(key), _value(each)) for key, each in list(value.items())[:MOST_SHOWN]]
+        rows = [(_named(key), _text(_flat(each))) for key, each in list(value.items())[:MOST_SHOWN]]
         shown = "".join(f"<li>{escape(name)}: {text}</li>" for name, text in rows if text)
         return f'<ul class="values">{shown}</ul>' if shown else ""
     if _is_list(value):
         if any(_is_map(each) or _is_list(each) for each in value):
             more = f"<li>and {len(value) - MOST_SHOWN:,} more</li>" if len(value) > MOST_SHOWN else ""
-            return f"<ul>{''.join(f'<li>{_value(each)}</li>' for each in value[:MOST_SHOWN])}{more}</ul>" * bool(value)
+            return f"<ul>{''.join(f'<li>{_text(_flat(each))}</li>' for each in value[:MOST_SHOWN])}{more}</ul>" * bool(
+                value
+            )
         return _text(", ".join(_plain(each) for each in value[:MOST_SHOWN]))
     return _text(_plain(value))
 

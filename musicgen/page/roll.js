@@ -220,10 +220,10 @@ class Roll {
       c.fillStyle = this.ink.seam;
       c.fillRect(x - 1, TOP, 2, this.height - TOP - BOTTOM);
       const left = Math.min(x - 1, this.width - w);
-      c.fillRect(left, this.height - BOTTOM - 18, w, 18);
+      c.fillRect(left, TOP, w, 18);
       c.fillStyle = this.ink["seam-text"];
       c.textAlign = "left";
-      c.fillText(text, left + 5, this.height - BOTTOM - 9);
+      c.fillText(text, left + 5, TOP + 9);
     };
     flag(take.span[0], "new");
     if (take.span[1] !== null) flag(take.span[1], "as it was");
