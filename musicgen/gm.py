@@ -22,6 +22,7 @@ __all__ = [
     "program_family",
     "program_name",
     "sounding_range",
+    "usual_pitch",
 ]
 
 PROGRAMS = tuple(
@@ -54,8 +55,17 @@ _RANGES = {
     **dict.fromkeys((24, 25, 26, 27, 28, 29, 30, 31), (40, 86)), **dict.fromkeys(range(32, 40), (28, 55)),
     104: (48, 84), 105: (48, 86), 106: (48, 86), 107: (40, 86), 128: (35, 81),
 }  # fmt: skip
+# The median of the mean pitches of parts in the pieces that the bundled model learned from, where there are four.
+_USUAL = {
+    **dict.fromkeys(range(32, 40), 35), 0: 62, 1: 64, 4: 66, 6: 50, 8: 75, 14: 69, 18: 72, 19: 55, 24: 68, 25: 56,
+    26: 57, 28: 60, 29: 60, 30: 51, 31: 54, 40: 70, 41: 61, 42: 51, 43: 39, 44: 62, 45: 64, 46: 57, 47: 47, 48: 66,
+    49: 58, 50: 53, 51: 58, 52: 64, 53: 57, 54: 68, 55: 71, 56: 70, 57: 57, 60: 61, 61: 73, 62: 68, 63: 72, 68: 73,
+    69: 65, 70: 54, 71: 69, 72: 75, 73: 80, 74: 64, 75: 67, 80: 70, 81: 53, 83: 69, 84: 67, 86: 65, 87: 68, 89: 57,
+    90: 63, 91: 67, 92: 65, 93: 65, 95: 58, 96: 71, 98: 76, 99: 65, 100: 66, 102: 71, 103: 75, 106: 57, 107: 69,
+    116: 40,
+}  # fmt: skip
 SOLO = frozenset({22, *range(32, 40), *range(56, 61), *range(64, 80), 109, 111})  # monophonic instruments
-_SHORT = {"piano": 0, "organ": 19, "guitar": 24, "bass": 32, "strings": 48, "choir": 52, "voice": 52, "horn": 60}
+_SHORT = {"piano": 0, "organ": 19, "guitar": 24, "bass": 33, "strings": 48, "choir": 52, "voice": 52, "horn": 60}
 
 # Words that name several programs.
 _FAMILIES = {
@@ -79,6 +89,15 @@ def sounding_range(program: int) -> tuple[int, int]:
     (55, 100)
     """
     return _RANGES.get(program, (21, 108))
+
+
+def usual_pitch(program: int) -> int:
+    """The mean pitch of a usual part for program 0..127, or of a drum kit (128).
+
+    >>> usual_pitch(33), usual_pitch(40)
+    (35, 70)
+    """
+    return _USUAL.get(program, sum(sounding_range(program)) // 2)
 
 
 def find_program(text: str) -> int:

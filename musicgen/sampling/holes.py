@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import key_pitch_classes, program_name, sounding_range
+from musicgen.gm import key_pitch_classes, program_name, usual_pitch
 from musicgen.piece import NOTE, Piece, Span, notes_array
 from musicgen.sampling.asked import find_parts, program_of
 from musicgen.sampling.plan import (
@@ -189,10 +189,10 @@ def _voices(
     there = {t for *_, voice, _ in found for t in voice.tracks}
     for track in sorted(rewritten - there):
         value = DRUMS if piece.tracks[track].is_drum else piece.tracks[track].program
-        found.append((value == DRUMS, sum(sounding_range(value)) / 2, Voice(value, (track,)), True))
+        found.append((value == DRUMS, usual_pitch(value), Voice(value, (track,)), True))
     for name in request.add:
         value = program_of(name)
-        found.append((value == DRUMS, sum(sounding_range(value)) / 2, Voice(value), True))
+        found.append((value == DRUMS, usual_pitch(value), Voice(value), True))
     if len(found) > MOST_PARTS:
         raise UsageError(f"{len(found)} parts would be too many", hint=f"{MOST_PARTS} are the most")
     found.sort(key=lambda each: each[:2])

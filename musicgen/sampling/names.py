@@ -24,7 +24,7 @@ __all__ = ["as_called", "called"]
 
 LOWEST_DRUM, HIGHEST_DRUM = 27, 87  # General MIDI 2's kit
 MOST_WORDS = 4
-BASS = 32
+BASS = 33
 # Words in track names, in English, German, French, Spanish and Italian without accents, and the instrument's name for
 # `find_program`.
 _WORDS = {
@@ -93,7 +93,7 @@ def called(name: str, *, alone: bool = False) -> int | None:
     name is probably the title.
 
     >>> called("Drum Kit"), called("E-Bass"), called("Piano left hand"), called("The Little Drummer Boy")
-    (128, 32, 0, None)
+    (128, 33, 0, None)
     """
     text = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
     if text.strip() in PROGRAMS:

@@ -117,7 +117,7 @@ def test_new_parts_come_beside_all_others():
     for number in range(len(source.midi.tracks)):
         assert events(take.midi, number) == events(source.midi, number)
     new = take.piece.tracks[4:]
-    assert sorted(track.program for track in new) == [32, 73]
+    assert sorted(track.program for track in new) == [33, 73]
     last = piece.bar_starts(piece.end - 1)[0]
     for track in new:  # no new part rests for more than two bars
         bars = np.unique(np.searchsorted(last, track.notes["start"] + 0.5, side="right"))

@@ -38,7 +38,7 @@ def values(piece: Piece) -> list[int]:
     ("name", "value"),
     [
         ("Drums", 128), ("DRUM KIT 1", 128), ("Perc.", 128), ("Schlagzeug", 128), ("Batterie", 128), ("hi-hat", 128),
-        ("Bass", 32), ("E-Bass", 32), ("Bajo", 32), ("Bass Gtr", 32), ("Bass Drum", 128), ("Joe's bass", 32),
+        ("Bass", 33), ("E-Bass", 33), ("Bajo", 33), ("Bass Gtr", 33), ("Bass Drum", 128), ("Joe's bass", 33),
         ("Vox", 52), ("Lead Vocal", 52), ("Backing vocals 2", 52), ("Voz", 52), ("Voice", 52),
         ("Guitar", 24), ("Dist Gtr", 30), ("Acoustic Guitar (L)", 25), ("Streicher", 48), ("Strings", 48),
         ("Violine I", 40), ("Brass", 61), ("Bläser", 61), ("Pad", 89), ("Flöte", 73), ("Alto Sax", 65), ("Organ", 19),
@@ -53,13 +53,13 @@ def test_what_names_say(name, value):
 
 def test_tracks_of_one_channel_are_what_they_are_called_and_it_is_said():
     piece = heard(("Drums", 0, 0, 38), ("Bass", 0, None, 40), ("Vox", 0, None, 67), ("Piano", 0, None, 60))
-    assert values(piece) == [128, 32, 52, 0]
+    assert values(piece) == [128, 33, 52, 0]
     assert piece.warnings[0] == 'named: track 1 "Drums" is understood as drums'
     assert len([line for line in piece.warnings if line.startswith("named: ")]) == 3
 
 
 def test_tracks_without_a_program_are_what_they_are_called():
-    assert values(heard(("Bass", 0, None, 40), ("Flute", 1, None, 72), ("Drums", 2, None, 40))) == [32, 73, 128]
+    assert values(heard(("Bass", 0, None, 40), ("Flute", 1, None, 72), ("Drums", 2, None, 40))) == [33, 73, 128]
     assert values(heard(("Flute", 0, None, 72))) == [73]
 
 
@@ -79,13 +79,13 @@ def test_staves_and_titles_are_no_instruments():
 
 
 def test_what_is_called_drums_must_look_like_a_kit():
-    assert values(heard(("Drums", 0, None, 100), ("Bass", 0, None, 40))) == [0, 32]
+    assert values(heard(("Drums", 0, None, 100), ("Bass", 0, None, 40))) == [0, 33]
 
 
 def test_a_plan_numbers_the_parts_as_they_are_heard():
     piece = heard(("Drums", 0, 0, 38), ("Vox", 0, None, 67), ("Bass", 0, None, 40))
     plan = make_plan(piece, Parts(), request=Request(), context=512)
-    assert [(voice.program, voice.tracks) for voice in plan.ensemble.voices] == [(32, (2,)), (52, (1,)), (128, (0,))]
+    assert [(voice.program, voice.tracks) for voice in plan.ensemble.voices] == [(33, (2,)), (52, (1,)), (128, (0,))]
     assert (Parts().encode(piece, voices=plan.ensemble.voices)[:, 0] > 128).sum() == 8  # struck as drums
 
 
@@ -95,4 +95,4 @@ def test_a_program_of_another_port_is_no_program_of_this_one():
         for port, name, chosen in ((0, b"Flute", [event(0, 0xC0, 5)]), (1, b"Bass", []))
     ]
     midi = parse_smf(header(1, 2) + b"".join(chunks))
-    assert values(Source(midi, *piece_and_homes(midi), "test.mid", "0").encoded_piece) == [5, 32]
+    assert values(Source(midi, *piece_and_homes(midi), "test.mid", "0").encoded_piece) == [5, 33]

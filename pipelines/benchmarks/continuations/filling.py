@@ -136,7 +136,52 @@ def accompanying(music: Sequence[Case]) -> Task:
     )
 
 
-TASKS: dict[str, Callable[[Sequence[Case]], Task]] = {"infill": infilling, "accompany": accompanying}
+def rewriting(music: Sequence[Case]) -> Task:
+    """One part of the second eight of sixteen bars is missing; what it plays before is known."""
+    cases, hidden, half = [], {}, WHOLE // 2
+    for case in music:
+        whole = _excerpt(case.piece, case.bar - half, case.bar + half)
+        part = None if whole is None else _to_hide(whole, case.name)
+        if whole is None or part is None:
+            continue
+        lines, rows = bar_lines(whole, until_bar=WHOLE), rows_of(whole)
+        before, truth = (join(rows[rows["part"] == part], lines[a : a + half + 1]) for a in (0, half))
+        if len(truth.notes) < HOLE or len(before.notes) < HOLE:
+            continue
+        hidden[case.name] = part
+        cut = int(np.rint(lines[half] * whole.ticks_per_quarter))
+        cases.append(replace(case, piece=whole, bar=half, cut=cut, before=before, truth=truth))
+    changed: Counter[str] = Counter()
+
+    def take(composer: Composer, case: Case, seed: int) -> Passage | None:
+        part = hidden[case.name]
+        track = case.piece.tracks[part]
+        kept = replace(track, notes=track.notes[track.notes["start"] < case.cut])
+        source = Source.of_piece(
+            replace(case.piece, tracks=tuple(kept if n == part else t for n, t in enumerate(case.piece.tracks)))
+        )
+        (made,) = composer.accompany(
+            source, rewrite=[part + 1], begin=half, end=len(bar_lines(source.piece)) - 1, seed=seed
+        )
+        changed["takes"] += 1
+        changed[case.name] += _changes(source.midi, made.midi, case)
+        rows = rows_of(made.piece)
+        return join(rows[rows["part"] == part], case.truth.bars)
+
+    rivals: dict[str, Rival] = {
+        "repeat of the last eight": lambda case, n: None if n else case.before.last(half).onto(case.truth.bars),
+        CHAIN: markov,
+    }
+    return Task(
+        cases, take, rivals, lambda composer, case: _hole_nats(composer, case, parts=hidden[case.name]), changed
+    )
+
+
+TASKS: dict[str, Callable[[Sequence[Case]], Task]] = {
+    "infill": infilling,
+    "accompany": accompanying,
+    "rewrite": rewriting,
+}
 
 
 # ---- pieces --------------------------------------------------------------------------------------------------------
@@ -231,7 +276,7 @@ def _hole_nats(composer: Composer, case: Case, *, parts: int | None) -> dict[str
     voices = voices_of(piece)
     everyone = frozenset(range(len(voices)))
     mine = everyone if parts is None else frozenset(n for n, v in enumerate(voices) if parts in v.tracks)
-    begin, end = (BEFORE, BEFORE + HOLE) if parts is None else (0, WHOLE)
+    begin, end = (BEFORE, BEFORE + HOLE) if parts is None else (case.bar, WHOLE)
     ways = {"as music goes on": (everyone if parts is None else mine, False), "with what is given": (mine, True)}
     found = {}
     for way, (chosen, given) in ways.items():
