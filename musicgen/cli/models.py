@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -43,8 +44,11 @@ def list_(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """The card of NAME (a model that comes along, or a run folder): data, licences, figures."""
     from musicgen.checkpoint import load_run
+    from musicgen.resources import EXPRESSION_FILE, bundled_models
+    from musicgen.runs.expression import load_expression
 
-    run = load_run(name)
+    folder = Path(name) if Path(name).exists() else bundled_models().get(name, Path(name))
+    run = load_expression(folder) if (folder / EXPRESSION_FILE).is_file() else load_run(name)
     card = {"name": run.name, "sha256": run.sha256, **run.card}
     if as_json:
         print_json(card)
