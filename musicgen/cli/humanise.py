@@ -20,6 +20,7 @@ from musicgen.cli.options import (
     say,
     warn,
 )
+from musicgen.errors import UsageError
 from musicgen.resources import piece_path
 from musicgen.seeds import MOST_SEED
 from musicgen.words import counted, sentence
@@ -63,8 +64,8 @@ __all__ = ["command"]
     "--formats",
     default=None,
     metavar="NAMES",
-    shell_complete=several_of(lambda: ("mid", "wav", "flac", "ogg")),
-    help="mid, wav, flac or ogg, by commas.  [mid]",
+    shell_complete=several_of(lambda: ("mid", "wav", "flac", "ogg", "html")),
+    help="mid, wav, flac or ogg, by commas; html, a page, of one take.  [mid]",
 )
 @click.option("--soundfont", type=click.Path(), default=None, metavar="FILE", help="Sounds for audio: a .sf2 file.")
 @click.option("-m", "--model", default="humanise", show_default=True, metavar="DIR", help="A model of playing.")
@@ -106,6 +107,8 @@ def command(piece: str, **options: Any) -> None:
         overwrite=overwrite,
         inputs=[path, options["soundfont"], *run_files(options["model"])],
     )
+    if "html" in outputs.formats and takes > 1:
+        raise UsageError("a page holds one take here", where="--formats", hint="use `musicgen page` for several")
     source = Source.read(path, limits=limits_from(options))
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
         check_soundfont(options["soundfont"])
