@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ import torch
 
 from musicgen.checkpoint import Run, load_run
 from musicgen.errors import UnreadableError, UsageError
-from musicgen.evaluation.statistics import statistics
 from musicgen.events import Began, Finished, Listener, Warned, ignore
+from musicgen.facts import FACTS, note_facts, shipping_facts
+from musicgen.originality import Index, index_of_run
 from musicgen.piece import Piece
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.decoder import Decoder, EagerDecoder
@@ -41,13 +43,6 @@ __all__ = ["DEFAULT_MODEL", "Composer", "Request", "SamplingSettings", "Source",
 
 DEFAULT_MODEL = "default"
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
-# Keys of a sidecar, in this order. `characters_added` is only for takes of text, `statistics`, `study` and `candidates`
-# only for takes of notes.
-FACTS = (
-    "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick",
-    "parts_written", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added", "characters_added",
-    "warnings", "statistics", "played", "study", "candidates", "licence",
-)  # fmt: skip
 
 
 def _source(piece: Piece | Source | str | os.PathLike[str]) -> Source:
@@ -107,6 +102,7 @@ class Composer:
         pitch_range: str | tuple[int, int] | None = None,
         max_polyphony: int = 0,
         played: bool | None = None,
+        max_copy: float | None = None,
         temperature: float = SamplingSettings.temperature,
         top_k: int = SamplingSettings.top_k,
         top_p: float = SamplingSettings.top_p,
@@ -127,7 +123,8 @@ class Composer:
         `tracks` are the parts to continue: numbers from 1, names or instruments, as a sequence or separated by commas.
         `key`, such as "G" or "F#m", and `pitch_range`, such as "C3-C6" or (48, 84), constrain melodic parts;
         `max_polyphony` limits the notes sounding at once (0: no limit). `played`: a human performance, off the grid
-        (True), or a score (False); None: as the piece is. For the sampling parameters see `SamplingSettings`
+        (True), or a score (False); None: as the piece is. `max_copy` is the longest stretch of training data, in bars,
+        that a take may have; others are drawn again. For the sampling parameters see `SamplingSettings`
         (`field_temperatures` maps field names, as in {"pitch": 1.2}), for `studying` see `Studying`. A model of text
         continues an ABC file as text, and other pieces too if `as_text` is set.
 
@@ -136,6 +133,7 @@ class Composer:
         UnreadableError for a file that can't be read, UsageError for a request that doesn't fit the piece.
         """
         low, high = pitches_between(pitch_range)
+        fields = tuple((field_temperatures or {}).items())
         drawn = self.takes(
             _source(piece),
             request=Request(
@@ -149,9 +147,7 @@ class Composer:
                 max_polyphony=max_polyphony,
                 played=played,
             ),
-            sampling=SamplingSettings(
-                temperature, top_k, top_p, min_p, repetition_penalty, tuple((field_temperatures or {}).items())
-            ),
+            sampling=SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty, fields, max_copy),
             as_text=as_text,
             studying=studying,
             seed=seed,
@@ -173,6 +169,7 @@ class Composer:
         pitch_range: str | tuple[int, int] | None = None,
         max_polyphony: int = 0,
         played: bool | None = None,
+        max_copy: float | None = None,
         temperature: float = SamplingSettings.temperature,
         top_k: int = SamplingSettings.top_k,
         top_p: float = SamplingSettings.top_p,
@@ -200,6 +197,7 @@ class Composer:
             pitch_range=pitch_range,
             max_polyphony=max_polyphony,
             played=played,
+            max_copy=max_copy,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -315,7 +313,7 @@ class Composer:
         settings = (sampling or SamplingSettings()).validate()
         seeds = range(checked_seed(seed, count=count), seed + count)
         per_field(settings, self.tokenizer.fields)
-        writer = self._writer(source, request or Request(), settings, as_text=as_text)
+        writer = self._writer(source, request or Request(), settings, as_text=as_text, studying=studying)
         tell = cancellable(listener, cancel)
         inputs = (*(() if source.path is None else (source.path,)), *self._files)
 
@@ -333,9 +331,12 @@ class Composer:
                     "source": source.name,
                     "source_sha256": source.sha256,
                     "licence": self.run.card.get("licence", "unknown"),
+                    "shipping": shipping_facts(self.run.card, learned, also=studying.also if studying else ()),
                     **take.facts,
-                    **(self._of_notes(writer, take, learned) if isinstance(writer, NoteWriter) else {}),
                 }
+                if isinstance(writer, NoteWriter):
+                    facts |= {"study": learned, **note_facts(writer, take)}
+                    facts["settings"]["int8"] = self.int8
                 for line in facts["warnings"]:
                     # Rejected candidates are listed in the facts alone.
                     if line not in warned and not line.startswith("refused: "):
@@ -348,31 +349,31 @@ class Composer:
 
     # ---- small steps -----------------------------------------------------------------------------
 
-    def _writer(self, source: Source, request: Request, settings: SamplingSettings, *, as_text: bool) -> Writer:
+    @cached_property
+    def corpus(self) -> Index | None:
+        """The index of what the model was trained on, by which copies are found; None if none lies beside it."""
+        return index_of_run(self.run.folder)
+
+    def _writer(
+        self, source: Source, request: Request, settings: SamplingSettings, *, as_text: bool, studying: Studying | None
+    ) -> Writer:
         """The writer for a source: of text if `as_text`, or if the model writes text and the source is text or empty;
         else of notes."""
         context = self.model.context
         from_text = source.text is not None or source.is_nothing
         if as_text or (from_text and self.tokenizer.as_text is not None):
+            if settings.max_copy is not None:
+                raise UsageError("is for takes of notes, not of ABC text", where="--max-copy", hint="leave it out")
             return TextWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
         if request.bars is None:
             request = replace(request, bars=Request.bars)
-        if request.is_hole:
-            return HoleWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
-        return NoteWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
-
-    def _of_notes(self, writer: NoteWriter, take: Take, learned: dict[str, Any]) -> dict[str, Any]:
-        """The facts about a take of notes that its writer doesn't know."""
-        plan = writer.plan
-        before = max(0, round(plan.cut - 16 * plan.anchor.bar_length))
-        return {
-            "settings": {**asdict(writer.sampling), **writer.settings, "int8": self.int8},
-            "statistics": {
-                "before": statistics(writer.source.piece, begin=before, end=plan.cut),
-                "new": statistics(take.piece, begin=plan.cut, end=plan.end),
-            },
-            "study": learned,
-        }
+        kind = HoleWriter if request.is_hole else NoteWriter
+        notes = kind(source, self.tokenizer, request=request, sampling=settings, context=context)
+        studied: tuple[Piece, ...] = ()
+        if studying is not None and self.can_study:
+            studied = (*studying.also, *((source.piece,) if studying.whole and request.start is not None else ()))
+        notes.compare(self.corpus, studied=studied)
+        return notes
 
     def _studied(self, writer: Writer, studying: Studying, listener: Listener) -> tuple[Decoder, dict[str, Any]]:
         """(a decoder of the model after study, the facts about it): the number of updates and pieces, and whether the

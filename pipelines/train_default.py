@@ -33,6 +33,7 @@ from musicgen.corpus.store import Corpus, PieceRecord, write_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.events import Event, Step
+from musicgen.licences import Shipping, shipping, shipping_of
 from musicgen.piece import Piece
 from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
 from musicgen.runs.checkpoints import has_checkpoint
@@ -167,11 +168,25 @@ def card_for(corpus: Corpus) -> dict[str, Any]:
     }
 
 
-def ship(run: Run, corpus: Corpus, out: str) -> None:
-    """Write the best weights in float16, with figures on whole pieces of the splits that training never saw."""
+def of_data(corpus: Corpus) -> Shipping:
+    """Whether weights trained on the corpus may be passed on."""
+    return shipping(sorted({record.licence for record in corpus.records}))
+
+
+def ship(run: Run, corpus: Corpus, out: str, *, anyway: bool = False) -> None:
+    """Write the best weights in float16, with figures on whole pieces of the splits that training never saw.
+
+    Raises UsageError if they may not be passed on; `anyway` writes them, marked so in their card.
+    """
+    may = of_data(corpus) & shipping_of(run.card)
+    refused = may.may_ship is not True
+    if refused and not anyway:
+        what = f"these weights may not be passed on: {'; '.join(may.reasons)}"
+        raise UsageError(what, hint="leave those pieces out, or pass --allow-unshippable to mark the card")
     figures = {split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=60_000) for split in UNSEEN}
     tables = {split: figure.to_dict() for split, figure in figures.items()}
     card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus) | {"figures": tables}
+    card["shipping"] = {**may.to_dict(), **({"overridden": True} if refused else {})}
     save_run(out, model=run.model, tokenizer=run.tokenizer, recipe=run.recipe, card=card, dtype=torch.float16)
     for name, figure in figures.items():
         print(f"{name}: {figure.nats_per_token:.4f} nats a token, {figure.nats_per_note:.4f} nats a note")
@@ -194,6 +209,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--max-time", default=None, help="how long to train, such as 2h; without it, all steps")
     parser.add_argument("--from", dest="start", metavar="RUN", help="a run, or `default`, whose weights to begin with")
     parser.add_argument("--ship", metavar="DIR", help="train no more; write the best weights and their card there")
+    parser.add_argument("--allow-unshippable", action="store_true", help="with --ship: whatever the licences say")
     parser.add_argument("--set", action="append", default=[], metavar="TABLE.KEY=VALUE")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args(arguments)
@@ -213,17 +229,18 @@ def main(arguments: list[str]) -> None:
         recipe = recipe.with_change(change)
     run = work / options.run
     if options.ship:
-        return ship(load_run(run), corpus, options.ship)
-    start = load_run(options.start).model if options.start else None
+        return ship(load_run(run), corpus, options.ship, anyway=options.allow_unshippable)
+    start = load_run(options.start) if options.start else None
+    may = of_data(corpus) & (shipping_of(start.card) if start else Shipping(True))
     train(
         corpus,
         Parts(),
         recipe=recipe,
         folder=run,
-        card=card_for(corpus),
+        card=card_for(corpus) | {"shipping": may.to_dict()},
         resume=has_checkpoint(run),
         max_seconds=duration(options.max_time),
-        start=start,
+        start=start.model if start else None,
         listener=report,
     )
 

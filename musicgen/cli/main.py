@@ -34,6 +34,7 @@ COMMANDS = {
     "render": ("render", "Turn a piece into WAV, FLAC or OGG."),
     "page": ("page", "Make a page to hear and compare pieces by."),
     "inspect": ("inspect", "Tell what is in a file, a corpus or a run."),
+    "check": ("check", "Check a take: is it valid, whole, original?"),
     "models": ("models", "List the models that come along, or show one."),
 }
 

@@ -94,6 +94,13 @@ sampling_options = all_options(
     ),
     click.option("--max-polyphony", type=Whole(min=0), default=0, help="How many notes may sound at once; 0: any."),
     click.option(
+        "--max-copy",
+        type=Number(min=0, min_open=True),
+        default=None,
+        metavar="BARS",
+        help="Draw again what has more bars in a row from the training data.",
+    ),
+    click.option(
         "--played",
         type=click.Choice(["auto", "yes", "no"]),
         default="auto",

@@ -55,7 +55,7 @@ def sampling_from(options: dict[str, Any]) -> SamplingSettings:
     """The sampling settings from a command's options."""
     from musicgen.sampling.filters import SamplingSettings
 
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_copy")
     of_fields = tuple(_field_temperature(text) for text in options["field_temperatures"])
     return SamplingSettings(**{name: options[name] for name in names}, field_temperatures=of_fields).validate()
 

@@ -23,6 +23,7 @@ from musicgen.cli.options import (
     tokenizer_options,
     warn,
 )
+from musicgen.licences import shipping_of
 from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
 
@@ -176,6 +177,10 @@ def command(
     if valid is not None:
         before = "" if was is None else f"; {was:.4f} before"
         say(f"validation loss {valid:.4f} nats a token (best, at step {trained.best_step}{before})")
+    may = shipping_of(trained.card)
+    allowed = {True: "may be passed on", False: "may not be passed on", None: "may be passed on if the data allow it"}
+    said = f"; {'; '.join(may.reasons)}" if may.reasons else ""
+    say(f"licence of the data: {trained.card['licence']}: the weights {allowed[may.may_ship]}{said}")
     say(f"use it: musicgen continue piece.mid -m {run}")
 
 

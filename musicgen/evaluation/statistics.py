@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from musicgen.evaluation import measures
 from musicgen.piece import NOTE, Piece
 
 __all__ = ["statistics"]
+
+GRID = 24  # places of a quarter at which onsets of neighbouring bars are compared
 
 
 def statistics(piece: Piece, *, begin: int = 0, end: int | None = None) -> dict[str, Any]:
@@ -18,7 +21,9 @@ def statistics(piece: Piece, *, begin: int = 0, end: int | None = None) -> dict[
     `notes_per_bar`; `silent_bars` and `repeated_bars` (same pitches at the same places as the bar before) as
     shares of bars; `polyphony`, the mean number of notes that sound while any does; `mean_pitch`, `pitch_range`
     and `pitch_class_entropy` (bits, at most 3.58) without drums; `on_eighths`, the share of onsets on the grid of
-    eighth notes.
+    eighth notes. `polyphony_rate` (time with more than two pitches), `scale_consistency` and `groove_consistency` (on a
+    grid of GRID a quarter; only where all bars are of one length) are those of `measures.py`, the first two without
+    drums.
     """
     end = piece.end if end is None else end
     starts, _ = piece.bar_starts(max(begin, end - 1))
@@ -40,7 +45,6 @@ def statistics(piece: Piece, *, begin: int = 0, end: int | None = None) -> dict[
         contents.append(frozenset(zip((mine["start"] - starts[b]).tolist(), mine["pitch"].tolist(), strict=True)))
     pairs = [(a, b) for a, b in pairwise(contents) if a or b]
     pitch = notes["pitch"][~drum].astype(int)
-    share = np.bincount(pitch % 12, minlength=12) / max(1, len(pitch))
     edges = np.unique(np.concatenate([notes["start"], notes["start"] + notes["duration"]]))
     sounding = np.searchsorted(np.sort(notes["start"]), edges[:-1], side="right") - np.searchsorted(
         np.sort(notes["start"] + notes["duration"]), edges[:-1], side="right"
@@ -56,9 +60,22 @@ def statistics(piece: Piece, *, begin: int = 0, end: int | None = None) -> dict[
         "on_eighths": round(float((np.abs(offset - np.rint(offset)) < 0.02).mean()), 4),
     }
     if len(pitch):
+        inside = notes[~drum].copy()
+        inside["duration"] = np.minimum(inside["duration"], end - inside["start"])
         result |= {
             "mean_pitch": round(float(pitch.mean()), 2),
             "pitch_range": [int(pitch.min()), int(pitch.max())],
-            "pitch_class_entropy": round(float(-(share[share > 0] * np.log2(share[share > 0])).sum()), 3),
+            "pitch_class_entropy": round(measures.pitch_class_entropy(pitch), 3),
+            "scale_consistency": round(measures.scale_consistency(pitch), 3),
+            "polyphony_rate": round(measures.polyphony_rate(inside, length=max(1, end - begin)), 3),
         }
+    lengths = np.diff(starts)
+    if len(starts) > 1 and np.ptp(lengths) < 1:
+        scale = GRID / piece.ticks_per_quarter
+        groove = measures.groove_consistency(
+            np.rint((notes["start"] - starts[0]) * scale),
+            bar_starts=np.rint((starts - starts[0]) * scale),
+            bar_length=round(float(lengths[0]) * scale),
+        )
+        result["groove_consistency"] = round(groove, 3)
     return result

@@ -114,7 +114,8 @@ class SamplingSettings:
 
     `temperature` 0 always takes the most likely id; `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 disable
     these filters. `field_temperatures` are (field, temperature) pairs that override `temperature` for single fields of
-    a step, for example a higher one for pitches than for durations.
+    a step, for example a higher one for pitches than for durations. `max_copy` is the longest stretch, in bars, that
+    may be in the training data; takes with a longer one are drawn again (None: any).
     """
 
     temperature: float = 0.7
@@ -123,6 +124,7 @@ class SamplingSettings:
     min_p: float = 0.0
     repetition_penalty: float = 1.0
     field_temperatures: tuple[tuple[str, float], ...] = ()
+    max_copy: float | None = None
 
     def validate(self) -> SamplingSettings:
         """Return the settings unchanged. Raises UsageError for a value out of its range."""
@@ -131,6 +133,8 @@ class SamplingSettings:
         _check_range("top_p", self.top_p, low=0.0, high=1.0)
         _check_range("min_p", self.min_p, low=0.0, high=1.0)
         _check_range("repetition_penalty", self.repetition_penalty, low=0.0, above=True)
+        if self.max_copy is not None and not 0 < self.max_copy <= 1000:
+            raise UsageError(f"max_copy is {self.max_copy:g}", hint="give a number of bars above 0")
         for pair in self.field_temperatures:
             if isinstance(pair, tuple) and len(pair) == 2:
                 _check_range(f"temperature of {pair[0]}", pair[1], low=0.0)

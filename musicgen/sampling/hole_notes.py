@@ -60,6 +60,10 @@ class HoleWriter(NoteWriter):
     def known(self, *, whole: bool) -> np.ndarray:
         return self.stages.known()
 
+    @property
+    def around(self) -> Piece:
+        return self.stages.around
+
     # ---- drawing ---------------------------------------------------------------------------------
 
     def _read(self, decoder: Decoder) -> Prompt:
@@ -113,7 +117,8 @@ class HoleWriter(NoteWriter):
         keep &= (notes["start"] >= plan.cut) & (notes["start"] < plan.end)
         notes, program, home, known = notes[keep], program[keep], home[keep], known[keep]
         found = self._faults(notes, program, home, given)
-        return Candidate(seed, notes, program, home, tuple(found[0]), found[1])
+        copies = self._copies(notes, home, program == DRUMS)
+        return Candidate(seed, notes, program, home, (*found[0], *copies), found[1])
 
     def _new_notes(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(NOTE array of the notes to be written, in ticks; the part number of each)."""

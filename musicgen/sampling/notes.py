@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 
+from musicgen.errors import UsageError
 from musicgen.events import Listener
 from musicgen.gm import program_name
 from musicgen.io.midi import UNLIMITED, piece_from_midi
 from musicgen.io.splice import NewPart, alone, splice
+from musicgen.originality import PROMPT, Index, Origin, Originality
+from musicgen.piece import Piece, Track, notes_array
 from musicgen.sampling.asked import find_parts
 from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.faults import distance, faults
@@ -56,6 +60,9 @@ class NoteWriter:
     and of these the one nearest to the music before the cut (`faults.py`). The facts list all candidates.
     """
 
+    _corpus: Index | None = None
+    _studied: tuple[Piece, ...] = ()
+
     def __init__(
         self, source: Source, tokenizer: Tokenizer, *, request: Request, sampling: SamplingSettings, context: int | None
     ) -> None:
@@ -73,6 +80,25 @@ class NoteWriter:
     def bars(self) -> int:
         """The number of new bars of a take."""
         return self.plan.bars
+
+    def compare(self, corpus: Index | None, *, studied: Sequence[Piece] = ()) -> None:
+        """Compare takes with what the model was trained on, and with what it studies besides the piece. Raises
+        UsageError if copies are limited and there is no index to find them by."""
+        if self.sampling.max_copy is not None and corpus is None:
+            what = "beside this model lies no index of what it was trained on, so copies can't be found"
+            raise UsageError(what, where="--max-copy", hint="leave it out, or use the default model")
+        self._corpus, self._studied = corpus, tuple(studied)
+
+    @property
+    def around(self) -> Piece:
+        """The music that the new notes join."""
+        return self.source.piece.until(self.plan.cut)
+
+    @cached_property
+    def originality(self) -> Originality:
+        """Compares new music with the training data, and with what was read and studied for it."""
+        studied = [(Origin(f"(studied piece {n})", ""), piece) for n, piece in enumerate(self._studied, 1)]
+        return Originality(self._corpus, read=[(PROMPT, self.around), *studied])
 
     def known(self, *, whole: bool) -> np.ndarray:
         """The ids of the music that the model may be fine-tuned on (`study.py`): all before the cut, or with `whole`
@@ -146,8 +172,21 @@ class NoteWriter:
         asked = None
         if plan.constraints.players.parts is not None:
             asked = frozenset(t for n in plan.constraints.players.parts for t in plan.ensemble.voices[n].tracks[:1])
-        found = faults(new, before, asked=asked)
+        found = faults(new, before, asked=asked) + self._copies(notes, parts, program == DRUMS)
         return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
+
+    def _copies(self, notes: np.ndarray, parts: np.ndarray, drum: np.ndarray) -> list[str]:
+        """The fault of notes of which a longer stretch than is allowed is in the training data."""
+        if self.sampling.max_copy is None:
+            return []
+        tracks = [
+            Track(is_drum=bool(drum[parts == part].any()), notes=notes_array(notes[parts == part]))
+            for part in np.unique(parts).tolist()
+        ]
+        copied = self.originality.copied(replace(self.source.piece, tracks=tuple(tracks)))
+        if copied is None or copied.bars <= self.sampling.max_copy:
+            return []
+        return [f"{copied.bars:g} bars of {copied.source} from bar {copied.source_bar}"]
 
     def _open_parts(self) -> list[int]:
         """The indices of the parts that new notes may go to: those requested, if every requested name is an existing

@@ -1,0 +1,239 @@
+"""Check a take: what can be told of a file that this program made, from the file, its sidecar and its source.
+
+Each test is recomputed on the file itself: whether it can be read without a warning, the faults of the new music beside
+the music before the cut, whether the source is in it event for event, and whether it copies the training data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.io.midi import Limits, piece_and_homes, read_bytes
+from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
+from musicgen.licences import Shipping
+from musicgen.originality import PROMPT, Originality, index_of_run
+from musicgen.piece import NOTE, Piece
+from musicgen.resources import bundled_models, bundled_pieces
+from musicgen.sampling.asked import find_parts
+from musicgen.sampling.faults import Stretch, faults
+from musicgen.sampling.source import Source
+from musicgen.words import counted
+
+__all__ = ["Finding", "Report", "check"]
+
+BARS_BEFORE = 16  # that new music is compared with
+MOST_FACTS = 10_000_000  # bytes of a sidecar
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of one test in words; `passed` is None if it is no test, or couldn't be made."""
+
+    name: str
+    passed: bool | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is told of a take. `facts` is the content of its sidecar, empty without one."""
+
+    file: Path
+    findings: tuple[Finding, ...]
+    facts: dict[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no test failed."""
+        return all(finding.passed is not False for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        told = ("model", "model_sha256", "seed", "settings", "originality", "statistics", "licence", "shipping")
+        return {
+            "file": str(self.file),
+            "passed": self.passed,
+            "findings": [asdict(finding) for finding in self.findings],
+            **{key: self.facts[key] for key in told if key in self.facts},
+        }
+
+
+def check(
+    path: str | os.PathLike[str], *, source: str | os.PathLike[str] | None = None, limits: Limits | None = None
+) -> Report:
+    """Check a MIDI file and the sidecar beside it, NAME.json.
+
+    `source` is the file that was continued; by default the one that the sidecar names, if it lies beside the take or
+    comes with the package. Raises UnreadableError for a file that can't be read at all, for a sidecar that is none, and
+    for a `source` that can't be read.
+    """
+    path = Path(path)
+    limits = limits or Limits()
+    midi = parse_smf(read_bytes(path, max_megabytes=limits.megabytes), where=path, max_tracks=limits.tracks)
+    piece, _ = piece_and_homes(midi, where=path, limits=limits)
+    facts = _sidecar(path)
+    findings = [_validity(piece, facts)]
+    if not facts:
+        findings.append(Finding("sidecar", None, f"there is no {path.with_suffix('.json').name} beside it"))
+        return Report(path, tuple(findings), facts)
+    cut, whole = int(facts["cut_tick"]), piece.n_notes != facts["notes_added"] or not facts["notes_kept"]
+    if whole:
+        findings += [_seam(piece, facts, cut), _preservation(midi, facts, cut, beside=path.parent, named=source)]
+    else:
+        findings.append(Finding("seam", None, "the file has the new music alone, so there is no seam in it"))
+    findings.append(_originality(piece, facts, cut if whole else 0))
+    return Report(path, (*findings, *_told(facts)), facts)
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    beside = path.with_suffix(".json")
+    if not beside.is_file():
+        return {}
+    try:
+        facts = json.loads(read_bytes(beside, max_megabytes=MOST_FACTS / 1e6))
+        needed = {"cut_tick": int, "notes_added": int, "notes_kept": int, "settings": dict, "source": str}
+        needed |= {"source_sha256": str, "warnings": list, "bars_added": int}
+        if not all(isinstance(facts[key], kind) for key, kind in needed.items()) or facts["cut_tick"] < 0:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UnreadableError(
+            "isn't the sidecar of a take", where=beside, hint="move it away to check the file alone"
+        ) from None
+    return dict(facts)
+
+
+# ---- the tests -----------------------------------------------------------------------------------------
+
+
+def _validity(piece: Piece, facts: dict[str, Any]) -> Finding:
+    new = [warning for warning in piece.warnings if warning not in facts.get("warnings", [])]
+    size = f"{counted(len(piece.tracks), 'part')}, {counted(piece.n_notes, 'note')}, {piece.seconds:.1f} s"
+    if new:
+        return Finding("validity", False, f"read with {counted(len(new), 'warning')}: {'; '.join(new)}")
+    return Finding("validity", True, f"a valid MIDI file: {size}")
+
+
+def _seam(piece: Piece, facts: dict[str, Any], cut: int) -> Finding:
+    if "end_tick" in facts:  # judged while it was drawn, beside what its parts play elsewhere
+        return Finding("seam", None, "the new music lies between or beside what stays; no test is made of it")
+    held = sum(int(_held(track.notes, cut).sum()) for track in piece.tracks)
+    found = [f"{counted(held, 'note')} from before the cut {'sounds' if held == 1 else 'sound'} on"] if held else []
+    numerator, denominator = piece.meter_at(cut)
+    bar = 4 * piece.ticks_per_quarter * numerator / denominator
+    before = _stretch(piece, max(0.0, cut - BARS_BEFORE * bar), cut, bar)
+    new = _stretch(piece, cut, piece.end + 1, bar, bars=max(1, int(facts["bars_added"])))
+    asked = None
+    if names := facts["settings"].get("tracks"):
+        asked = frozenset(number for name in names for number in _parts(str(name), piece))
+    found += faults(new, before, asked=asked)
+    if found:
+        return Finding("seam", False, "; ".join(found))
+    return Finding("seam", True, f"from tick {cut} on the music goes on without a fault that is known")
+
+
+def _parts(name: str, piece: Piece) -> tuple[int, ...]:
+    try:
+        return find_parts(name, piece.tracks)
+    except MusicgenError:
+        return ()
+
+
+def _held(notes: np.ndarray, cut: int) -> np.ndarray:
+    held: np.ndarray = (notes["start"] < cut) & (notes["start"] + notes["duration"] > cut)
+    return held
+
+
+def _stretch(piece: Piece, begin: float, end: float, bar: float, *, bars: int | None = None) -> Stretch:
+    chosen = [track.notes[(track.notes["start"] >= begin) & (track.notes["start"] < end)] for track in piece.tracks]
+    sizes = [len(notes) for notes in chosen]
+    return Stretch(
+        np.concatenate(chosen) if chosen else np.empty(0, NOTE),
+        np.repeat(np.arange(len(chosen)), sizes),
+        np.repeat([track.is_drum for track in piece.tracks], sizes).astype(bool),
+        begin,
+        round((end - begin) / bar) if bars is None else bars,
+        bar,
+        piece.ticks_per_quarter,
+    )
+
+
+def _preservation(
+    midi: MidiFile, facts: dict[str, Any], cut: int, *, beside: Path, named: str | os.PathLike[str] | None
+) -> Finding:
+    if not facts["source_sha256"]:
+        return Finding("preservation", None, "made from nothing")
+    places = [Path(named)] if named is not None else [beside / facts["source"], Path(facts["source"])]
+    places += [] if named is not None else [p for p in bundled_pieces().values() if p.name == facts["source"]]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None and named is None:
+        return Finding("preservation", None, f"{facts['source']} isn't here: name it with --source")
+    source = Source.read(places[0] if found is None else found)
+    if source.sha256 != facts["source_sha256"]:
+        said = f"{source.name} is another file than the one that was continued"
+        return Finding("preservation", None if named is None else False, said)
+    changed = total = 0
+    until = facts.get("end_tick")
+    for number, track in enumerate(source.midi.tracks):
+        rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
+        for begin, end in [(0, cut)] + ([] if until is None else [(int(until) + 1, None)]):
+            old, new = _events(track, begin, end), _events(rows, begin, end)
+            total += len(old)
+            changed += max(len(old), len(new)) - sum(a == b for a, b in zip(old, new, strict=False))
+    where = "before the cut" if until is None else "outside the new music"
+    if changed:
+        return Finding("preservation", False, f"{changed} of {total} events {where} aren't as in {source.name}")
+    return Finding("preservation", True, f"all {total} events {where} are as in {source.name}")
+
+
+def _events(track: Events, begin: int, end: int | None) -> list[tuple[int, int, int, int, bytes]]:
+    rows = track.rows[track.rows["tick"] >= begin]
+    rows = rows if end is None else rows[rows["tick"] < end]
+    rows = rows[(rows["status"] != META) | (rows["data1"] != END_OF_TRACK)]
+    plain = zip(*(rows[key].tolist() for key in ("tick", "status", "data1", "data2")), strict=True)
+    return [(*each, track.payload(row)) for each, row in zip(plain, rows, strict=True)]
+
+
+def _originality(piece: Piece, facts: dict[str, Any], begin: int) -> Finding:
+    model = bundled_models().get(str(facts.get("model")), Path(str(facts.get("model"))))
+    index = index_of_run(model)
+    if index is None:
+        return Finding("originality", None, "no index of what the model was trained on is here")
+    read = [(PROMPT, piece.until(begin))] if begin else []
+    compare = Originality(index, read=read)
+    most = facts["settings"].get("max_copy")
+    longest, copied = compare.account(piece, begin=begin)["longest"], compare.copied(piece, begin=begin)
+    if longest is None:
+        return Finding(
+            "originality", True, f"nothing of note in common with {counted(len(index.origins), 'piece')} of training"
+        )
+    said = (
+        f"longest match {longest['notes']} notes ({longest['bars']:g} bars) in bar {longest['bar']}, "
+        f"{longest['line']}: {longest['source']}, bar {longest['source_bar']} ({longest['licence']})"
+    )
+    if copied is None:
+        said += "; as much as most music has in common"
+    limit = isinstance(most, int | float) and copied is not None and copied.bars > most
+    return Finding("originality", not limit, said + (f"; more than the {most:g} bars asked for" if limit else ""))
+
+
+def _told(facts: dict[str, Any]) -> Iterator[Finding]:
+    settings = {k: v for k, v in facts["settings"].items() if v not in (None, [], "", False)}
+    yield Finding("settings", None, ", ".join(f"{key} {value}" for key, value in settings.items()))
+    yield Finding(
+        "seed", None, f"{facts.get('seed')}, model {facts.get('model')} ({str(facts.get('model_sha256'))[:12]})"
+    )
+    table = facts.get("shipping")
+    may = (
+        Shipping(table.get("may_ship"), tuple(table.get("reasons", ()))) if isinstance(table, dict) else Shipping(None)
+    )
+    allowed = {True: "may be passed on", False: "may not be passed on", None: "not known whether it may be passed on"}
+    said = f" ({'; '.join(map(str, may.reasons))})" if may.reasons else ""
+    yield Finding("licence", None, f"{facts.get('licence')}: {allowed[may.may_ship]}{said}")

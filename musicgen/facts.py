@@ -1,0 +1,47 @@
+"""The facts about a take that its writer doesn't know, and the order in which a sidecar lists all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from musicgen.evaluation.reference import kind_of, reference
+from musicgen.evaluation.statistics import statistics
+from musicgen.licences import Shipping, shipping_of
+from musicgen.piece import Piece
+from musicgen.sampling.notes import NoteWriter
+from musicgen.sampling.take import Take
+from musicgen.words import counted
+
+__all__ = ["FACTS", "note_facts", "shipping_facts"]
+
+# Keys of a sidecar, in this order. `characters_added` is only for takes of text, `statistics`, `study`, `candidates`
+# and `originality` only for takes of notes.
+FACTS = (
+    "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick",
+    "parts_written", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added", "characters_added",
+    "warnings", "statistics", "played", "study", "candidates", "originality", "licence", "shipping",
+)  # fmt: skip
+
+
+def note_facts(writer: NoteWriter, take: Take) -> dict[str, Any]:
+    """Statistics of a take of notes, beside those before the cut and of its kind, and how original it is."""
+    plan = writer.plan
+    before = max(0, round(plan.cut - 16 * plan.anchor.bar_length))
+    return {
+        "statistics": {
+            "before": statistics(writer.source.piece, begin=before, end=plan.cut),
+            "new": statistics(take.piece, begin=plan.cut, end=plan.end),
+            "reference": reference(kind_of(take.piece)),
+        },
+        "originality": writer.originality.account(take.piece, begin=plan.cut, end=plan.end),
+    }
+
+
+def shipping_facts(card: Mapping[str, Any], learned: Mapping[str, Any], *, also: Sequence[Piece]) -> dict[str, Any]:
+    """Whether a take may be passed on, as far as the data of the model and the pieces that it studied decide it."""
+    may = shipping_of(card)
+    if learned["updates"] and also:
+        said = f"{counted(len(also), 'piece')} studied: what their licences allow isn't known here"
+        may = may & Shipping(None, (said,))
+    return may.to_dict()
