@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -29,7 +29,7 @@ from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.sampling.loop import per_field
 from musicgen.sampling.notes import NoteWriter
-from musicgen.sampling.request import Request, part_names, pitches_between
+from musicgen.sampling.request import Keeps, Request, keeping, part_names
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take, Writer
 from musicgen.sampling.text import TextWriter
@@ -39,7 +39,7 @@ from musicgen.stopping import Cancel, cancellable
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
 from musicgen.words import sentence
 
-__all__ = ["DEFAULT_MODEL", "Composer", "Request", "SamplingSettings", "Source", "Studying", "Take"]
+__all__ = ["DEFAULT_MODEL", "Composer", "Keeps", "Request", "SamplingSettings", "Source", "Studying", "Take"]
 
 DEFAULT_MODEL = "default"
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
@@ -101,6 +101,7 @@ class Composer:
         key: str | None = None,
         pitch_range: str | tuple[int, int] | None = None,
         max_polyphony: int = 0,
+        keeps: Keeps | None = None,
         played: bool | None = None,
         max_copy: float | None = None,
         temperature: float = SamplingSettings.temperature,
@@ -108,6 +109,8 @@ class Composer:
         top_p: float = SamplingSettings.top_p,
         min_p: float = SamplingSettings.min_p,
         repetition_penalty: float = SamplingSettings.repetition_penalty,
+        typical_p: float = SamplingSettings.typical_p,
+        figure_penalty: float = SamplingSettings.figure_penalty,
         field_temperatures: Mapping[str, float] | None = None,
         as_text: bool = False,
         studying: Studying | None = None,
@@ -122,9 +125,10 @@ class Composer:
         music, at the piece's end or from bar `start`, counted from 0.
         `tracks` are the parts to continue: numbers from 1, names or instruments, as a sequence or separated by commas.
         `key`, such as "G" or "F#m", and `pitch_range`, such as "C3-C6" or (48, 84), constrain melodic parts;
-        `max_polyphony` limits the notes sounding at once (0: no limit). `played`: a human performance, off the grid
-        (True), or a score (False); None: as the piece is. `max_copy` is the longest stretch of training data, in bars,
-        that a take may have; others are drawn again. For the sampling parameters see `SamplingSettings`
+        `max_polyphony` limits the notes sounding at once (0: no limit), and `keeps` (`Keeps`) chords, density and more.
+        `played`: a human performance, off the grid (True), or a score (False); None: as the piece is. `max_copy` is the
+        longest stretch of training data, in bars, that a take may have; others are drawn again. For the sampling
+        parameters see `SamplingSettings`
         (`field_temperatures` maps field names, as in {"pitch": 1.2}), for `studying` see `Studying`. A model of text
         continues an ABC file as text, and other pieces too if `as_text` is set.
 
@@ -132,7 +136,6 @@ class Composer:
         progress (`events.py`); `cancel` ends the work from another thread, with Cancelled (`stopping.py`). Raises
         UnreadableError for a file that can't be read, UsageError for a request that doesn't fit the piece.
         """
-        low, high = pitches_between(pitch_range)
         fields = tuple((field_temperatures or {}).items())
         drawn = self.takes(
             _source(piece),
@@ -141,13 +144,12 @@ class Composer:
                 seconds=seconds,
                 start=start,
                 tracks=part_names(tracks),
-                key=key,
-                pitch_low=low,
-                pitch_high=high,
-                max_polyphony=max_polyphony,
+                keeps=keeping(keeps, key=key, pitch_range=pitch_range, max_polyphony=max_polyphony),
                 played=played,
             ),
-            sampling=SamplingSettings(temperature, top_k, top_p, min_p, repetition_penalty, fields, max_copy),
+            sampling=SamplingSettings(
+                temperature, top_k, top_p, min_p, repetition_penalty, fields, max_copy, typical_p, figure_penalty
+            ),
             as_text=as_text,
             studying=studying,
             seed=seed,
@@ -168,6 +170,7 @@ class Composer:
         key: str | None = None,
         pitch_range: str | tuple[int, int] | None = None,
         max_polyphony: int = 0,
+        keeps: Keeps | None = None,
         played: bool | None = None,
         max_copy: float | None = None,
         temperature: float = SamplingSettings.temperature,
@@ -175,6 +178,8 @@ class Composer:
         top_p: float = SamplingSettings.top_p,
         min_p: float = SamplingSettings.min_p,
         repetition_penalty: float = SamplingSettings.repetition_penalty,
+        typical_p: float = SamplingSettings.typical_p,
+        figure_penalty: float = SamplingSettings.figure_penalty,
         field_temperatures: Mapping[str, float] | None = None,
         studying: Studying | None = None,
         seed: int = 0,
@@ -196,6 +201,7 @@ class Composer:
             key=key,
             pitch_range=pitch_range,
             max_polyphony=max_polyphony,
+            keeps=keeps,
             played=played,
             max_copy=max_copy,
             temperature=temperature,
@@ -203,6 +209,8 @@ class Composer:
             top_p=top_p,
             min_p=min_p,
             repetition_penalty=repetition_penalty,
+            typical_p=typical_p,
+            figure_penalty=figure_penalty,
             field_temperatures=field_temperatures,
             studying=studying,
             seed=seed,
@@ -221,6 +229,7 @@ class Composer:
         key: str | None = None,
         pitch_range: str | tuple[int, int] | None = None,
         max_polyphony: int = 0,
+        keeps: Keeps | None = None,
         played: bool | None = None,
         sampling: SamplingSettings | None = None,
         studying: Studying | None = None,
@@ -233,15 +242,11 @@ class Composer:
         parts every event of the file stays. Other parameters are as in `continue_`; needs a model with the tokenizer
         `parts`. Raises UnreadableError for a file that can't be read, UsageError for bars or parts that it hasn't got.
         """
-        low, high = pitches_between(pitch_range)
         request = Request(
             start=begin,
             until=end,
             tracks=part_names(tracks),
-            key=key,
-            pitch_low=low,
-            pitch_high=high,
-            max_polyphony=max_polyphony,
+            keeps=keeping(keeps, key=key, pitch_range=pitch_range, max_polyphony=max_polyphony),
             played=played,
         )
         return list(
@@ -259,6 +264,7 @@ class Composer:
         key: str | None = None,
         pitch_range: str | tuple[int, int] | None = None,
         max_polyphony: int = 0,
+        keeps: Keeps | None = None,
         played: bool | None = None,
         sampling: SamplingSettings | None = None,
         studying: Studying | None = None,
@@ -271,17 +277,13 @@ class Composer:
         They play from bar `begin` to before bar `end`, counted from 0, by default throughout. All other parts stay as
         they are. Other parameters and errors are as in `infill`.
         """
-        low, high = pitches_between(pitch_range)
         request = Request(
             start=begin,
             until=end,
             everywhere=end is None,
             add=part_names(add),
             tracks=part_names(rewrite),
-            key=key,
-            pitch_low=low,
-            pitch_high=high,
-            max_polyphony=max_polyphony,
+            keeps=keeping(keeps, key=key, pitch_range=pitch_range, max_polyphony=max_polyphony),
             played=played,
         )
         if not request.add and not request.tracks:
@@ -327,7 +329,7 @@ class Composer:
                     "model": self.run.name,
                     "model_sha256": self.run.sha256,
                     "seed": number,
-                    "settings": {**asdict(settings), **writer.settings},
+                    "settings": {**settings.listed(), **writer.settings},
                     "source": source.name,
                     "source_sha256": source.sha256,
                     "licence": self.run.card.get("licence", "unknown"),

@@ -14,6 +14,7 @@ from musicgen.errors import UsageError
 __all__ = [
     "PROGRAMS",
     "SOLO",
+    "find_drums",
     "find_pitch",
     "find_program",
     "key_pitch_classes",
@@ -73,6 +74,16 @@ _FAMILIES = {
     "strings": (*range(40, 46), *range(48, 52)), "choir": (52,), "voice": (52, 53, 54), "brass": range(56, 64),
     "horn": (60,), "sax": range(64, 68),
 }  # fmt: skip
+# The percussion key map from 35 (B1) to 81 (A5).
+DRUM_NAMES = tuple(
+    """acoustic bass drum,bass drum,side stick,acoustic snare,hand clap,electric snare,low floor tom,closed hi-hat,
+high floor tom,pedal hi-hat,low tom,open hi-hat,low mid tom,high mid tom,crash cymbal 1,high tom,ride cymbal 1,
+chinese cymbal,ride bell,tambourine,splash cymbal,cowbell,crash cymbal 2,vibraslap,ride cymbal 2,high bongo,low bongo,
+mute high conga,open high conga,low conga,high timbale,low timbale,high agogo,low agogo,cabasa,maracas,short whistle,
+long whistle,short guiro,long guiro,claves,high woodblock,low woodblock,mute cuica,open cuica,mute triangle,
+open triangle""".replace("\n", "").split(",")
+)
+_DRUMS = {"kick": "bass drum", "hats": "hi-hat", "hihat": "hi-hat", "hi hat": "hi-hat", "clap": "hand clap"}
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _NOTE = r"[A-Ga-g][#b♯♭]{0,2}-?\d{1,2}|\d{1,3}"
 
@@ -115,6 +126,23 @@ def find_program(text: str) -> int:
         return begins[0]
     near = difflib.get_close_matches(name, [*PROGRAMS, *_SHORT, "drums"], n=1, cutoff=0)[0]
     raise UsageError(f"no instrument {text!r}", hint=f"did you mean {near!r}?")
+
+
+def find_drums(text: str) -> frozenset[int]:
+    """The keys of the drums whose name contains the words of a text, or of its number. Raises UsageError.
+
+    >>> sorted(find_drums("kick")), sorted(find_drums("hi-hat")), sorted(find_drums("38"))
+    ([35, 36], [42, 44, 46], [38])
+    """
+    name = text.strip().lower()
+    if name.isdigit() and int(name) <= 127:
+        return frozenset({int(name)})
+    name = _DRUMS.get(name.removesuffix("s"), _DRUMS.get(name, name.removesuffix("s")))
+    found = frozenset(35 + n for n, drum in enumerate(DRUM_NAMES) if name and re.search(rf"\b{re.escape(name)}", drum))
+    if not found:
+        near = difflib.get_close_matches(name, [*DRUM_NAMES, *_DRUMS, "snare", "crash", "ride", "tom"], n=1, cutoff=0)
+        raise UsageError(f"no drum {text!r}", hint=f"did you mean {near[0]!r}? numbers 0 to 127 are drums, too")
+    return found
 
 
 def program_family(text: str) -> frozenset[int] | None:

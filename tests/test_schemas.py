@@ -14,7 +14,7 @@ from musicgen.io.midi import Limits
 from musicgen.models import ModelSettings
 from musicgen.recipe import AugmentSettings, TrainSettings
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.request import Request
+from musicgen.sampling.request import Keeps, Request
 from musicgen.schemas import check, filled, typed
 from musicgen.tokenizers import BarSettings, FramesSettings, PerformanceSettings
 from musicgen.training.study import Studying, StudySettings
@@ -108,8 +108,8 @@ def test_a_caller_may_give_numbers_of_numpy_and_lists():
         (lambda: Request(start=1.0), "start is 1.0; give a whole number"),
         (lambda: Request(start=-1), "start is -1; give a bar counted from 0"),
         (lambda: Request(tracks="piano"), "tracks is 'piano'; give a list"),
-        (lambda: Request(pitch_low=math.nan), "pitch_low is nan; give a whole number"),
-        (lambda: Request(max_polyphony="2"), "max_polyphony is '2'; give a whole number"),
+        (lambda: Keeps(key_strength="1"), "key_strength is '1'; give a number"),
+        (lambda: Keeps(max_polyphony="2"), "max_polyphony is '2'; give a whole number"),
         (lambda: SamplingSettings(temperature=math.nan).validate(), "temperature is nan; give a number of at least 0"),
         (lambda: SamplingSettings(top_k=2.0).validate(), "top_k is 2.0; give a whole number of at least 0"),
         (

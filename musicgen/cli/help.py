@@ -12,10 +12,15 @@ __all__ = ["Command", "WrongCall", "in_words", "is_overview"]
 
 # Heading -> options, by their longest name; options not listed here come first, under "Options".
 GROUPS = {
-    "What the new music keeps to": ("--tracks", "--key", "--pitch-range", "--max-polyphony", "--tempo", "--meter"),
+    "What the new music keeps to": (
+        "--tracks", "--key", "--key-strength", "--scale", "--chords", "--pitch-range", "--range", "--max-polyphony",
+        "--polyphony", "--density", "--velocity", "--no-drums", "--kit", "--rhythm-from", "--motif", "--tempo",
+        "--meter",
+    ),
     "Learning from music first": ("--study", "--study-also", "--study-whole", "--played"),
     "How notes are chosen": (
-        "--temperature", "--field-temperature", "--top-k", "--top-p", "--min-p", "--repetition-penalty",
+        "--temperature", "--field-temperature", "--top-k", "--top-p", "--min-p", "--typical-p",
+        "--repetition-penalty", "--figure-penalty",
     ),
     "How music becomes tokens": (
         "--tokenizer", "--positions", "--pedal", "--frames-per-quarter", "--frame-order", "--voices",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from musicgen.cli.completion import instruments, models, names_and_files, several_of
+from musicgen.cli.keeping_options import keeping_options
 from musicgen.cli.options import Number, Whole, all_options
 from musicgen.seeds import MOST_SEED
 
@@ -49,6 +50,7 @@ length_options = all_options(
 )
 
 sampling_options = all_options(
+    keeping_options,
     click.option(
         "-o",
         "--output",
@@ -85,14 +87,6 @@ sampling_options = all_options(
         shell_complete=names_and_files(models),
         help="A model that comes along, or the folder of a run of yours.",
     ),
-    click.option("--key", default=None, metavar="KEY", help="Keep melodic parts in a key, such as G, Bb or F#m."),
-    click.option(
-        "--pitch-range",
-        default=None,
-        metavar="LO-HI",
-        help="Keep melodic parts between two notes, as in C3-C6 or 48-84; C4 is middle C, 60.",
-    ),
-    click.option("--max-polyphony", type=Whole(min=0), default=0, help="How many notes may sound at once; 0: any."),
     click.option(
         "--max-copy",
         type=Number(min=0, min_open=True),
@@ -144,7 +138,21 @@ sampling_options = all_options(
         type=Number(),
         default=1.0,
         show_default=True,
-        help="Above 1 makes what was just played less likely.",
+        help="Above 1 makes pitches that were just played less likely.",
+    ),
+    click.option(
+        "--typical-p",
+        type=Number(),
+        default=1.0,
+        show_default=True,
+        help="Choose among those as surprising as is usual here that are X of all together.",
+    ),
+    click.option(
+        "--figure-penalty",
+        type=Number(),
+        default=1.0,
+        show_default=True,
+        help="Above 1 makes figures of earlier new bars, at the same place of a bar, less likely.",
     ),
     click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
 )

@@ -16,7 +16,7 @@ from musicgen.seeds import MOST_SEED, checked_seed
 from musicgen.words import counted, sentence
 
 if TYPE_CHECKING:
-    from musicgen.composer import Request, SamplingSettings, Source
+    from musicgen.composer import Keeps, Request, SamplingSettings, Source
 
 __all__ = ["fill_holes", "request_from", "run_takes", "sampling_from"]
 
@@ -32,18 +32,14 @@ def request_from(
 ) -> Request:
     """The request from a command's options; `bars` is the default number of new bars if they don't set it. For `until`,
     `add` and `everywhere` see `Request`."""
-    from musicgen.sampling.request import Request, part_names, pitches_between
+    from musicgen.sampling.request import Request, part_names
 
-    low, high = pitches_between(options["pitch_range"])
     return Request(
         bars=bars if options.get("bars") is None else options["bars"],
         seconds=options.get("seconds"),
         start=start,
         tracks=part_names(options["tracks"] or ""),
-        key=options["key"],
-        pitch_low=low,
-        pitch_high=high,
-        max_polyphony=options["max_polyphony"],
+        keeps=keeps_from(options),
         played={"auto": None, "yes": True, "no": False}[options["played"]],
         until=until,
         add=part_names(add),
@@ -51,11 +47,35 @@ def request_from(
     )
 
 
+def keeps_from(options: dict[str, Any]) -> Keeps:
+    """What new music keeps to, from a command's options."""
+    from musicgen.sampling.request import Keeps, pitches_between
+
+    if options["key"] is not None and options["scale"] is not None:
+        raise UsageError("--key and --scale are one thing", hint="give one, such as --scale 'D dorian'")
+    if options["no_drums"] and options["kit"] is not None:
+        raise UsageError("--no-drums leaves no drum for --kit", hint="give one of them")
+    return Keeps(
+        key=options["key"] if options["scale"] is None else options["scale"],
+        key_strength=options["key_strength"],
+        chords=options["chords"],
+        pitch_range=pitches_between(options["pitch_range"]),
+        ranges=options["ranges"],
+        max_polyphony=options["max_polyphony"],
+        polyphony=options["polyphony"],
+        density=options["density"],
+        kit="none" if options["no_drums"] else options["kit"],
+        rhythm=options["rhythm"],
+        motif=options["motif"],
+        velocity=options["velocity"],
+    )
+
+
 def sampling_from(options: dict[str, Any]) -> SamplingSettings:
     """The sampling settings from a command's options."""
     from musicgen.sampling.filters import SamplingSettings
 
-    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_copy")
+    names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "max_copy", "typical_p", "figure_penalty")
     of_fields = tuple(_field_temperature(text) for text in options["field_temperatures"])
     return SamplingSettings(**{name: options[name] for name in names}, field_temperatures=of_fields).validate()
 

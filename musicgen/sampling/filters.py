@@ -1,4 +1,4 @@
-"""Sampling an id from logits: repetition penalty, temperature, top-k, top-p and min-p.
+"""Sampling an id from logits: repetition penalty, temperature, top-k, top-p, min-p and typical-p.
 
 NaN logits count as -inf, and +inf rules out every finite logit. If no id is left to draw, CheckError is raised. Among
 equal logits the lower id ranks higher.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,13 +29,14 @@ def choose(
     *,
     ids: np.ndarray | None = None,
     history: Sequence[int] = (),
+    bias_K: np.ndarray | None = None,
 ) -> int:
     """An index 0..K-1, drawn with the probabilities of `shares`.
 
     By inversion of the cumulative probabilities in float64, with exactly one uniform number from `generator` per draw,
     however many ids are ruled out. Raises CheckError if no id is left to draw.
     """
-    sums_K = shares(logits_K, settings, ids=ids, history=history).cumsum()
+    sums_K = shares(logits_K, settings, ids=ids, history=history, bias_K=bias_K).cumsum()
     number = torch.rand((), dtype=torch.float64, generator=generator).item()
     # The first cumulative sum above the target belongs to an id of nonzero probability. If rounding raises the target
     # to the total, no sum is above it: take the last id of nonzero probability.
@@ -47,12 +49,15 @@ def shares(
     *,
     ids: np.ndarray | None = None,
     history: Sequence[int] = (),
+    bias_K: np.ndarray | None = None,
 ) -> np.ndarray:
     """The unnormalised probability of each id, float64 of shape (K,); 0 for ids that are ruled out.
 
     The order is: repetition penalty (Keskar et al. 2019, arXiv:1909.05858, section 4.1), temperature (Ackley et al.
-    1985), top-k (Fan et al. 2018, arXiv:1805.04833, section 5), top-p of what is left (Holtzman et al. 2020,
-    arXiv:1904.09751, section 3.1), min-p (Nguyen et al. 2024, arXiv:2407.01082). `ids` are the ids that the K logits
+    1985), `bias_K` added to the scores, top-k (Fan et al. 2018, arXiv:1805.04833, section 5), top-p of what is left
+    (Holtzman et al. 2020, arXiv:1904.09751, section 3.1), min-p (Nguyen et al. 2024, arXiv:2407.01082), typical-p of
+    what is left (Meister et al. 2023, "Locally Typical Sampling", section 4). With temperature 0 the bias is added to
+    the logits. `ids` are the ids that the K logits
     score (default 0..K-1), `history` those that the repetition penalty applies to. Raises CheckError if no id is left.
     """
     x_K = logits_K.astype(np.float64)
@@ -64,13 +69,28 @@ def shares(
         x_K = np.where(seen_K, punished_K, x_K)
     if not math.isfinite(x_K.max()):
         x_K = _tidy(x_K)
+    if bias_K is not None:  # after the temperature, so that a share means the same at any
+        x_K = x_K + bias_K * (min(settings.temperature, 1e30) or 1.0)
     if settings.temperature == 0:
         return np.where(np.arange(len(x_K)) == x_K.argmax(), 1.0, 0.0)
     # Clamped, for with more extreme temperatures the quotient could be NaN.
     shares_K = np.exp((x_K - x_K.max()) / min(max(settings.temperature, 1e-30), 1e30))
     keep_K = _kept(shares_K, settings)
     kept_K: np.ndarray = shares_K if keep_K is None else shares_K * keep_K
-    return kept_K
+    return kept_K if settings.typical_p >= 1 else _typical(kept_K, settings.typical_p)
+
+
+def _typical(shares_K: np.ndarray, mass: float) -> np.ndarray:
+    """The shares of the ids whose information is nearest to the entropy and that together have `mass`; 0 for others."""
+    p_K = shares_K / shares_K.sum()
+    with np.errstate(divide="ignore"):
+        information_K = -np.log(p_K)
+    entropy = float((p_K * np.where(p_K > 0, information_K, 0)).sum())
+    order = np.argsort(np.abs(information_K - entropy), kind="stable")
+    count = int(np.searchsorted(p_K[order].cumsum(), mass * (1 - 1e-12))) + 1
+    found = np.zeros_like(shares_K)
+    found[order[:count]] = shares_K[order[:count]]
+    return found
 
 
 def _tidy(x_K: np.ndarray) -> np.ndarray:
@@ -113,9 +133,11 @@ class SamplingSettings:
     """How the next id is sampled. By default the temperature is below 1 and the least likely 5 % are left out (top-p).
 
     `temperature` 0 always takes the most likely id; `top_k` 0, `top_p` 1, `min_p` 0 and `repetition_penalty` 1 disable
-    these filters. `field_temperatures` are (field, temperature) pairs that override `temperature` for single fields of
-    a step, for example a higher one for pitches than for durations. `max_copy` is the longest stretch, in bars, that
-    may be in the training data; takes with a longer one are drawn again (None: any).
+    these filters, and so do `typical_p` 1 and `figure_penalty` 1. The latter makes it so many times less likely that a
+    player's last three notes in a bar equal some of an earlier new bar (`constraints/repeats.py`).
+    `field_temperatures` are (field, temperature) pairs that override `temperature` for single fields of a step, for
+    example a higher one for pitches than for durations. `max_copy` is the longest stretch, in bars, that may be in the
+    training data; takes with a longer one are drawn again (None: any).
     """
 
     temperature: float = 0.7
@@ -125,6 +147,13 @@ class SamplingSettings:
     repetition_penalty: float = 1.0
     field_temperatures: tuple[tuple[str, float], ...] = ()
     max_copy: float | None = None
+    typical_p: float = 1.0
+    figure_penalty: float = 1.0
+
+    def listed(self) -> dict[str, Any]:
+        """The settings as plain values, for a sidecar; those of later versions only where they are set."""
+        out = dataclasses.asdict(self)
+        return {name: value for name, value in out.items() if name not in ("typical_p", "figure_penalty") or value != 1}
 
     def validate(self) -> SamplingSettings:
         """Return the settings unchanged. Raises UsageError for a value out of its range."""
@@ -132,6 +161,8 @@ class SamplingSettings:
         _check_range("top_k", self.top_k, low=0)
         _check_range("top_p", self.top_p, low=0.0, high=1.0)
         _check_range("min_p", self.min_p, low=0.0, high=1.0)
+        _check_range("typical_p", self.typical_p, low=0.0, high=1.0, above=True)
+        _check_range("figure_penalty", self.figure_penalty, low=0.0, above=True)
         _check_range("repetition_penalty", self.repetition_penalty, low=0.0, above=True)
         if self.max_copy is not None and not 0 < self.max_copy <= 1000:
             raise UsageError(f"max_copy is {self.max_copy:g}", hint="give a number of bars above 0")
@@ -152,6 +183,7 @@ class SamplingSettings:
             self,
             temperature=dict(self.field_temperatures).get(name, self.temperature),
             top_p=self.top_p ** (1 / fields),
+            typical_p=self.typical_p ** (1 / fields),
             repetition_penalty=self.repetition_penalty if penalised else 1.0,
             field_temperatures=(),
         )

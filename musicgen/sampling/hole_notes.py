@@ -56,6 +56,7 @@ class HoleWriter(NoteWriter):
         assert self.plan.stages is not None
         self.stages: Stages = self.plan.stages
         self._first = self.stages.first()
+        self._limits = self._limits_with_figures()
 
     def known(self, *, whole: bool) -> np.ndarray:
         return self.stages.known()
@@ -74,11 +75,12 @@ class HoleWriter(NoteWriter):
         begins = (reading.whole[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
         prompt = read_prompt(decoder, reading.prompt, grammar=grammar, begun=reading.begun, past=reading.past)
-        limits = self.plan.constraints
+        limits = self._limits
         length = replace(limits.length, bars=len(stage.given))
         begin = int(self.stages.lines[self.plan.bars - len(stage.given)]) if stage is not self._first else self.plan.cut
         anchor = replace(self.plan.anchor, tick=begin, bar_start=float(begin))
-        prompt.grammar.constrain(replace(limits, length=length, given=stage.given), anchor=anchor)
+        before = 0 if stage is self._first else self.plan.bars - len(stage.given)
+        prompt.grammar.constrain(replace(limits, length=length, given=stage.given, bars_before=before), anchor=anchor)
         return prompt
 
     def _drawn(
@@ -103,6 +105,7 @@ class HoleWriter(NoteWriter):
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
         plan, stages = self.plan, self.stages
         notes, number = self._new_notes(ids)
+        drawn = notes
         tracks = np.array([voice.tracks[0] if voice.tracks else -1 - n for n, voice in enumerate(plan.ensemble.voices)])
         programs = np.array([voice.program for voice in plan.ensemble.voices])
         home, program = tracks[number], programs[number]
@@ -113,6 +116,7 @@ class HoleWriter(NoteWriter):
         given = self._given()
         notes = together_with(notes, given, mine=known < 0, quarter=plan.anchor.ticks_per_quarter, lines=stages.lines)
         notes["velocity"] = levelled(notes["velocity"], given["velocity"], part=home, mine=known < 0)
+        notes = plan.ensemble.kept.settled(notes, drawn, number)
         keep = ~struck_already(reference, plan, notes=notes, home=known)
         keep &= (notes["start"] >= plan.cut) & (notes["start"] < plan.end)
         notes, program, home, known = notes[keep], program[keep], home[keep], known[keep]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import key_pitch_classes, program_name, usual_pitch
+from musicgen.gm import program_name, usual_pitch
 from musicgen.piece import NOTE, Piece, Span, notes_array
 from musicgen.sampling.asked import find_parts, program_of
+from musicgen.sampling.kept import Ground, Player, keep
 from musicgen.sampling.plan import (
     FULLER,
     LONGEST_PROMPT,
@@ -76,6 +77,10 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     if not around.n_notes:
         raise UsageError("no music is left around what is to be written", hint="name fewer bars or parts, or generate")
     voices, chosen = _voices(piece, around, request, rewritten)
+    if request.keeps.drums == frozenset():
+        chosen = frozenset(n for n in chosen if voices[n].program != DRUMS)
+        if not chosen:
+            raise UsageError("--no-drums, and drums are all that is to be written", hint="name other parts")
     quarter = piece.ticks_per_quarter
     played = is_played(around) if request.played is None else request.played
 
@@ -91,8 +96,15 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     stages = Stages(rows, tokenizer, hole, room, place.lines, around, _before_instead(around, span))
     first = stages.first()
     polyphony = {n: most for n, most in voice_polyphony(around, voices).items() if n in chosen}
-    ranged = (request.pitch_low, request.pitch_high) != (0, 127)
-    cap = _most_notes_a_bar(around, voices, chosen)
+    ranged = request.keeps.pitch_range != (0, 127)
+    players = {n: Player(voices[n].program, voices[n].tracks) for n in sorted(chosen)}
+    kept = keep(
+        request.keeps,
+        Ground(
+            piece, around, place.lines, place.begin, players, tokenizer, adds=bool(request.add or request.everywhere)
+        ),
+    )
+    cap = kept.cap(_most_notes_a_bar(around, voices, chosen))
     new_notes = _expected(around, voices, chosen, place)
     given_steps = sum(len(bar.steps) for bar in first.given) // 6
     return Plan(
@@ -102,9 +114,7 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
         reading=first.reading,
         constraints=Constraints(
             pitches=PitchLimits(
-                low=request.pitch_low,
-                high=request.pitch_high,
-                classes=key_pitch_classes(request.key) if request.key else None,
+                *request.keeps.pitch_range,
                 by_part=part_pitches(around, voices, reach=not ranged),
             ),
             players=PlayerLimits(
@@ -114,19 +124,20 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
                 longest_rests=_rests(around, voices, chosen, named=bool(request.tracks or request.add)),
             ),
             room=RoomLimits(
-                max_polyphony=request.max_polyphony,
+                max_polyphony=request.keeps.max_polyphony,
                 max_notes_a_bar=cap,
                 chord_sizes=tuple(sorted(polyphony.items())),
             ),
             length=LengthLimits(place.bars, may_end=False, tempo_changes=False),
+            further=kept.masks,
         ),
         ensemble=Ensemble(
-            voices, frozenset(n for n, most in polyphony.items() if most == 1 and voices[n].program != DRUMS), ()
+            voices, frozenset(n for n, most in polyphony.items() if most == 1 and voices[n].program != DRUMS), (), kept
         ),
         max_steps=place.bars * (cap * (TOKENS_A_NOTE + 1) + 16) + given_steps + 64,
         expected_notes=given_steps + new_notes,
         from_nothing=False,
-        warnings=(),
+        warnings=kept.warnings,
         played=played,
         stages=stages,
     )

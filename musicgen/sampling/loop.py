@@ -148,7 +148,15 @@ def _fill(
             if logits_BK is None:  # computed once for all takes, and only if one of them has a choice
                 logits_BK = scores.logits_BK(number)
             history = take.history(number) if settings.repetition_penalty != 1 else ()
-            best = choose(logits_BK[row, choices - field.first], settings, take.generator, ids=choices, history=history)
+            bias = take.walker.bias()
+            best = choose(
+                logits_BK[row, choices - field.first],
+                settings,
+                take.generator,
+                ids=choices,
+                history=history,
+                bias_K=None if bias is None else bias[choices],
+            )
             token = int(choices[best])
         if take.walker.ends(token):
             take.over = True

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from musicgen.errors import UsageError
-from musicgen.events import Listener
+from musicgen.events import Listener, ignore
 from musicgen.gm import program_name
 from musicgen.io.midi import UNLIMITED, piece_from_midi
 from musicgen.io.splice import NewPart, alone, splice
@@ -31,7 +31,8 @@ from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
-from musicgen.tokenizers.constraints import DRUMS
+from musicgen.tokenizers.constraints import DRUMS, Constraints
+from musicgen.tokenizers.constraints.repeats import Repeats
 
 __all__ = ["Candidate", "NoteWriter"]
 
@@ -70,6 +71,7 @@ class NoteWriter:
         doesn't fit the piece."""
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
         self.plan: Plan = make_plan(source.encoded_piece, tokenizer, request=request, context=context)
+        self._limits = self._limits_with_figures()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,8 +121,18 @@ class NoteWriter:
         begins = (reading.whole[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
         prompt = read_prompt(decoder, reading.prompt, grammar=grammar, begun=reading.begun, past=reading.past)
-        prompt.grammar.constrain(self.plan.constraints, anchor=self.plan.anchor)
+        prompt.grammar.constrain(self._limits, anchor=self.plan.anchor)
         return prompt
+
+    def _limits_with_figures(self) -> Constraints:
+        """The plan's constraints, and what the sampling settings make less likely."""
+        limits, penalty = self.plan.constraints, self.sampling.figure_penalty
+        if penalty == 1:
+            return limits
+        if not (self.tokenizer.steps and self.tokenizer.has_programs):
+            what = f"a model with the tokenizer {self.tokenizer.name} knows no --figure-penalty"
+            raise UsageError(what, hint="leave it out, or take a model of notes in bars")
+        return replace(limits, further=(*limits.further, Repeats(penalty)))
 
     def _best(
         self, decoder: Decoder, prompt: Prompt, seed: int, listener: Listener
@@ -132,13 +144,20 @@ class NoteWriter:
         seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
-            generators = [torch.Generator().manual_seed(number) for number in used]
-            drawn = self._drawn(decoder, prompt, generators, listener)
-            candidates += [self._candidate(number, ids) for number, ids in zip(used, drawn, strict=True)]
+            candidates += self._tried(decoder, prompt, used, listener)
             best = min(candidates, key=lambda each: (len(each.faults), each.distance))
             if not best.faults:
                 break
         return best, candidates
+
+    def candidates(self, decoder: Decoder, seeds: Sequence[int]) -> list[Candidate]:
+        """The candidate of each seed as it is, drawn as one batch: for statistics over all that is drawn."""
+        return self._tried(decoder, self._read(decoder), seeds, ignore)
+
+    def _tried(self, decoder: Decoder, prompt: Prompt, seeds: Sequence[int], listener: Listener) -> list[Candidate]:
+        generators = [torch.Generator().manual_seed(number) for number in seeds]
+        drawn = self._drawn(decoder, prompt, generators, listener)
+        return [self._candidate(number, ids) for number, ids in zip(seeds, drawn, strict=True)]
 
     def _drawn(
         self, decoder: Decoder, prompt: Prompt, generators: Sequence[torch.Generator], listener: Listener
@@ -158,6 +177,7 @@ class NoteWriter:
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
         plan, piece = self.plan, self.source.encoded_piece
         notes, program = new_notes(plan, ids, self.tokenizer)
+        drawn, player = notes, program
         if plan.ensemble.voices:
             voices = np.array([voice.tracks[0] if voice.tracks else -1 for voice in plan.ensemble.voices])
             programs = np.array([voice.program for voice in plan.ensemble.voices])
@@ -165,6 +185,7 @@ class NoteWriter:
         else:
             home = assign_parts(piece.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
         notes = in_the_manner_of(self.source.piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
+        notes = plan.ensemble.kept.settled(notes, drawn, player)
         keep = ~struck_already(piece, plan, notes=notes, home=home)
         notes, program, home = notes[keep], program[keep], home[keep]
         parts = np.where(home < 0, 1000 + program, home)

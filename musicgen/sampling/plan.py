@@ -6,15 +6,16 @@ Ticks are the piece's own. Bars are counted from 0 here, and from 1 on the comma
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from musicgen.errors import UsageError
-from musicgen.gm import key_pitch_classes, program_name
+from musicgen.gm import program_name
 from musicgen.piece import Piece, Span
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.sampling.kept import Ground, Kept, Player, keep
 from musicgen.sampling.request import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Tokenizer
@@ -72,11 +73,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Who plays the new music."""
+    """Who plays the new music, and what it keeps to."""
 
     voices: tuple[Voice, ...]  # the numbered parts, if the tokenizer numbers parts
     melodic: frozenset[int]  # monophonic programs; part numbers if the tokenizer numbers parts
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+    kept: Kept
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,12 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
     else:
         programs = _programs(piece, before, request=request, recent=recent, warnings=warnings)
         polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+    if request.keeps.drums == frozenset():
+        if programs == {DRUMS}:
+            raise UsageError("--no-drums, and drums are all that is to play", hint="name other tracks")
+        programs -= {DRUMS}
+        chosen = None if chosen is None else frozenset(n for n in chosen if voices[n].program != DRUMS)
+        polyphony = {n: most for n, most in polyphony.items() if n in (programs if chosen is None else chosen)}
     if DRUMS in programs and not tokenizer.has_programs:
         if programs == {DRUMS}:
             raise UsageError(
@@ -152,10 +160,14 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
         warnings.append("played: this model isn't told whether hands play or a score")
 
     total = bars + int(anchor.fills)
+    kept = keep(
+        request.keeps, _ground(piece, before, tokenizer, anchor=anchor, bars=bars, who=(voices, chosen, programs))
+    )
+    warnings += kept.warnings
     cap = max(FEWEST_NOTES_A_BAR, MAX_NEW_TOKENS // (TOKENS_A_NOTE * max(1, total)))
-    cap = min(cap, _most_notes_a_bar(before, anchor))
+    cap = kept.cap(min(cap, _most_notes_a_bar(before, anchor)))
     meter = piece.meter_at(span.begin)
-    ranged = (request.pitch_low, request.pitch_high) != (0, 127)
+    ranged = request.keeps.pitch_range != (0, 127)
     held = round(4 * meter[0] / meter[1] * tokenizer.held_steps_a_quarter)
     return Plan(
         span=span,
@@ -166,18 +178,17 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
         ),
         constraints=Constraints(
             pitches=PitchLimits(
-                low=request.pitch_low,
-                high=request.pitch_high,
-                classes=key_pitch_classes(request.key) if request.key else None,
+                *request.keeps.pitch_range,
                 by_part=part_pitches(before, voices, reach=not ranged) if voices else (),
             ),
             players=PlayerLimits(programs, parts=chosen, part_count=len(voices) if voices else None),
             room=RoomLimits(
-                max_polyphony=request.max_polyphony,
+                max_polyphony=request.keeps.max_polyphony,
                 max_notes_a_bar=cap,
                 chord_sizes=tuple(sorted(polyphony.items())),
             ),
             length=LengthLimits(bars, may_end=False, max_empty_bars=1, meter=meter, tempo_changes=False),
+            further=kept.masks,
         ),
         ensemble=Ensemble(
             voices,
@@ -185,6 +196,7 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
                 n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
             ),
             centres=_centres(before, programs, span.begin),
+            kept=kept,
         ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         expected_notes=round(total * _notes_a_bar(before, anchor)),
@@ -192,6 +204,30 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
         warnings=tuple(warnings),
         played=played,
     )
+
+
+def _ground(
+    piece: Piece,
+    before: Piece,
+    tokenizer: Tokenizer,
+    *,
+    anchor: Anchor,
+    bars: int,
+    who: tuple[tuple[Voice, ...], frozenset[int] | None, frozenset[int]],
+) -> Ground:
+    """What the request is held against; `who` are the parts, the numbers of those that play, and the programs."""
+    voices, chosen, programs = who
+    if chosen is not None:
+        players = {n: Player(voices[n].program, voices[n].tracks) for n in sorted(chosen)}
+    else:
+        homes = {p: tuple(n for n, track in enumerate(piece.tracks) if value_of(track) == p) for p in programs}
+        players = {program: Player(program, homes[program]) for program in sorted(programs)}
+    first = anchor.bar_start + anchor.bar_length * anchor.fills
+    lines = np.rint(first + anchor.bar_length * np.arange(bars + 1)).astype(np.int64)
+    starts, _ = piece.bar_starts(max(0, int(lines[0])))
+    late = int(lines[0] - RECENT_BARS * anchor.bar_length)
+    like = replace(before, tracks=tuple(replace(t, notes=t.notes[t.notes["start"] >= late]) for t in before.tracks))
+    return Ground(piece, like, lines, int(np.searchsorted(starts, lines[0] + 0.5)) - 1, players, tokenizer)
 
 
 def _place(piece: Piece, request: Request) -> tuple[float | None, Anchor, int, Span]:

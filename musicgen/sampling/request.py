@@ -6,15 +6,15 @@ Bars are counted from 0 here, and from 1 on the command line.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from musicgen.errors import UsageError
-from musicgen.gm import pitch_name
 from musicgen.gm import pitch_range as pitches_of_range
+from musicgen.sampling.keeps import Keeps
 from musicgen.schemas import typed
 
-__all__ = ["Request", "part_names", "pitches_between"]
+__all__ = ["Keeps", "Request", "keeping", "part_names", "pitches_between"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Request:
     `bars` is the number of whole new bars after the bar that the cut is in; None, only for models of text, lets the
     model end the tune. `seconds` is the length of the new music, instead of `bars`. `start` is the bar to continue
     from, counted from 0; None: the end. `tracks` are part numbers counted from 1, names of parts, or instruments
-    (`asked.py`). `max_polyphony` 0 means no limit. `played` tells the model that the music is a human performance, with
+    (`asked.py`). `keeps` is what it keeps to. `played` tells the model that the music is a human performance, with
     onsets off the grid, or (False) a score; None: detected from the piece.
 
     With `until`, `add` or `everywhere` the music behind stays, and `bars` and `seconds` don't count: new notes fill the
@@ -36,14 +36,11 @@ class Request:
     seconds: float | None = None
     start: int | None = None
     tracks: tuple[str, ...] = ()
-    key: str | None = None
-    pitch_low: int = 0
-    pitch_high: int = 127
-    max_polyphony: int = 0
     played: bool | None = None
     until: int | None = None
     add: tuple[str, ...] = ()
     everywhere: bool = False
+    keeps: Keeps = field(default_factory=Keeps)
 
     @property
     def is_hole(self) -> bool:
@@ -52,10 +49,11 @@ class Request:
 
     def listed(self) -> dict[str, Any]:
         """The settings as plain values, for a sidecar; of those for its place only the ones that count."""
-        out = asdict(self)
+        own = {name: value for name, value in asdict(self).items() if name != "keeps"}
         for name in ("bars", "seconds") if self.is_hole else ("until", "add", "everywhere"):
-            del out[name]
-        return out
+            del own[name]
+        first = [name for name in ("bars", "seconds", "start", "tracks") if name in own]
+        return {name: own.pop(name) for name in first} | self.keeps.listed() | own
 
     def __post_init__(self) -> None:
         typed(self, where=None)
@@ -63,15 +61,8 @@ class Request:
             raise UsageError(f"bars is {self.bars}", hint="ask for 1 to 1000 bars")
         if self.seconds is not None and not 0 < self.seconds <= 3600:
             raise UsageError(f"seconds is {self.seconds:g}", hint="ask for up to 3600 seconds")
-        if not 0 <= self.pitch_low <= self.pitch_high <= 127:
-            what = f"the pitch range is {self.pitch_low}-{self.pitch_high}"
-            if all(0 <= pitch <= 127 for pitch in (self.pitch_low, self.pitch_high)):
-                what += f" ({pitch_name(self.pitch_low)} to {pitch_name(self.pitch_high)}), the higher note first"
-            raise UsageError(what, hint="give LO-HI within 0-127, as in 48-84 or C3-C6")
         if self.start is not None and self.start < 0:
             raise UsageError(f"start is {self.start}", hint="give a bar counted from 0, or None for the end")
-        if self.max_polyphony < 0:
-            raise UsageError(f"max_polyphony is {self.max_polyphony}", hint="give a number of notes, or 0 for no limit")
 
 
 def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
@@ -82,6 +73,19 @@ def part_names(tracks: str | Sequence[str | int]) -> tuple[str, ...]:
     """
     names = tracks.split(",") if isinstance(tracks, str) else map(str, tracks)
     return tuple(name.strip() for name in names if name.strip())
+
+
+def keeping(
+    keeps: Keeps | None, *, key: str | None, pitch_range: str | tuple[int, int] | None, max_polyphony: int
+) -> Keeps:
+    """What new music keeps to, with what is given apart from it put in. Raises UsageError for a bad range."""
+    kept = keeps or Keeps()
+    return replace(
+        kept,
+        key=kept.key if key is None else key,
+        pitch_range=kept.pitch_range if pitch_range is None else pitches_between(pitch_range),
+        max_polyphony=max_polyphony or kept.max_polyphony,
+    )
 
 
 def pitches_between(pitch_range: str | tuple[int, int] | None) -> tuple[int, int]:

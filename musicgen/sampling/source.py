@@ -56,7 +56,7 @@ class Source:
             score = read_score(path, limits=limits)
             midi = midi_from_piece(score)
             piece, homes = piece_and_homes(midi, where=where, limits=limits)
-            piece = replace(piece, warnings=score.warnings)
+            piece = replace(piece, warnings=score.warnings, chords=score.chords)
         else:
             midi = parse_smf(data, where=where, max_tracks=limits.tracks)
             piece, homes = piece_and_homes(midi, where=where, limits=limits)
@@ -70,7 +70,7 @@ class Source:
         midi = midi_from_piece(piece)
         written, homes = piece_and_homes(midi, limits=UNLIMITED)
         digest = hashlib.sha256(smf_bytes(midi)).hexdigest()
-        return cls(midi, replace(written, warnings=piece.warnings), homes, name, digest)
+        return cls(midi, replace(written, warnings=piece.warnings, chords=piece.chords), homes, name, digest)
 
     @classmethod
     def nothing(cls, *, tempo: float | None = None, meter: str | tuple[int, int] | None = None) -> Source:

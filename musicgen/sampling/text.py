@@ -15,7 +15,6 @@ import torch
 
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.events import Listener
-from musicgen.gm import key_pitch_classes
 from musicgen.io.midi import midi_from_piece
 from musicgen.io.scores import read_tune
 from musicgen.piece import NOTE, Piece
@@ -53,18 +52,16 @@ class TextWriter:
             what = f"this model writes {tokenizer.name}, not ABC text"
             raise UsageError(what, hint="choose -f mid, or a model of abc with -m")
         _refuse(request)
+        if sampling.figure_penalty != 1:
+            raise UsageError("a model of ABC text knows no --figure-penalty", hint="leave --figure-penalty out")
         if source.meter is not None and meter_value(*source.meter) is None:
             what = "a tune in {}/{} can't be asked for".format(*source.meter)
             raise UsageError(what, hint="try 4/4, 3/4, 6/8 or 9/8")
         self.source, self.tokenizer, self.sampling = source, tokenizer, sampling
         self.form = tokenizer.as_text
         self.asked = Constraints(
-            pitches=PitchLimits(
-                low=request.pitch_low,
-                high=request.pitch_high,
-                classes=key_pitch_classes(request.key) if request.key else None,
-            ),
-            room=RoomLimits(max_polyphony=request.max_polyphony),
+            pitches=PitchLimits(*request.keeps.pitch_range),
+            room=RoomLimits(max_polyphony=request.keeps.max_polyphony),
             length=LengthLimits(request.bars, meter=source.meter),
         )
         self.new_tune = tokenizer.grammar(self.asked)
@@ -176,3 +173,6 @@ def _refuse(request: Request) -> None:
     ):
         if asked is not None and asked != ():
             raise UsageError(f"a model of ABC text knows no {name}", hint=f"leave {name} out")
+    for name in request.keeps.asked():
+        what = f"a model of ABC text can't be held to {name}"
+        raise UsageError(what, hint=f"leave {name} out, or take a model of notes")

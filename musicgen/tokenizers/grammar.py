@@ -41,6 +41,10 @@ class Grammar(ABC):
     def allowed(self) -> np.ndarray:
         """Boolean array of shape (V,): the tokens that may come next. Never all false."""
 
+    def bias(self) -> np.ndarray | None:
+        """Float (V,): the logarithm of how many times as likely each token is to be as the model says; None: 0."""
+        return None
+
     @abstractmethod
     def constrain(self, constraints: Constraints, *, anchor: Anchor | None = None) -> None:
         """Apply `constraints` from here on; with an anchor, new music begins there."""
@@ -80,6 +84,7 @@ class ClockGrammar(PlacedGrammar):
     """
 
     place: ClockPlace
+    note_kind: str  # of the tokens that begin a note
 
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None, *, quarter: int) -> None:
         """`quarter`: time units in a quarter note where there is no anchor."""
@@ -114,6 +119,14 @@ class ClockGrammar(PlacedGrammar):
     def _allowed_pitches(self) -> np.ndarray:
         """Boolean (128,): the pitches that may begin here, however many notes there are."""
         return self.masks.pitches(self.place, None, kit=False) if self._plays else np.zeros(128, bool)
+
+    def bias(self) -> np.ndarray | None:
+        mine = self.masks.bias(self.place, None, kit=False) if self.masks.is_biased else None
+        if mine is None:
+            return None
+        found = np.zeros(len(self.v))
+        found[self.v.slice(self.note_kind)] = mine
+        return found
 
     @abstractmethod
     def _units(self, ticks: float, anchor: Anchor) -> float:

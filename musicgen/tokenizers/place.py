@@ -80,6 +80,7 @@ class Sounding(NamedTuple):
     start: int
     end: int
     least: int
+    player: int | None = None
 
 
 class BarPlace(Place):
@@ -96,12 +97,17 @@ class BarPlace(Place):
         self.bar_start = 0  # time at which it begins
         self.position = -1  # of the last onset, from the bar's start; -1 before the first
         self.bars = 0  # bars begun since `begin`
+        self.bars_before = 0  # new bars before those
         self.notes_in_bar = self.empty_bars = 0
         self.pitch = -1  # the player's last pitch on this onset, -1 for none
         self.fresh = True  # no note on this onset yet
         self.closed = False  # whether the last onset belongs to the prompt, so that no note may be added to it
         self.notes: tuple[Sounding, ...] = ()  # those that sound in this bar or later
         self.left: tuple[int, int, tuple[Sounding, ...]] | None = None  # see `leave`
+        self.struck: frozenset[int | None] = frozenset()  # who has begun a note on this onset
+        # (player, bar number, position, pitch) of new notes, for those that ask for it (`remembers`)
+        self.remembers = False
+        self.history: tuple[tuple[int | None, int, int, int], ...] = ()
         self.last_bars: dict[int, int] = {}  # player: the value of `bars` in the last bar in which it began a note
 
     def begin(self, anchor: Anchor | None) -> None:
@@ -121,12 +127,17 @@ class BarPlace(Place):
             # A note that the cut ends may be spelled as a longer one, for want of its length.
             cut = self.bar_start + (first if anchor.fills else first - 1)
             self.notes = tuple(
-                Sounding(note.start, cut, cut) if note.least <= cut < note.end else note for note in self.notes
+                note._replace(end=cut, least=cut) if note.least <= cut < note.end else note for note in self.notes
             )
 
     @property
     def new_bar(self) -> int:
         return self.bars - 1
+
+    @property
+    def bar_number(self) -> int:
+        """Which of all new bars of the request this is, from 0; below 0 in a bar that the prompt has begun."""
+        return self.bars - 1 + self.bars_before
 
     def sounding(self) -> int:
         now = self.bar_start + self.position
@@ -144,10 +155,12 @@ class BarPlace(Place):
     def silence(self) -> int:
         return -1 if self.notes_in_bar else self.empty_bars
 
-    def counts(self) -> np.ndarray:
-        """(bar_steps,): the number of notes so far that sound at each position of this bar."""
+    def counts(self, player: int | None = None) -> np.ndarray:
+        """(bar_steps,): the number of notes so far that sound at each position of this bar; of one player, if given."""
         edges = np.zeros(self.bar_steps + 1, np.int64)
         for note in self.notes:
+            if player is not None and note.player != player:
+                continue
             edges[min(max(0, note.start - self.bar_start), self.bar_steps)] += 1
             edges[min(max(0, note.end - self.bar_start), self.bar_steps)] -= 1
         counts: np.ndarray = np.cumsum(edges)[:-1]
@@ -187,7 +200,7 @@ class BarPlace(Place):
     def return_to_bar(self) -> None:
         """Return to the beginning of the current bar, whose notes so far belong to other parts than those to come."""
         self.position, self.window, self.player, self.closed = -1, 0, None, False
-        self.notes_in_bar = 0
+        self.notes_in_bar, self.struck = 0, frozenset()
 
     def take_span(self) -> None:
         self.window += self.window_steps
@@ -196,6 +209,7 @@ class BarPlace(Place):
         """Begin an onset at a position within the current window."""
         self.position = self.window + position
         self.pitch, self.fresh, self.chord, self.closed = -1, True, 0, False
+        self.struck = frozenset()
 
     def take_player(self, player: int) -> None:
         self.player, self.pitch, self.chord = player, -1, 0
@@ -204,6 +218,10 @@ class BarPlace(Place):
         self.pitch, self.fresh = pitch, False
         self.chord += 1
         self.notes_in_bar += 1
+        if self.remembers:
+            self.history = (*self.history, (self.player, self.bar_number, self.position, pitch))
+        if self.player not in self.struck:
+            self.struck |= {self.player}
         if self.player is not None and self.last_bars.get(self.player) != self.bars:
             self.last_bars = {**self.last_bars, self.player: self.bars}
 
@@ -214,7 +232,8 @@ class BarPlace(Place):
     def take_duration(self, length: int, *, least: int | None = None) -> None:
         """Take a note's length in steps; `least`: that of the shortest note that is spelled as this one."""
         start = self.bar_start + self.position
-        self.notes = (*self.notes, Sounding(start, start + length, start + (length if least is None else least)))
+        end, earliest = start + length, start + (length if least is None else least)
+        self.notes = (*self.notes, Sounding(start, end, earliest, self.player))
 
 
 class ClockPlace(Place):

@@ -77,5 +77,5 @@ def test_what_text_cannot_do_is_said(model, tmp_path):
     assert "not ABC text" in refused.stderr
     refused = run("generate", "-m", model, "-o", tmp_path / "a.abc", "--key", "G")
     assert refused.exit_code == 2
-    assert "can't be held to a key" in refused.stderr
+    assert "can't be held to --key" in refused.stderr
     assert not list(tmp_path.iterdir())

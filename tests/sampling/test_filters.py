@@ -88,6 +88,7 @@ FILTERS = [
     {"top_p": 0.9},
     {"min_p": 0.1},
     {"min_p": 1.0},
+    {"typical_p": 0.5},
     {"repetition_penalty": 1.2},
     {"repetition_penalty": 1e-300},
     {"temperature": 0.8, "top_k": 20, "top_p": 0.9, "min_p": 0.01, "repetition_penalty": 1.1},
@@ -223,3 +224,26 @@ def test_top_p_is_that_of_a_step_whatever_its_fields():
     assert settings.of_field("pitch").top_p == 0.9
     assert settings.of_field("pitch", fields=5).top_p ** 5 == pytest.approx(0.9)
     assert SamplingSettings(top_p=1.0).of_field("pitch", fields=5).top_p == 1.0
+
+
+def test_typical_sampling_leaves_out_the_most_likely_where_it_says_too_little():
+    """Meister et al. 2023, section 4: what is kept is nearest to the entropy and has the mass asked for."""
+    p = np.array([0.4, 0.15, 0.15, 0.1, 0.1, 0.05, 0.05])
+    entropy = -(p * np.log(p)).sum()
+    away = np.abs(-np.log(p) - entropy)
+    for mass in (0.25, 0.5, 0.75):
+        chosen = kept(np.log(p), typical_p=mass)
+        order = np.argsort(away, kind="stable")
+        assert sorted(order[: len(chosen)].tolist()) == chosen
+        assert p[chosen].sum() >= mass - 1e-9
+        assert p[chosen].sum() - p[order[len(chosen) - 1]] < mass
+    assert 0 not in kept(np.log(p), typical_p=0.25)
+    assert kept(np.log(p), typical_p=1.0) == list(range(7))
+
+
+def test_a_bias_makes_an_id_so_many_times_as_likely_at_any_temperature():
+    logits, bias = some_logits(size=5), np.log([1, 0.25, 1, 1, 1])
+    for temperature in (0.5, 1.0, 2.0):
+        settings = SamplingSettings(temperature=temperature, top_p=1.0)
+        ratio = shares(logits, settings, bias_K=bias) / shares(logits, settings)
+        assert ratio[1] / ratio[0] == pytest.approx(0.25)

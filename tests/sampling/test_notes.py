@@ -16,7 +16,7 @@ from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.placing import assign_parts
 from musicgen.sampling.plan import make_plan, plain_cut
-from musicgen.sampling.request import Request
+from musicgen.sampling.request import Keeps, Request
 from musicgen.tokenizers import TOKENIZERS, Frames, FramesSettings, Remi
 
 TOKENIZER = Remi()
@@ -222,7 +222,7 @@ def test_a_prompt_longer_than_the_context_is_its_tail():
 
 
 def test_requests_hold():
-    asked = Request(bars=4, key="Am", pitch_low=57, pitch_high=76, max_polyphony=2)
+    asked = Request(bars=4, keeps=Keeps(key="Am", pitch_range=(57, 76), max_polyphony=2))
     p = piece(Track("", 0, notes=line([60, 64] * 8)), Track("", 0, notes=line([48, 52, 55] * 5)))
     for seed in range(4):
         (take,) = composer().takes(source(p), request=asked, seed=seed)

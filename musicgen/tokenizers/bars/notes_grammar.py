@@ -73,31 +73,27 @@ class NotesGrammar(BarGrammar):
 
     def _allow_note(self, mask: np.ndarray) -> None:
         """Allow the next field of the note whose player was given last: pitch, duration, velocity; else `pad`."""
-        v, state = self.v, self.state
+        state = self.state
         if state == self.player:
             assert self.place.player is not None
             self._allow_pitches(mask, self.place.player)
         elif state in ("pitch", "drum"):
             self._allow_durations(mask)
         elif state == "duration":
-            mask[v.slice("velocity")] = True
+            self._allow_velocities(mask)
         else:
             mask[PAD] = True
-
-    def _playing(self) -> np.ndarray:
-        """Boolean (129,): the programs that may play."""
-        return self.players.programs
 
     def _players_here(self) -> np.ndarray:
         """Boolean mask of the players that may add a note to this onset, given the notes it has."""
         players, place = self._playing().copy(), self.place
         running = place.player
         if place.fresh or running is None:
-            return players
+            return self._keeping(players)
         players[:running] = False
         if self._is_exhausted(running) or self.line.is_full(place):
             players[running] = False
-        return players
+        return self._keeping(players)
 
     def _may_place(self) -> bool:
         """Whether an onset may have anything on it: a note, or a tempo."""
@@ -106,6 +102,9 @@ class NotesGrammar(BarGrammar):
     def _allow_onsets(self, mask: np.ndarray) -> None:
         """Allow this onset again, a later one in this bar, the next bar, or the end."""
         place = self.place
+        if self.state in ("tempo", "velocity") and place.position >= 0 and self._due_here():
+            mask[self.v.id("position", place.position - place.window)] = True
+            return
         if self.state == "span":
             self._allow_positions(mask)
             if mask.any():

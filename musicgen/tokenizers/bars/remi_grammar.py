@@ -39,7 +39,7 @@ class RemiGrammar(BarGrammar):
         elif state == "bar":
             mask[v.slice("meter")] = self.meters
         elif state in ("pitch", "drum"):
-            mask[v.slice("velocity")] = True
+            self._allow_velocities(mask)
         elif state == "velocity":
             self._allow_durations(mask)
         elif state == "program":
@@ -54,6 +54,8 @@ class RemiGrammar(BarGrammar):
                 mask[v.slice("tempo")] = True
             if state != "meter" and self._room_for_note():
                 self._allow_notes(mask)
+                if mask.any() and self._due_here():
+                    return mask
             if state != "position" or not mask.any():
                 if not self._bar_is_full():
                     self._allow_positions(mask)
@@ -63,10 +65,11 @@ class RemiGrammar(BarGrammar):
     def _allow_notes(self, mask: np.ndarray) -> None:
         """Allow a note on this onset: of the current program, above its last pitch, or of another program."""
         running = self.place.player
-        if running is not None and self.players.programs[running] and not self.line.is_full(self.place):
+        may = running is not None and (not self.masks.per_player or self._may_begin(running))
+        if may and running is not None and self.players.programs[running] and not self.line.is_full(self.place):
             self._allow_pitches(mask, running)
         programs = self.v.slice("program")
-        mask[programs] = self.players.programs
+        mask[programs] = self._keeping(self.players.programs)
         if running is not None:
             # On one onset programs ascend; on a new onset any other program may come first.
             low = 0 if self.place.fresh else running

@@ -39,8 +39,9 @@ class Constraints:
     """The limits on new music; without arguments nothing is forbidden.
 
     A tokenizer without bars measures bars as lengths of time from its `Anchor`. The masks in `further` are asked after
-    the groups; one that would leave a player no pitch at all gives way there. `given` are the new bars of a hole in a
-    piece, each with what is given in it, for the tokenizer with parts.
+    the groups; one that isn't strict and would leave a player no pitch at all gives way there. `given` are the new
+    bars of a hole in a piece, each with what is given in it, for the tokenizer with parts. `bars_before`: how many new
+    bars there are before these already.
     """
 
     pitches: PitchLimits = field(default_factory=PitchLimits)
@@ -49,6 +50,7 @@ class Constraints:
     length: LengthLimits = field(default_factory=LengthLimits)
     further: tuple[Mask, ...] = ()
     given: tuple[GivenBar, ...] = ()
+    bars_before: int = 0
 
 
 def check_length(steps: float, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,10 @@ class Density(Mask):
     def is_full(self, place: Place) -> bool:
         """Whether the current bar is at the limit."""
         return self.holds(place.notes_in_bar)
+
+    def leaves(self, place: Place) -> float:
+        """How many further notes this bar may have."""
+        return math.inf if self.most is None else self.most - place.notes_in_bar
 
     def holds(self, notes: int) -> bool:
         """Whether so many notes in a bar are all that there may be."""

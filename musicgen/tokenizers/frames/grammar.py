@@ -23,6 +23,8 @@ class FramesGrammar(ClockGrammar):
     Constraints apply from the beginning, or from `constrain` on where a prompt is fed first.
     """
 
+    note_kind = "pitch"
+
     def __init__(
         self,
         vocabulary: Vocabulary,

@@ -31,6 +31,8 @@ class PerformanceGrammar(ClockGrammar):
     tempo is 120 quarters a minute.
     """
 
+    note_kind = "on"
+
     def __init__(self, vocabulary: Vocabulary, constraints: Constraints | None = None, *, inside: bool = False) -> None:
         """`inside`: the first token is within a piece, so that the pedal's state is unknown."""
         super().__init__(vocabulary, constraints, quarter=QUARTER)
