@@ -22,6 +22,7 @@ from measure import header, parser, table
 from musicgen.composer import Composer, Keeps, Request, SamplingSettings, Source
 from musicgen.gm import find_drums
 from musicgen.piece import Piece
+from musicgen.sampling.kept import BASSES
 from musicgen.sampling.notes import Candidate, NoteWriter
 from musicgen.tokenizers.constraints import DRUMS
 from musicgen.tonality import progression, scale_pitch_classes
@@ -40,12 +41,13 @@ def outside(classes: frozenset[int]) -> Callable[[Candidate, Lines], tuple[int, 
 
 
 def off_chord(take: Candidate, lines: Lines) -> tuple[int, int]:
-    """Melodic notes on a beat, or held into a bar, that its chord hasn't got."""
+    """Notes on a beat (of a bass: a strong one), or held into a bar, that its chord hasn't got."""
     chords, wrong, seen = [bar[0].tones for bar in progression(CHORDS)], 0, 0
-    for note in take.notes[take.program != DRUMS]:
+    melodic = take.program != DRUMS
+    for note, program in zip(take.notes[melodic], take.program[melodic].tolist(), strict=True):
         start, end, tone = int(note["start"]), int(note["start"] + note["duration"]), int(note["pitch"]) % 12
         bar = int(np.searchsorted(lines, start, side="right")) - 1
-        beat = (lines[1] - lines[0]) / 4
+        beat = (lines[1] - lines[0]) / (2 if program in BASSES else 4)
         on = (start - lines[bar]) % beat < 1
         wrong += (on and tone not in chords[bar % 4]) or any(
             start < at < end and tone not in chords[k % 4] for k, at in enumerate(lines[:-1].tolist())
