@@ -1,0 +1,46 @@
+"""Kinds of music for `generate --kind`: the parts, tempi and meters that are typical of each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["KINDS", "Kind", "settle"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`tracks` are instruments by commas, `slowest` and `fastest` quarter notes a minute; a meter that stands twice in
+    `meters` is drawn twice as often. `model` is taken where it is known."""
+
+    tracks: str
+    slowest: int
+    fastest: int
+    meters: tuple[str, ...]
+    model: str = "default"
+
+
+KINDS = {
+    "folk": Kind("violin", 90, 130, ("4/4", "4/4", "6/8", "3/4", "2/4"), "folk"),
+    "piano": Kind("piano", 60, 132, ("4/4", "4/4", "3/4", "6/8"), "piano"),
+    "band": Kind("distortion guitar,fingered electric bass,piano,drums", 90, 160, ("4/4",)),
+    "choir": Kind("choir aahs,choir aahs,choir aahs,choir aahs", 60, 96, ("4/4", "4/4", "3/4")),
+    "orchestra": Kind("flute,oboe,french horn,violin,viola,cello,contrabass", 60, 132, ("4/4", "4/4", "3/4")),
+}
+
+
+def settle(kind: str, options: dict[str, Any], *, seed: int, known: set[str], is_asked: bool) -> dict[str, Any]:
+    """The options with what isn't set taken from a kind: `tracks`, `tempo`, `meter`, and `model` unless `is_asked`.
+
+    Tempo and meter are drawn from `seed`. A model that writes text takes no instruments: where a kind brings its own
+    model, `known` among the models, the tracks stay unset.
+    """
+    chosen, rng = KINDS[kind], random.Random(seed)
+    tempo, meter = rng.randint(chosen.slowest, chosen.fastest), rng.choice(chosen.meters)
+    settled = {**options, "tempo": options["tempo"] or tempo, "meter": options["meter"] or meter}
+    if not is_asked and chosen.model in known:
+        settled["model"] = chosen.model
+    if options["tracks"] is None and settled["model"] != "folk":
+        settled["tracks"] = chosen.tracks
+    return settled
