@@ -37,7 +37,9 @@ def list_(as_json: bool) -> None:
         return
     for card in cards:
         size = f"{card['megabytes']} MB, {card.get('parameters', 0) / 1e6:.1f} M parameters"
-        clean = {True: "clean for a product", False: "not clean for a product", None: "licences not known"}[card["clean"]]
+        clean = {True: "clean for a product", False: "not clean for a product", None: "licences not known"}[
+            card["clean"]
+        ]
         say(f"{card['name']}  {card.get('family', '?')}, {size}, {clean}  {card.get('title', '')}")
 
 
