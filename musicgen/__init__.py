@@ -25,6 +25,7 @@ __all__ = [
     "Trained",
     "build_corpus",
     "evaluate",
+    "humanise",
     "read",
     "render_file",
     "train",
@@ -49,6 +50,7 @@ _HOMES = {
     "Trained": "musicgen.api",
     "build_corpus": "musicgen.api",
     "evaluate": "musicgen.api",
+    "humanise": "musicgen.humanising",
     "read": "musicgen.io",
     "render_file": "musicgen.render",
     "train": "musicgen.api",
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from musicgen.corpus.store import Corpus
     from musicgen.errors import MusicgenError
     from musicgen.events import Listener
+    from musicgen.humanising import humanise
     from musicgen.io import read, write
     from musicgen.page.writing import write_page
     from musicgen.piece import Piece, Track

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 __all__ = [
+    "EXPRESSION_FILE",
     "RUN_FILES",
     "RUN_FOLDERS",
     "bundled_models",
@@ -25,6 +26,8 @@ __all__ = [
 
 
 PACKAGE = Path(__file__).resolve().parent
+# What tells a model of how notes are played (`runs/expression.py`) from one that continues pieces.
+EXPRESSION_FILE = "expression.json"
 # What training writes into a run folder; whatever else lies there is the user's.
 RUN_FILES = (
     "recipe.toml",
@@ -34,6 +37,7 @@ RUN_FILES = (
     "manifest.json",
     "log.csv",
     "gradients.csv",
+    EXPRESSION_FILE,
 )
 RUN_FOLDERS = ("checkpoints", "corpus", ".export")
 # What a killed process may leave in a folder that it writes to: see `io/atomic.py`, `io/beside.py`, `io/locks.py` and

@@ -16,10 +16,10 @@ ROOT = Path(musicgen.__file__).parent
 # A module may import from its own level's room and from lower levels.
 LEVELS = {
     "errors": 0, "words": 0, "licences": 0, "events": 0, "chords": 0, "piece": 1, "gm": 1, "resources": 1, "schemas": 1, "seeds": 1, "stopping": 1,
-    "workers": 1, "io": 2, "originality": 3, "tokenizers": 3, "render": 3, "page": 4, "corpus": 4, "models": 3,
+    "workers": 1, "io": 2, "originality": 3, "tokenizers": 3, "render": 3, "page": 4, "corpus": 4, "expression": 4, "models": 3,
     "recipe": 4, "scoring": 4, "runs": 5, "checkpoint": 6,
     "training": 7, "sampling": 7, "evaluation": 7, "pictures": 7,
-    "facts": 8, "composer": 9, "api": 8, "checking": 8, "cli": 10, "__main__": 11,
+    "facts": 8, "humanising": 8, "composer": 9, "api": 8, "checking": 8, "cli": 10, "__main__": 11,
 }  # fmt: skip
 # Inside models/, too: settings and state, what a layer is, what a step is made of, a body's contract, bodies.
 ROOMS = {
@@ -28,7 +28,7 @@ ROOMS = {
 }  # fmt: skip
 MUSIC = (
     "errors", "words", "licences", "events", "piece", "gm", "resources", "schemas", "seeds", "workers", "io", "tokenizers", "render",
-    "page", "corpus", "recipe", "originality",
+    "page", "corpus", "recipe", "expression", "originality",
 )  # fmt: skip
 
 

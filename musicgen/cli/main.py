@@ -27,6 +27,7 @@ COMMANDS = {
     "infill": ("infill", "Write bars of a piece anew, between what is there."),
     "accompany": ("accompany", "Add parts to a piece, or write some anew."),
     "generate": ("generate", "Make new music from nothing."),
+    "humanise": ("humanise", "Give notes loudness, timing and pedal as performers would."),
     "train": ("train", "Train a next-note model on a corpus."),
     "corpus": ("corpus", "List, fetch, build and inspect corpora."),
     "evaluate": ("evaluate", "Measure how well a model predicts a split."),

@@ -50,11 +50,14 @@ def list_(as_json: bool) -> None:
 def show(name: str, measure: bool, as_json: bool) -> None:
     """The card of NAME (a model that is here, or a run folder): data, licences, size, figures."""
     from musicgen.checkpoint import load_run
+    from musicgen.resources import EXPRESSION_FILE, known_models
+    from musicgen.runs.expression import load_expression
 
-    run = load_run(name)
+    folder = Path(name) if Path(name).exists() else known_models().get(name, Path(name))
+    run = load_expression(folder) if (folder / EXPRESSION_FILE).is_file() else load_run(name)
     facts: dict[str, Any] = {"name": run.name, "sha256": run.sha256}
-    if run.folder is not None:
-        facts["megabytes"] = _megabytes(run.folder)
+    if folder.is_dir():
+        facts["megabytes"] = _megabytes(folder)
     if measure:
         facts["notes_a_second_here"] = _speed(name)
     card = {**facts, **_product(run.card), **run.card}

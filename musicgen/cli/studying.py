@@ -29,7 +29,7 @@ class Wish:
     limits: Any = None
 
     @property
-    def is_said(self) -> bool:
+    def is_explicit(self) -> bool:
         """Whether the user requested any study explicitly."""
         return bool(self.updates or self.files or self.whole)
 
@@ -69,7 +69,7 @@ def studying(wish: Wish, *, able: bool, listener: Listener) -> Any:
     from musicgen.composer import Studying
 
     if not able:
-        if wish.is_said:
+        if wish.is_explicit:
             listener(Warned("this model can't study, it has no memory of the piece: it goes on without"))
         return Studying(updates=0)
     updates = Studying().updates if wish.updates is None else wish.updates

@@ -42,6 +42,7 @@ __all__ = [
     "Limits",
     "midi_bytes",
     "midi_from_piece",
+    "note_numbers",
     "piece_and_homes",
     "piece_from_midi",
     "read_bytes",
@@ -141,7 +142,7 @@ def piece_and_homes(
             warnings.append("timecode: the file counts in seconds; its tempo changes have no meaning and are ignored")
         tempos = np.array([(0, fixed)], TEMPO) if fixed != DEFAULT_TEMPO else np.empty(0, TEMPO)
     parts = _parts(channels, per_quarter, warnings)
-    tracks = tuple(part for _, part in parts)
+    tracks = tuple(part for _, part, _ in parts)
     piece = Piece(per_quarter, tracks, tempos, meters, keys, tuple(dict.fromkeys(warnings)))
     if piece.seconds > limits.hours * 3600:
         raise UnreadableError(
@@ -149,7 +150,13 @@ def piece_and_homes(
             where=where,
             hint="raise the limit with --max-hours",
         )
-    return piece, tuple((int(channels.lane_track[home >> 4]), home & 15) for home, _ in parts)
+    return piece, tuple((int(channels.lane_track[home >> 4]), home & 15) for home, _, _ in parts)
+
+
+def note_numbers(midi: MidiFile) -> tuple[np.ndarray, ...]:
+    """For each part of the file's piece the number of each of its notes in `sounding`, which counts in file order."""
+    parts = _parts(Channels(midi), resolution(midi.division)[0], [])
+    return tuple(numbers for _, _, numbers in parts)
 
 
 def resolution(division: int) -> tuple[int, int | None]:
@@ -207,8 +214,9 @@ def _as_map(array: np.ndarray) -> np.ndarray:
     return last
 
 
-def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> list[tuple[int, Track]]:
-    """(home, part) of each part: the notes of one home (track and channel) with one program, drums apart."""
+def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> list[tuple[int, Track, np.ndarray]]:
+    """(home, part, numbers of its notes in `sounding`) of each part: the notes of one home (track and channel) with one
+    program, drums apart."""
     played = sounding(channels, ticks_per_quarter=ticks_per_quarter)
     on = played.on
     if not len(on):
@@ -233,8 +241,8 @@ def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> l
     place = np.zeros(len(first), np.int64)
     place[listed] = np.arange(len(listed))
     part = narrow(place[part])
-    notes = notes[np.lexsort((notes["pitch"], notes["start"], part))]
-    notes_of = np.split(notes, np.cumsum(np.bincount(part))[:-1]) if len(listed) > 1 else [notes]
+    order = np.lexsort((notes["pitch"], notes["start"], part))
+    numbers_of = np.split(order, np.cumsum(np.bincount(part))[:-1]) if len(listed) > 1 else [order]
 
     homes = [int(plays[one >> 8]) for one in listed.tolist()]
     names = channels.names(plays.tolist())
@@ -242,6 +250,6 @@ def _parts(channels: Channels, ticks_per_quarter: int, warnings: list[str]) -> l
     playing = sorted(set(of_home))
     controls, bends = (dict(zip(playing, each, strict=True)) for each in channels.settings(np.array(playing)))
     return [
-        (home, Track(names[home], one & 127, bool(one & 128), own, controls[channel], bends[channel]))
-        for home, channel, one, own in zip(homes, of_home, listed.tolist(), notes_of, strict=True)
+        (home, Track(names[home], one & 127, bool(one & 128), notes[own], controls[channel], bends[channel]), own)
+        for home, channel, one, own in zip(homes, of_home, listed.tolist(), numbers_of, strict=True)
     ]

@@ -54,9 +54,9 @@ class Keeper:
     """Saves and resumes a run in the folder `home`, which may be moved during training."""
 
     def __init__(
-        self, home: Path, learn: Learner, *, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]
+        self, home: Path, learner: Learner, *, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]
     ) -> None:
-        self.home, self.learn, self.tokenizer, self.recipe = home, learn, tokenizer, recipe
+        self.home, self.learner, self.tokenizer, self.recipe = home, learner, tokenizer, recipe
         self.standing = Standing(card=card)
         self.log: Log | None = None
         self.valid_tokens: int | None = None  # None until the validation windows are made
@@ -76,10 +76,10 @@ class Keeper:
         for name in ("last", "best"):
             clear(self.place(name))
         settle_parts(self.home)
-        learn, state = self.learn, found.state
-        load_checkpoint(found, model=learn.model, optimizers=learn.optimizers)
-        learn.carried.restore(load_carried(found))
-        learn.model.set_inverse_temperature(state.get("sharpness", learn.model.inverse_temperature))
+        learner, state = self.learner, found.state
+        load_checkpoint(found, model=learner.model, optimizers=learner.optimizers)
+        learner.carried.restore(load_carried(found))
+        learner.model.set_inverse_temperature(state.get("sharpness", learner.model.inverse_temperature))
         known = {f.name: state[f.name] for f in fields(Standing) if f.name in state}
         card = {**self.standing.card, **known.pop("card", {})}
         owed = known.pop("owed", None)
@@ -108,15 +108,19 @@ class Keeper:
         """Save the last checkpoint, unless nothing has changed since it was saved."""
         if self._kept:
             return
-        learn = self.learn
-        state = {**asdict(self.standing), "sharpness": learn.model.inverse_temperature, "recipe": self.recipe.to_dict()}
+        learner = self.learner
+        state = {
+            **asdict(self.standing),
+            "sharpness": learner.model.inverse_temperature,
+            "recipe": self.recipe.to_dict(),
+        }
         state["recipe_file"] = self.recipe_file
         save_checkpoint(
             self.place("last"),
-            model=learn.model,
-            optimizers=learn.optimizers,
+            model=learner.model,
+            optimizers=learner.optimizers,
             state=state,
-            carried=learn.carried.tensors,
+            carried=learner.carried.tensors,
             texts=self.log.texts if self.log else {},
         )
         self._kept = True
@@ -124,7 +128,7 @@ class Keeper:
     def keep_best(self, valid: float, fitted_values: tuple[float, ...]) -> None:
         """Save the weights as the best ones and export them. `valid` is their validation loss in nats per token;
         `fitted_values` are the inverse temperatures fitted for them, which `finish` measures."""
-        model, step = self.learn.model, self.standing.step
+        model, step = self.learner.model, self.standing.step
         best = {
             "step": step,
             "valid_nats_per_token": valid,
@@ -143,7 +147,7 @@ class Keeper:
         self.keep_last()
         if self.standing.best is None:  # not validated yet, or no validation data
             return self.export(best_step=self.standing.step, valid=None)
-        model = self.learn.model
+        model = self.learner.model
         best = load_checkpoint(find_checkpoint(self.place("best")), model=model)
         valid, own = best["valid_nats_per_token"], best.get("sharpness", model.inverse_temperature)
         model.set_inverse_temperature(own)
@@ -155,7 +159,7 @@ class Keeper:
 
     def export(self, *, best_step: int, valid: float | None) -> dict[str, Any]:
         """Write the model as it is now, with its recipe and card, into the run folder; return the card."""
-        model, standing, settings = self.learn.model, self.standing, self.recipe.train
+        model, standing, settings = self.learner.model, self.standing, self.recipe.train
         full = {
             **standing.card,
             "family": model.settings.family,

@@ -130,7 +130,7 @@ def train(
         if start is not None and not resume:
             _begin_with(model, start)
         model.to(target)
-        learn = Learner(
+        learner = Learner(
             model,
             source,
             tokenizer,
@@ -140,8 +140,8 @@ def train(
             workers=workers_for(target, workers),
             check=cancel.check,
         )
-        stack.callback(learn.close)
-        keeper = Keeper(home, learn, tokenizer=tokenizer, recipe=recipe, card=dict(card or {}))
+        stack.callback(learner.close)
+        keeper = Keeper(home, learner, tokenizer=tokenizer, recipe=recipe, card=dict(card or {}))
         if found is not None:
             keeper.resume(found, notify)
         elif cancel.asked:
@@ -157,7 +157,7 @@ def train(
         keeper.log = keeper.log or Log(home)
         loop = _Loop(keeper, cancel, listener, clock, max_seconds, checkpoint_seconds)
         try:
-            validation = Validation(source, tokenizer, learn, check=cancel.check)
+            validation = Validation(source, tokenizer, learner, check=cancel.check)
             keeper.valid_tokens = validation.tokens
             loop.run(validation)
             return keeper.finish(validation)
@@ -181,7 +181,7 @@ class _Loop:
         checkpoint_seconds: float,
     ) -> None:
         self.keeper, self.cancel, self._listener, self.clock = keeper, cancel, listener, clock
-        self.learn, self.settings, self.standing = keeper.learn, keeper.recipe.train, keeper.standing
+        self.learner, self.settings, self.standing = keeper.learner, keeper.recipe.train, keeper.standing
         self.begin, self.before = self.standing.step, self.standing.seconds
         self.budget = None if max_seconds is None else self.before + max_seconds
         self.checkpoint_seconds = checkpoint_seconds
@@ -192,9 +192,9 @@ class _Loop:
 
     def run(self, validation: Validation) -> None:
         """Train until the last step or the time limit."""
-        keeper, standing, settings, learn = self.keeper, self.standing, self.settings, self.learn
+        keeper, standing, settings, learner = self.keeper, self.standing, self.settings, self.learner
         if standing.tuned and standing.step == 0 and "valid_nats_per_token_before" not in standing.card:
-            inverse_temperature = learn.model.inverse_temperature
+            inverse_temperature = learner.model.inverse_temperature
             if (measured := validation([inverse_temperature])) is not None and math.isfinite(
                 valid := measured.sum().item()
             ):
@@ -212,7 +212,7 @@ class _Loop:
             rate = learning_rate(share, peak=settings.learning_rate, warmup=settings.warmup)
             rate = min(rate, settings.learning_rate * (standing.step + 1) / LEAST_WARMUP)
             evaluates = standing.step + 1 == settings.steps or (standing.step + 1) % settings.evaluate_every == 0
-            outcome = learn(standing.step, rate=rate, by_layer=evaluates)
+            outcome = learner(standing.step, rate=rate, by_layer=evaluates)
             now = self.stepped(outcome)
             over = self.budget is not None and standing.seconds >= self.budget
             if over or evaluates:
@@ -236,7 +236,7 @@ class _Loop:
         self.waiting.append(outcome.loss)
         now = self.clock()
         standing.seconds = self.before + now - self.started
-        if self.learn.device.type == "cpu" or len(self.waiting) == STEPS_AHEAD:
+        if self.learner.device.type == "cpu" or len(self.waiting) == STEPS_AHEAD:
             self.flush()
         self.window_tokens += outcome.ids
         self.speed = self.window_tokens / max(now - self.window_start, 1e-9)
@@ -264,7 +264,7 @@ class _Loop:
         keeper, standing, owed = self.keeper, self.standing, self.standing.owed
         assert owed is not None
         assert keeper.log is not None
-        model, calibrate = self.learn.model, self.settings.calibrate
+        model, calibrate = self.learner.model, self.settings.calibrate
         found = validation(around(model.inverse_temperature) if calibrate else [model.inverse_temperature])
         fitted_values, valid = model.inverse_temperature, None
         if found is not None:

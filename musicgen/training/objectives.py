@@ -91,12 +91,12 @@ class Taught(Objective):
     @torch.no_grad()
     def chances(self, batch: Batch) -> list[Tensor]:
         """The mean of the teachers' probabilities, (B, T, K) for each field, or for the single id, of a step."""
-        said = []
+        of_teachers = []
         for teacher in self.teachers:
             state = teacher.recalling(batch.past_ids()) if teacher.recalls and batch.pasts else None
             choices = self.scoring.choices(teacher, batch.inputs, batch.targets, state)
-            said.append([logits.softmax(-1) for logits in choices])
-        return [torch.stack(parts).mean(0) for parts in zip(*said, strict=True)]
+            of_teachers.append([logits.softmax(-1) for logits in choices])
+        return [torch.stack(parts).mean(0) for parts in zip(*of_teachers, strict=True)]
 
     def nats(self, batch: Batch) -> tuple[list[Tensor], State | None]:
         """The student's cross-entropy in nats relative to the target distribution of teachers and music."""
@@ -106,10 +106,10 @@ class Taught(Objective):
         by_field = batch.targets.unbind(-1) if fields else (batch.targets,)
         firsts = [first for first, _ in fields] or [0]
         parts = []
-        for logits, told, target_BT, first in zip(choices, chances, by_field, firsts, strict=True):
-            came_BT1 = (target_BT - first).clamp(0, told.shape[-1] - 1)[..., None]
-            told = (self.share * told).scatter_add(2, came_BT1, told.new_full(came_BT1.shape, 1 - self.share))
-            logs = logits.log_softmax(-1).masked_fill(told == 0, 0)
-            parts.append(-(told * logs).sum(-1))
+        for logits, chance, target_BT, first in zip(choices, chances, by_field, firsts, strict=True):
+            came_BT1 = (target_BT - first).clamp(0, chance.shape[-1] - 1)[..., None]
+            chance = (self.share * chance).scatter_add(2, came_BT1, chance.new_full(came_BT1.shape, 1 - self.share))
+            logs = logits.log_softmax(-1).masked_fill(chance == 0, 0)
+            parts.append(-(chance * logs).sum(-1))
         nats = torch.stack(parts, dim=-1) if fields else parts[0]
         return [nats.masked_fill(batch.targets == self.scoring.pad, 0)], None

@@ -21,9 +21,11 @@ class Validation:
     `check` is called between batches, while they are made and while they are scored, and may raise.
     """
 
-    def __init__(self, source: TokenSource, tokenizer: Tokenizer, learn: Learner, *, check: Callable[[], None]) -> None:
-        self.learn, self._check = learn, check
-        settings = learn.settings
+    def __init__(
+        self, source: TokenSource, tokenizer: Tokenizer, learner: Learner, *, check: Callable[[], None]
+    ) -> None:
+        self.learner, self._check = learner, check
+        settings = learner.settings
         self.windows: list[Batch] = []
         for batch in validation_windows(
             source,
@@ -34,20 +36,20 @@ class Validation:
             max_tokens=settings.evaluate_tokens,
         ):
             check()
-            self.windows.append(learn.precomputed(batch))
+            self.windows.append(learner.precomputed(batch))
         self.tokens = sum(batch.n_steps for batch in self.windows)
 
     @torch.no_grad()
     def __call__(self, inverse_temperature: list[tuple[float, ...]]) -> torch.Tensor | None:
         """nats_SF: the mean nats per token, by field, at each of S inverse temperatures; None without any windows."""
-        learn, model = self.learn, self.learn.model
+        learner, model = self.learner, self.learner.model
         model.eval()
         total_SF = torch.zeros(len(inverse_temperature), len(model.inverse_temperature), dtype=torch.float64)
         for window in self.windows:
             self._check()
-            with learn.autocast():
-                batch = learn.ready(window)
-                nats = learn.scoring.nats_at(
+            with learner.autocast():
+                batch = learner.ready(window)
+                nats = learner.scoring.nats_at(
                     model, batch.inputs, batch.targets, batch.state, inverse_temperature=inverse_temperature
                 )
             total_SF += torch.stack([part.flatten(0, 1).view(-1, total_SF.shape[1]).sum(0) for part in nats]).cpu()

@@ -1,0 +1,95 @@
+"""How a player's notes are to be played: quantiles of what a network expects, chosen by noise as performers have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from musicgen.expression.examples import OUTPUTS
+from musicgen.expression.habits import Habits
+from musicgen.expression.noise import shares
+from musicgen.expression.pitched import HELD, PRESSED
+from musicgen.expression.players import Player
+from musicgen.io.controllers import SUSTAIN
+from musicgen.piece import CONTROL, Piece
+
+__all__ = ["Played", "pedalled", "play", "seconds_a_tick"]
+
+TAIL = 0.01  # quantiles farther out are slips
+
+
+@dataclass(frozen=True)
+class Played:
+    """For each note of a player its `velocity` above the player's mean and its onset's `late_s`, at full strength; for
+    each chord what the pedal does (`pitched.PEDAL`), None for drummers."""
+
+    velocity: np.ndarray
+    late_s: np.ndarray
+    pedal: np.ndarray | None
+
+
+def play(
+    player: Player, chances: Mapping[str, np.ndarray], habits: Habits, *, generator: np.random.Generator
+) -> Played:
+    """Draw how a player plays. `chances` are the probabilities (N, K) of each output's classes."""
+    outputs = OUTPUTS["drums" if player.is_drummer else "pitched"]
+    drawn = {}
+    for name, noise in (("velocity", habits.velocity), ("timing", habits.timing)):
+        value = noise.draw(player.chord, player.chord_s, place=player.place, generator=generator)
+        share = np.clip(shares(value), TAIL, 1 - TAIL)
+        drawn[name] = outputs[name].quantile(chances[name], share)
+    velocity, late = habits.velocity_spread * drawn["velocity"], habits.timing_spread_s * drawn["timing"]
+    if player.pitched is not None:
+        late[player.pitched.size[player.chord] == 1] = 0.0  # it is late in no chord
+        beat = generator.standard_normal(len(player.chord_s))
+        late += habits.beat_spread_s * np.clip(beat, -2, 2)[player.chord]
+    velocity -= velocity.mean()
+    late -= np.median(late)
+    pedal = None
+    if "pedal" in chances:
+        count = np.bincount(player.chord)
+        mean = np.stack([np.bincount(player.chord, column) / count for column in chances["pedal"].T], axis=1)
+        pedal = mean.argmax(axis=1)
+    return Played(velocity, late, pedal)
+
+
+def pedalled(piece: Piece, player: Player, pedal: np.ndarray, habits: Habits) -> np.ndarray:
+    """The sustain pedal of a player as CONTROL rows: down a little after a chord, up where the next one changes it, and
+    when the last note ends."""
+    tick_s = seconds_a_tick(piece, player.chord_s)
+    chord_tick = np.zeros(len(player.chord_s), np.int64)
+    chord_tick[player.chord] = player.notes["start"]
+    end = int((player.notes["start"] + player.notes["duration"]).max())
+    press = np.rint(habits.press_s / tick_s).astype(np.int64)
+    lift = np.rint(habits.lift_s / tick_s).astype(np.int64)
+    events: list[tuple[int, int]] = []
+    down = False
+    steps = np.diff(np.append(chord_tick, end)).tolist()
+    for tick, does, after, before, step in zip(
+        chord_tick.tolist(), pedal.tolist(), press.tolist(), lift.tolist(), steps, strict=True
+    ):
+        if down and does != HELD:
+            events.append((max(tick + before, events[-1][0] + 1), 0))
+            down = False
+        if does == PRESSED:
+            pressed = tick + max(1, min(after, step // 2))
+            events.append((max(pressed, events[-1][0] + 1 if events else 0), 127))
+            down = True
+    if down:
+        events.append((max(end, events[-1][0] + 1), 0))
+    rows = np.zeros(len(events), CONTROL)
+    rows["tick"], rows["value"] = [tick for tick, _ in events], [value for _, value in events]
+    rows["number"] = SUSTAIN
+    return rows
+
+
+def seconds_a_tick(piece: Piece, chord_s: np.ndarray) -> np.ndarray:
+    """Of a tick at each time, by the tempo there."""
+    starts, us = piece.tempos["tick"], piece.tempos["microseconds"]
+    if not len(starts):
+        return np.full(len(chord_s), 0.5 / piece.ticks_per_quarter)
+    at = np.searchsorted(piece.to_seconds(starts), chord_s + 1e-9, side="right") - 1
+    found: np.ndarray = np.where(at >= 0, us[np.maximum(at, 0)], 500_000) / (1e6 * piece.ticks_per_quarter)
+    return found
