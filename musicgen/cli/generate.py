@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from musicgen.cli.completion import names_and_files, pieces
 from musicgen.cli.help import Command
 from musicgen.cli.options import Number, device_option, json_option, overwrite_option
 from musicgen.cli.sampling_options import instruments_option, length_options, sampling_options, study_options
@@ -23,6 +24,14 @@ __all__ = ["command"]
     default=None,
     help="Parts, tempo and meter as usual for it, where you don't give them.",
 )
+@click.option(
+    "--like",
+    type=click.Path(),
+    default=None,
+    metavar="PIECE",
+    help="The parts, tempo and meter of a piece, where you don't give them; it is learned from first.",
+    shell_complete=names_and_files(pieces),
+)
 @click.option("--tempo", type=Number(4, 1000), default=None, help="Quarter notes a minute, 4 to 1000.  [120]")
 @click.option("--meter", default=None, metavar="N/N", help="Such as 3/4 or 6/8.  [4/4]")
 @length_options
@@ -32,7 +41,7 @@ __all__ = ["command"]
 @device_option
 @json_option
 @overwrite_option
-def command(kind: str | None, **options: Any) -> None:
+def command(kind: str | None, like: str | None, **options: Any) -> None:
     """Make new music from nothing.
 
     Writes generated.mid into the current folder, with the facts in a .json beside it; a second try is generated.2.mid.
@@ -40,6 +49,7 @@ def command(kind: str | None, **options: Any) -> None:
     \b
     musicgen generate --tracks violin,cello --meter 3/4 --tempo 90 --key Dm
     musicgen generate --kind band -n 3
+    musicgen generate --like song.mid --bars 16
     """
     from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
@@ -47,6 +57,14 @@ def command(kind: str | None, **options: Any) -> None:
     from musicgen.sampling.source import Source
     from musicgen.words import is_number
 
+    if like is not None:
+        from musicgen.cli.kinds import settle_like
+
+        if kind is not None:
+            raise UsageError(
+                "--like is to be like a piece, and --kind like any of a kind", hint="leave one of them out"
+            )
+        options = settle_like(like, options)
     if kind is not None:
         options = _of_kind(kind, options)
     source = Source.nothing(tempo=options.pop("tempo"), meter=options.pop("meter"))

@@ -1,4 +1,4 @@
-"""Kinds of music for `generate --kind`: the parts, tempi and meters that are typical of each."""
+"""What `generate --kind` and `--like` bring: parts, tempi and meters typical of a kind, or those of a piece."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["KINDS", "Kind", "settle"]
+from musicgen.errors import UsageError
+
+__all__ = ["KINDS", "Kind", "settle", "settle_like"]
 
 
 @dataclass(frozen=True)
@@ -44,3 +46,28 @@ def settle(kind: str, options: dict[str, Any], *, seed: int, known: set[str], is
     if options["tracks"] is None and settled["model"] != "folk":
         settled["tracks"] = chosen.tracks
     return settled
+
+
+def settle_like(path: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `generate` with the instruments, the tempo and the meter of a piece where they say nothing; the
+    piece is added to what is studied. Raises UnreadableError for a file that can't be read, UsageError for one without
+    notes."""
+    from musicgen.gm import program_name
+    from musicgen.resources import piece_path
+    from musicgen.sampling.source import Source
+
+    where = piece_path(path)
+    piece = Source.read(where).encoded_piece
+    parts = [track for track in piece.tracks if len(track.notes)]
+    if not parts:
+        raise UsageError("has no notes to be like", where=path, hint="name a piece that has some")
+    first = min(int(track.notes["start"].min()) for track in parts)
+    names = dict.fromkeys("drums" if part.is_drum else program_name(part.program) for part in parts)
+    found = {
+        "tracks": ",".join(names),
+        "tempo": round(60e6 / piece.tempo_at(first), 2),
+        "meter": "{}/{}".format(*piece.meter_at(first)),
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    also = (*options["study_also"], str(where)) if options["study"] != 0 else options["study_also"]
+    return {**options, **found, **given, "study_also": also}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from musicgen.cli.generate import command
-from musicgen.cli.kinds import KINDS, settle
+from musicgen.cli.kinds import KINDS, settle, settle_like
 from musicgen.cli.main import cli
+from musicgen.errors import UsageError
 from musicgen.gm import find_program
-from musicgen.io import read
+from musicgen.io import read, write
+from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.source import Source
 
 NOTHING = {"tempo": None, "meter": None, "tracks": None, "model": "default"}
@@ -59,3 +62,20 @@ def test_the_command_writes_the_tempo_and_meter_of_its_kind(tmp_path):
     assert round(60e6 / piece.tempo_at(0)) == expected["tempo"]
     assert "/".join(map(str, piece.meter_at(0))) == expected["meter"]
     assert {track.program for track in piece.tracks if len(track.notes)} == {52}
+
+
+def test_like_takes_what_is_not_given_from_a_piece(tmp_path):
+    notes = notes_array([(480 * n, 480, 60 + n % 5, 80) for n in range(32)])
+    tempos, meters = np.array([(0, 600_000)], TEMPO), np.array([(0, 3, 4)], METER)
+    tracks = (Track("", 40, notes=notes), Track("", 42, notes=notes), Track("", 0, True, notes))
+    write(Piece(480, tracks, tempos, meters), tmp_path / "song.mid")
+    options = {"tracks": None, "tempo": None, "meter": None, "study": None, "study_also": ()}
+    path = str(tmp_path / "song.mid")
+    found = settle_like(path, options)
+    assert found["tracks"] == "violin,cello,drums"
+    assert (found["tempo"], found["meter"], found["study_also"]) == (100.0, "3/4", (path,))
+    asked = settle_like(path, {**options, "tracks": "flute", "tempo": 90.0, "study": 0})
+    assert (asked["tracks"], asked["tempo"], asked["meter"], asked["study_also"]) == ("flute", 90.0, "3/4", ())
+    write(Piece(480), tmp_path / "empty.mid")
+    with pytest.raises(UsageError, match="has no notes to be like; name a piece that has some"):
+        settle_like(str(tmp_path / "empty.mid"), options)
