@@ -15,6 +15,7 @@ from musicgen.errors import UsageError
 from musicgen.gm import key_pitch_classes, program_name
 from musicgen.piece import Piece, Span
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.sampling.cuts import plain_cut
 from musicgen.sampling.request import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Tokenizer
@@ -43,7 +44,6 @@ __all__ = [
     "Plan",
     "Reading",
     "make_plan",
-    "plain_cut",
     "recent_pitch",
 ]
 
@@ -105,20 +105,6 @@ class Plan:
     def end(self) -> int:
         """The tick at which the new music ends."""
         return self.span.end
-
-
-def plain_cut(piece: Piece) -> int:
-    """The tick at which the music ends: the end of the last note, or the nearest bar line.
-
-    The bar line is used if it is at most a sixteenth note away and no note begins at or after it.
-    """
-    end = piece.end
-    if not end:
-        return 0
-    starts, _ = piece.bar_starts(end + piece.ticks_per_quarter)
-    near = int(np.rint(starts[np.argmin(np.abs(starts - end))]))
-    last_onset = max(int(t.notes["start"].max()) for t in piece.tracks if len(t.notes))
-    return near if abs(near - end) <= piece.ticks_per_quarter / 4 and near > last_onset else end
 
 
 def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
