@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,6 +57,9 @@ class HoleWriter(NoteWriter):
         assert self.plan.stages is not None
         self.stages: Stages = self.plan.stages
         self._first = self.stages.first()
+
+    def _rest(self) -> dict[str, Any]:
+        return {}  # what lies behind a hole stays where it is
 
     def known(self, *, whole: bool) -> np.ndarray:
         return self.stages.known()

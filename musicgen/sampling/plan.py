@@ -6,7 +6,7 @@ Ticks are the piece's own. Bars are counted from 0 here, and from 1 on the comma
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from musicgen.errors import UsageError
 from musicgen.gm import key_pitch_classes, program_name
 from musicgen.piece import Piece, Span
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.sampling.cuts import plain_cut
 from musicgen.sampling.request import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
 from musicgen.tokenizers import Tokenizer
@@ -43,7 +44,7 @@ __all__ = [
     "Plan",
     "Reading",
     "make_plan",
-    "plain_cut",
+    "plan_of_section",
     "recent_pitch",
 ]
 
@@ -54,6 +55,7 @@ FEWEST_NOTES_A_BAR = 24  # that limit is never lower than this
 LONGEST_PROMPT = 2048  # steps
 FULLER = 1.25  # a new bar may have so many times the notes of the fullest of the last bars
 FEWEST_BARS = 4  # bars with notes that are needed for that limit
+NEW_REST = 2  # bars that a new part which was asked for may rest
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class Ensemble:
     voices: tuple[Voice, ...]  # the numbered parts, if the tokenizer numbers parts
     melodic: frozenset[int]  # monophonic programs; part numbers if the tokenizer numbers parts
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
+    asked: frozenset[int] = frozenset()  # programs of new parts that were asked for, and must be heard
 
 
 @dataclass(frozen=True)
@@ -107,20 +110,6 @@ class Plan:
         return self.span.end
 
 
-def plain_cut(piece: Piece) -> int:
-    """The tick at which the music ends: the end of the last note, or the nearest bar line.
-
-    The bar line is used if it is at most a sixteenth note away and no note begins at or after it.
-    """
-    end = piece.end
-    if not end:
-        return 0
-    starts, _ = piece.bar_starts(end + piece.ticks_per_quarter)
-    near = int(np.rint(starts[np.argmin(np.abs(starts - end))]))
-    last_onset = max(int(t.notes["start"].max()) for t in piece.tracks if len(t.notes))
-    return near if abs(near - end) <= piece.ticks_per_quarter / 4 and near > last_onset else end
-
-
 def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
     """Choose the span, prompt and constraints. `context` is the model's context length in steps; None: unlimited.
 
@@ -132,13 +121,18 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
     recent = span.begin - RECENT_BARS * anchor.bar_length
     voices: tuple[Voice, ...] = ()
     chosen: frozenset[int] | None = None
+    new: list[int] = []
     if tokenizer.as_parts is not None:
         voices, chosen = open_voices(piece, before, request.tracks, recent=recent, warnings=warnings)
         programs = frozenset(voices[number].program for number in chosen)
+        new = [n for n in sorted(chosen) if not any(len(before.tracks[t].notes) for t in voices[n].tracks)]
+        asked = frozenset(voices[n].program for n in new if request.tracks)
         polyphony = {n: most for n, most in voice_polyphony(before, voices).items() if n in chosen}
     else:
         programs = _programs(piece, before, request=request, recent=recent, warnings=warnings)
         polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+        asked = programs - {value_of(track) for track in before.tracks if len(track.notes)}
+        asked = asked if request.tracks and tokenizer.has_programs else frozenset()
     if DRUMS in programs and not tokenizer.has_programs:
         if programs == {DRUMS}:
             raise UsageError(
@@ -171,7 +165,12 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
                 classes=key_pitch_classes(request.key) if request.key else None,
                 by_part=part_pitches(before, voices, reach=not ranged) if voices else (),
             ),
-            players=PlayerLimits(programs, parts=chosen, part_count=len(voices) if voices else None),
+            players=PlayerLimits(
+                programs,
+                parts=chosen,
+                part_count=len(voices) if voices else None,
+                longest_rests=tuple((n, min(NEW_REST, max(0, bars - 1))) for n in new if request.tracks),
+            ),
             room=RoomLimits(
                 max_polyphony=request.max_polyphony,
                 max_notes_a_bar=cap,
@@ -185,12 +184,53 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
                 n for n, most in polyphony.items() if most == 1 and (voices[n].program if voices else n) != DRUMS
             ),
             centres=_centres(before, programs, span.begin),
+            asked=asked,
         ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         expected_notes=round(total * _notes_a_bar(before, anchor)),
         from_nothing=not before.n_notes,
         warnings=tuple(warnings),
         played=played,
+    )
+
+
+def plan_of_section(
+    first: Plan,
+    piece: Piece,
+    tokenizer: Tokenizer,
+    *,
+    voices: tuple[Voice, ...],
+    done: int,
+    bars: int,
+    end: int | None,
+    context: int | None,
+) -> Plan:
+    """The plan for the section of `bars` bars that follows the first `done` whole new ones, within the limits of the
+    `first` section's plan. `piece` is the music up to it, with its parts in `voices`; it ends at tick `end`, None: with
+    its last bar."""
+    anchor = first.anchor
+    begin = anchor.bar_start + (done + int(anchor.fills)) * anchor.bar_length
+    if done:
+        anchor = replace(anchor, tick=round(begin), bar_start=begin, fills=False)
+    total = bars + int(anchor.fills)
+    share = total / (first.bars + int(first.anchor.fills))
+    last = round(anchor.bar_start + total * anchor.bar_length) if end is None else end
+    reading = first.reading
+    if done:
+        reading = _reading(
+            piece, tokenizer, context=context, cut=anchor.tick, bar_line=begin, voices=voices, played=first.played
+        )
+    limits = first.constraints
+    return replace(
+        first,
+        span=Span(anchor.tick, last),
+        anchor=anchor,
+        bars=bars,
+        reading=reading,
+        constraints=replace(limits, length=replace(limits.length, bars=bars)),
+        max_steps=math.ceil(first.max_steps * max(1, share)),
+        expected_notes=round(first.expected_notes * share),
+        warnings=(),
     )
 
 
