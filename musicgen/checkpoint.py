@@ -21,7 +21,7 @@ from musicgen.io.atomic import json_bytes
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.registry import blank_model
 from musicgen.recipe import Recipe, recipe_toml
-from musicgen.resources import EXPRESSION_FILE, bundled_models
+from musicgen.resources import EXPRESSION_FILE, known_models
 from musicgen.runs.checked import FORMAT, as_unreadable, checked_parts
 from musicgen.runs.exports import replace_parts, stamp, whole_parts
 from musicgen.runs.files import save_tensors, sha256
@@ -70,17 +70,17 @@ def save_run(
 
 
 def load_run(where: str | os.PathLike[str]) -> Run:
-    """Load a run folder or, by name, a model that comes with the package.
+    """Load a run folder or, by name, a model that comes with the package or was fetched.
 
     Raises UnreadableError when it is missing, incomplete, altered, or of an unknown format.
     """
-    bundled = bundled_models()
+    known = known_models()
     path = Path(where)
-    if not path.exists() and str(where) in bundled:
-        path = bundled[os.fspath(where)]
+    if not path.exists() and str(where) in known:
+        path = known[os.fspath(where)]
     if not path.is_dir():
-        names = ", ".join(bundled) or "none"
-        raise UnreadableError("no such run folder or model", where=where, hint=f"models that come along: {names}")
+        names = ", ".join(known) or "none"
+        raise UnreadableError("no such run folder or model", where=where, hint=f"known models: {names}")
     if (path / EXPRESSION_FILE).is_file():
         what = "is a model of how notes are played, and continues nothing"
         raise UnreadableError(what, where=where, hint="use it with `musicgen humanise`")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["chord_of", "note_name", "transposed_symbol"]
+__all__ = ["chord_of", "note_name", "plain_symbol", "transposed_symbol"]
 
 NO_CHORD = re.compile(r"(?i)^(n\.?\s*c\.?|no chord|tacet)$")
 SYMBOL = re.compile(r"^([A-Ga-g])(##|bb|[#b♯♭]?)(.*?)(?:/([A-Ga-g])([#b♯♭]?))?$")
@@ -87,6 +87,26 @@ def transposed_symbol(symbol: str, semitones: int) -> str:
     root = note_name(_pitch_class(found[1], found[2]) + semitones)
     bass = f"/{note_name(_pitch_class(found[4], found[5]) + semitones)}" if found[4] else ""
     return f"{root}{found[3]}{bass}"[:LONGEST]
+
+
+def plain_symbol(symbol: str) -> str | None:
+    """The triad or seventh chord nearest to a symbol: its root with "", m, 7, m7 or dim, without a bass.
+
+    None for "N.C." and for text that is no chord.
+
+    >>> [plain_symbol(symbol) for symbol in ("Bbmaj7/D", "F#m7b5", "Gm9", "C13", "N.C.")]
+    ['Bb', 'F#dim', 'Gm7', 'C7', None]
+    """
+    chord, found = chord_of(symbol), SYMBOL.match(" ".join(symbol.split())[:LONGEST])
+    if chord is None or found is None or chord[0] < 0:
+        return None
+    intervals = _intervals(found[3].strip())
+    minor = 3 in intervals and 4 not in intervals
+    sign = {"♯": "#", "♭": "b"}.get(found[2], found[2])
+    root = found[1].upper() + sign if len(sign) < 2 else note_name(chord[0])
+    if minor and 6 in intervals and 7 not in intervals:
+        return f"{root}dim"
+    return f"{root}{'m' * minor}{'7' * (10 in intervals)}"
 
 
 def note_name(pitch_class: int) -> str:

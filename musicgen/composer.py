@@ -11,9 +11,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
-import numpy as np
 import torch
 
 from musicgen.checkpoint import Run, load_run
@@ -22,33 +20,28 @@ from musicgen.events import Began, Finished, Listener, Warned, ignore
 from musicgen.facts import FACTS, note_facts, shipping_facts
 from musicgen.originality import Index, index_of_run
 from musicgen.piece import Piece
+from musicgen.replaying import recalled
 from musicgen.resources import bundled_models, run_files
-from musicgen.sampling.decoder import Decoder, EagerDecoder
+from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.eager import check_int8
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.sampling.loop import per_field
 from musicgen.sampling.notes import NoteWriter
-from musicgen.sampling.request import Keeps, Request, keeping, part_names
+from musicgen.sampling.ranking import ranked
+from musicgen.sampling.request import OPEN, Finish, Keeps, Request, keeping, part_names
 from musicgen.sampling.source import Source
-from musicgen.sampling.take import Take, Writer
-from musicgen.sampling.text import TextWriter
-from musicgen.scoring import Scoring
+from musicgen.sampling.take import Take
 from musicgen.seeds import checked_seed
 from musicgen.stopping import Cancel, cancellable
-from musicgen.training.study import Studying, StudySettings, study, worth_studying
+from musicgen.studied import NOTHING_LEARNED, studied
+from musicgen.training.study import Studying
 from musicgen.words import sentence
+from musicgen.writers import writer_for
 
 __all__ = ["DEFAULT_MODEL", "Composer", "Keeps", "Request", "SamplingSettings", "Source", "Studying", "Take"]
 
 DEFAULT_MODEL = "default"
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
-
-
-def _source(piece: Piece | Source | str | os.PathLike[str]) -> Source:
-    if isinstance(piece, Source):
-        return piece
-    return Source.of_piece(piece) if isinstance(piece, Piece) else Source.read(piece)
 
 
 class Composer:
@@ -97,6 +90,8 @@ class Composer:
         bars: int | None = 8,
         seconds: float | None = None,
         start: int | None = None,
+        end: bool = False,
+        keep_rest: bool = False,
         tracks: str | Sequence[str | int] = (),
         key: str | None = None,
         pitch_range: str | tuple[int, int] | None = None,
@@ -116,13 +111,15 @@ class Composer:
         studying: Studying | None = None,
         seed: int = 0,
         takes: int = 1,
+        best: int | None = None,
         listener: Listener = ignore,
         cancel: Cancel | None = None,
     ) -> list[Take]:
         """Continue a piece: a path to a MIDI file or score, the name of a bundled piece, or a `Piece`.
 
         Adds `bars` whole new bars (None: 8, but text that begins from nothing ends where it likes), or `seconds` of new
-        music, at the piece's end or from bar `start`, counted from 0.
+        music, at the piece's end or from bar `start`, counted from 0. With `end` it
+        comes to a close in the last bar; with `keep_rest` what lay behind bar `start` follows it.
         `tracks` are the parts to continue: numbers from 1, names or instruments, as a sequence or separated by commas.
         `key`, such as "G" or "F#m", and `pitch_range`, such as "C3-C6" or (48, 84), constrain melodic parts;
         `max_polyphony` limits the notes sounding at once (0: no limit), and `keeps` (`Keeps`) chords, density and more.
@@ -132,13 +129,14 @@ class Composer:
         (`field_temperatures` maps field names, as in {"pitch": 1.2}), for `studying` see `Studying`. A model of text
         continues an ABC file as text, and other pieces too if `as_text` is set.
 
-        Take k of `takes`, from 0, has seed `seed` + k and doesn't depend on the other takes. `listener` gets events of
+        Take k of `takes`, from 0, has seed `seed` + k and doesn't depend on the other takes. With `best` only so many
+        are returned, the best first (`ranking.py`). `listener` gets events of
         progress (`events.py`); `cancel` ends the work from another thread, with Cancelled (`stopping.py`). Raises
         UnreadableError for a file that can't be read, UsageError for a request that doesn't fit the piece.
         """
         fields = tuple((field_temperatures or {}).items())
         drawn = self.takes(
-            _source(piece),
+            Source.of(piece),
             request=Request(
                 bars=bars,
                 seconds=seconds,
@@ -147,6 +145,7 @@ class Composer:
                 keeps=keeping(keeps, key=key, pitch_range=pitch_range, max_polyphony=max_polyphony),
                 played=played,
             ),
+            finish=Finish(end, keep_rest),
             sampling=SamplingSettings(
                 temperature, top_k, top_p, min_p, repetition_penalty, fields, max_copy, typical_p, figure_penalty
             ),
@@ -157,7 +156,7 @@ class Composer:
             listener=listener,
             cancel=cancel,
         )
-        return list(drawn)
+        return list(drawn) if best is None else ranked(list(drawn), best)
 
     def generate(
         self,
@@ -250,7 +249,7 @@ class Composer:
             played=played,
         )
         return list(
-            self.takes(_source(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
+            self.takes(Source.of(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
         )
 
     def accompany(
@@ -289,14 +288,35 @@ class Composer:
         if not request.add and not request.tracks:
             raise UsageError("no part is named", hint="name instruments to add, or parts to write anew")
         return list(
-            self.takes(_source(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
+            self.takes(Source.of(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
         )
+
+    def replay(
+        self, sidecar: str | os.PathLike[str], piece: Source | str | os.PathLike[str], *, also: tuple[Piece, ...] = ()
+    ) -> Take:
+        """Make a take of `piece` again, as its sidecar tells; `also` are the further pieces that were studied for it.
+
+        Raises UsageError if model or piece aren't those of the take, UnreadableError for a file that is no sidecar.
+        """
+        source, told = Source.of(piece), recalled(sidecar)
+        told.check(model_sha256=self.run.sha256, source_sha256=source.sha256, also=len(also))
+        (take,) = self.takes(
+            source,
+            request=told.request,
+            finish=told.finish,
+            sampling=told.sampling,
+            as_text=told.as_text,
+            studying=Studying(told.updates, told.whole, also),
+            seed=told.seed,
+        )
+        return take
 
     def takes(
         self,
         source: Source,
         *,
         request: Request | None = None,
+        finish: Finish = OPEN,
         sampling: SamplingSettings | None = None,
         as_text: bool = False,
         studying: Studying | None = None,
@@ -315,12 +335,27 @@ class Composer:
         settings = (sampling or SamplingSettings()).validate()
         seeds = range(checked_seed(seed, count=count), seed + count)
         per_field(settings, self.tokenizer.fields)
-        writer = self._writer(source, request or Request(), settings, as_text=as_text, studying=studying)
+        writer = writer_for(
+            source,
+            self.tokenizer,
+            request=request or Request(),
+            finish=finish,
+            sampling=settings,
+            context=self.model.context,
+            as_text=as_text,
+        )
+        if isinstance(writer, NoteWriter):
+            writer.compare(self.corpus, studied=self._learnt(source, writer.request, studying))
         tell = cancellable(listener, cancel)
         inputs = (*(() if source.path is None else (source.path,)), *self._files)
 
         def drawn() -> Iterator[Take]:
-            decoder, learned = self._studied(writer, studying or Studying(), tell)
+            decoder, learned = self.decoder, NOTHING_LEARNED
+            if self.can_study and isinstance(writer, NoteWriter):  # a model that can study reads notes
+                model, learned = studied(
+                    self.model, self.tokenizer, writer=writer, studying=studying or Studying(), listener=tell
+                )
+                decoder = EagerDecoder(model, int8=self.int8) if learned["updates"] else decoder
             takes, warned = writer.takes(decoder, seeds, listener=tell), set()
             for k, number in enumerate(seeds, 1):
                 tell(Began("take", "bar", writer.bars, f"take {k} of {count}"))
@@ -356,45 +391,8 @@ class Composer:
         """The index of what the model was trained on, by which copies are found; None if none lies beside it."""
         return index_of_run(self.run.folder)
 
-    def _writer(
-        self, source: Source, request: Request, settings: SamplingSettings, *, as_text: bool, studying: Studying | None
-    ) -> Writer:
-        """The writer for a source: of text if `as_text`, or if the model writes text and the source is text or empty;
-        else of notes."""
-        context = self.model.context
-        from_text = source.text is not None or source.is_nothing
-        if as_text or (from_text and self.tokenizer.as_text is not None):
-            if settings.max_copy is not None:
-                raise UsageError("is for takes of notes, not of ABC text", where="--max-copy", hint="leave it out")
-            return TextWriter(source, self.tokenizer, request=request, sampling=settings, context=context)
-        if request.bars is None:
-            request = replace(request, bars=Request.bars)
-        kind = HoleWriter if request.is_hole else NoteWriter
-        notes = kind(source, self.tokenizer, request=request, sampling=settings, context=context)
-        studied: tuple[Piece, ...] = ()
-        if studying is not None and self.can_study:
-            studied = (*studying.also, *((source.piece,) if studying.whole and request.start is not None else ()))
-        notes.compare(self.corpus, studied=studied)
-        return notes
-
-    def _studied(self, writer: Writer, studying: Studying, listener: Listener) -> tuple[Decoder, dict[str, Any]]:
-        """(a decoder of the model after study, the facts about it): the number of updates and pieces, and whether the
-        music after the cut was included."""
-        settings = StudySettings(updates=studying.updates)
-        nothing = {"updates": 0, "pieces": 0, "whole": False}
-        if not settings.updates or not self.can_study:
-            return self.decoder, nothing
-        # A model that can study reads notes, and so does its writer.
-        assert isinstance(writer, NoteWriter)
-        whole = studying.whole and writer.request.start is not None
-        pieces = [writer.known(whole=whole)]
-        pieces += [self.tokenizer.encode(piece).astype(np.int64) for piece in studying.also]
-        # Half of the updates are on the piece to be continued, unless it is too short.
-        first = 0.5 if studying.also and worth_studying(pieces[:1]) else 0.0
-        pieces = worth_studying(pieces)
-        updates = settings.updates_for(sum(len(ids) for ids in pieces))
-        if not updates:
-            return self.decoder, nothing
-        scoring = Scoring.of(self.tokenizer, next(self.model.parameters()).device)
-        learned = study(self.model, pieces, scoring=scoring, settings=settings, seed=0, first=first, listener=listener)
-        return EagerDecoder(learned, int8=self.int8), {"updates": updates, "pieces": len(pieces), "whole": whole}
+    def _learnt(self, source: Source, request: Request, studying: Studying | None) -> tuple[Piece, ...]:
+        """The pieces beside the music before the cut that the model studies."""
+        if studying is None or not self.can_study:
+            return ()
+        return (*studying.also, *((source.piece,) if studying.whole and request.start is not None else ()))

@@ -15,6 +15,7 @@ __all__ = [
     "PROGRAMS",
     "SOLO",
     "find_drums",
+    "find_key",
     "find_pitch",
     "find_program",
     "key_pitch_classes",
@@ -204,6 +205,21 @@ def pitch_range(text: str) -> tuple[int, int]:
     return find_pitch(match[1]), find_pitch(match[2])
 
 
+def find_key(text: str) -> tuple[int, bool]:
+    """(tonic 0..11, whether minor) of a key such as `G`, `F# minor`, `Bb`, `am`. Raises UsageError for other text.
+
+    >>> find_key("F#m"), find_key("Bb major")
+    ((6, True), (10, False))
+    """
+    match = re.fullmatch(r"\s*([A-Ga-g])([#b♯♭]?)\s*(m|min|minor|M|maj|major)?\s*", text)
+    if not match:
+        raise UsageError(f"no key {text!r}", hint="write it like G, Bb, F#m or 'C minor'")
+    letter, accidental, mode = match.groups()
+    tonic = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}[letter.upper()]
+    tonic += {"#": 1, "♯": 1, "b": -1, "♭": -1, "": 0}[accidental]
+    return tonic % 12, mode in ("m", "min", "minor")
+
+
 def key_pitch_classes(text: str) -> frozenset[int]:
     """The pitch classes of a key such as `G`, `F# minor`, `Bb`, `am`.
 
@@ -212,12 +228,6 @@ def key_pitch_classes(text: str) -> frozenset[int]:
     >>> sorted(key_pitch_classes("Am"))
     [0, 2, 4, 5, 7, 8, 9, 11]
     """
-    match = re.fullmatch(r"\s*([A-Ga-g])([#b♯♭]?)\s*(m|min|minor|M|maj|major)?\s*", text)
-    if not match:
-        raise UsageError(f"no key {text!r}", hint="write it like G, Bb, F#m or 'C minor'")
-    letter, accidental, mode = match.groups()
-    tonic = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}[letter.upper()]
-    tonic += {"#": 1, "♯": 1, "b": -1, "♭": -1, "": 0}[accidental]
-    minor = mode in ("m", "min", "minor")
+    tonic, minor = find_key(text)
     degrees = (0, 2, 3, 5, 7, 8, 10, 11) if minor else (0, 2, 4, 5, 7, 9, 11)
     return frozenset((tonic + d) % 12 for d in degrees)

@@ -17,6 +17,8 @@ __all__ = [
     "bundled_models",
     "bundled_pieces",
     "is_leftover",
+    "known_models",
+    "models_folder",
     "piece_path",
     "resource",
     "run_files",
@@ -57,6 +59,22 @@ def bundled_models() -> dict[str, Path]:
     return {p.name: p for p in sorted(root.iterdir()) if (p / "manifest.json").is_file()} if root.is_dir() else {}
 
 
+def models_folder() -> Path:
+    """The folder of models that were fetched: $MUSICGEN_MODELS, else one in the user's data folder."""
+    named, data = os.environ.get("MUSICGEN_MODELS"), os.environ.get("XDG_DATA_HOME")
+    return Path(named) if named else (Path(data) if data else Path.home() / ".local" / "share") / "musicgen" / "models"
+
+
+def known_models() -> dict[str, Path]:
+    """The models that come along, and those that were fetched into `models_folder()`; of one name the former."""
+    try:
+        fetched = {p.name: p for p in sorted(models_folder().iterdir()) if (p / "manifest.json").is_file()}
+    except (OSError, RuntimeError):  # there is none, or no home
+        fetched = {}
+    fetched = {name: path for name, path in fetched.items() if not name.startswith(".")}
+    return {**fetched, **bundled_models()}
+
+
 def bundled_pieces() -> dict[str, Path]:
     """The pieces that come with the package, by name."""
     return {path.stem: path for path in sorted(resource("corpora", "examples").glob("*.mid"))}
@@ -78,9 +96,9 @@ def is_leftover(name: str) -> bool:
 
 
 def run_files(where: str | Path) -> list[Path]:
-    """The files of a run folder, or of a model that comes along by its name; none where there is no such folder."""
+    """The files of a run folder, or of a known model by its name; none where there is no such folder."""
     folder = Path(where)
     if not folder.exists():
-        folder = bundled_models().get(str(where), folder)
+        folder = known_models().get(str(where), folder)
     inside = [path for name in RUN_FOLDERS for path in sorted((folder / name).rglob("*")) if path.is_file()]
     return [path for name in RUN_FILES if (path := folder / name).is_file()] + inside

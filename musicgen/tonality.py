@@ -15,7 +15,7 @@ from musicgen.chords import chord_of, note_name
 from musicgen.errors import UsageError
 from musicgen.gm import key_pitch_classes
 
-__all__ = ["SCALES", "Symbol", "find_key", "fitting_key", "progression", "scale_pitch_classes"]
+__all__ = ["SCALES", "Symbol", "fitting_key", "key_of_notes", "progression", "scale_pitch_classes"]
 
 SCALES = {
     "major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10, 11), "natural minor": (0, 2, 3, 5, 7, 8, 10),
@@ -56,7 +56,7 @@ def scale_pitch_classes(text: str) -> frozenset[int]:
     return frozenset((root[0] + step) % 12 for step in SCALES[name])
 
 
-def find_key(pitches: np.ndarray, durations: np.ndarray) -> str | None:
+def key_of_notes(pitches: np.ndarray, durations: np.ndarray) -> str | None:
     """The key, such as "Am", whose profile correlates best with how long each pitch class sounds; None without notes.
 
     Source: Krumhansl 1990, "Cognitive Foundations of Musical Pitch", chapter 4.

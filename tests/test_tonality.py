@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from musicgen.errors import UsageError
-from musicgen.tonality import SCALES, find_key, fitting_key, progression, scale_pitch_classes
+from musicgen.tonality import SCALES, fitting_key, key_of_notes, progression, scale_pitch_classes
 
 
 @pytest.mark.parametrize("name", SCALES)
@@ -21,8 +21,8 @@ def test_the_key_of_a_scale_that_dwells_on_its_triad_is_found(tonic, mode):
     steps = (0, 2, 3, 5, 7, 8, 10) if mode else (0, 2, 4, 5, 7, 9, 11)
     pitches = np.array([60 + tonic + step for step in (*steps, 0, steps[2], 7, 0)])
     names = ["C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
-    assert find_key(pitches, np.ones(len(pitches))) == names[tonic] + mode
-    assert find_key(pitches[:0], np.ones(0)) is None
+    assert key_of_notes(pitches, np.ones(len(pitches))) == names[tonic] + mode
+    assert key_of_notes(pitches[:0], np.ones(0)) is None
 
 
 def test_progressions_have_bars_and_chords():

@@ -74,11 +74,11 @@ def _here(incomplete: str) -> list[str]:
 
 
 def models() -> list[str]:
-    """The bundled models, and the run folders in the current folder."""
-    from musicgen.resources import bundled_models
+    """The known models, and the run folders in the current folder."""
+    from musicgen.resources import known_models
 
     runs = sorted(path.parent.name for path in Path().glob("*/recipe.toml"))
-    return [*bundled_models(), *(name for name in runs if name.isprintable())]
+    return [*known_models(), *(name for name in runs if name.isprintable())]
 
 
 def pieces() -> list[str]:

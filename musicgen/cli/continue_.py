@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from musicgen.cli.completion import names_and_files, pieces
 from musicgen.cli.help import Command
-from musicgen.cli.options import device_option, json_option, limit_options, limits_from, overwrite_option
+from musicgen.cli.options import Whole, device_option, json_option, limit_options, limits_from, overwrite_option
 from musicgen.cli.sampling_options import length_options, parts_option, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import piece_path, run_files
@@ -17,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("continue", cls=Command)
-@click.argument("piece", type=click.Path(), shell_complete=names_and_files(pieces))
+@click.argument("piece", type=click.Path(), required=False, shell_complete=names_and_files(pieces))
 @click.option(
     "--from",
     "start",
@@ -26,6 +27,10 @@ __all__ = ["command"]
     metavar="end|BAR",
     help="Where new music begins: where the piece ends, or at a bar, as in --from 17.",
 )
+@click.option("--keep-rest", is_flag=True, help="With --from: what lies behind the cut follows the new music.")
+@click.option("--best", type=Whole(1, 10_000), default=None, help="With -n: keep the best N takes, numbered by rank.")
+@click.option("--replay", type=click.Path(), metavar="SIDECAR", help="Make the take of this .json again; see PIECE.")
+@click.option("--vary", type=click.Path(), metavar="SIDECAR", help="Keep this take up to its new bar --from; draw on.")
 @length_options
 @sampling_options
 @parts_option
@@ -35,7 +40,7 @@ __all__ = ["command"]
 @limit_options
 @json_option
 @overwrite_option
-def command(piece: str, start: str, **options: Any) -> None:
+def command(piece: str | None, start: str, replay: str | None, vary: str | None, **options: Any) -> None:
     """Continue PIECE and keep everything before the cut as it is.
 
     PIECE is a MIDI file or a score (MusicXML, kern, ABC). Writes PIECE.continued.mid into the current folder, with the
@@ -49,23 +54,54 @@ def command(piece: str, start: str, **options: Any) -> None:
     from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
     from musicgen.cli.takes import request_from, run_takes, sampling_from
+    from musicgen.replaying import recalled, varied
+    from musicgen.words import counted
 
-    path = piece_path(piece)
-    request, sampling = request_from(options, start=_bar(start), bars=8), sampling_from(options)
+    if replay and vary:
+        raise UsageError("--replay makes a take again, and --vary another one", hint="leave one of them out")
+    if options["best"] and options["best"] > options["takes"]:
+        hint = f"draw more, as in -n {2 * options['best']}"
+        raise UsageError(f"--best {options['best']} of {counted(options['takes'], 'take')}", hint=hint)
+    told = recalled(replay or vary or "") if replay or vary else None
+    if piece is None and told is None:
+        raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'PIECE'", param_type="argument")
+    path = told.music if vary and told else piece_path(piece or told.facts["source"])  # type: ignore[union-attr]
     limits = limits_from(options)
+    from musicgen.sampling.source import Source
+
+    if told is None:
+        request, sampling = request_from(options, start=_bar(start), bars=8), sampling_from(options)
+    elif vary:
+        bar = _bar(start)
+        if bar is None:
+            raise UsageError("--vary needs the bar to vary from", hint="count the take's new bars, as in --from 5")
+        request, sampling = varied(told, Source.read(path, limits=limits).piece, bar=bar), told.sampling
+        options |= {"end": told.finish.end}
+    else:
+        request, sampling = told.request, told.sampling
+        options |= {"end": told.finish.end, "keep_rest": told.finish.keep_rest, "int8": told.int8}
+        options |= {"seed": told.seed, "takes": 1, "study": told.updates or None, "study_whole": told.whole}
     wish = wish_from(options, start=request.start, piece=path, limits=limits)
+    if replay and told:
+        wish = replace(wish, updates=told.updates)
     outputs = plan_outputs(
-        f"{path.stem}.continued",
+        f"{path.stem}.continued" if not vary else path.stem,
         output=options["output"],
         formats=options["formats"],
-        takes=options["takes"],
+        takes=options["best"] or options["takes"],
         overwrite=options["overwrite"],
         inputs=[path, options["soundfont"], *wish.files, *run_files(options["model"])],
     )
-    from musicgen.sampling.source import Source
-
     source = Source.read(path, limits=limits)
-    run_takes(source, outputs, request=request, sampling=sampling, wish=wish, options=options)
+    run_takes(
+        source,
+        outputs,
+        request=request,
+        sampling=sampling,
+        wish=wish,
+        options=options,
+        told=told if replay else None,
+    )
 
 
 def _bar(start: str) -> int | None:

@@ -20,7 +20,7 @@ from musicgen.cli.options import (
     warn,
 )
 from musicgen.errors import UnreadableError, UsageError
-from musicgen.resources import bundled_models, run_files
+from musicgen.resources import known_models, run_files
 from musicgen.words import counted, sentence
 
 __all__ = ["command"]
@@ -54,7 +54,7 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
 
     folder = Path(path)
     if not folder.exists():
-        folder = bundled_models().get(path, folder)
+        folder = known_models().get(path, folder)
     if piece and not pictures:
         raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
     if pictures and not (folder / "recipe.toml").is_file():

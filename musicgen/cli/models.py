@@ -10,51 +10,119 @@ import click
 
 from musicgen.cli.completion import models, names_and_files
 from musicgen.cli.help import Command
-from musicgen.cli.options import json_option, print_json, say
+from musicgen.cli.options import Number, json_option, print_json, say
 
 __all__ = ["command"]
 
 
 @click.group("models")
 def command() -> None:
-    """List the models that come along, or show one."""
+    """List the models that are here, show one, or fetch one."""
 
 
 @command.command("list", cls=Command)
 @json_option
 def list_(as_json: bool) -> None:
-    """Names, sizes and licences."""
-    from musicgen.resources import bundled_models
+    """Names, sizes, licences, and whether a product may use them."""
+    from musicgen.resources import bundled_models, known_models
     from musicgen.runs.checked import read_card
 
-    cards: list[dict[str, Any]] = []
-    for name, folder in bundled_models().items():
+    ours, cards = bundled_models(), []
+    for name, folder in known_models().items():
         card = read_card(folder / "card.json")
-        cards.append({"name": name, "megabytes": round((folder / "model.safetensors").stat().st_size / 1e6, 1), **card})
+        facts = {"name": name, "comes_along": name in ours, "megabytes": _megabytes(folder), **_product(card)}
+        cards.append({**facts, **card})
     if as_json:
         print_json(cards)
         return
     for card in cards:
-        say(f"{card['name']}  {card.get('family', '?')}, {card['megabytes']} MB  {card.get('title', '')}")
+        size = f"{card['megabytes']} MB, {card.get('parameters', 0) / 1e6:.1f} M parameters"
+        clean = {True: "clean for a product", False: "not clean for a product", None: "licences not known"}[
+            card["clean"]
+        ]
+        say(f"{card['name']}  {card.get('family', '?')}, {size}, {clean}  {card.get('title', '')}")
 
 
 @command.command("show", cls=Command, short_help="What a model learned from, its licences and figures.")
 @click.argument("name", shell_complete=names_and_files(models))
+@click.option("--measure", is_flag=True, help="Measure how fast it draws here, in some seconds.")
 @json_option
-def show(name: str, as_json: bool) -> None:
-    """The card of NAME (a model that comes along, or a run folder): data, licences, figures."""
+def show(name: str, measure: bool, as_json: bool) -> None:
+    """The card of NAME (a model that is here, or a run folder): data, licences, size, figures."""
     from musicgen.checkpoint import load_run
-    from musicgen.resources import EXPRESSION_FILE, bundled_models
+    from musicgen.resources import EXPRESSION_FILE, known_models
     from musicgen.runs.expression import load_expression
 
-    folder = Path(name) if Path(name).exists() else bundled_models().get(name, Path(name))
+    folder = Path(name) if Path(name).exists() else known_models().get(name, Path(name))
     run = load_expression(folder) if (folder / EXPRESSION_FILE).is_file() else load_run(name)
-    card = {"name": run.name, "sha256": run.sha256, **run.card}
+    facts: dict[str, Any] = {"name": run.name, "sha256": run.sha256}
+    if folder.is_dir():
+        facts["megabytes"] = _megabytes(folder)
+    if measure:
+        facts["notes_a_second_here"] = _speed(name)
+    card = {**facts, **_product(run.card), **run.card}
     if as_json:
         print_json(card)
         return
     for line in _lines(card):
         say(line)
+
+
+@command.command("pull", cls=Command, short_help="Fetch a model from a server or folder that you name.")
+@click.argument("model")
+@click.option("--from", "source", default=None, metavar="PLACE", help="An https address or a folder with models.json.")
+@click.option("--sha256", "digest", default=None, metavar="HEX", help="What the archive has; an address needs it.")
+@click.option(
+    "-o", "--output", default=None, type=click.Path(), metavar="DIR", help="Where it goes.  [your data folder]"
+)
+@click.option(
+    "--max-megabytes",
+    type=Number(min=0, min_open=True),
+    default=2000.0,
+    help="Size of the archive, and unpacked.  [2000]",
+)
+def pull(model: str, source: str | None, digest: str | None, output: str | None, max_megabytes: float) -> None:
+    """Fetch MODEL, a name that PLACE lists or the https address of a .tar.gz of a run folder.
+
+    It is checked before it can be seen; afterwards -m finds it by its name.
+
+    \b
+    musicgen models pull orchestra --from https://example.org/models
+    musicgen models pull https://example.org/models/orchestra.tar.gz --sha256 HEX
+    """
+    from musicgen.runs.pulled import pull as fetched
+
+    folder = fetched(model, source=source, digest=digest, output=output, most_megabytes=max_megabytes)
+    say(f"{folder}: use it with -m {folder if output else folder.name}")
+
+
+def _megabytes(folder: Path) -> float:
+    """The size of a run's weights."""
+    return round((folder / "model.safetensors").stat().st_size / 1e6, 1)
+
+
+def _product(card: dict[str, Any]) -> dict[str, Any]:
+    """Whether use in a product is clean by the licences of a card's data (None: not known), and why not."""
+    from musicgen.licences import shipping_of
+
+    may = shipping_of(card)
+    return {"clean": may.may_ship, "not_clean_because": list(may.reasons)}
+
+
+def _speed(name: str) -> float:
+    """Notes a second of CPU of eight bars drawn from nothing, without loading."""
+    import time
+
+    import torch
+
+    from musicgen.composer import Composer
+
+    torch.set_num_threads(1)
+    composer = Composer.load(name)
+    began = time.process_time()
+    (take,) = composer.generate(bars=8, seed=1)
+    seconds = max(1e-3, time.process_time() - began)
+    return round(int(take.facts["notes_added"]) / seconds, 1)
 
 
 def _lines(table: dict[str, Any], indent: str = "") -> Iterator[str]:

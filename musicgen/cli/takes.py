@@ -17,6 +17,7 @@ from musicgen.words import counted, sentence
 
 if TYPE_CHECKING:
     from musicgen.composer import Keeps, Request, SamplingSettings, Source
+    from musicgen.replaying import Recalled
 
 __all__ = ["fill_holes", "request_from", "run_takes", "sampling_from"]
 
@@ -121,8 +122,9 @@ def run_takes(
     sampling: SamplingSettings,
     wish: Wish,
     options: dict[str, Any],
+    told: Recalled | None = None,
 ) -> None:
-    """Draw the takes and write their files; `wish` is what the model studies first.
+    """Draw the takes and write their files; `wish` is what the model studies first, `told` the take to make again.
 
     The request is checked first, then whether outputs exist, before any take is drawn. Raises CheckError if a take
     still has faults after all retries.
@@ -132,6 +134,8 @@ def run_takes(
     from musicgen.composer import Composer
     from musicgen.page import Heard, stem_of, write_page
     from musicgen.render import check_soundfont
+    from musicgen.sampling.ranking import ranked
+    from musicgen.sampling.request import Finish
 
     torch.set_num_threads(1)  # at batch 1 a second thread costs more than it brings
     # Checked before the model is loaded; a random seed leaves room for the seeds of the following takes.
@@ -140,6 +144,8 @@ def run_takes(
     checked_seed(seed, count=options["takes"])
     composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
+    if told is not None:
+        told.check(model_sha256=composer.run.sha256, source_sha256=source.sha256, also=len(wish.files))
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
         check_soundfont(options["soundfont"])
     printed, broken = [], 0
@@ -148,6 +154,7 @@ def run_takes(
         drawn = composer.takes(
             source,
             request=request,
+            finish=Finish(options.get("end", False), options.get("keep_rest", False)),
             sampling=sampling,
             as_text="abc" in outputs.formats,
             studying=studying(wish, able=composer.can_study, listener=shown),
@@ -156,6 +163,8 @@ def run_takes(
             listener=shown,
         )
         outputs = outputs.settled(overwrite=overwrite)
+        if best := options.get("best"):
+            drawn = iter(ranked(list(drawn), best))
         for k, take in enumerate(drawn):
             outputs = outputs.settled(overwrite=overwrite, begin=k)  # other processes may have written files meanwhile
             first, *_ = paths = list(outputs.files[k].values())
@@ -187,5 +196,5 @@ def run_takes(
     if options["as_json"]:
         print_json(printed)
     if broken:
-        what = f"{broken} of {counted(takes, 'take')} failed the check, as the warnings say"
+        what = f"{broken} of {counted(len(printed), 'take')} failed the check, as the warnings say"
         raise CheckError(what, hint="try another --seed")

@@ -42,7 +42,7 @@ from musicgen.io.sounding import sounding
 from musicgen.piece import METER, TEMPO, Piece, Span, Track
 from musicgen.words import counted
 
-__all__ = ["NewPart", "alone", "splice"]
+__all__ = ["NewPart", "alone", "kept_before", "splice"]
 
 _TEXTS = (*range(0x01, 0x08), OWN_DATA)  # texts, lyrics, markers, cues, and sequencer-specific data
 _TIMING = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
@@ -121,7 +121,7 @@ def splice(
 def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
     """The events kept before an open span."""
     midi = source.midi
-    kept = [track.rows[_keep(track.rows, span.begin, at_end)] for track in midi.tracks]
+    kept = [track.rows[kept_before(track.rows, span.begin, at_end=at_end)] for track in midi.tracks]
     endings = _endings(source, span.begin)
     front = [np.concatenate(pair) for pair in zip(kept, endings, strict=True)]
     return _Kept(front, [rows[:0] for rows in kept], [span.end] * len(kept), kept, None)
@@ -171,8 +171,8 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
     return _Kept(front, back, last, begun, keys)
 
 
-def _keep(rows: np.ndarray, cut: int, at_end: bool) -> np.ndarray:
-    """Boolean mask of the events of a track that stay when it is cut at tick `cut`."""
+def kept_before(rows: np.ndarray, cut: int, *, at_end: bool = False) -> np.ndarray:
+    """Boolean mask of the events (EVENT) of a track that stay when it is cut at tick `cut`; `at_end` as of `splice`."""
     kind, tick = rows["status"] & 0xF0, rows["tick"]
     meta = rows["status"] == META
     note_off = (kind == 0x80) | ((kind == 0x90) & (rows["data2"] == 0))

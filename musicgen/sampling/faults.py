@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-__all__ = ["SILENCE", "Stretch", "distance", "faults"]
+__all__ = ["SILENCE", "Stretch", "distance", "faults", "hardly_any"]
 
 # `_sameness` above which one chord is repeated over and over. Of 7,633 eight-bar stretches in 770 real files, one in
 # 200 exceeds 0.74 and one in 1,000 exceeds 0.91.
@@ -26,6 +26,7 @@ PRESENT = 0.85  # share of bars in which a part must sound before the cut to cou
 LOUDER = 18.0  # velocity: largest difference of mean loudness
 WIDER = 14  # semitones past the previous range, above and below added up
 GRID = 12  # grid positions per quarter
+FEWEST_BARS = 0.25  # a part that was asked for must play in more of the bars
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,11 @@ def faults(new: Stretch, before: Stretch, *, asked: frozenset[int] | None = None
     if _loops(new) >= 0.8 and _loops(_last(before, new.bars)) < 0.4 and new.bars >= 6:
         found.append("a loop")
     return found
+
+
+def hardly_any(new: Stretch, of: np.ndarray) -> bool:
+    """Whether the notes chosen by `of` (bool) begin in so few bars that their part isn't heard."""
+    return len(np.unique(new.bar[of])) <= FEWEST_BARS * new.bars
 
 
 def distance(new: Stretch, before: Stretch) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,10 @@ class HoleWriter(NoteWriter):
         assert self.plan.stages is not None
         self.stages: Stages = self.plan.stages
         self._first = self.stages.first()
-        self._limits = self._limits_with_figures()
+        self._limits()
+
+    def _rest(self) -> dict[str, Any]:
+        return {}  # what lies behind a hole stays where it is
 
     def known(self, *, whole: bool) -> np.ndarray:
         return self.stages.known()
@@ -75,7 +79,7 @@ class HoleWriter(NoteWriter):
         begins = (reading.whole[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
         prompt = read_prompt(decoder, reading.prompt, grammar=grammar, begun=reading.begun, past=reading.past)
-        limits = self._limits
+        limits = self._limits()
         length = replace(limits.length, bars=len(stage.given))
         begin = int(self.stages.lines[self.plan.bars - len(stage.given)]) if stage is not self._first else self.plan.cut
         anchor = replace(self.plan.anchor, tick=begin, bar_start=float(begin))

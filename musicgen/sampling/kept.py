@@ -22,7 +22,7 @@ from musicgen.tokenizers.constraints.amounts import AtLeast, OwnPolyphony, Veloc
 from musicgen.tokenizers.constraints.harmony import ChordBar, Chords
 from musicgen.tokenizers.constraints.patterns import Pattern, Patterns
 from musicgen.tokenizers.constraints.tones import Kit, LessLikely, Ranges, Scale
-from musicgen.tonality import find_key, scale_pitch_classes
+from musicgen.tonality import key_of_notes, scale_pitch_classes
 from musicgen.words import counted
 
 __all__ = ["BASSES", "Ground", "Kept", "Player", "keep"]
@@ -240,7 +240,7 @@ def _key(keeps: Keeps, ground: Ground) -> tuple[frozenset[int] | None, list[str]
         return scale_pitch_classes(keeps.key), []
     tables = [np.empty(0, NOTE), *(track.notes for track in ground.like.tracks if not track.is_drum)]
     notes = np.concatenate(tables)
-    found = find_key(notes["pitch"], notes["duration"])
+    found = key_of_notes(notes["pitch"], notes["duration"])
     if found is None:
         raise UsageError("--key auto: no notes are there to find a key by", hint="name a key, as in --key Am")
     return scale_pitch_classes(found), [f"key: the music there is in {found}"]

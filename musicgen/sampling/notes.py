@@ -13,26 +13,29 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.events import Listener, ignore
 from musicgen.gm import program_name
+from musicgen.io.behind import with_rest
 from musicgen.io.midi import UNLIMITED, piece_from_midi
 from musicgen.io.splice import NewPart, alone, splice
 from musicgen.originality import PROMPT, Index, Origin, Originality
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.sampling.asked import find_parts
 from musicgen.sampling.decoder import Decoder
-from musicgen.sampling.faults import distance, faults
+from musicgen.sampling.ending import Ending, closes, held_to_the_end, looseness, with_ending
+from musicgen.sampling.faults import distance, faults, hardly_any
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
 from musicgen.sampling.manner import in_the_manner_of, struck_already
 from musicgen.sampling.pedal import pedalled
 from musicgen.sampling.placing import assign_parts, new_notes, stretches
 from musicgen.sampling.plan import Plan, make_plan
-from musicgen.sampling.request import Request
+from musicgen.sampling.request import OPEN, Finish, Request
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.constraints import DRUMS, Constraints
 from musicgen.tokenizers.constraints.repeats import Repeats
+from musicgen.words import counted
 
 __all__ = ["Candidate", "NoteWriter"]
 
@@ -61,22 +64,42 @@ class NoteWriter:
     and of these the one nearest to the music before the cut (`faults.py`). The facts list all candidates.
     """
 
+    ending: Ending | None = None  # the last chord of music that comes to a close
+    finish = OPEN
+    most_candidates = CANDIDATES[1]
     _corpus: Index | None = None
     _studied: tuple[Piece, ...] = ()
 
     def __init__(
-        self, source: Source, tokenizer: Tokenizer, *, request: Request, sampling: SamplingSettings, context: int | None
+        self,
+        source: Source,
+        tokenizer: Tokenizer,
+        *,
+        request: Request,
+        sampling: SamplingSettings,
+        context: int | None,
+        finish: Finish = OPEN,
     ) -> None:
         """`context` is the model's context length in steps; None: unlimited. Raises UsageError for a request that
         doesn't fit the piece."""
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
+        self.finish = finish
+        if finish.keep_rest and (request.start is None or request.seconds is not None):
+            hint = "give --from BAR and whole --bars, or leave --keep-rest out"
+            raise UsageError("what lies behind the cut can only be kept behind whole bars", hint=hint)
         self.plan: Plan = make_plan(source.encoded_piece, tokenizer, request=request, context=context)
-        self._limits = self._limits_with_figures()
+        if finish.end:
+            self._end(source.encoded_piece)
+        self._limits()
+
+    def _end(self, piece: Piece) -> None:
+        """Let the music come to a close in its last bar, in the key that `piece` has before the cut."""
+        self.plan, self.ending = with_ending(self.plan, piece, key=self.request.keeps.key)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The request as plain values, for the facts."""
-        return self.request.listed()
+        return {**self.request.listed(), **self.finish.listed()}
 
     @property
     def bars(self) -> int:
@@ -121,11 +144,12 @@ class NoteWriter:
         begins = (reading.whole[:1] == self.tokenizer.vocabulary.id("bos")).any()
         grammar = self.tokenizer.grammar(inside=not begins)
         prompt = read_prompt(decoder, reading.prompt, grammar=grammar, begun=reading.begun, past=reading.past)
-        prompt.grammar.constrain(self._limits, anchor=self.plan.anchor)
+        prompt.grammar.constrain(self._limits(), anchor=self.plan.anchor)
         return prompt
 
-    def _limits_with_figures(self) -> Constraints:
-        """The plan's constraints, and what the sampling settings make less likely."""
+    def _limits(self) -> Constraints:
+        """The plan's constraints, and what the sampling settings make less likely. Raises UsageError for a penalty that
+        the tokenizer has no figures for."""
         limits, penalty = self.plan.constraints, self.sampling.figure_penalty
         if penalty == 1:
             return limits
@@ -140,7 +164,7 @@ class NoteWriter:
         """(the best, all) of a seed's candidates, drawn as one batch; if all have faults, a second batch is drawn."""
         plan = self.plan
         fewest, most = CANDIDATES
-        count = max(fewest, min(most, NOTES_IN_ALL // max(1, plan.expected_notes)))
+        count = max(fewest, min(most, self.most_candidates, NOTES_IN_ALL // max(1, plan.expected_notes)))
         seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
@@ -184,17 +208,29 @@ class NoteWriter:
             home, program = voices[program], programs[program]
         else:
             home = assign_parts(piece.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
+        drum = program == DRUMS
+        last = ~drum & (notes["start"] >= plan.end - round(plan.anchor.bar_length))
         notes = in_the_manner_of(self.source.piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
         notes = plan.ensemble.kept.settled(notes, drawn, player)
+        if self.ending is not None:
+            notes[~drum] = held_to_the_end(notes[~drum], plan, last=last[~drum])
         keep = ~struck_already(piece, plan, notes=notes, home=home)
-        notes, program, home = notes[keep], program[keep], home[keep]
+        notes, program, home, drum, last = (each[keep] for each in (notes, program, home, drum, last))
         parts = np.where(home < 0, 1000 + program, home)
-        new, before = stretches(piece, plan, notes=notes, home=parts, drum=program == DRUMS)
+        new, before = stretches(piece, plan, notes=notes, home=parts, drum=drum)
         asked = None
         if plan.constraints.players.parts is not None:
             asked = frozenset(t for n in plan.constraints.players.parts for t in plan.ensemble.voices[n].tracks[:1])
-        found = faults(new, before, asked=asked) + self._copies(notes, parts, program == DRUMS)
-        return Candidate(seed, notes, program, home, tuple(found), distance(new, before))
+        found, away = faults(new, before, asked=asked) + self._copies(notes, parts, drum), distance(new, before)
+        for value in sorted(plan.ensemble.asked):
+            mine = np.concatenate([np.zeros(len(new.notes) - len(notes), bool), program == value])
+            if hardly_any(new, mine):
+                found.append(f"hardly any {program_name(value, is_drum=value == DRUMS)}")
+        if self.ending is not None:
+            away += looseness(notes[~drum], self.ending, part=parts[~drum], last=last[~drum])
+            if not closes(notes, self.ending, last=last):
+                found.append("no last chord")
+        return Candidate(seed, notes, program, home, tuple(found), away)
 
     def _copies(self, notes: np.ndarray, parts: np.ndarray, drum: np.ndarray) -> list[str]:
         """The fault of notes of which a longer stretch than is allowed is in the training data."""
@@ -222,20 +258,34 @@ class NoteWriter:
         plan, source = self.plan, self.source
         parts = pedalled(self._parts(best), source.channels, source.piece, plan)
         midi = splice(source.midi, parts, span=plan.span, at_end=self.request.start is None)
+        rest = self._rest()
+        if self.finish.keep_rest:
+            midi = with_rest(midi, source.channels, span=plan.span)
         piece = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(int((t.notes["start"] < plan.cut).sum()) for t in source.piece.tracks)
+        moved = rest["notes"] if rest.get("kept") else 0
         facts = {
             "ticks_per_quarter": piece.ticks_per_quarter,
             "cut_tick": plan.cut,
             "notes_kept": kept,
-            "notes_added": piece.n_notes - kept,
+            "notes_added": piece.n_notes - kept - moved,
             "bars_added": plan.bars,
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
             "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
             "candidates": self._listed(best, candidates),
+            **({"rest": rest} if rest else {}),
         }
         return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)
+
+    def _rest(self) -> dict[str, Any]:
+        """The notes and bars of the piece behind the cut, and whether they are kept; empty if there are none."""
+        piece, cut = self.source.piece, self.plan.cut
+        notes = sum(int((track.notes["start"] >= cut).sum()) for track in piece.tracks)
+        if not notes:
+            return {}
+        starts, _ = piece.bar_starts(piece.end - 1)
+        return {"notes": notes, "bars": int((starts > cut - 0.5).sum()), "kept": self.finish.keep_rest}
 
     def _parts(self, best: Candidate) -> list[NewPart]:
         """The new notes grouped by the file's track and channel; notes without an existing part, by program."""
@@ -269,6 +319,9 @@ class NoteWriter:
         found = []
         if self.plan.from_nothing and not self.source.is_nothing:  # without a source no warning is needed
             found.append("empty: no notes before the cut; the music begins from nothing")
+        if (rest := self._rest()) and not rest["kept"]:
+            what = f"{counted(rest['bars'], 'bar')} with {counted(rest['notes'], 'note')}"
+            found.append(f"rest: behind the cut {what} of the piece are left out; --keep-rest keeps them")
         found += [
             f"refused: seed {each.seed} gave {' and '.join(each.faults)}, and was left out"
             for each in candidates

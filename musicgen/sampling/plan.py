@@ -15,6 +15,7 @@ from musicgen.errors import UsageError
 from musicgen.gm import program_name
 from musicgen.piece import Piece, Span
 from musicgen.sampling.asked import find_parts, program_of, value_of
+from musicgen.sampling.cuts import plain_cut
 from musicgen.sampling.kept import Ground, Kept, Player, keep
 from musicgen.sampling.request import Request
 from musicgen.sampling.voices import open_voices, part_pitches, voice_polyphony
@@ -44,7 +45,7 @@ __all__ = [
     "Plan",
     "Reading",
     "make_plan",
-    "plain_cut",
+    "reading_of",
     "recent_pitch",
 ]
 
@@ -55,6 +56,7 @@ FEWEST_NOTES_A_BAR = 24  # that limit is never lower than this
 LONGEST_PROMPT = 2048  # steps
 FULLER = 1.25  # a new bar may have so many times the notes of the fullest of the last bars
 FEWEST_BARS = 4  # bars with notes that are needed for that limit
+NEW_REST = 2  # bars that a new part which was asked for may rest
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Ensemble:
     melodic: frozenset[int]  # monophonic programs; part numbers if the tokenizer numbers parts
     centres: tuple[tuple[int, float], ...]  # (program, its recent mean pitch), for a tokenizer without programs
     kept: Kept
+    asked: frozenset[int] = frozenset()  # programs of new parts that were asked for, and must be heard
 
 
 @dataclass(frozen=True)
@@ -109,20 +112,6 @@ class Plan:
         return self.span.end
 
 
-def plain_cut(piece: Piece) -> int:
-    """The tick at which the music ends: the end of the last note, or the nearest bar line.
-
-    The bar line is used if it is at most a sixteenth note away and no note begins at or after it.
-    """
-    end = piece.end
-    if not end:
-        return 0
-    starts, _ = piece.bar_starts(end + piece.ticks_per_quarter)
-    near = int(np.rint(starts[np.argmin(np.abs(starts - end))]))
-    last_onset = max(int(t.notes["start"].max()) for t in piece.tracks if len(t.notes))
-    return near if abs(near - end) <= piece.ticks_per_quarter / 4 and near > last_onset else end
-
-
 def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
     """Choose the span, prompt and constraints. `context` is the model's context length in steps; None: unlimited.
 
@@ -134,9 +123,12 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
     recent = span.begin - RECENT_BARS * anchor.bar_length
     voices: tuple[Voice, ...] = ()
     chosen: frozenset[int] | None = None
+    new: list[int] = []
     if tokenizer.as_parts is not None:
         voices, chosen = open_voices(piece, before, request.tracks, recent=recent, warnings=warnings)
         programs = frozenset(voices[number].program for number in chosen)
+        new = [n for n in sorted(chosen) if not any(len(before.tracks[t].notes) for t in voices[n].tracks)]
+        asked = frozenset(voices[n].program for n in new if request.tracks)
         polyphony = {n: most for n, most in voice_polyphony(before, voices).items() if n in chosen}
     else:
         programs = _programs(piece, before, request=request, recent=recent, warnings=warnings)
@@ -147,6 +139,8 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
         programs -= {DRUMS}
         chosen = None if chosen is None else frozenset(n for n in chosen if voices[n].program != DRUMS)
         polyphony = {n: most for n, most in polyphony.items() if n in (programs if chosen is None else chosen)}
+        asked = programs - {value_of(track) for track in before.tracks if len(track.notes)}
+        asked = asked if request.tracks and tokenizer.has_programs else frozenset()
     if DRUMS in programs and not tokenizer.has_programs:
         if programs == {DRUMS}:
             raise UsageError(
@@ -173,7 +167,7 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
         span=span,
         anchor=anchor,
         bars=bars,
-        reading=_reading(
+        reading=reading_of(
             before, tokenizer, context=context, cut=span.begin, bar_line=bar_line, voices=voices, played=played
         ),
         constraints=Constraints(
@@ -181,7 +175,12 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
                 *request.keeps.pitch_range,
                 by_part=part_pitches(before, voices, reach=not ranged) if voices else (),
             ),
-            players=PlayerLimits(programs, parts=chosen, part_count=len(voices) if voices else None),
+            players=PlayerLimits(
+                programs,
+                parts=chosen,
+                part_count=len(voices) if voices else None,
+                longest_rests=tuple((n, min(NEW_REST, max(0, bars - 1))) for n in new if request.tracks),
+            ),
             room=RoomLimits(
                 max_polyphony=request.keeps.max_polyphony,
                 max_notes_a_bar=cap,
@@ -197,6 +196,7 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
             ),
             centres=_centres(before, programs, span.begin),
             kept=kept,
+            asked=asked,
         ),
         max_steps=total * (cap * (TOKENS_A_NOTE + 1) + held + 8) + 64,
         expected_notes=round(total * _notes_a_bar(before, anchor)),
@@ -258,7 +258,7 @@ def _place(piece: Piece, request: Request) -> tuple[float | None, Anchor, int, S
     return None if fills else bar_start, anchor, bars, Span(cut, end)
 
 
-def _reading(
+def reading_of(
     before: Piece,
     tokenizer: Tokenizer,
     *,

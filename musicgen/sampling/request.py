@@ -14,7 +14,23 @@ from musicgen.gm import pitch_range as pitches_of_range
 from musicgen.sampling.keeps import Keeps
 from musicgen.schemas import typed
 
-__all__ = ["Keeps", "Request", "keeping", "part_names", "pitches_between"]
+__all__ = ["OPEN", "Finish", "Keeps", "Request", "keeping", "part_names", "pitches_between"]
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of the end of a continuation. `end`: it comes to a close, with a last chord in its last bar.
+    `keep_rest`: what lay behind the cut follows the new music, moved by its length; else it is dropped."""
+
+    end: bool = False
+    keep_rest: bool = False
+
+    def listed(self) -> dict[str, Any]:
+        """What is asked for, as plain values for a sidecar."""
+        return {name: True for name, asked in asdict(self).items() if asked}
+
+
+OPEN = Finish()
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,13 @@ class Source:
         return cls(midi, piece, homes, Path(where).name, digest, text, Path(path).absolute())
 
     @classmethod
+    def of(cls, music: Piece | Source | str | os.PathLike[str]) -> Source:
+        """The source of a piece or a path; a source is itself. Raises UnreadableError."""
+        if isinstance(music, Source):
+            return music
+        return cls.of_piece(music) if isinstance(music, Piece) else cls.read(music)
+
+    @classmethod
     def of_piece(cls, piece: Piece, *, name: str = "(piece)") -> Source:
         """A source from a piece, converted to MIDI; the digest is that of the resulting file."""
         midi = midi_from_piece(piece)

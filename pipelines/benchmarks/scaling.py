@@ -3,8 +3,9 @@
     python pipelines/benchmarks/scaling.py --work runs/default --seconds 45            (on a GPU, 6 minutes)
     python pipelines/benchmarks/scaling.py --work runs/default --seconds 480 --batch 4 --length 512   (a CPU, an hour)
 
-`--work` holds the corpus that `pipelines/train_default.py` builds. All runs have its recipe but for what the table
-names, and the rate falls to nothing within the given seconds. Nats are those of whole validation windows, calibrated.
+`--work` holds the corpus that `pipelines/train_shipped.py default` builds. All runs have its recipe but for what the
+table names, and the rate falls to nothing within the given seconds. Nats are those of whole validation windows,
+calibrated.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ from measure import ROOT, header, parser, table
 
 sys.path.insert(0, str(ROOT / "pipelines"))
 
-from train_default import AUGMENT, MODEL, TRAIN
+from shipped_models import MODELS
 
 from musicgen.corpus.store import Corpus
 from musicgen.recipe import DataSettings, Recipe
 from musicgen.tokenizers import Parts
 from musicgen.training.loop import train
 
+SHIPPED = MODELS["default"]
+MODEL, TRAIN, AUGMENT = SHIPPED.model, SHIPPED.train, SHIPPED.augment
 SMALL = {"model.width": 192, "model.layers": 5}
 LARGE = {"model.width": 384, "model.layers": 10, "model.heads": 6}
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -14,7 +14,7 @@ from musicgen.io.midi import midi_bytes, piece_from_midi
 from musicgen.io.smf import MidiFile, parse_smf
 from musicgen.io.sounding import sounding
 from musicgen.piece import Piece
-from musicgen.sampling.plan import plain_cut
+from musicgen.sampling.cuts import plain_cut
 
 HANGING = "hanging_notes: notes that are never switched off end where their pitch sounds again, or with the music"
 

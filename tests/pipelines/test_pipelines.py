@@ -98,11 +98,40 @@ def test_continue_folder_of_nothing(tmp_path):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_bundled_model_script_takes_only_what_may_be_passed_on(run, tmp_path):
-    (tmp_path / "pieces.jsonl").write_text('{"source": "nottingham/MIDI/reel.mid", "file": "reel.mid"}\n')
-    done = run("train_default.py", "--pieces", tmp_path, "--work", tmp_path / "w")
+@pytest.mark.parametrize(("model", "kind"), [("default", "folk"), ("piano", "piano-score"), ("folk", "folk")])
+def test_the_script_of_shipped_models_takes_only_what_may_be_passed_on(run, tmp_path, model, kind):
+    line = {"source": "nottingham/MIDI/reel.mid", "file": "reel.mid", "kind": kind}
+    (tmp_path / "pieces.jsonl").write_text(json.dumps(line) + "\n")
+    done = run("train_shipped.py", model, "--pieces", tmp_path, "--work", tmp_path / "w")
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("train_default: weights trained on nottingham may not be passed on")
+    assert done.stderr.splitlines()[-1].startswith("train_shipped: weights trained on nottingham may not be passed on")
+
+
+def test_a_folk_model_goes_from_a_cache_of_pieces_to_a_shipped_folder(run, tmp_path):
+    """In two runs of the script, of which the second goes on with the first."""
+    rows = [(i * 240, 240, 60 + (0, 2, 4, 5, 7)[i % 5], 80) for i in range(64)]
+    lines = []
+    for n, split in enumerate(("train", "train", "valid", "test")):
+        source = f"mutopia_more/tune{n}.mid"
+        write(Piece(480, (Track(notes=notes_array(rows[n:])),)), tmp_path / f"{n}.mid")
+        lines.append(
+            {"source": source, "file": f"{n}.mid", "kind": "folk", "work": source, "split": split, "licence": "CC0",
+             "played": False, "real_bars": True}
+        )  # fmt: skip
+    (tmp_path / "pieces.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    common = ("train_shipped.py", "folk", "--work", tmp_path / "w")
+    small = ("--set", "model.width=16", "--set", "train.length=32", "--set", "train.evaluate_every=2")
+    for steps in (2, 3):
+        done = run(*common, "--pieces", tmp_path, *small, "--set", f"train.steps={steps}")
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("corpus: 16 pieces")  # each training tune in six other keys
+    done = run(*common, "--ship", tmp_path / "folk")
+    assert done.returncode == 0, done.stderr
+    card = json.loads((tmp_path / "folk" / "card.json").read_text())
+    assert card["title"] == "musicgen folk model"
+    assert [source["name"] for source in card["data"]] == ["mutopia-more"]
+    assert card["steps"] == 3
+    assert set(card["figures"]) == {"valid", "test"}
 
 
 def test_the_bundled_piece_is_the_theme():

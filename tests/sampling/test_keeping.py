@@ -17,7 +17,7 @@ from musicgen.piece import CHORD, Piece
 from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.sampling.notes import NoteWriter
-from musicgen.tonality import find_key, progression, scale_pitch_classes
+from musicgen.tonality import key_of_notes, progression, scale_pitch_classes
 
 TAKES, BARS, QUARTER, BAR = 200, 3, 480, 960
 LOW, HIGH, KEYS, KIT = range(4)  # the tracks of the piece
@@ -76,7 +76,7 @@ def test_a_weak_key_leaves_such_notes_rarer_by_its_share():
 
 def test_the_key_of_the_piece_is_found():
     notes = np.concatenate([t.notes for t in piece().tracks if not t.is_drum])
-    classes = scale_pitch_classes(str(find_key(notes["pitch"], notes["duration"])))
+    classes = scale_pitch_classes(str(key_of_notes(notes["pitch"], notes["duration"])))
     _, takes = drawn(keeping(key="auto"), takes=20)
     assert np.isin(np.concatenate(melodic(takes))["pitch"] % 12, sorted(classes)).all()
 

@@ -15,7 +15,7 @@ from musicgen.models import ModelSettings, SequenceModel
 from musicgen.piece import METER, TEMPO, Piece, Track, notes_array
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.placing import assign_parts
-from musicgen.sampling.plan import make_plan, plain_cut
+from musicgen.sampling.plan import make_plan
 from musicgen.sampling.request import Keeps, Request
 from musicgen.tokenizers import TOKENIZERS, Frames, FramesSettings, Remi
 
@@ -74,26 +74,6 @@ def source(p: Piece) -> Source:
 
 
 MELODY = piece(Track("Violin", 40, notes=line([60, 62, 64, 65] * 4)))
-
-
-@pytest.mark.parametrize(
-    ("ends_at", "expected"),
-    [
-        (1920, 1920),
-        (1920 - 120, 1920),
-        (1920 - 121, 1920 - 121),
-        (1440, 1440),
-        (1920 + 120, 1920),
-        (1920 + 121, 2041),
-        (1, 1),
-    ],
-)
-def test_the_cut_moves_to_a_bar_line_within_a_sixteenth(ends_at, expected):
-    assert plain_cut(piece(Track(notes=notes_array([(0, ends_at, 60, 80)])))) == expected
-
-
-def test_the_cut_never_loses_a_note_on_the_bar_line():
-    assert plain_cut(piece(Track(notes=notes_array([(0, 1920, 60, 80), (1920, 60, 62, 80)])))) == 1980
 
 
 @pytest.mark.parametrize("bars", [1, 3, 8])

@@ -37,7 +37,8 @@ LONGEST = 2000  # characters of a body after which the tune is brought to an end
 MOST_NOTES = 64  # in a bar
 CHORD = 8  # most notes of a chord without a limit
 TEXT = "".join(c for c in ALPHABET[1:] if c not in "%\\")
-ROOT, QUALITY = "ABCDEFG", {"": "m7", "m": "7", "7": "", "m7": ""}  # of chord symbols: G, Gm, G7, Gm7, with # or b
+# Of chord symbols: G, Gm, G7, Gm7, Gdim, with # or b.
+ROOT, QUALITY = "ABCDEFG", {"": "m7d", "m": "7", "7": "", "m7": "", "d": "i", "di": "m", "dim": ""}
 
 
 @cache
@@ -238,7 +239,8 @@ class AbcGrammar(AbcState, Grammar):
         if not text:
             return ROOT
         quality = text[1:].lstrip("#b")
-        return ("#b" if len(text) == 1 else "") + QUALITY[quality] + '"'
+        whole = "" if quality in ("d", "di") else '"'
+        return ("#b" if len(text) == 1 else "") + QUALITY[quality] + whole
 
     def _octaves(self) -> str:
         last = self.piece[-1]

@@ -1,14 +1,16 @@
-"""Write a piece's highest line as a plain monophonic ABC tune, with bar lines, and K: and M: of its beginning.
+"""Write a piece's highest line as a plain monophonic ABC tune: bar lines, chord symbols, the first K: and M:.
 
 The grid is the 32nd note, the unit length the eighth. Of notes that begin together the highest is kept, and a note ends
 where the next one begins; notes across bar lines are tied. Accidentals are written where a note differs from what the
-key or an earlier accidental of its letter in the bar says, naturals included.
+key or an earlier accidental of its letter in the bar says, naturals included. A chord symbol stands before the note or
+rest that begins with it, as the triad or seventh chord that the grammar knows; a note that goes on under it is tied.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from musicgen.chords import plain_symbol
 from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.words import counted, was
@@ -37,7 +39,8 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{MINOR[fifths] + ' Minor' if minor else MAJOR[fifths] + ' Major'}\n"
     # Cut time at all onsets, note ends and bar lines; each segment is one note or one rest.
     edges = _grid(piece, np.rint(starts).astype(np.int64))
-    cuts = np.unique(np.concatenate([[0, stop], line[:, 0], line[:, 1], edges]))
+    symbols = _symbols(piece, stop)
+    cuts = np.unique(np.concatenate([[0, stop], line[:, 0], line[:, 1], edges, list(symbols)])).astype(np.int64)
     cuts = cuts[cuts <= stop]
     begin, end = cuts[:-1], cuts[1:]
     note = np.searchsorted(line[:, 0], begin, side="right") - 1
@@ -60,7 +63,10 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
         words.append(name + _length(length) + ("-" if is_tied else ""))
     is_bar = np.isin(end, edges)
     signs = np.where(is_bar, np.where(np.cumsum(is_bar) % BARS_A_LINE == 0, 2, 1), 0)
-    out = [words[w] + ("", "|", "|\n")[sign] for w, sign in zip(which.tolist(), signs.tolist(), strict=True)]
+    out = [
+        symbols.get(at, "") + words[w] + ("", "|", "|\n")[sign]
+        for at, w, sign in zip(begin.tolist(), which.tolist(), signs.tolist(), strict=True)
+    ]
     if until is None and out and not is_bar[-1]:
         out.append("|")
     return head + "".join(out)
@@ -115,6 +121,13 @@ def _line(piece: Piece) -> np.ndarray:
     pitch[low] += 12 * -((pitch[low] - LOWEST) // 12)
     pitch[high] -= 12 * -(-(pitch[high] - HIGHEST) // 12)
     return np.stack([start, end, pitch], axis=1)
+
+
+def _symbols(piece: Piece, stop: int) -> dict[int, str]:
+    """{grid step before `stop`: the chord symbol there, in its quotes}; the last one where several begin together."""
+    at = _grid(piece, piece.chords["tick"]).tolist()
+    plain = [plain_symbol(symbol) for symbol in piece.chords["symbol"].tolist()]
+    return {step: f'"{symbol}"' for step, symbol in zip(at, plain, strict=True) if symbol and 0 <= step < stop}
 
 
 def _key(piece: Piece) -> tuple[int, bool]:

@@ -1,11 +1,11 @@
-"""Train the model that comes with the package, from a folder of pieces to the shipped file.
+"""Train a model that comes with the package, from a folder of pieces to the shipped file.
 
     python pipelines/default_corpus.py --data DATA --out PIECES
-    python pipelines/train_default.py --pieces PIECES --work runs/default --max-time 20m     (on a GPU)
-    python pipelines/train_default.py --work runs/default --ship musicgen/pretrained/default
+    python pipelines/train_shipped.py default --pieces PIECES --work runs/default --max-time 20m     (on a GPU)
+    python pipelines/train_shipped.py default --work runs/default --ship musicgen/pretrained/default
 
-Only what the catalogue says may be passed on is taken. The corpus is built once in the work folder, every kind of
-music with the share of windows that `SHARES` says. The run is resumable: call it again. With --ship the best
+`shipped_models.py` says what each model learns from and how. Only what the catalogue says may be passed on is taken.
+The corpus is built once in the work folder. The run is resumable: call it again. With --ship the best
 checkpoint is written in float16 with its card.
 """
 
@@ -17,13 +17,12 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from default_variants import fewer_parts, on_sixteenths, performed, stretched
+from shipped_models import MODELS, Shipped
 
 from musicgen import read
 from musicgen.checkpoint import Run, load_run, save_run
@@ -34,45 +33,11 @@ from musicgen.errors import MusicgenError, UsageError
 from musicgen.evaluation.likelihood import evaluate
 from musicgen.events import Event, Step
 from musicgen.licences import Shipping, shipping, shipping_of
-from musicgen.piece import Piece
-from musicgen.recipe import AugmentSettings, DataSettings, Recipe, TrainSettings
+from musicgen.recipe import DataSettings, Recipe
 from musicgen.runs.checkpoints import has_checkpoint
-from musicgen.tokenizers import Parts
 from musicgen.training.loop import train
 
-MODEL = {"family": "transformer", "width": 256, "layers": 8, "heads": 4, "context": 512, "dropout": 0.1}
-# For a GPU; a CPU takes --set train.batch=4 --set train.length=512.
-TRAIN = TrainSettings(
-    steps=40_000,
-    batch=32,
-    length=1024,
-    learning_rate=5e-3,
-    warmup=0.02,
-    weight_decay=0.1,
-    evaluate_every=500,
-    evaluate_tokens=120_000,
-    seed=1,
-)
-AUGMENT = AugmentSettings(
-    transpose_low=-5, transpose_high=6, tempo_steps=2, programs=0.15, loudness=0.7, infill=0.1, accompany=0.1
-)
 UNSEEN = ("valid", "test")
-# Of 100 training windows. Kinds with few notes count for more than their share, so that no kind drowns.
-SHARES = {
-    "piano-score": 15,
-    "ensemble": 7,
-    "song": 13,
-    "quartet": 8,
-    "orchestra": 8,
-    "band": 13,
-    "drums": 6,
-    "piano-performance": 7,
-    "chorale": 2,
-    "folk": 4,
-    "guitar-choir-other": 6,
-    "played on the beat": 6,
-    "played freely": 5,
-}
 
 
 def entry_of(source: str) -> CorpusEntry:
@@ -83,45 +48,24 @@ def entry_of(source: str) -> CorpusEntry:
     return entry
 
 
-def variants(piece: Piece, entry: dict[str, Any]) -> Iterator[tuple[str, str, Piece]]:
-    """(kind, name, piece): further versions of a piece to learn from; what is for validation and test stays as it is,
-    but for drums, which are there on the grid as well."""
-    kind = entry["kind"]
-    number = int(hashlib.sha256(entry["source"].encode()).hexdigest()[:12], 16)
-    rng = np.random.default_rng(number)
-    if entry["played"] and entry["real_bars"] and kind == "drums":
-        yield kind, "grid", on_sixteenths(piece)
-    if entry["split"] != "train":
-        return
-    if kind == "piano-performance" and entry["source"].startswith("giantmidi"):
-        for factor in (0.8, 0.9, 1.1, 1.25):
-            yield kind, f"stretched {factor}", stretched(piece, factor)
-    if kind in ("band", "orchestra"):
-        for n in range(2 if kind == "band" else 1):
-            if (fewer := fewer_parts(piece, rng)) is not None:
-                yield kind, f"fewer parts {n + 1}", fewer
-    if kind == "song" and number % 2 == 0:
-        yield "played on the beat", "performed", performed(piece, rng, free=False)
-    if kind == "piano-score" and number % 4 < 2:
-        free = number % 4 == 0
-        yield "played freely" if free else "played on the beat", "performed", performed(piece, rng, free=free)
-
-
-def build(pieces: Path, folder: Path) -> Corpus:
-    """Encode the pieces of a cache into a corpus folder; what hands play on a beat is there on the grid, too."""
-    tokenizer = Parts()
+def build(model: Shipped, options: argparse.Namespace, folder: Path) -> Corpus:
+    """Encode what a model learns from, of the pieces of a cache, into a corpus folder."""
+    tokenizer, pieces = model.tokenizer(), Path(options.pieces)
     entries = [json.loads(line) for line in (pieces / "pieces.jsonl").read_text(encoding="utf-8").splitlines()]
+    entries = [entry for entry in entries if not model.learns or entry["kind"] in model.learns]
     encoded: list[tuple[dict[str, Any], np.ndarray]] = []
     rejected = []
-    for name in sorted({entry["source"].split("/")[0] for entry in entries}):
+    for name in sorted({source_of(entry) for entry in entries}):
         entry_of(name)
     for entry in entries:
+        in_score = source_of(entry) in model.scores
+        if in_score and options.data is None:
+            raise UsageError(f"chord symbols are only in the scores of {source_of(entry)}", hint="name --data")
         try:
-            piece = read(pieces / entry["file"])
-            encoded.append((entry, tokenizer.encode(piece)))
-            for kind, name, other in variants(piece, entry):
-                ids = tokenizer.encode(other)
-                encoded.append(({**entry, "kind": kind, "source": f"{entry['source']}#{name}"}, ids))
+            piece = read(Path(options.data) / entry["source"] if in_score else pieces / entry["file"])
+            for kind, name, version in model.versions(piece, entry):
+                source = f"{entry['source']}#{name}" if name else entry["source"]
+                encoded.append(({**entry, "kind": kind, "source": source}, tokenizer.encode(version)))
         except MusicgenError as error:
             rejected.append({"source": entry["source"], "reason": str(error)})
     sizes: Counter[str] = Counter()
@@ -131,7 +75,7 @@ def build(pieces: Path, folder: Path) -> Corpus:
     total = sum(sizes.values())
     records, offset = [], 0
     for entry, ids in encoded:
-        weight = SHARES[entry["kind"]] / 100 * total / max(1, sizes[entry["kind"]])
+        weight = model.shares[entry["kind"]] / 100 * total / max(1, sizes[entry["kind"]])
         sha = hashlib.sha256(ids.astype("<u2").tobytes()).hexdigest()
         records.append(
             PieceRecord(
@@ -141,17 +85,23 @@ def build(pieces: Path, folder: Path) -> Corpus:
         )  # fmt: skip
         offset += len(ids)
     about = {"tokenizer": tokenizer.spec, "rejected": rejected, "duplicates": []}
-    write_corpus(folder, records, tokens=(ids for _, ids in encoded), about=about, fields=6, overwrite=True)
+    fields = len(tokenizer.fields)
+    write_corpus(folder, records, tokens=(ids for _, ids in encoded), about=about, fields=fields, overwrite=True)
     return Corpus.open(folder)
 
 
-def card_for(corpus: Corpus) -> dict[str, Any]:
+def source_of(entry: dict[str, Any]) -> str:
+    """The folder of the source of a piece."""
+    return str(entry["source"]).split("/")[0]
+
+
+def card_for(corpus: Corpus, title: str) -> dict[str, Any]:
     """What is known of the model before it is trained: data and licences."""
     sources = sorted({record.source.split("/")[0] for record in corpus.records})
     entries = [entry_of(name) for name in sources]
     licences = sorted({record.licence for record in corpus.records})
     return {
-        "title": "musicgen default model",
+        "title": title,
         "licence": "MIT (weights); data: " + ", ".join(licences),
         "data": [
             {
@@ -173,7 +123,7 @@ def of_data(corpus: Corpus) -> Shipping:
     return shipping(sorted({record.licence for record in corpus.records}))
 
 
-def ship(run: Run, corpus: Corpus, out: str, *, anyway: bool = False) -> None:
+def ship(run: Run, corpus: Corpus, out: str, *, title: str, anyway: bool = False) -> None:
     """Write the best weights in float16, with figures on whole pieces of the splits that training never saw.
 
     Raises UsageError if they may not be passed on; `anyway` writes them, marked so in their card.
@@ -185,7 +135,7 @@ def ship(run: Run, corpus: Corpus, out: str, *, anyway: bool = False) -> None:
         raise UsageError(what, hint="leave those pieces out, or pass --allow-unshippable to mark the card")
     figures = {split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=60_000) for split in UNSEEN}
     tables = {split: figure.to_dict() for split, figure in figures.items()}
-    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus) | {"figures": tables}
+    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus, title) | {"figures": tables}
     card["shipping"] = {**may.to_dict(), **({"overridden": True} if refused else {})}
     save_run(out, model=run.model, tokenizer=run.tokenizer, recipe=run.recipe, card=card, dtype=torch.float16)
     for name, figure in figures.items():
@@ -203,6 +153,8 @@ def report(p: Event) -> None:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=list(MODELS), help="which of them")
+    parser.add_argument("--data", help="the folder of sources; only for folk, whose chord symbols MIDI doesn't keep")
     parser.add_argument("--pieces", help="the cache of default_corpus.py")
     parser.add_argument("--work", required=True, help="corpus and run lie here")
     parser.add_argument("--run", default="run", help="the run's folder in it")
@@ -217,27 +169,28 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
+    model = MODELS[options.model]
     for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background jobs ignore the first
         signal.signal(number, signal.default_int_handler)
     torch.set_num_threads(options.threads)
     work = Path(options.work)
     folder = work / "corpus"
-    corpus = Corpus.open(folder) if (folder / "corpus.json").is_file() else build(Path(options.pieces), folder)
+    corpus = Corpus.open(folder) if (folder / "corpus.json").is_file() else build(model, options, folder)
     print(f"corpus: {corpus.info()['pieces']} pieces, {corpus.info()['tokens']:,} tokens", flush=True)
-    recipe = Recipe(MODEL, TRAIN, AUGMENT, DataSettings("the catalogue", corpus.sha256))
+    recipe = Recipe(model.model, model.train, model.augment, DataSettings("the catalogue", corpus.sha256))
     for change in options.set:
         recipe = recipe.with_change(change)
     run = work / options.run
     if options.ship:
-        return ship(load_run(run), corpus, options.ship, anyway=options.allow_unshippable)
+        return ship(load_run(run), corpus, options.ship, title=model.title, anyway=options.allow_unshippable)
     start = load_run(options.start) if options.start else None
     may = of_data(corpus) & (shipping_of(start.card) if start else Shipping(True))
     train(
         corpus,
-        Parts(),
+        model.tokenizer(),
         recipe=recipe,
         folder=run,
-        card=card_for(corpus) | {"shipping": may.to_dict()},
+        card=card_for(corpus, model.title) | {"shipping": may.to_dict()},
         resume=has_checkpoint(run),
         max_seconds=duration(options.max_time),
         start=start.model if start else None,
@@ -249,4 +202,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except MusicgenError as error:
-        sys.exit(f"train_default: {error}")
+        sys.exit(f"train_shipped: {error}")
