@@ -24,7 +24,7 @@ CLAUSES = (
     (r"\b(experiments|research|study) only|\bfor (private )?(study|research)", "for experiments only"),
     (r"all rights reserved", "all rights are reserved"),
 )
-PARTS = re.compile(r" and |[;,] |\n")
+PARTS = re.compile(r" and |[;,] ")
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,13 @@ def shipping(licences: Iterable[str]) -> Shipping:
 
 
 def _judged(licence: str) -> Shipping:
+    name = " ".join(licence.split())
     against = [why for clause, why in CLAUSES if re.search(clause, licence, re.IGNORECASE)]
     if against:
-        return Shipping(False, tuple(f"{licence}: {why}" for why in against))
-    if FREE.search(licence):
+        return Shipping(False, tuple(f"{name}: {why}" for why in against))
+    if FREE.search(licence) and "\n" not in licence:  # several lines are no name of a licence
         return Shipping(True)
-    return Shipping(None, (f"{licence}: what it allows isn't known here",))
+    return Shipping(None, (f"{name}: what it allows isn't known here",))
 
 
 def shipping_of(card: Mapping[str, Any]) -> Shipping:

@@ -82,7 +82,7 @@ def test_a_take_is_gone_on_from(made):
     told = recalled(sidecar)
     source = Source.read(told.music)
     request = varied(told, source.piece, bar=2)
-    assert (request.start, request.bars, request.key) == (10, 2, "G")
+    assert (request.start, request.bars, request.keeps.key) == (10, 2, "G")
     (other,) = composer().takes(source, request=request, sampling=told.sampling, seed=9)
     assert other.midi.end == take.midi.end == 12 * BAR
     for old, new in zip(take.piece.tracks, other.piece.tracks, strict=True):

@@ -7,8 +7,9 @@ channels (see `seam`), then the new notes and their controllers, on the tracks a
 source's events from there on are dropped, except that a cut at the end keeps its texts.
 
 A closed span is a hole in the file. Only the source's notes that begin in it (and their key pressure) are removed; a
-note that begins before it sounds on for as long as it did. Controllers, programs, bends, tempi and texts stay, and no
-events are inserted on channels that the source uses, so that the music after the hole sounds as before.
+note that begins before it sounds on for as long as it did, unless it only overlaps into it, as in legato. Controllers,
+programs, bends, tempi and texts stay, and no events are inserted on channels that the source uses, so that the music
+after the hole sounds as before.
 After the hole every event is kept, except the note-offs of notes that began in it. Where a new note shares its key with
 one that stays, the old note keeps its start and length: see `Keys.fitted`. (Notes that the source never switches off
 end with whatever comes next on their key, as in any file.)
@@ -45,6 +46,7 @@ from musicgen.words import counted
 __all__ = ["NewPart", "alone", "kept_before", "splice"]
 
 _TEXTS = (*range(0x01, 0x08), OWN_DATA)  # texts, lyrics, markers, cues, and sequencer-specific data
+LEGATO = 8  # a note that ends within an eighth of a quarter of a hole's beginning only overlaps into it
 _TIMING = (SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE)
 
 
@@ -129,8 +131,9 @@ def _before(source: Channels, span: Span, at_end: bool) -> _Kept:
 
 def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | None) -> _Kept:
     """The events kept around and in a hole."""
-    played = sounding(source, ticks_per_quarter=resolution(source.midi.division)[0])
-    rows, tick = source.rows, source.tick
+    quarter = resolution(source.midi.division)[0]
+    played = sounding(source, ticks_per_quarter=quarter)
+    rows, tick = source.rows.copy(), source.tick
     inside = ~span.is_before(tick) & ~span.is_after(tick)
     asked = np.ones(len(rows), bool)
     if homes is not None:
@@ -142,14 +145,15 @@ def _around(source: Channels, span: Span, homes: Collection[tuple[int, int]] | N
     theirs = asked[on]
     goes = theirs & inside[on] & (off >= 0)
     keep[off[goes]] = False
-    # A note that begins before the hole sounds on, and ends where it did: by its own note-off, or by one that takes the
-    # place of a note-on of its key that is gone.
-    across = theirs & span.is_before(tick[on])
-    keep[off[across & (off >= 0)]] = True
-    cut_short = across & (off < 0) & ~span.is_before(ended) & ~span.is_after(ended)
-    ours = rows[on[cut_short]].copy()
-    ours["tick"], ours["status"], ours["data2"] = ended[cut_short], 0x80 | ours["status"] & 15, 64
-    of_ours = source.track[on[cut_short]]
+    # A note that begins before the hole sounds on and ends where it did: by its own note-off, or by one that takes the
+    # place of a note-on of its key that is gone. One that only overlaps into it, as in legato, ends at its beginning.
+    across = theirs & span.is_before(tick[on]) & ~span.is_before(ended) & ~span.is_after(ended)
+    ended = np.where(across & (ended <= span.begin + quarter // LEGATO), span.begin, ended)
+    switched = across & (off >= 0)
+    keep[off[switched]], rows["tick"][off[switched]] = True, ended[switched]
+    ours = rows[on[across & (off < 0)]].copy()
+    ours["tick"], ours["status"], ours["data2"] = ended[across & (off < 0)], 0x80 | ours["status"] & 15, 64
+    of_ours = source.track[on[across & (off < 0)]]
     keys = Keys(end=span.end)
     of_rows = 128 * source.channel.astype(np.int64) + rows["data1"]
     for n in np.flatnonzero(~(theirs & inside[on]) & ~span.is_before(ended)).tolist():

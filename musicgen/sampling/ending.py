@@ -82,7 +82,7 @@ def with_ending(plan: Plan, piece: Piece, *, key: str | None) -> tuple[Plan, End
     if not melodic or plan.bars < 1:
         raise UsageError("an ending needs a melodic part and a whole bar", hint="name other tracks, or more bars")
     tonic, minor = _asked(key) or key_of(piece, plan)
-    ending = Ending(tonic, 3 if minor else 4, melodic[0], plan.constraints.bars_before + plan.bars - 1)
+    ending = Ending(tonic, 3 if minor else 4, melodic[0], plan.bars - 1)
     before, begin = piece.until(plan.cut), plan.cut - PLAYING_BARS * plan.anchor.bar_length
     last = frozenset(
         n

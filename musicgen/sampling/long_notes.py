@@ -53,7 +53,14 @@ class LongWriter(NoteWriter):
         super().__init__(source, tokenizer, request=request, sampling=sampling, context=context, finish=finish)
         self._context = context
         short = replace(request, bars=SECTION_BARS, seconds=None)
-        self._first = make_plan(source.encoded_piece, tokenizer, request=short, context=context)
+        first = make_plan(source.encoded_piece, tokenizer, request=short, context=context)
+        # What it keeps to counts from the beginning of the new music to its end.
+        whole = make_plan(source.encoded_piece, tokenizer, request=request, context=context)
+        self._first = replace(
+            first,
+            ensemble=replace(first.ensemble, kept=whole.ensemble.kept),
+            constraints=replace(first.constraints, further=whole.constraints.further),
+        )
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, listener: Listener) -> Iterator[Take]:
         """As of any writer; the progress begins again for each round of candidates of a section."""

@@ -133,14 +133,14 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
     else:
         programs = _programs(piece, before, request=request, recent=recent, warnings=warnings)
         polyphony = {p: most for p, most in _polyphony(before).items() if p in programs}
+        asked = programs - {value_of(track) for track in before.tracks if len(track.notes)}
+        asked = asked if request.tracks and tokenizer.has_programs else frozenset()
     if request.keeps.drums == frozenset():
         if programs == {DRUMS}:
             raise UsageError("--no-drums, and drums are all that is to play", hint="name other tracks")
-        programs -= {DRUMS}
+        programs, asked = programs - {DRUMS}, asked - {DRUMS}
         chosen = None if chosen is None else frozenset(n for n in chosen if voices[n].program != DRUMS)
         polyphony = {n: most for n, most in polyphony.items() if n in (programs if chosen is None else chosen)}
-        asked = programs - {value_of(track) for track in before.tracks if len(track.notes)}
-        asked = asked if request.tracks and tokenizer.has_programs else frozenset()
     if DRUMS in programs and not tokenizer.has_programs:
         if programs == {DRUMS}:
             raise UsageError(

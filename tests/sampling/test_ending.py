@@ -13,7 +13,7 @@ from musicgen.errors import UsageError
 from musicgen.piece import METER, TEMPO, Piece
 from musicgen.sampling.ending import key_of
 from musicgen.sampling.plan import make_plan
-from musicgen.sampling.request import Finish
+from musicgen.sampling.request import Finish, Keeps
 from musicgen.tokenizers import Remi
 
 
@@ -44,7 +44,7 @@ def test_the_last_bar_is_one_chord_on_the_tonic(tonic, minor):
 
 
 def test_the_key_may_be_asked_for():
-    for take in ended(song(), key="Am", takes=3):
+    for take in ended(song(), keeps=Keeps(key="Am"), takes=3):
         assert take.piece.tracks[1].notes["pitch"][-1] % 12 == 9
 
 
