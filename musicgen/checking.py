@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.gm import program_name
+from musicgen.io.controllers import SUSTAIN
 from musicgen.io.midi import Limits, piece_and_homes, read_bytes
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
 from musicgen.licences import Shipping
 from musicgen.originality import PROMPT, Originality, index_of_run
-from musicgen.piece import NOTE, Piece
+from musicgen.piece import NOTE, Piece, Span, Track
 from musicgen.resources import bundled_models, bundled_pieces
 from musicgen.sampling.asked import find_parts
 from musicgen.sampling.faults import Stretch, faults
@@ -84,12 +86,16 @@ def check(
     if not facts:
         findings.append(Finding("sidecar", None, f"there is no {path.with_suffix('.json').name} beside it"))
         return Report(path, tuple(findings), facts)
+    if "notes_changed" in facts:  # the notes of the source, played by a model
+        findings.append(_preservation(midi, facts, Span(0, 0), beside=path.parent, named=source))
+        return Report(path, (*findings, *_told(facts)), facts)
     cut, whole = int(facts["cut_tick"]), piece.n_notes != facts["notes_added"] or not facts["notes_kept"]
+    span = _new_music(piece, facts) if whole else Span(0, piece.end + 1)
     if whole:
-        findings += [_seam(piece, facts, cut), _preservation(midi, facts, cut, beside=path.parent, named=source)]
+        findings += [_seam(piece, facts, span), _preservation(midi, facts, span, beside=path.parent, named=source)]
     else:
         findings.append(Finding("seam", None, "the file has the new music alone, so there is no seam in it"))
-    findings.append(_originality(piece, facts, cut if whole else 0))
+    findings.append(_originality(_written(piece, facts, span), facts, cut if whole else 0))
     return Report(path, (*findings, *_told(facts)), facts)
 
 
@@ -99,15 +105,44 @@ def _sidecar(path: Path) -> dict[str, Any]:
         return {}
     try:
         facts = json.loads(read_bytes(beside, max_megabytes=MOST_FACTS / 1e6))
-        needed = {"cut_tick": int, "notes_added": int, "notes_kept": int, "settings": dict, "source": str}
-        needed |= {"source_sha256": str, "warnings": list, "bars_added": int}
-        if not all(isinstance(facts[key], kind) for key, kind in needed.items()) or facts["cut_tick"] < 0:
+        needed = {"notes_kept": int, "settings": dict, "source": str, "source_sha256": str, "warnings": list}
+        if "notes_changed" not in facts:
+            needed |= {"cut_tick": int, "notes_added": int, "bars_added": int}
+        if not all(isinstance(facts[key], kind) for key, kind in needed.items()) or facts.get("cut_tick", 0) < 0:
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UnreadableError(
             "isn't the sidecar of a take", where=beside, hint="move it away to check the file alone"
         ) from None
     return dict(facts)
+
+
+def _new_music(piece: Piece, facts: dict[str, Any]) -> Span:
+    """The ticks of the new music; closed where music that was there follows it."""
+    cut, until = int(facts["cut_tick"]), facts.get("end_tick")
+    if until is None and facts["settings"].get("keep_rest"):
+        numerator, denominator = piece.meter_at(cut)
+        until = cut + round(facts["bars_added"] * 4 * piece.ticks_per_quarter * numerator / denominator)
+    return Span(cut, max(cut, piece.end + 1)) if until is None else Span(cut, max(cut, int(until)), is_open=False)
+
+
+def _written(piece: Piece, facts: dict[str, Any], span: Span) -> Piece:
+    """The piece up to the end of the new music, and in that the parts alone that were written."""
+    if span.is_open:
+        return piece
+    tracks = []
+    for track in piece.tracks:
+        start = track.notes["start"]
+        stays = (start < span.begin) if _is_written(track, facts) else np.zeros(len(start), bool)
+        new = ~span.is_before(start) & ~span.is_after(start) & _is_written(track, facts)
+        tracks.append(replace(track, notes=track.notes[stays | new]))
+    return replace(piece, tracks=tuple(tracks))
+
+
+def _is_written(track: Track, facts: dict[str, Any]) -> bool:
+    named = facts.get("parts_written")
+    own = track.name.strip() or program_name(track.program, is_drum=track.is_drum).title()
+    return not isinstance(named, list) or own in named
 
 
 # ---- the tests -----------------------------------------------------------------------------------------
@@ -121,7 +156,8 @@ def _validity(piece: Piece, facts: dict[str, Any]) -> Finding:
     return Finding("validity", True, f"a valid MIDI file: {size}")
 
 
-def _seam(piece: Piece, facts: dict[str, Any], cut: int) -> Finding:
+def _seam(piece: Piece, facts: dict[str, Any], span: Span) -> Finding:
+    cut = span.begin
     if "end_tick" in facts:  # judged while it was drawn, beside what its parts play elsewhere
         return Finding("seam", None, "the new music lies between or beside what stays; no test is made of it")
     held = sum(int(_held(track.notes, cut).sum()) for track in piece.tracks)
@@ -129,7 +165,7 @@ def _seam(piece: Piece, facts: dict[str, Any], cut: int) -> Finding:
     numerator, denominator = piece.meter_at(cut)
     bar = 4 * piece.ticks_per_quarter * numerator / denominator
     before = _stretch(piece, max(0.0, cut - BARS_BEFORE * bar), cut, bar)
-    new = _stretch(piece, cut, piece.end + 1, bar, bars=max(1, int(facts["bars_added"])))
+    new = _stretch(piece, cut, span.end, bar, bars=max(1, int(facts["bars_added"])))
     asked = None
     if names := facts["settings"].get("tracks"):
         asked = frozenset(number for name in names for number in _parts(str(name), piece))
@@ -166,7 +202,7 @@ def _stretch(piece: Piece, begin: float, end: float, bar: float, *, bars: int | 
 
 
 def _preservation(
-    midi: MidiFile, facts: dict[str, Any], cut: int, *, beside: Path, named: str | os.PathLike[str] | None
+    midi: MidiFile, facts: dict[str, Any], span: Span, *, beside: Path, named: str | os.PathLike[str] | None
 ) -> Finding:
     if not facts["source_sha256"]:
         return Finding("preservation", None, "made from nothing")
@@ -180,17 +216,42 @@ def _preservation(
         said = f"{source.name} is another file than the one that was continued"
         return Finding("preservation", None if named is None else False, said)
     changed = total = 0
-    until = facts.get("end_tick")
     for number, track in enumerate(source.midi.tracks):
         rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
-        for begin, end in [(0, cut)] + ([] if until is None else [(int(until) + 1, None)]):
-            old, new = _events(track, begin, end), _events(rows, begin, end)
-            total += len(old)
-            changed += max(len(old), len(new)) - sum(a == b for a, b in zip(old, new, strict=False))
-    where = "before the cut" if until is None else "outside the new music"
+        old, new = (_kept_of(each, number, source, facts, span=span) for each in (track, rows))
+        total += len(old)
+        changed += max(len(old), len(new)) - sum(a == b for a, b in zip(old, new, strict=False))
+    where = "before the cut" if "end_tick" not in facts else "outside the new music"
+    if "notes_changed" in facts:
+        where = "but loudness, timing and pedal"
     if changed:
         return Finding("preservation", False, f"{changed} of {total} events {where} aren't as in {source.name}")
     return Finding("preservation", True, f"all {total} events {where} are as in {source.name}")
+
+
+def _kept_of(
+    track: Events, number: int, source: Source, facts: dict[str, Any], *, span: Span
+) -> list[tuple[int, int, int, int, bytes]]:
+    """The events of a track that must be as in the source.
+
+    These are all before the cut; all outside a hole, and in it those that aren't notes of the parts that were written;
+    and where notes were only played, all but notes and pedal, and the notes by their pitch.
+    """
+    if "notes_changed" in facts:
+        every = _events(track, 0, None)
+        notes = sorted((0, 0x90, key, 0, b"") for _, kind, key, hit, _ in every if kind & 0xF0 == 0x90 and hit)
+        plain = [e for e in every if e[1] & 0xF0 not in (0x80, 0x90) and (e[1] & 0xF0 != 0xB0 or e[2] != SUSTAIN)]
+        return notes + plain
+    if "end_tick" not in facts:
+        return _events(track, 0, span.begin)
+    written = {
+        home[0] for part, home in zip(source.piece.tracks, source.homes, strict=True) if _is_written(part, facts)
+    }
+    return [
+        event
+        for event in _events(track, 0, None)
+        if number not in written or not span.begin <= event[0] <= span.end or event[1] & 0xF0 not in (0x80, 0x90, 0xA0)
+    ]
 
 
 def _events(track: Events, begin: int, end: int | None) -> list[tuple[int, int, int, int, bytes]]:

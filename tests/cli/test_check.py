@@ -128,3 +128,39 @@ def test_a_sidecar_that_is_none_is_one_line(take, text):
     assert result.stderr.strip().endswith(
         "take.json: isn't the sidecar of a take; move it away to check the file alone"
     )
+
+
+def test_added_parts_are_judged_alone_and_what_they_go_with_must_stay(take, tmp_path):
+    result = run("accompany", take, "--add", "flute", "--bars", "1-4", "--study", 0, "--seed", 1, "-o", "with.mid")
+    assert result.exit_code == 0, result.output
+    good = findings(run("check", "with.mid", "--json"))
+    events = int(good["preservation"]["said"].split()[1])
+    assert good["preservation"]["passed"]
+    assert events >= sum(2 * len(track.notes) for track in read(take).tracks)
+    piece = read("with.mid")
+    notes = piece.tracks[0].notes.copy()
+    notes["pitch"][2] += 1
+    write(replace(piece, tracks=(replace(piece.tracks[0], notes=notes), *piece.tracks[1:])), "with.mid", overwrite=True)
+    assert not findings(run("check", "with.mid", "--json"))["preservation"]["passed"]
+
+
+def test_music_that_follows_the_new_bars_is_not_taken_for_new(take):
+    arguments = ("--from", 5, "--bars", 2, "--keep-rest", "--study", 0, "--seed", 2, "-o", "rest.mid")
+    assert run("continue", take, *arguments).exit_code == 0
+    facts = json.loads(Path("rest.json").read_text())
+    bars = int(facts["originality"]["longest"]["bars"]) if facts["originality"]["longest"] else 0
+    said = findings(run("check", "rest.mid", "--json"))
+    assert said["preservation"]["passed"]
+    assert bars <= 2
+    assert "twice as many notes" not in said["seam"]["said"]
+
+
+def test_notes_that_were_only_played_must_all_be_there(take):
+    assert run("humanise", take, "--seed", 1, "-o", "played.mid").exit_code == 0
+    result = run("check", "played.mid", "--json")
+    assert result.exit_code == 0, result.output
+    assert findings(result)["preservation"]["passed"]
+    piece = read("played.mid")
+    fewer = replace(piece.tracks[0], notes=piece.tracks[0].notes[1:])
+    write(replace(piece, tracks=(fewer, *piece.tracks[1:])), "played.mid", overwrite=True)
+    assert not findings(run("check", "played.mid", "--json"))["preservation"]["passed"]
