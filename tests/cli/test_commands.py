@@ -150,7 +150,7 @@ def test_an_output_that_exists_is_kept(here):
         (["--from", "here"], "--from 'here' is neither 'end' nor a bar"),
         (["--pitch-range", "high"], "'high' is not a pitch range; write it like 48-84"),
         (["--pitch-range", "90-40"], "the pitch range is 90-40"),
-        (["--key", "H"], "no key 'H'; write it like"),
+        (["--key", "H"], "no key and no scale 'H'; write a key like"),
         (["--tracks", 5], "there is no part 5; the only part is 1 “Violoncello” (cello)"),
         (["--tracks", "kazzo"], "no instrument 'kazzo'; did you mean"),
         (["-t", -1], "temperature is -1.0"),

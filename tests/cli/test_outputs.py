@@ -162,7 +162,7 @@ def test_the_suffix_of_the_output_is_one_of_the_formats(here):
         (["--bars", 0], "0 is not in the range"),
         (["--from", 99], "there is no bar 99"),
         (["--tracks", 7], "there is no part 7"),
-        (["--key", "H"], "no key 'H'"),
+        (["--key", "H"], "no key and no scale 'H'"),
         (["--field-temperature", "colour=1"], "no field 'colour'"),
         (["-m", "nowhere"], "no such run folder or model"),
         (["-f", "wav", "--soundfont", "none.sf2"], "no such SoundFont file"),
