@@ -53,8 +53,8 @@ def test_groups_of_options_name_options_that_there_are():
         ("continue", "Missing argument 'PIECE'; see musicgen continue --help"),
         ("render song.mid", "Missing option '-o' / '--output'; see musicgen render --help"),
         (
-            "continue song.mid --soundfon",
-            "No such option '--soundfon'. Did you mean '--soundfont'? See musicgen continue --help",
+            "render song.mid --overwrit",
+            "No such option '--overwrit'. Did you mean '--overwrite'? See musicgen render --help",
         ),
         ("continue a.mid b.mid", "Got unexpected extra argument (b.mid); see musicgen continue --help"),
         (
