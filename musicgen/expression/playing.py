@@ -10,7 +10,7 @@ import numpy as np
 from musicgen.expression.examples import OUTPUTS
 from musicgen.expression.habits import Habits
 from musicgen.expression.noise import shares
-from musicgen.expression.pitched import HELD, PRESSED
+from musicgen.expression.pitched import HELD, PRESSED, UP
 from musicgen.expression.players import Player
 from musicgen.io.controllers import SUSTAIN
 from musicgen.piece import CONTROL, Piece
@@ -18,6 +18,7 @@ from musicgen.piece import CONTROL, Piece
 __all__ = ["Played", "pedalled", "play", "seconds_a_tick"]
 
 TAIL = 0.01  # quantiles farther out are slips
+PEDAL_STAYS = 0.97  # correlation of the walk between chords: some thirty are played alike
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,25 @@ def play(
     if "pedal" in chances:
         count = np.bincount(player.chord)
         mean = np.stack([np.bincount(player.chord, column) / count for column in chances["pedal"].T], axis=1)
-        pedal = mean.argmax(axis=1)
+        pedal = _drawn_pedal(mean, generator)
     return Played(velocity, late, pedal)
+
+
+def _drawn_pedal(chances: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """What the pedal does at each chord (PEDAL), drawn from its probabilities (chords, 3).
+
+    Whether it is up follows a random walk, so that it stays so for a while; between held and pressed each chord draws
+    alone. A pedal that isn't down can't be held and is pressed.
+    """
+    walk, value = np.zeros(len(chances)), float(generator.standard_normal())
+    for n, step in enumerate(generator.standard_normal(len(chances)).tolist()):
+        value = PEDAL_STAYS * value + np.sqrt(1 - PEDAL_STAYS**2) * step
+        walk[n] = value
+    up = chances[:, UP] > shares(walk)
+    presses = chances[:, PRESSED] / np.maximum(chances[:, PRESSED] + chances[:, HELD], 1e-9)
+    pressed = generator.random(len(chances)) < presses
+    pressed |= np.append(True, up[:-1])
+    return np.where(up, UP, np.where(pressed, PRESSED, HELD))
 
 
 def pedalled(piece: Piece, player: Player, pedal: np.ndarray, habits: Habits) -> np.ndarray:
