@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 from musicgen.errors import MusicgenError, UnreadableError
 from musicgen.gm import program_name
 from musicgen.io.controllers import SUSTAIN
-from musicgen.io.midi import Limits, piece_and_homes, read_bytes
+from musicgen.io.midi import UNLIMITED, Limits, piece_and_homes, read_bytes
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
 from musicgen.licences import Shipping
 from musicgen.originality import PROMPT, Originality, index_of_run
@@ -33,6 +34,7 @@ __all__ = ["Finding", "Report", "check"]
 
 BARS_BEFORE = 16  # that new music is compared with
 MOST_FACTS = 10_000_000  # bytes of a sidecar
+Event = tuple[int, int, int, int, bytes]  # tick, status, two data bytes, payload
 
 
 @dataclass(frozen=True)
@@ -215,12 +217,7 @@ def _preservation(
     if source.sha256 != facts["source_sha256"]:
         said = f"{source.name} is another file than the one that was continued"
         return Finding("preservation", None if named is None else False, said)
-    changed = total = 0
-    for number, track in enumerate(source.midi.tracks):
-        rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
-        old, new = (_kept_of(each, number, source, facts, span=span) for each in (track, rows))
-        total += len(old)
-        changed += max(len(old), len(new)) - sum(a == b for a, b in zip(old, new, strict=False))
+    total, changed = _differences(midi, source, facts, span)
     where = "before the cut" if "end_tick" not in facts else "outside the new music"
     if "notes_changed" in facts:
         where = "but loudness, timing and pedal"
@@ -229,32 +226,66 @@ def _preservation(
     return Finding("preservation", True, f"all {total} events {where} are as in {source.name}")
 
 
-def _kept_of(
-    track: Events, number: int, source: Source, facts: dict[str, Any], *, span: Span
-) -> list[tuple[int, int, int, int, bytes]]:
-    """The events of a track that must be as in the source.
-
-    These are all before the cut; all outside a hole, and in it those that aren't notes of the parts that were written;
-    and where notes were only played, all but notes and pedal, and the notes by their pitch.
-    """
-    if "notes_changed" in facts:
-        every = _events(track, 0, None)
-        notes = sorted((0, 0x90, key, 0, b"") for _, kind, key, hit, _ in every if kind & 0xF0 == 0x90 and hit)
-        plain = [e for e in every if e[1] & 0xF0 not in (0x80, 0x90) and (e[1] & 0xF0 != 0xB0 or e[2] != SUSTAIN)]
-        return notes + plain
-    if "end_tick" not in facts:
-        return _events(track, 0, span.begin)
-    written = {
-        home[0] for part, home in zip(source.piece.tracks, source.homes, strict=True) if _is_written(part, facts)
-    }
-    return [
-        event
-        for event in _events(track, 0, None)
-        if number not in written or not span.begin <= event[0] <= span.end or event[1] & 0xF0 not in (0x80, 0x90, 0xA0)
-    ]
+def _differences(midi: MidiFile, source: Source, facts: dict[str, Any], span: Span) -> tuple[int, int]:
+    """(events that must be as in the source, how many of them aren't): all before the cut; where notes were only
+    played, all but notes and pedal, and the notes by their pitch; for a hole see `_around`."""
+    changed = total = 0
+    if "end_tick" in facts:
+        return _around(midi, source, facts, span)
+    for number, track in enumerate(source.midi.tracks):
+        rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
+        both = [_events(each, 0, span.begin) for each in (track, rows)]
+        if "notes_changed" in facts:
+            both = [_as_written(_events(each, 0, None)) for each in (track, rows)]
+        old, new = both
+        total += len(old)
+        changed += max(len(old), len(new)) - sum(a == b for a, b in zip(old, new, strict=False))
+    return total, changed
 
 
-def _events(track: Events, begin: int, end: int | None) -> list[tuple[int, int, int, int, bytes]]:
+def _as_written(events: list[Event]) -> list[Event]:
+    """The keys that are struck, and all other events but those of the sustain pedal."""
+    notes = sorted((0, 0x90, key, 0, b"") for _, kind, key, hit, _ in events if kind & 0xF0 == 0x90 and hit)
+    return notes + [e for e in events if not _is_of_note(e) and (e[1] & 0xF0 != 0xB0 or e[2] != SUSTAIN)]
+
+
+def _around(midi: MidiFile, source: Source, facts: dict[str, Any], span: Span) -> tuple[int, int]:
+    """As `_differences` for a hole: events that aren't of notes, all notes of the parts that stay, and those of written
+    parts that begin outside the hole; the end of one that is held into the hole may lie at its beginning."""
+    changed = total = 0
+    for number, track in enumerate(source.midi.tracks):
+        rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
+        old, new = (Counter(e for e in _events(each, 0, None) if not _is_of_note(e)) for each in (track, rows))
+        total, changed = total + old.total(), changed + ((old - new) + (new - old)).total()
+    made, homes = piece_and_homes(midi, limits=UNLIMITED)
+    there = dict(zip(homes, made.tracks, strict=True))
+    for part, home in zip(source.piece.tracks, source.homes, strict=True):
+        was, now = (
+            Counter(_notes_that_stay(each, span, written=_is_written(part, facts)))
+            for each in (part, there.get(home, replace(part, notes=part.notes[:0])))
+        )
+        # A new part of drums may stand with those that are there: only what is gone counts.
+        total, changed = total + was.total(), changed + (was - now).total()
+    return total, changed
+
+
+def _notes_that_stay(track: Track, span: Span, *, written: bool) -> list[tuple[int, ...]]:
+    """(start, end, pitch, velocity) of a part's notes that must stay; the end at most that of the hole's beginning for
+    those held into it."""
+    notes = track.notes
+    start, end = notes["start"], notes["start"] + notes["duration"]
+    if written:
+        keep = span.is_before(start) | span.is_after(start)
+        end = np.where(span.is_before(start), np.minimum(end, span.begin), end)
+        notes, start, end = notes[keep], start[keep], end[keep]
+    return list(zip(*(each.tolist() for each in (start, end, notes["pitch"], notes["velocity"])), strict=True))
+
+
+def _is_of_note(event: Event) -> bool:
+    return event[1] & 0xF0 in (0x80, 0x90, 0xA0)
+
+
+def _events(track: Events, begin: int, end: int | None) -> list[Event]:
     rows = track.rows[track.rows["tick"] >= begin]
     rows = rows if end is None else rows[rows["tick"] < end]
     rows = rows[(rows["status"] != META) | (rows["data1"] != END_OF_TRACK)]

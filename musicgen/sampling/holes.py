@@ -121,7 +121,10 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
                 frozenset(voices[n].program for n in chosen),
                 parts=chosen,
                 part_count=len(voices),
-                longest_rests=_rests(around, voices, chosen, named=bool(request.tracks or request.add)),
+                longest_rests=tuple(
+                    (n, min(most, place.bars - 1))
+                    for n, most in _rests(around, voices, chosen, named=bool(request.tracks or request.add))
+                ),
             ),
             room=RoomLimits(
                 max_polyphony=request.keeps.max_polyphony,

@@ -137,3 +137,11 @@ def test_what_is_held_across_the_beginning_sounds_on():
     (take,) = composer().infill(piece, begin=4, end=6, tracks="Keys", seed=0)
     assert (3 * BAR + 480, 2 * BAR, 30, 70) in notes_of(take.piece, "Keys")
     assert midi_from_piece(take.piece)
+
+
+def test_a_named_part_plays_in_a_hole_of_one_bar():
+    for seed in range(3):
+        (take,) = composer().accompany(song(), add="flute", begin=3, end=4, seed=seed)
+        new = take.piece.tracks[-1]
+        assert new.program == 73
+        assert len(new.notes)
