@@ -256,7 +256,8 @@ def _around(midi: MidiFile, source: Source, facts: dict[str, Any], span: Span) -
     for number, track in enumerate(source.midi.tracks):
         rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
         old, new = (Counter(e for e in _events(each, 0, None) if not _is_of_note(e)) for each in (track, rows))
-        total, changed = total + old.total(), changed + ((old - new) + (new - old)).total()
+        # What new channels need stands in the one track of a file of format 0: only what is gone counts.
+        total, changed = total + old.total(), changed + (old - new).total()
     made, homes = piece_and_homes(midi, limits=UNLIMITED)
     there = dict(zip(homes, made.tracks, strict=True))
     for part, home in zip(source.piece.tracks, source.homes, strict=True):
