@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from songs import BAR, composer, song
+from songs import BAR, song
+from uniform_parts import composer
 
 from musicgen.composer import Source
 from musicgen.errors import UnreadableError, UsageError

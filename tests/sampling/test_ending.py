@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from part_pieces import PARTS
-from songs import BAR, composer, song
+from songs import BAR, song
+from uniform_parts import composer
 
 from musicgen.composer import Request, Source
 from musicgen.errors import UsageError

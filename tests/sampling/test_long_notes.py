@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from songs import BAR, composer, song
+from songs import BAR, song
+from uniform_parts import composer
 
 from musicgen.composer import Request, Source
 from musicgen.events import Progress

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from songs import composer, song
+from songs import song
+from uniform_parts import composer
 
 from musicgen.composer import Request, Source
 from musicgen.gm import find_program

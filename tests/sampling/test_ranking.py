@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from songs import composer, song
+from songs import song
+from uniform_parts import composer
 
 from musicgen.sampling.ranking import ranked
 

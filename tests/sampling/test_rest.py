@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from songs import BAR, composer, song
+from songs import BAR, song
+from uniform_parts import composer
 
 from musicgen.composer import Request, Source
 from musicgen.errors import UsageError
