@@ -56,7 +56,7 @@ class HoleWriter(NoteWriter):
         self.plan: Plan = make_hole_plan(source.encoded_piece, tokenizer, request=request, context=context)
         assert self.plan.stages is not None
         self.stages: Stages = self.plan.stages
-        self._first = self.stages.first()
+        self._first = self.stages.first
         self._limits()
 
     def _rest(self) -> dict[str, Any]:
@@ -209,7 +209,8 @@ class HoleWriter(NoteWriter):
             for n in sorted(plan.constraints.players.parts or ())
             for t in plan.ensemble.voices[n].tracks
         ]
-        midi = splice(source.midi, parts, span=plan.span, homes=homes)
+        left_out: list[str] = []
+        midi = splice(source.midi, parts, span=plan.span, homes=homes, warnings=left_out)
         piece = piece_from_midi(midi, limits=UNLIMITED)
         kept = sum(len(track.notes) for track in self.stages.around.tracks)
         facts = {
@@ -222,7 +223,12 @@ class HoleWriter(NoteWriter):
             "notes_added": piece.n_notes - kept,
             "bars_added": plan.bars,
             "seconds_added": round(float(piece.to_seconds(plan.end) - piece.to_seconds(plan.cut)), 3),
-            "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
+            "warnings": [
+                *source.encoded_piece.warnings,
+                *plan.warnings,
+                *left_out,
+                *self._notices(best, candidates),
+            ],
             "played": plan.played,
             "candidates": self._listed(best, candidates),
         }

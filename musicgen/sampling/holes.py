@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     hole = Hole(place.begin, place.end, chosen)
     room = LONGEST_PROMPT if context is None else context * 3 // 4
     stages = Stages(rows, tokenizer, hole, room, place.lines, around, _before_instead(around, span))
-    first = stages.first()
+    first = stages.first
     polyphony = {n: most for n, most in voice_polyphony(around, voices).items() if n in chosen}
     ranged = request.keeps.pitch_range != (0, 127)
     players = {n: Player(voices[n].program, voices[n].tracks) for n in sorted(chosen)}
@@ -327,7 +328,9 @@ class Stages:
     def in_two(self) -> bool:
         return self._first.end < self.hole.end
 
+    @cached_property
     def first(self) -> Stage:
+        """The first stage, or the only one."""
         return _stage(self.rows, self.tokenizer, self._first, room=self.room, towards=not self.in_two)
 
     def second(self, drawn: np.ndarray) -> Stage:

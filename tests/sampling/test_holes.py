@@ -145,3 +145,13 @@ def test_a_named_part_plays_in_a_hole_of_one_bar():
         new = take.piece.tracks[-1]
         assert new.program == 73
         assert len(new.notes)
+
+
+def test_notes_left_out_because_their_key_is_down_are_told():
+    """A note that is held through the hole holds its key; new ones of that pitch can't be struck."""
+    held = notes_array([(0, 12 * BAR, pitch, 80) for pitch in range(21, 109)])
+    piece = Piece(480, (Track("Keys", 0, notes=held), Track("Top", 0, notes=notes_array([(0, 12 * BAR, 60, 80)]))))
+    (take,) = composer().infill(piece, begin=2, end=4, tracks="Keys", seed=1)
+    told = [line for line in take.facts["warnings"] if line.startswith("keys_down: ")]
+    assert len(told) == (len(take.notes) > take.facts["notes_added"])
+    assert told
