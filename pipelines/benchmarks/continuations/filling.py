@@ -305,13 +305,11 @@ def _nats(composer: Composer, rows: np.ndarray, hole: Hole, *, towards: bool) ->
     told = np.concatenate([told, np.zeros((1, 6), np.int64)])
     told[0, : len(reading.begun)] = reading.begun
     told[-1, : len(whole.begun)], told[-1, 3] = whole.begun, v.id("eos")
-    free, mask = True, np.zeros(len(told), bool)
     split = v.id("again") in told[:, 3]
+    free, mask = not split, np.zeros(len(told), bool)
     for n, onset in enumerate(told[:, 3].tolist()):
-        free = free and not (split and onset == v.id("bar"))
-        mask[n] = free
-        free = free or onset == v.id("again")
-    mask[0] &= not split
+        mask[n] = free  # a bar line ends a part and carries its last note, so it counts
+        free = onset == v.id("again") or (free and not (split and onset == v.id("bar")))
     ids = torch.from_numpy(np.concatenate([reading.prompt, told]))[None]
     with torch.inference_mode():
         state = model.recalling([torch.from_numpy(reading.past)]) if len(reading.past) and model.recalls else None
