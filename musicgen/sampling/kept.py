@@ -118,27 +118,37 @@ class Kept:
         out = notes.copy()
         if self.velocities is not None:
             out["velocity"] = np.clip(drawn["velocity"], *self.velocities)
-        if self._lines is None or not len(out):
+        if not len(out):
             return out
-        lines = self._lines
-        ends, drawn_ends = out["start"] + out["duration"], drawn["start"] + drawn["duration"]
-        at = np.searchsorted(lines, drawn["start"], side="right") - 1
-        inside = (at >= 0) & (at < len(lines) - 1)
-        low, high = lines[np.clip(at, 0, len(lines) - 2)], lines[np.clip(at + 1, 1, len(lines) - 1)]
-        start = np.where(inside, np.clip(out["start"], low, high - 1), np.minimum(out["start"], lines[0] - 1))
-        start = np.where(at >= len(lines) - 1, out["start"], start)
-        start, fixed = self._on_strokes(start, drawn, player)
-        ends = np.where(fixed, start + drawn["duration"], ends)
-        latest = np.searchsorted(lines, drawn_ends, side="left")
-        ends = np.where(latest < len(lines), np.minimum(ends, lines[np.minimum(latest, len(lines) - 1)]), ends)
-        for most in self._short:
-            ends = np.where(drawn["duration"] <= most, np.minimum(ends, start + math.floor(most)), ends)
+        start, ends = out["start"], out["start"] + out["duration"]
+        if self._lines is not None:
+            start, ends = self._within_lines(start, ends, drawn, player)
+        drawn_ends = drawn["start"] + drawn["duration"]
         groups = [np.ones(len(out), bool)] if self._all_limited else [player == one for one in sorted(self._limited)]
         for mine in groups:
             ends[mine] = np.minimum(ends[mine], _following(start[mine], drawn["start"][mine], drawn_ends[mine]))
         out["start"] = start
         out["duration"] = np.maximum(1, ends - start)
         return out
+
+    def _within_lines(
+        self, start: np.ndarray, ends: np.ndarray, drawn: np.ndarray, player: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(onsets, ends) of notes, moved back across no line that the drawn ones were on another side of."""
+        assert self._lines is not None
+        lines, drawn_ends = self._lines, drawn["start"] + drawn["duration"]
+        at = np.searchsorted(lines, drawn["start"], side="right") - 1
+        inside = (at >= 0) & (at < len(lines) - 1)
+        low, high = lines[np.clip(at, 0, len(lines) - 2)], lines[np.clip(at + 1, 1, len(lines) - 1)]
+        moved = np.where(inside, np.clip(start, low, high - 1), np.minimum(start, lines[0] - 1))
+        moved = np.where(at >= len(lines) - 1, start, moved)
+        moved, fixed = self._on_strokes(moved, drawn, player)
+        ends = np.where(fixed, moved + drawn["duration"], ends)
+        latest = np.searchsorted(lines, drawn_ends, side="left")
+        ends = np.where(latest < len(lines), np.minimum(ends, lines[np.minimum(latest, len(lines) - 1)]), ends)
+        for most in self._short:
+            ends = np.where(drawn["duration"] <= most, np.minimum(ends, moved + math.floor(most)), ends)
+        return moved, ends
 
     def _on_strokes(self, start: np.ndarray, drawn: np.ndarray, player: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(the onsets, those under a pattern exactly as in its bar; which those are)."""

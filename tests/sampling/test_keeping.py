@@ -13,9 +13,10 @@ from uniform_parts import Uniform, composer
 from musicgen.composer import Keeps, Request, SamplingSettings, Source
 from musicgen.errors import UsageError
 from musicgen.gm import find_drums
-from musicgen.piece import CHORD, Piece
+from musicgen.piece import CHORD, Piece, notes_array
 from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.hole_notes import HoleWriter
+from musicgen.sampling.kept import Ground, keep
 from musicgen.sampling.notes import NoteWriter
 from musicgen.tonality import key_of_notes, progression, scale_pitch_classes
 
@@ -174,6 +175,14 @@ def test_a_density_with_few_notes_at_once():
 def test_a_part_has_no_more_notes_at_once_than_it_may(most):
     _, takes = drawn(keeping(polyphony=(f"3={most}",)))
     assert max(most_at_once(n[h == KEYS]) for n, h in takes if (h == KEYS).any()) <= most
+
+
+def test_no_more_notes_sound_at_once_where_the_manner_of_the_piece_moves_an_onset_to_before_the_end_of_another():
+    drawn = notes_array([(0, 240, 60, 80), (240, 240, 62, 80)])
+    played = notes_array([(0, 239, 60, 80), (238, 242, 62, 80)])
+    kept = keep(Keeps(max_polyphony=1), Ground(piece(), piece(), np.array([0, BAR]), 0, {}, PARTS))
+    assert most_at_once(kept.settled(played, drawn, np.zeros(2, int))) == 1
+    assert most_at_once(played) == 2
 
 
 def test_drums_are_left_out_or_kept_to_a_kit():
