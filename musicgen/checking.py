@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from musicgen.errors import MusicgenError, UnreadableError
-from musicgen.gm import program_name
 from musicgen.io.controllers import SUSTAIN
 from musicgen.io.midi import UNLIMITED, Limits, piece_and_homes, read_bytes
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
 from musicgen.licences import Shipping
 from musicgen.originality import PROMPT, Originality, index_of_run
+from musicgen.page.heard import written_parts
 from musicgen.piece import NOTE, Piece, Span, Track
 from musicgen.resources import bundled_models, bundled_pieces
 from musicgen.sampling.asked import find_parts
@@ -132,19 +132,14 @@ def _written(piece: Piece, facts: dict[str, Any], span: Span) -> Piece:
     """The piece up to the end of the new music, and in that the parts alone that were written."""
     if span.is_open:
         return piece
-    tracks = []
-    for track in piece.tracks:
+    tracks, written = [], written_parts(piece, facts)
+    for number, track in enumerate(piece.tracks):
         start = track.notes["start"]
-        stays = (start < span.begin) if _is_written(track, facts) else np.zeros(len(start), bool)
-        new = ~span.is_before(start) & ~span.is_after(start) & _is_written(track, facts)
+        mine = written is None or number in written
+        stays = (start < span.begin) if mine else np.zeros(len(start), bool)
+        new = ~span.is_before(start) & ~span.is_after(start) & mine
         tracks.append(replace(track, notes=track.notes[stays | new]))
     return replace(piece, tracks=tuple(tracks))
-
-
-def _is_written(track: Track, facts: dict[str, Any]) -> bool:
-    named = facts.get("parts_written")
-    own = track.name.strip() or program_name(track.program, is_drum=track.is_drum).title()
-    return not isinstance(named, list) or own in named
 
 
 # ---- the tests -----------------------------------------------------------------------------------------
@@ -259,12 +254,14 @@ def _around(midi: MidiFile, source: Source, facts: dict[str, Any], span: Span) -
         # What new channels need stands in the one track of a file of format 0: only what is gone counts.
         total, changed = total + old.total(), changed + (old - new).total()
     made, homes = piece_and_homes(midi, limits=UNLIMITED)
-    there = dict(zip(homes, made.tracks, strict=True))
-    for part, home in zip(source.piece.tracks, source.homes, strict=True):
-        was, now = (
-            Counter(_notes_that_stay(each, span, written=_is_written(part, facts)))
-            for each in (part, there.get(home, replace(part, notes=part.notes[:0])))
-        )
+    there = {home: number for number, home in enumerate(homes)}
+    # A part that is gone from the file has no number there.
+    written, by_name = written_parts(made, facts), written_parts(source.piece, {**facts, "part_numbers": None})
+    for index, (part, its_home) in enumerate(zip(source.piece.tracks, source.homes, strict=True)):
+        found = there.get(its_home)
+        mine = written is None or by_name is None or (index in by_name if found is None else found in written)
+        stayed = replace(part, notes=part.notes[:0]) if found is None else made.tracks[found]
+        was, now = (Counter(_notes_that_stay(each, span, written=mine)) for each in (part, stayed))
         # A new part of drums may stand with those that are there: only what is gone counts.
         total, changed = total + was.total(), changed + (was - now).total()
     return total, changed

@@ -16,11 +16,13 @@ from musicgen.words import counted
 __all__ = ["FACTS", "note_facts", "shipping_facts"]
 
 # Keys of a sidecar, in this order. `characters_added` is only for takes of text, `statistics`, `study`, `candidates`
-# and `originality` only for takes of notes.
+# and `originality` only for takes of notes. For takes in a hole, `parts_written` are the names of the parts that were
+# written in it, which several parts may share, and `part_numbers` which parts of the file these are, counted from 1 as
+# `--tracks` and `inspect` count them; one that got no note and has none elsewhere isn't in the file.
 FACTS = (
     "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick",
-    "parts_written", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added", "characters_added",
-    "warnings", "statistics", "played", "study", "candidates", "rest", "ranked", "originality",
+    "parts_written", "part_numbers", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added",
+    "characters_added", "warnings", "statistics", "played", "study", "candidates", "rest", "ranked", "originality",
     "licence", "shipping",
 )  # fmt: skip
 

@@ -72,12 +72,14 @@ def splice(
     at_end: bool = False,
     homes: Collection[tuple[int, int]] | None = None,
     warnings: list[str] | None = None,
+    seated: list[tuple[int, int]] | None = None,
 ) -> MidiFile:
     """The file with the notes of `parts` inserted in `span`; in a hole they are clipped to it.
 
     `at_end` (open spans) says that no note of the source begins at or after the span's beginning. `homes` (holes) are
     (track number, channel 0..15) of the parts whose notes are replaced; None for all. A hole's new notes whose key is
-    down already are left out, and `warnings` gets a line that says how many.
+    down already are left out, and `warnings` gets a line that says how many. `seated` gets the home of each of `parts`,
+    (track number, channel 0..15) in the new file.
     """
     source = Channels(midi)
     kept = _before(source, span, at_end) if span.is_open else _around(source, span, homes)
@@ -92,6 +94,8 @@ def splice(
         if seat.track is None:
             head = seam.port_metas() + ([(META, TRACK_NAME, 0, part.name.encode("utf-8"))] if part.name else [])
             tracks.append(_with_rows(Events(np.empty(0, EVENT)), head, 0))
+    if seated is not None:
+        seated += [(track, seat.channel) for track, seat in zip(where, seats, strict=True)]
     tables = [_playable(part.notes, span) for part in parts]
     if kept.keys is not None:
         tables = [

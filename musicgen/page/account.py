@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from musicgen.page.heard import Heard, stem_of
+from musicgen.page.roll import part_titles
 from musicgen.piece import Piece
 from musicgen.words import counted, sentence
 
@@ -22,8 +23,8 @@ MOST_NAMED = 60  # characters of the names of parts in a title
 MOST_RAW = 200_000  # characters of the whole sidecar
 # Keys that `_told` or the facts' full text tell.
 TOLD = frozenset((
-    "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick", "parts_written", "notes_kept",
-    "notes_removed", "notes_added",
+    "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick", "parts_written", "part_numbers",
+    "notes_kept", "notes_removed", "notes_added",
     "bars_added", "seconds_added", "model", "model_sha256", "licence", "seed", "settings", "played", "study",
     "candidates", "warnings", "statistics", "originality", "files",
 ))  # fmt: skip
@@ -44,9 +45,9 @@ def kind(heard: Heard) -> str:
     """
     if heard.span is None and "cut_tick" not in heard.facts:
         return ""
-    parts = _listed(heard.new_parts) if heard.new_parts else ""
+    parts = _listed(names) if (names := _new_parts(heard)) else ""
     if len(parts) > MOST_NAMED:
-        parts = counted(len(heard.new_parts), "part")
+        parts = counted(len(names), "part")
     if heard.span is not None and parts and heard.span.begin == 0 and heard.span.is_open:
         return f"with {parts} {'written anew' if heard.facts.get('notes_removed') else 'added'}"
     if not heard.facts.get("notes_kept"):
@@ -267,6 +268,14 @@ def _listed(names: Sequence[str]) -> str:
 
 def _count(number: Any, one: str) -> str:
     return counted(number, one) if isinstance(number, int) else f"{_plain(number)} {one}s"
+
+
+def _new_parts(heard: Heard) -> list[str]:
+    """What the parts that were written are called; empty if they are all parts."""
+    if heard.new_parts is None:
+        return []
+    titles = part_titles(heard.piece)
+    return [titles[n] for n in sorted(heard.new_parts) if n in titles] or [str(n) for n in heard.facts["parts_written"]]
 
 
 def _bars(heard: Heard) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from musicgen.io.smf import parse_smf
 from musicgen.piece import Piece, Span, Track
 from musicgen.resources import piece_path
 
-__all__ = ["Heard", "Playable", "heard_of", "part_name", "read_heard", "stem_of"]
+__all__ = ["Heard", "Playable", "heard_of", "read_heard", "stem_of", "written_parts"]
 
 SIDECAR_MEGABYTES = 4
 
@@ -27,8 +27,8 @@ class Heard:
     """A piece on a page: `name` without suffix, `midi` (the bytes of its MIDI file), and `facts`, those of its sidecar,
     empty if there is none.
 
-    `span` is the stretch of new music, None if nothing tells it; `new_parts` are the names of the parts that are new in
-    it, empty if all are.
+    `span` is the stretch of new music, None if nothing tells it; `new_parts` are the indices of the parts that are new
+    in it, None if all are.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Heard:
     midi: bytes
     facts: Mapping[str, Any] = field(default_factory=dict)
     span: Span | None = None
-    new_parts: tuple[str, ...] = ()
+    new_parts: frozenset[int] | None = None
 
 
 class Playable(Protocol):
@@ -50,14 +50,26 @@ def heard_of(piece: Piece, *, name: str, midi: bytes | None = None, facts: Mappi
     """A piece with what its facts say of the new music in it. Without `midi` the piece is written as MIDI."""
     facts = facts or {}
     span = _span(piece, facts)
-    written = facts.get("parts_written")
-    names = tuple(str(name) for name in written) if isinstance(written, list | tuple) and span else ()
-    if all(part_name(track) in names for track in piece.tracks if len(track.notes)):
-        names = ()
-    return Heard(name, piece, midi_bytes(piece) if midi is None else midi, facts, span, names)
+    written = written_parts(piece, facts) if span else None
+    if written is not None and all(n in written for n, track in enumerate(piece.tracks) if len(track.notes)):
+        written = None
+    return Heard(name, piece, midi_bytes(piece) if midi is None else midi, facts, span, written)
 
 
-def part_name(track: Track) -> str:
+def written_parts(piece: Piece, facts: Mapping[str, Any]) -> frozenset[int] | None:
+    """The indices of the parts of a take that its facts say were written; None where these tell of no parts.
+
+    Facts without `part_numbers` tell names alone: then all parts that share one count.
+    """
+    names, numbers = facts.get("parts_written"), facts.get("part_numbers")
+    if not isinstance(names, list | tuple):
+        return None
+    if isinstance(numbers, list | tuple) and all(type(n) is int and 1 <= n <= len(piece.tracks) for n in numbers):
+        return frozenset(n - 1 for n in numbers)
+    return frozenset(n for n, track in enumerate(piece.tracks) if _name(track) in names)
+
+
+def _name(track: Track) -> str:
     """What facts call a part: its name, or its instrument."""
     return track.name.strip() or program_name(track.program, is_drum=track.is_drum).title()
 

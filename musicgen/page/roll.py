@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from musicgen.gm import program_name
-from musicgen.page.heard import Heard, part_name
+from musicgen.page.heard import Heard
 from musicgen.piece import Piece, Track
 
-__all__ = ["COLOURS", "rolls"]
+__all__ = ["COLOURS", "part_titles", "rolls"]
 
 COLOURS = 12  # the custom properties --part-0 .. of page.css
 AROUND = 2  # bars on either side of a seam that its loop plays
@@ -46,14 +46,19 @@ def rolls(heard: Sequence[Heard], *, labels: Sequence[str]) -> dict[str, Any]:
     return {"parts": list(parts.values()), "takes": takes}
 
 
-def _parts(piece: Piece) -> dict[Key, Track]:
-    """The parts that have notes; those of one name and program are told apart by their number."""
+def part_titles(piece: Piece) -> dict[int, str]:
+    """What the parts that have notes are called, by their index in the piece."""
+    return {index: _title(key) for key, index in _parts(piece).items()}
+
+
+def _parts(piece: Piece) -> dict[Key, int]:
+    """The indices of the parts that have notes; those of one name and program are told apart by their number."""
     count: Counter[tuple[str, int, bool]] = Counter()
     found = {}
-    for track in piece.tracks:
+    for index, track in enumerate(piece.tracks):
         if len(track.notes):
             kind = (" ".join(track.name.split()), -1 if track.is_drum else track.program, track.is_drum)
-            found[(*kind, count[kind])] = track
+            found[(*kind, count[kind])] = index
             count[kind] += 1
     return found
 
@@ -68,7 +73,7 @@ def _instrument(key: Key) -> str:
     return program_name(max(key[1], 0), is_drum=key[2])
 
 
-def _take(heard: Heard, parts: dict[Key, Track]) -> dict[str, Any]:
+def _take(heard: Heard, parts: dict[Key, int]) -> dict[str, Any]:
     piece, span = heard.piece, heard.span
     bars, _ = piece.bar_starts(max(piece.end - 1, 0))
     take: dict[str, Any] = {
@@ -77,8 +82,8 @@ def _take(heard: Heard, parts: dict[Key, Track]) -> dict[str, Any]:
         "span": None,
         "loop": None,
         "parts": [
-            {"part": key, "is_new": _is_new(heard, track), "notes": _notes(piece, track)}
-            for key, track in parts.items()
+            {"part": key, "is_new": _is_new(heard, index), "notes": _notes(piece, piece.tracks[index])}
+            for key, index in parts.items()
         ],
     }
     if span is not None and span.begin == 0 and span.is_open:
@@ -95,11 +100,9 @@ def _take(heard: Heard, parts: dict[Key, Track]) -> dict[str, Any]:
     return take
 
 
-def _is_new(heard: Heard, track: Track) -> bool:
+def _is_new(heard: Heard, index: int) -> bool:
     """Whether a part's notes within the span are new."""
-    if heard.span is None:
-        return False
-    return not heard.new_parts or part_name(track) in heard.new_parts
+    return heard.span is not None and (heard.new_parts is None or index in heard.new_parts)
 
 
 def _notes(piece: Piece, track: Track) -> list[int]:

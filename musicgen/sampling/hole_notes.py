@@ -12,7 +12,7 @@ import torch
 from musicgen.errors import UsageError
 from musicgen.events import Event, Listener, Progress
 from musicgen.gm import program_name
-from musicgen.io.midi import UNLIMITED, piece_from_midi
+from musicgen.io.midi import UNLIMITED, piece_and_homes
 from musicgen.io.splice import NewPart, alone, splice
 from musicgen.piece import NOTE, Piece
 from musicgen.sampling.decoder import Decoder
@@ -210,14 +210,16 @@ class HoleWriter(NoteWriter):
             for t in plan.ensemble.voices[n].tracks
         ]
         left_out: list[str] = []
-        midi = splice(source.midi, parts, span=plan.span, homes=homes, warnings=left_out)
-        piece = piece_from_midi(midi, limits=UNLIMITED)
+        seated: list[tuple[int, int]] = []
+        midi = splice(source.midi, parts, span=plan.span, homes=homes, warnings=left_out, seated=seated)
+        piece, there = piece_and_homes(midi, limits=UNLIMITED)
         kept = sum(len(track.notes) for track in self.stages.around.tracks)
         facts = {
             "ticks_per_quarter": piece.ticks_per_quarter,
             "cut_tick": plan.cut,
             "end_tick": plan.end,
             "parts_written": [self._name(n) for n in sorted(plan.constraints.players.parts or ())],
+            "part_numbers": [number for number, home in enumerate(there, 1) if home in {*homes, *seated}],
             "notes_kept": kept,
             "notes_removed": source.piece.n_notes - kept,
             "notes_added": piece.n_notes - kept,

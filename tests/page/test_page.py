@@ -163,6 +163,14 @@ def test_the_account_is_in_words():
         ({"cut_tick": 0, "notes_kept": 0}, "New music"),
         ({"cut_tick": 960, "end_tick": 1920}, "song, bar 2 filled in"),
         ({"cut_tick": 960, "end_tick": 2880, "parts_written": ["Bass"]}, "song, bars 2 to 3 filled in for Bass"),
+        (
+            {"cut_tick": 960, "end_tick": 1920, "parts_written": ["Bass"], "part_numbers": [1]},
+            "song, bar 2 filled in for Lead",
+        ),
+        (
+            {"cut_tick": 960, "end_tick": 1920, "parts_written": ["Tuba"], "part_numbers": []},
+            "song, bar 2 filled in for Tuba",
+        ),
         ({"cut_tick": 0, "end_tick": 3840, "parts_written": ["Bass"]}, "song, with Bass added"),
         (
             {"cut_tick": 0, "end_tick": 3840, "parts_written": ["Bass"], "notes_removed": 3},
@@ -183,6 +191,23 @@ def test_new_music_is_told_apart_by_span_and_part():
     assert [part["is_new"] for part in take["parts"]] == [False, True]
     assert take["parts"][1]["notes"][:8] == [0, 417, 48, 80, 500, 417, 48, 80]
     assert take["bars"] == [1000 * n for n in range(8)]
+
+
+def test_of_parts_with_one_name_the_one_that_was_written_is_marked():
+    facts = {**FACTS, "cut_tick": 960, "end_tick": 1920, "parts_written": ["Violin"]}
+    piece = replace(song(bars=8), tracks=(song(names=("Violin",), bars=8).tracks * 2))
+    for more, marked in (
+        ({"part_numbers": [2]}, [False, True]),
+        ({}, [True, True]),
+        ({"part_numbers": [9]}, [True] * 2),
+    ):
+        heard = heard_of(piece, name="a", facts={**facts, **more})
+        (take,) = data_of(Page(quiet(heard)))["takes"]
+        assert [part["is_new"] for part in take["parts"]] == marked
+    assert (
+        heading([heard_of(piece, name="a", facts={**facts, "part_numbers": [2]})])
+        == "song, bar 2 filled in for Violin 2"
+    )
 
 
 def test_parts_of_several_takes_are_one_and_keep_their_colour():

@@ -4,6 +4,7 @@ with uniform logits, so that only the grammar and the constraints shape the musi
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,6 +76,18 @@ def test_parts_that_are_not_named_stay():
     assert sorted(take.facts["parts_written"]) == ["High", "Kit"]
     kept = sum(len(track.notes) for track in take.piece.tracks) - take.facts["notes_added"]
     assert take.facts["notes_kept"] == kept == piece.n_notes - take.facts["notes_removed"]
+
+
+def test_the_parts_that_were_written_are_told_by_number_where_names_are_shared():
+    piece = song()
+    twins = Piece(
+        480, tuple(replace(t, name="" if n < 2 else t.name) for n, t in enumerate(piece.tracks)), piece.tempos
+    )
+    (take,) = composer().infill(twins, begin=2, end=4, tracks="2", seed=1)
+    assert (take.facts["parts_written"], take.facts["part_numbers"]) == (["Violin"], [2])
+    (take,) = composer().accompany(twins, add="flute", rewrite="3", seed=1)
+    names = [take.piece.tracks[n - 1].name for n in take.facts["part_numbers"]]
+    assert sorted(names) == sorted(take.facts["parts_written"]) == ["Flute", "Keys"]
 
 
 def test_new_parts_come_beside_all_others():
