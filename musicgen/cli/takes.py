@@ -17,6 +17,7 @@ from musicgen.words import counted, sentence
 
 if TYPE_CHECKING:
     from musicgen.composer import Keeps, Request, SamplingSettings, Source
+    from musicgen.page import Heard
     from musicgen.replaying import Recalled
 
 __all__ = ["fill_holes", "request_from", "run_takes", "sampling_from"]
@@ -132,7 +133,7 @@ def run_takes(
     import torch
 
     from musicgen.composer import Composer
-    from musicgen.page import Heard, stem_of, write_page
+    from musicgen.page import stem_of
     from musicgen.render import check_soundfont
     from musicgen.sampling.ranking import ranked
     from musicgen.sampling.request import Finish
@@ -150,6 +151,7 @@ def run_takes(
         check_soundfont(options["soundfont"])
     printed, broken = [], 0
     heard: list[Heard] = []
+    sidecars: list[Path] = []
     with TakesShown() as shown:
         drawn = composer.takes(
             source,
@@ -178,6 +180,7 @@ def run_takes(
                 )
             if outputs.page is not None:
                 heard.append(take.heard(name=stem_of(first), only_new=options["only_new"]))
+                sidecars.append(outputs.sidecars[k])
             for line in facts["warnings"][len(take.facts["warnings"]) :]:  # those of writing it
                 warn(f"{first}: {sentence(line)}")
             broken += bool(take.faults)
@@ -186,15 +189,39 @@ def run_takes(
                 names = ", ".join(map(str, paths))
                 notes, bars = counted(facts["notes_added"], "new note"), counted(facts["bars_added"], "bar")
                 say(f"{names}: {notes} in {bars} ({facts['seconds_added']:.1f} s), seed {facts['seed']}")
-    if outputs.page is not None:
-        outputs = outputs.settled(overwrite=overwrite, begin=takes)
-        page = write_page(heard, str(outputs.page), soundfont=options["soundfont"], overwrite=overwrite)
-        for line in page.warnings:
-            warn(f"{outputs.page}: {sentence(line)}")
+    page = outputs.settled(overwrite=overwrite, begin=takes).page
+    if page is not None:
+        _write_page(
+            page, heard, printed=printed, sidecars=sidecars, soundfont=options["soundfont"], overwrite=overwrite
+        )
         if not options["as_json"]:
-            say(f"{outputs.page}: a page to hear {counted(takes, 'take')} by")
+            say(f"{page}: a page to hear {counted(takes, 'take')} by")
     if options["as_json"]:
         print_json(printed)
     if broken:
         what = f"{broken} of {counted(len(printed), 'take')} failed the check, as the warnings say"
         raise CheckError(what, hint="try another --seed")
+
+
+def _write_page(
+    path: Path,
+    heard: list[Heard],
+    *,
+    printed: list[dict[str, Any]],
+    sidecars: list[Path],
+    soundfont: str | None,
+    overwrite: bool,
+) -> None:
+    """Write the page of several takes, and name it in the facts of each, which are those of `sidecars`."""
+    from musicgen.io.atomic import json_bytes, together
+    from musicgen.page import write_page
+
+    page = write_page(heard, str(path), soundfont=soundfont, overwrite=overwrite)
+    for line in page.warnings:
+        warn(f"{path}: {sentence(line)}")
+    for facts in printed:  # only now is it true that there is a page
+        facts["files"] = [*facts["files"], path.name]
+        facts["warnings"] = [*facts["warnings"], *page.warnings]
+    with together(sidecars, overwrite=True) as files:
+        for file, facts in zip(files, printed, strict=True):
+            file.write_bytes(json_bytes(facts))

@@ -295,9 +295,12 @@ def test_the_command_makes_a_page(tmp_path, monkeypatch):
 def test_takes_are_written_with_a_page_of_all(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call = ("continue", "schubert-unfinished", "--bars", 1, "--study", 0, "--seed", 1, "-f", "html")
-    done = run(*call, "-n", 2)
+    done = run(*call, "-n", 2, "--json")
     assert done.exit_code == 0, done.output
     name = "schubert-unfinished.continued"
+    for number, facts in enumerate(json.loads(done.stdout), 1):
+        assert facts["files"] == [f"{name}.{number}.mid", f"{name}.html"]
+        assert json.loads((tmp_path / f"{name}.{number}.json").read_text()) == facts
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {f"{name}.html", *(f"{name}.{n}.{kind}" for n in (1, 2) for kind in ("mid", "json"))}
     page = Page((tmp_path / f"{name}.html").read_text())
