@@ -1,7 +1,7 @@
 """Check a take: what can be told of a file that this program made, from the file, its sidecar and its source.
 
-Each test is recomputed on the file itself: whether it can be read without a warning, the faults of the new music beside
-the music before the cut, whether the source is in it event for event, and whether it copies the training data.
+Each test is recomputed on the file itself: whether it can be read without a warning, how the new music joins what was
+there (`seams.py`), whether the source is in it event for event, and whether it copies the training data.
 """
 
 from __future__ import annotations
@@ -16,34 +16,23 @@ from typing import Any
 
 import numpy as np
 
-from musicgen.errors import MusicgenError, UnreadableError
+from musicgen.errors import UnreadableError
 from musicgen.io.controllers import SUSTAIN
 from musicgen.io.midi import UNLIMITED, Limits, piece_and_homes, read_bytes
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
 from musicgen.licences import Shipping
 from musicgen.originality import PROMPT, Originality, index_of_run
 from musicgen.page.heard import written_parts
-from musicgen.piece import NOTE, Piece, Span, Track
+from musicgen.piece import Piece, Span, Track
 from musicgen.resources import bundled_models, bundled_pieces
-from musicgen.sampling.asked import find_parts
-from musicgen.sampling.faults import Stretch, faults
 from musicgen.sampling.source import Source
+from musicgen.seams import Finding, seams
 from musicgen.words import counted
 
 __all__ = ["Finding", "Report", "check"]
 
-BARS_BEFORE = 16  # that new music is compared with
 MOST_FACTS = 10_000_000  # bytes of a sidecar
 Event = tuple[int, int, int, int, bytes]  # tick, status, two data bytes, payload
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The result of one test in words; `passed` is None if it is no test, or couldn't be made."""
-
-    name: str
-    passed: bool | None
-    said: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +83,8 @@ def check(
     cut, whole = int(facts["cut_tick"]), piece.n_notes != facts["notes_added"] or not facts["notes_kept"]
     span = _new_music(piece, facts) if whole else Span(0, piece.end + 1)
     if whole:
-        findings += [_seam(piece, facts, span), _preservation(midi, facts, span, beside=path.parent, named=source)]
+        findings += seams(piece, facts, span)
+        findings.append(_preservation(midi, facts, span, beside=path.parent, named=source))
     else:
         findings.append(Finding("seam", None, "the file has the new music alone, so there is no seam in it"))
     findings.append(_originality(_written(piece, facts, span), facts, cut if whole else 0))
@@ -153,51 +143,6 @@ def _validity(piece: Piece, facts: dict[str, Any]) -> Finding:
     return Finding("validity", True, f"a valid MIDI file: {size}")
 
 
-def _seam(piece: Piece, facts: dict[str, Any], span: Span) -> Finding:
-    cut = span.begin
-    if "end_tick" in facts:  # judged while it was drawn, beside what its parts play elsewhere
-        return Finding("seam", None, "the new music lies between or beside what stays; no test is made of it")
-    held = sum(int(_held(track.notes, cut).sum()) for track in piece.tracks)
-    found = [f"{counted(held, 'note')} from before the cut {'sounds' if held == 1 else 'sound'} on"] if held else []
-    numerator, denominator = piece.meter_at(cut)
-    bar = 4 * piece.ticks_per_quarter * numerator / denominator
-    before = _stretch(piece, max(0.0, cut - BARS_BEFORE * bar), cut, bar)
-    new = _stretch(piece, cut, span.end, bar, bars=max(1, int(facts["bars_added"])))
-    asked = None
-    if names := facts["settings"].get("tracks"):
-        asked = frozenset(number for name in names for number in _parts(str(name), piece))
-    found += faults(new, before, asked=asked)
-    if found:
-        return Finding("seam", False, "; ".join(found))
-    return Finding("seam", True, f"from tick {cut} on the music goes on without a fault that is known")
-
-
-def _parts(name: str, piece: Piece) -> tuple[int, ...]:
-    try:
-        return find_parts(name, piece.tracks)
-    except MusicgenError:
-        return ()
-
-
-def _held(notes: np.ndarray, cut: int) -> np.ndarray:
-    held: np.ndarray = (notes["start"] < cut) & (notes["start"] + notes["duration"] > cut)
-    return held
-
-
-def _stretch(piece: Piece, begin: float, end: float, bar: float, *, bars: int | None = None) -> Stretch:
-    chosen = [track.notes[(track.notes["start"] >= begin) & (track.notes["start"] < end)] for track in piece.tracks]
-    sizes = [len(notes) for notes in chosen]
-    return Stretch(
-        np.concatenate(chosen) if chosen else np.empty(0, NOTE),
-        np.repeat(np.arange(len(chosen)), sizes),
-        np.repeat([track.is_drum for track in piece.tracks], sizes).astype(bool),
-        begin,
-        round((end - begin) / bar) if bars is None else bars,
-        bar,
-        piece.ticks_per_quarter,
-    )
-
-
 def _preservation(
     midi: MidiFile, facts: dict[str, Any], span: Span, *, beside: Path, named: str | os.PathLike[str] | None
 ) -> Finding:
@@ -248,11 +193,13 @@ def _around(midi: MidiFile, source: Source, facts: dict[str, Any], span: Span) -
     """As `_differences` for a hole: events that aren't of notes, all notes of the parts that stay, and those of written
     parts that begin outside the hole; the end of one that is held into the hole may lie at its beginning."""
     changed = total = 0
+    used = source.channels.used() if source.channels.ports == 1 else set()
     for number, track in enumerate(source.midi.tracks):
         rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
         old, new = (Counter(e for e in _events(each, 0, None) if not _is_of_note(e)) for each in (track, rows))
-        # What new channels need stands in the one track of a file of format 0: only what is gone counts.
-        total, changed = total + old.total(), changed + (old - new).total()
+        # What new channels need stands in the one track of a file of format 0; on those of the source nothing is new.
+        moved = sum(times for event, times in (new - old).items() if event[1] < 0xF0 and event[1] & 15 in used)
+        total, changed = total + old.total(), changed + (old - new).total() + moved
     made, homes = piece_and_homes(midi, limits=UNLIMITED)
     there = {home: number for number, home in enumerate(homes)}
     # A part that is gone from the file has no number there.

@@ -25,9 +25,9 @@ SAID = {True: "good", False: "FAILED", None: "-"}
 def command(take: str, source: str | None, as_json: bool, **options: Any) -> None:
     """Check TAKE, a MIDI file that was made here, by the .json beside it.
 
-    Tells whether it can be read without a warning, how the new music joins on, whether all before the cut is as in the
-    source, what it has in common with the training data, and its settings, seed and licence. Exit code 4 if a test
-    fails. Without its .json it is only read.
+    Tells whether it can be read without a warning, how the new music joins on (in a hole at both ends, and whether it
+    goes with what is given), whether all else is as in the source, what it has in common with the training data, and
+    its settings, seed and licence. Exit code 4 if a test fails. Without its .json it is only read.
     """
     from musicgen.checking import check
 
