@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from musicgen import Composer, read
+from musicgen import Composer, Take, read
+from musicgen.composer import SamplingSettings
 from musicgen.errors import UsageError
 from musicgen.originality import FOLDER, Origin, build_index, open_index
+from musicgen.piece import Piece, Track
 from musicgen.resources import bundled_models, bundled_pieces
 
 WANTED = {"bars": 4, "seed": 5}
@@ -50,6 +52,30 @@ def test_a_take_that_stands_in_the_training_data_is_drawn_again(composer):
     assert refused
     assert not other.faults
     assert other.facts["settings"]["max_copy"] == 1
+
+
+@pytest.mark.parametrize("kind", ["infill", "accompany"])
+def test_holes_and_new_parts_copy_no_more_than_they_may(composer, kind):
+    source = read(bundled_pieces()["schubert-unfinished"])
+
+    def take(of: Composer, most: float | None = None) -> Take:
+        sampling = SamplingSettings(max_copy=most)
+        if kind == "infill":
+            (found,) = of.infill(source, begin=2, end=7, sampling=sampling, seed=4)
+        else:
+            (found,) = of.accompany(source, add="flute", sampling=sampling, seed=4)
+        return found
+
+    first = take(composer)
+    new = Piece(first.piece.ticks_per_quarter, (Track(notes=first.notes),), first.piece.tempos, first.piece.meters)
+    knowing = indexed(composer, new)
+    assert take(knowing).notes.tolist() == first.notes.tolist()
+    other = take(knowing, 1)
+    assert [line for line in other.facts["warnings"] if line.startswith("refused: ") and "of learned" in line]
+    assert other.notes.tolist() != first.notes.tolist()
+    assert other.facts["settings"]["max_copy"] == 1
+    with pytest.raises(UsageError, match=r"--max-copy: beside this model lies no index"):
+        take(composer, 1)
 
 
 def test_what_was_studied_is_told_apart(composer):
