@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from musicgen.originality.account import TELLING_TURNS
+from musicgen.page.figures import in_numbers
 from musicgen.page.heard import Heard, stem_of
 from musicgen.page.roll import part_titles
 from musicgen.piece import Piece
@@ -26,15 +28,10 @@ TOLD = frozenset((
     "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick", "parts_written", "part_numbers",
     "notes_kept", "notes_removed", "notes_added",
     "bars_added", "seconds_added", "model", "model_sha256", "licence", "seed", "settings", "played", "study",
-    "candidates", "warnings", "statistics", "originality", "files",
+    "candidates", "warnings", "statistics", "originality", "shipping", "rest", "files",
 ))  # fmt: skip
-OPEN = ("pitch_high", 127)
-SHARES = frozenset(("silent_bars", "repeated_bars", "on_eighths"))
-STATISTICS = {
-    "notes_per_bar": "notes a bar", "silent_bars": "silent bars", "repeated_bars": "bars like the one before",
-    "polyphony": "notes at once", "on_eighths": "onsets on eighth notes", "mean_pitch": "mean pitch (60 is middle C)",
-    "pitch_range": "lowest and highest pitch", "pitch_class_entropy": "variety of pitch classes (bits)",
-}  # fmt: skip
+# Values of settings that forbid nothing.
+OPEN = {"pitch_high": 127, "repetition_penalty": 1, "figure_penalty": 1, "typical_p": 1}
 
 
 def kind(heard: Heard) -> str:
@@ -84,7 +81,7 @@ def labels(heard: Sequence[Heard]) -> list[str]:
 def account(heard: Heard) -> str:
     """The account of one piece as HTML, for within its section."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in _told(heard) if value)
-    tables = [_statistics(heard.facts.get("statistics"))]
+    tables = [in_numbers(heard.facts.get("statistics"))]
     raw = json.dumps(heard.facts, indent=2, ensure_ascii=False, default=str)
     if heard.facts and len(raw) <= MOST_RAW:
         tables.append(f"<details><summary>All that the sidecar says</summary><pre>{_text(raw)}</pre></details>")
@@ -101,20 +98,22 @@ def _told(heard: Heard) -> Iterator[tuple[str, str]]:
         yield "New music", _text(_added(facts))
     if facts.get("notes_kept"):
         yield "Kept as it was", _text(f"{_count(facts['notes_kept'], 'note')} of {_plain(facts.get('source'))}")
+    yield "Behind the cut", _text(_rest(facts.get("rest")))
     warnings = [w for w in facts.get("warnings", ()) if isinstance(w, str)] if _is_list(facts.get("warnings")) else []
     lines = [sentence(w) for w in dict.fromkeys((*warnings, *piece.warnings))]
     yield "Take note", _bullets(lines)
-    yield "Was it heard before?", _value(facts.get("originality"))
+    yield "Was it heard before?", _heard_before(facts.get("originality"))
     if "model" in facts:
         digest = str(facts.get("model_sha256", ""))[:12]
         yield "Model", _text(f"{facts['model']}" + (f", weights {digest}…" if digest else ""))
     yield "Licence", _value(facts.get("licence"))
+    yield "May it be passed on?", _text(_shipping(facts.get("shipping")))
     if "seed" in facts:
         yield "Seed", _text(f"{_plain(facts['seed'])}; the same seed and settings make the same take")
     yield "Settings", _settings(facts.get("settings"))
     if isinstance(facts.get("played"), bool):
         yield "Heard as", "played by hands, off the grid" if facts["played"] else "a score, on the grid"
-    yield "Learned first", _text(_study(facts.get("study")))
+    yield "Studied first", _text(_study(facts.get("study")))
     yield "Chosen from", _text(_chosen(facts.get("candidates")))
     for key, value in facts.items():
         if key not in TOLD:
@@ -152,12 +151,69 @@ def _added(facts: Mapping[str, Any]) -> str:
     return said
 
 
+def _heard_before(told: Any) -> str:
+    """What an account of originality comes to; one of another form is told as it is."""
+    if not _is_map(told) or "pieces" not in told:
+        return _value(told)
+    longest, returns, pieces = told.get("longest"), told.get("returns"), told["pieces"]
+    if not isinstance(pieces, int):
+        lines = ["not known: no index of what the model learned from lies beside it"]
+    elif not _is_map(longest):
+        lines = [f"nothing of note in common with the {_count(pieces, 'piece')} that the model learned from"]
+    else:
+        share = told.get("share")
+        lines = [
+            f"the longest stretch in common with the {_count(pieces, 'piece')} that the model learned from: "
+            f"{_stretch(longest)} as in {_plain(longest.get('source'))}, bar {_plain(longest.get('source_bar'))} "
+            f"({_plain(longest.get('licence'))})"
+        ]
+        if isinstance(share, float | int) and share:
+            lines.append(f"{_share(share)} of the new notes stand in such stretches of two bars or more")
+        elif int(longest.get("turns", TELLING_TURNS)) < TELLING_TURNS:
+            lines.append("that is no more than most music has in common")
+    if _is_map(returns):
+        where = _plain(returns.get("source")).strip("()")
+        lines.append(f"taken up from {where}, bar {_plain(returns.get('source_bar'))}: {_stretch(returns)}")
+    return _bullets(lines)
+
+
+def _stretch(match: Mapping[str, Any]) -> str:
+    return (
+        f"{_count(match.get('notes'), 'note')} ({_plain(match.get('bars'))} bars) from bar {_plain(match.get('bar'))} "
+        f"on, {_plain(match.get('line')).strip(': ')},"
+    )
+
+
+def _shipping(told: Any) -> str:
+    if not _is_map(told):
+        return ""
+    answer = {True: "yes, by the licences of what the model learned from", False: "no"}
+    reasons = [str(each) for each in told.get("reasons", ())] if _is_list(told.get("reasons")) else []
+    said = answer.get(told["may_ship"], "not known") if isinstance(told.get("may_ship"), bool) else "not known"
+    return said + (f": {'; '.join(reasons)}" if reasons else "")
+
+
+def _rest(rest: Any) -> str:
+    if not _is_map(rest) or not rest.get("notes"):
+        return ""
+    what = f"{_count(rest.get('bars'), 'bar')} with {_count(rest['notes'], 'note')}"
+    return f"{what}, which follow the new music" if rest.get("kept") else f"{what}, left out"
+
+
 def _settings(settings: Any) -> str:
     """The settings that were asked for or shape what is drawn; those that forbid nothing are left out."""
     if not _is_map(settings):
         return ""
-    shown = {key: value for key, value in settings.items() if (value or key == "temperature") and (key, value) != OPEN}
-    return _text(" · ".join(f"{key.replace('_', ' ')} {_flat(value)}" for key, value in shown.items()))
+    shown = {k: v for k, v in settings.items() if (v or k == "temperature") and not (k in OPEN and OPEN[k] == v)}
+    start, until = settings.get("start"), settings.get("until")
+    where = ""
+    if isinstance(start, int) and not shown.pop("everywhere", False):  # bars are counted from 0 there
+        where = f"bars {start + 1} to {until}" if isinstance(until, int) else f"from bar {start + 1}"
+        where = f"bar {until}" if until == start + 1 else where
+    for key in ("start", "until"):
+        shown.pop(key, None)
+    said = [f"{key.replace('_', ' ')} {_flat(value)}" for key, value in shown.items()]
+    return _text(" · ".join([where] * bool(where) + said))
 
 
 def _flat(value: Any) -> str:
@@ -186,34 +242,6 @@ def _chosen(candidates: Any) -> str:
     return f"{said}; {faulty} had faults" if faulty else said
 
 
-def _statistics(statistics: Any) -> str:
-    """A table with a column for each set of statistics, such as `before` and `new`."""
-    columns = {k: v for k, v in statistics.items() if isinstance(v, Mapping)} if _is_map(statistics) else {}
-    keys = list(dict.fromkeys(key for column in columns.values() for key in column))[:MOST_SHOWN]
-    if not keys:
-        return ""
-    names = {"before": "before the new music", "new": "new music"}
-    head = "".join(
-        f'<th scope="col">{escape(names.get(str(name), _named(str(name)).lower()))}</th>' for name in columns
-    )
-    rows = [
-        f'<tr><th scope="row">{escape(STATISTICS.get(key, _named(key).lower()))}</th>'
-        + "".join(f"<td>{_cell(key, column.get(key))}</td>" for column in columns.values())
-        + "</tr>"
-        for key in keys
-    ]
-    return (
-        '<div class="wide"><table><caption>In numbers</caption>'
-        f"<thead><tr><td></td>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _cell(key: str, value: Any) -> str:
-    if key in SHARES and isinstance(value, int | float):
-        return f"{100 * value:.0f} %"
-    return "–" if value is None else _value(value)
-
-
 # ---- values of any kind ----------------------------------------------------------------------------------
 
 
@@ -231,6 +259,10 @@ def _value(value: Any) -> str:
             )
         return _text(", ".join(_plain(each) for each in value[:MOST_SHOWN]))
     return _text(_plain(value))
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
 
 
 def _plain(value: Any) -> str:

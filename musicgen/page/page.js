@@ -139,6 +139,7 @@ function start() {
   addEventListener("resize", () => { roll.resize(); show(); });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { roll.colours(); show(); });
   roll.resize();
+  if (player.take.loop) go(player.take.loop[0]);  // what is new is what the page is for
   show();
   requestAnimationFrame(frame);
 }

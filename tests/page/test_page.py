@@ -156,6 +156,67 @@ def test_the_account_is_in_words():
     assert "No sidecar lies beside this file" in quiet(heard_of(song(), name="a"))
 
 
+def words_of(**facts: object) -> str:
+    """What the account says, without the sidecar's own words."""
+    html = quiet(heard_of(song(), name="a", facts={**FACTS, **facts})).split("All that the sidecar says")[0]
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", html)).split())
+
+
+MATCH = {
+    "notes": 12, "bars": 1.5, "bar": 33, "line": "left:", "source": "suite.mid", "source_bar": 76,
+    "licence": "public domain", "turns": 8,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"originality": {"pieces": None, "longest": None, "share": None, "returns": None}}, "not known: no index of"),
+        (
+            {"originality": {"pieces": 9020, "longest": None, "share": 0.0, "returns": None}},
+            "nothing of note in common with the 9,020 pieces that the model learned from",
+        ),
+        (
+            {"originality": {"pieces": 9020, "longest": MATCH, "share": 0.0, "returns": MATCH | {"source": "(the piece itself)"}}},
+            "learned from: 12 notes (1.5 bars) from bar 33 on, left, as in suite.mid, bar 76 (public domain) "
+            "that is no more than most music has in common "
+            "taken up from the piece itself, bar 76: 12 notes (1.5 bars) from bar 33 on, left",
+        ),
+        (
+            {"originality": {"pieces": 9020, "longest": MATCH | {"turns": 30}, "share": 0.25, "returns": None}},
+            "25 % of the new notes stand in such stretches of two bars or more",
+        ),
+        ({"shipping": {"may_ship": True, "reasons": []}}, "May it be passed on? yes, by the licences of what the model"),
+        ({"shipping": {"may_ship": False, "reasons": ["GPL: why"]}}, "May it be passed on? no: GPL: why"),
+        ({"shipping": {"may_ship": None, "reasons": ["x"]}}, "May it be passed on? not known: x"),
+        ({"rest": {"notes": 448, "bars": 35, "kept": False}}, "Behind the cut 35 bars with 448 notes, left out"),
+        ({"rest": {"notes": 4, "bars": 1, "kept": True}}, "Behind the cut 1 bar with 4 notes, which follow the new"),
+        ({"settings": {"start": 40, "until": 44, "repetition_penalty": 1.0, "top_k": 0}}, "Settings bars 41 to 44 "),
+        ({"settings": {"start": 40, "until": 41, "tracks": ["bass"]}}, "Settings bar 41 · tracks bass "),
+        ({"settings": {"start": 32, "until": None, "bars": 8}}, "Settings from bar 33 · bars 8 "),
+        ({"settings": {"start": 0, "everywhere": True, "add": ["bass"]}}, "Settings add bass "),
+    ],
+)  # fmt: skip
+def test_facts_are_told_in_sentences(facts, said):
+    assert said in words_of(**facts)
+
+
+def test_statistics_stand_beside_those_of_people_in_units_that_are_read():
+    new = {"notes": 56, "pitch_range": [25, 73], "mean_pitch": 60.2, "scale_consistency": 0.954, "polyphony": 5.75}
+    people = {
+        "kind": "band", "pieces": 30, "mean_pitch": [48.0, 60.0, 72.0], "scale_consistency": [0.789, 0.939, 1.0],
+        "polyphony": [2.0, 2.0, 2.0],
+    }  # fmt: skip
+    said = words_of(statistics={"before": {"notes": 0, "bars": 0}, "new": new, "reference": people})
+    table = said.split("In numbers")[1]
+    for row in (
+        "new music 30 pieces by people (band): median, and four in five", "lowest and highest pitch C#1 to C#5 –",
+        "mean pitch C4 C4 (C3 to C5)", "notes of one scale 95 % 94 % (79 % to 100 %)", "notes at once 5.75 2",
+    ):  # fmt: skip
+        assert row in table, row
+    assert "before the new music" not in table
+
+
 @pytest.mark.parametrize(
     ("facts", "title"),
     [
