@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from musicgen.evaluation.reference import kind_of, reference
 from musicgen.evaluation.statistics import statistics
 from musicgen.licences import Shipping, shipping_of
+from musicgen.page.heard import written_parts
 from musicgen.piece import Piece
 from musicgen.sampling.notes import NoteWriter
 from musicgen.sampling.take import Take
@@ -28,16 +30,22 @@ FACTS = (
 
 
 def note_facts(writer: NoteWriter, take: Take) -> dict[str, Any]:
-    """Statistics of a take of notes, beside those before the cut and of its kind, and how original it is."""
+    """Statistics of the new notes of a take, beside those before the cut and of its kind, and how original they are. In
+    a hole, both are of the parts that were written."""
     plan = writer.plan
     before = max(0, round(plan.cut - 16 * plan.anchor.bar_length))
+    own = written_parts(take.piece, take.facts)
+    piece, earlier = take.piece, writer.source.piece
+    if own is not None:
+        kept = (t if n in own else replace(t, notes=t.notes[:0]) for n, t in enumerate(piece.tracks))
+        piece = earlier = replace(piece, tracks=tuple(kept))
     return {
         "statistics": {
-            "before": statistics(writer.source.piece, begin=before, end=plan.cut),
-            "new": statistics(take.piece, begin=plan.cut, end=plan.end),
-            "reference": reference(kind_of(take.piece)),
+            "before": statistics(earlier, begin=before, end=plan.cut),
+            "new": statistics(piece, begin=plan.cut, end=plan.end),
+            "reference": reference(kind_of(piece)),
         },
-        "originality": writer.originality.account(take.piece, begin=plan.cut, end=plan.end),
+        "originality": writer.originality.account(piece, begin=plan.cut, end=plan.end),
     }
 
 

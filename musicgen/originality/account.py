@@ -111,7 +111,11 @@ def _told(piece: Piece, line: Line, match: Match, index: Index) -> Return:
     bar_length = 4 * piece.ticks_per_quarter * numerator / denominator
     # The last note lasts, too: as long as the others in the mean.
     length = (last - first) * match.notes / (match.notes - 1)
-    name = {TOP: "highest notes", SETS: "harmony"}.get(line.part) or piece.tracks[line.part].name or f"{line.part + 1}"
+    name = (
+        {TOP: "highest notes", SETS: "harmony"}.get(line.part)
+        or piece.tracks[line.part].name
+        or f"part {line.part + 1}"
+    )
     return Return(
         notes=match.notes,
         bars=round(length / bar_length, 2),

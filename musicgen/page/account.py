@@ -164,7 +164,7 @@ def _heard_before(told: Any) -> str:
         share = told.get("share")
         lines = [
             f"the longest stretch in common with the {_count(pieces, 'piece')} that the model learned from: "
-            f"{_stretch(longest)} as in {_plain(longest.get('source'))}, bar {_plain(longest.get('source_bar'))} "
+            f"{_stretch(longest)}, as in {_plain(longest.get('source'))}, bar {_plain(longest.get('source_bar'))} "
             f"({_plain(longest.get('licence'))})"
         ]
         if isinstance(share, float | int) and share:
@@ -174,13 +174,13 @@ def _heard_before(told: Any) -> str:
     if _is_map(returns):
         where = _plain(returns.get("source")).strip("()")
         lines.append(f"taken up from {where}, bar {_plain(returns.get('source_bar'))}: {_stretch(returns)}")
-    return _bullets(lines)
+    return _bullets(lines) if len(lines) > 1 else _text(lines[0])
 
 
 def _stretch(match: Mapping[str, Any]) -> str:
     return (
         f"{_count(match.get('notes'), 'note')} ({_plain(match.get('bars'))} bars) from bar {_plain(match.get('bar'))} "
-        f"on, {_plain(match.get('line')).strip(': ')},"
+        f"on, {_plain(match.get('line')).strip(': ')}"
     )
 
 

@@ -156,7 +156,9 @@ class Roll {
       c.fillRect(Math.round(x), this.height - BOTTOM, 1, 4);
       c.fillStyle = this.ink.text;
       const text = clockOf(1000 * s);
-      c.fillText(text, Math.max(x, wide(c, text) / 2 + 2), this.height - BOTTOM / 2 + 2);
+      const half = wide(c, text) / 2 + 2;
+      // At the left edge only the beginning is moved into sight: another would run into the next.
+      if (x >= half || !s) c.fillText(text, Math.max(x, x < 0 ? x : half), this.height - BOTTOM / 2 + 2);
     }
   }
   notes(c, take) {

@@ -90,6 +90,19 @@ def test_the_parts_that_were_written_are_told_by_number_where_names_are_shared()
     assert sorted(names) == sorted(take.facts["parts_written"]) == ["Flute", "Keys"]
 
 
+def test_statistics_and_originality_are_of_what_was_written_alone():
+    piece = song()
+    (take,) = composer().accompany(piece, add="flute", begin=2, end=8, seed=1)
+    statistics = take.facts["statistics"]
+    assert statistics["new"]["notes"] == take.facts["notes_added"] == len(take.notes)
+    assert statistics["before"]["notes"] == 0
+    assert statistics["reference"]["kind"] == "tune"
+    (take,) = composer().infill(piece, begin=4, end=6, tracks="Low", seed=1)
+    before = [note for note in notes_of(piece, "Low") if note[0] < 4 * BAR]
+    assert take.facts["statistics"]["before"]["notes"] == len(before)
+    assert take.facts["statistics"]["new"]["notes"] == take.facts["notes_added"]
+
+
 def test_new_parts_come_beside_all_others():
     piece, source = song(), Source.of_piece(song())
     (take,) = composer().accompany(piece, add="bass,flute", seed=2)
