@@ -323,7 +323,8 @@ def main() -> int:
     found = []
     for strength in STRENGTHS:
         keeps = Keeps(key="auto", key_strength=strength)
-        counts = {s: outside(scale_pitch_classes(own_key(composer, s))) for s in settings}
+        keys = {s: own_key(composer, s, bars=chosen.bars, infill=chosen.infill) for s in settings}
+        counts = {s: outside(scale_pitch_classes(key)) for s, key in keys.items()}
         broken, seen = summed(drawn(f"--key-strength {strength:g}", dict.fromkeys(settings, keeps)), counts)
         found.append([f"{strength:g}", f"{broken:,} of {seen:,}", f"{100 * broken / max(1, seen):.1f} %"])
     table(["--key auto --key-strength", "outside the key", "share"], found)
@@ -348,9 +349,9 @@ def writer_of(composer: Composer, setting: Setting, keeps: Keeps, *, bars: int, 
     )
 
 
-def own_key(composer: Composer, setting: Setting) -> str:
+def own_key(composer: Composer, setting: Setting, *, bars: int, infill: bool) -> str:
     """The key that `--key auto` finds, as its warning says."""
-    plan = writer_of(composer, setting, Keeps(key="auto"), bars=1, infill=False).plan
+    plan = writer_of(composer, setting, Keeps(key="auto"), bars=bars, infill=infill).plan
     return next(line.rpartition(" ")[2] for line in plan.warnings if line.startswith("key: "))
 
 
