@@ -168,10 +168,11 @@ class Kept:
 
 
 def _following(start: np.ndarray, drawn: np.ndarray, drawn_ends: np.ndarray) -> np.ndarray:
-    """For each note the earliest onset among those that were drawn at its end or later."""
+    """For each note the earliest onset among those that were drawn at its end or later; start and length are rounded to
+    ticks each by itself, so that the end may be one too late."""
     order = np.argsort(drawn, kind="stable")
     earliest = np.append(np.minimum.accumulate(start[order][::-1])[::-1], np.iinfo(np.int64).max)
-    found: np.ndarray = earliest[np.searchsorted(drawn[order], drawn_ends, side="left")]
+    found: np.ndarray = earliest[np.searchsorted(drawn[order], drawn_ends - 1, side="left")]
     return found
 
 

@@ -177,8 +177,9 @@ def test_a_part_has_no_more_notes_at_once_than_it_may(most):
     assert max(most_at_once(n[h == KEYS]) for n, h in takes if (h == KEYS).any()) <= most
 
 
-def test_no_more_notes_sound_at_once_where_the_manner_of_the_piece_moves_an_onset_to_before_the_end_of_another():
-    drawn = notes_array([(0, 240, 60, 80), (240, 240, 62, 80)])
+@pytest.mark.parametrize("rounded", [0, 1])
+def test_no_more_notes_sound_at_once_where_the_manner_of_the_piece_moves_an_onset_to_before_the_end_of_another(rounded):
+    drawn = notes_array([(0, 240 + rounded, 60, 80), (240, 240, 62, 80)])
     played = notes_array([(0, 239, 60, 80), (238, 242, 62, 80)])
     kept = keep(Keeps(max_polyphony=1), Ground(piece(), piece(), np.array([0, BAR]), 0, {}, PARTS))
     assert most_at_once(kept.settled(played, drawn, np.zeros(2, int))) == 1
