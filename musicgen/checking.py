@@ -22,6 +22,7 @@ from musicgen.io.midi import UNLIMITED, Limits, piece_and_homes, read_bytes
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
 from musicgen.licences import Shipping
 from musicgen.originality import PROMPT, Originality, index_of_run
+from musicgen.page.account import asked_for
 from musicgen.page.heard import written_parts
 from musicgen.piece import Piece, Span, Track
 from musicgen.resources import bundled_models, bundled_pieces
@@ -262,8 +263,7 @@ def _originality(piece: Piece, facts: dict[str, Any], begin: int) -> Finding:
 
 
 def _told(facts: dict[str, Any]) -> Iterator[Finding]:
-    settings = {k: v for k, v in facts["settings"].items() if v not in (None, [], "", False)}
-    yield Finding("settings", None, ", ".join(f"{key} {value}" for key, value in settings.items()))
+    yield Finding("settings", None, asked_for(facts["settings"]))
     yield Finding(
         "seed", None, f"{facts.get('seed')}, model {facts.get('model')} ({str(facts.get('model_sha256'))[:12]})"
     )

@@ -18,7 +18,7 @@ from musicgen.page.roll import part_titles
 from musicgen.piece import Piece
 from musicgen.words import counted, sentence
 
-__all__ = ["account", "heading", "kind", "labels"]
+__all__ = ["account", "asked_for", "heading", "kind", "labels"]
 
 MOST_SHOWN = 40  # values of a list
 MOST_NAMED = 60  # characters of the names of parts in a title
@@ -110,7 +110,7 @@ def _told(heard: Heard) -> Iterator[tuple[str, str]]:
     yield "May it be passed on?", _text(_shipping(facts.get("shipping")))
     if "seed" in facts:
         yield "Seed", _text(f"{_plain(facts['seed'])}; the same seed and settings make the same take")
-    yield "Settings", _settings(facts.get("settings"))
+    yield "Settings", _text(asked_for(facts.get("settings")))
     if isinstance(facts.get("played"), bool):
         yield "Heard as", "played by hands, off the grid" if facts["played"] else "a score, on the grid"
     yield "Studied first", _text(_study(facts.get("study")))
@@ -200,8 +200,12 @@ def _rest(rest: Any) -> str:
     return f"{what}, which follow the new music" if rest.get("kept") else f"{what}, left out"
 
 
-def _settings(settings: Any) -> str:
-    """The settings that were asked for or shape what is drawn; those that forbid nothing are left out."""
+def asked_for(settings: Any) -> str:
+    """The settings of a take in words, bars counted from 1; those that forbid nothing are left out.
+
+    >>> asked_for({"temperature": 0.7, "top_k": 0, "start": 40, "until": 44, "tracks": ["bass"], "pitch_high": 127})
+    'bars 41 to 44 · temperature 0.7 · tracks bass'
+    """
     if not _is_map(settings):
         return ""
     shown = {k: v for k, v in settings.items() if (v or k == "temperature") and not (k in OPEN and OPEN[k] == v)}
@@ -213,7 +217,7 @@ def _settings(settings: Any) -> str:
     for key in ("start", "until"):
         shown.pop(key, None)
     said = [f"{key.replace('_', ' ')} {_flat(value)}" for key, value in shown.items()]
-    return _text(" · ".join([where] * bool(where) + said))
+    return " · ".join([where] * bool(where) + said)
 
 
 def _flat(value: Any) -> str:
