@@ -63,7 +63,10 @@ class Roll {
     this.context = this.canvas.getContext("2d");
     this.context.setTransform(density, 0, 0, density, 0, 0);
     const least = this.width / (this.end * 1.02);
-    if (this.scale === undefined) this.scale = Math.max(least, 0.045);
+    if (this.scale === undefined) {  // both edges of a hole are seen, unless it is long
+      const loop = this.takes[0].loop, fits = loop ? 0.85 * this.width / (loop[1] - loop[0]) : 1;
+      this.scale = Math.max(least, Math.min(0.045, Math.max(fits, 0.012)));
+    }
     this.scale = Math.max(least, Math.min(this.scale, 0.6));
     this.length.style.width = `${Math.ceil(this.end * 1.02 * this.scale)}px`;
     this.colours();

@@ -181,5 +181,8 @@ def test_a_hole_has_two_seams_and_new_parts_a_badge(browser, tmp_path):
     assert browser.value("at('loop').textContent") == "Loop the new bars"
     assert browser.value("player.take.loop") == [2000, 10000]
     assert browser.value("roll.given(player.take)") == [[0, 4000], [8000, 11750]]
+    browser.open(tmp_path / "hole.html", width=390)
+    edges = browser.value("player.take.span.map((time) => roll.xOf(time) / roll.width)")
+    assert 0 < edges[0] < edges[1] < 1, "both edges are seen on a phone, too"
     assert browser.value("[...document.querySelectorAll('#parts em')].map((badge) => badge.hidden)") == [True, False]
     assert browser.complaints == []
