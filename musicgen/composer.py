@@ -28,7 +28,7 @@ from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import per_field
 from musicgen.sampling.notes import NoteWriter
 from musicgen.sampling.ranking import ranked
-from musicgen.sampling.request import OPEN, Finish, Keeps, Request, keeping, part_names
+from musicgen.sampling.request import ADDED_TEMPERATURE, OPEN, Finish, Keeps, Request, keeping, part_names
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.seeds import checked_seed
@@ -274,7 +274,8 @@ class Composer:
         written anew.
 
         They play from bar `begin` to before bar `end`, counted from 0, by default throughout. All other parts stay as
-        they are. Other parameters and errors are as in `infill`.
+        they are. Without `sampling` added parts are drawn at ADDED_TEMPERATURE. Other parameters and errors are as in
+        `infill`; drums can't be added to drums.
         """
         request = Request(
             start=begin,
@@ -287,6 +288,7 @@ class Composer:
         )
         if not request.add and not request.tracks:
             raise UsageError("no part is named", hint="name instruments to add, or parts to write anew")
+        sampling = sampling or (SamplingSettings(ADDED_TEMPERATURE) if request.add else None)
         return list(
             self.takes(Source.of(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
         )

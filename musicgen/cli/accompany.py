@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from musicgen.cli.completion import instruments, names_and_files, pieces, several_of
 from musicgen.cli.help import Command
@@ -44,6 +45,9 @@ def command(piece: str, add: str | None, bars: str | None, **options: Any) -> No
     """Add parts to PIECE, or write some of its parts anew, to go with all others.
 
     PIECE is a MIDI file or a score, such as a melody. What is there stays as it is, but for the parts to be rewritten.
+    Parts that are added are drawn at a temperature of 0.85 unless you say otherwise. Drums can't be added to drums:
+    write these anew.
+
     Writes PIECE.accompanied.mid, with the facts in a .json beside it.
 
     \b
@@ -51,10 +55,14 @@ def command(piece: str, add: str | None, bars: str | None, **options: Any) -> No
     musicgen accompany song.mid --rewrite Bass -n 3
     """
     from musicgen.cli.takes import fill_holes, request_from
+    from musicgen.sampling.request import ADDED_TEMPERATURE
 
     path = piece_path(piece)
     if not (add or "").strip(" ,") and not (options["tracks"] or "").strip(" ,"):
         raise UsageError("no part is named", hint="add some, as in --add bass,drums, or name parts to --rewrite")
     begin, end = (0, None) if bars is None else bars_between(bars)
+    asked = click.get_current_context().get_parameter_source("temperature") is not ParameterSource.DEFAULT
+    if add and not asked:
+        options["temperature"] = ADDED_TEMPERATURE
     request = request_from(options, start=begin, until=end, add=add or "", everywhere=bars is None)
     fill_holes(path, "accompanied", request=request, options=options)

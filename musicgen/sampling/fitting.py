@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["clashes", "levelled", "off_scale", "together_with"]
+__all__ = ["clashes", "levelled", "off_scale", "pitch_classes_apart", "together_with"]
 
 SCALE = 7  # pitch classes that make up a key
 LONG = 0.5  # quarters that two notes must sound together to clash
@@ -46,17 +46,26 @@ def off_scale(new: np.ndarray, given: np.ndarray) -> float:
     return float(1 - mine[scale].sum() / max(mine.sum(), 1e-9))
 
 
+def pitch_classes_apart(new: np.ndarray, given: np.ndarray) -> float:
+    """The total variation distance between the pitch classes of two tables of notes (NOTE), by the time they sound: 0
+    for the same, 1 for none in common; 0 without notes in either."""
+    if not len(new) or not len(given):
+        return 0.0
+    a, b = (_weights(notes) / max(1, notes["duration"].sum()) for notes in (new, given))
+    return float(np.abs(a - b).sum() / 2)
+
+
 def _weights(notes: np.ndarray) -> np.ndarray:
     weights: np.ndarray = np.bincount(notes["pitch"] % 12, weights=notes["duration"], minlength=12)
     return weights
 
 
 def together_with(
-    notes: np.ndarray, given: np.ndarray, *, mine: np.ndarray, quarter: int, lines: np.ndarray
+    notes: np.ndarray, given: np.ndarray, *, mine: np.ndarray, part: np.ndarray, quarter: int, lines: np.ndarray
 ) -> np.ndarray:
     """A copy of `notes` of which those that are `mine` (bool) begin with the given notes that they are meant to begin
     with, where hands play these off the beat: as early or late as the nearest given onset within an eighth of a
-    quarter.
+    quarter. Of several onsets of one `part` the nearest moves there and the others stay, so that a line stays one.
 
     `lines` are the ticks of the bar lines of the hole, in which all notes stay; `quarter` is in ticks.
     """
@@ -69,7 +78,11 @@ def together_with(
     low, high = onsets[np.minimum(after - 1, len(onsets) - 1)], onsets[np.minimum(after, len(onsets) - 1)]
     nearest = np.where(start - low <= high - start, low, high)
     near = np.abs(nearest - start) < quarter / NEAR
-    moved = np.where(near, nearest, start)
+    keys = list(zip(part[mine].tolist(), nearest.tolist(), strict=True))
+    first: dict[tuple[int, int], int] = {}
+    for n in np.argsort(np.abs(start - nearest), kind="stable").tolist():
+        first.setdefault(keys[n], int(start[n]))
+    moved = np.where(near & (start == [first[key] for key in keys]), nearest, start)
     notes["start"][mine] = np.clip(moved, lines[0], lines[-1] - 1)
     return notes
 

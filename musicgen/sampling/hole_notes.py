@@ -18,7 +18,7 @@ from musicgen.piece import NOTE, Piece
 from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.faults import SILENCE, distance, faults
 from musicgen.sampling.filters import SamplingSettings
-from musicgen.sampling.fitting import clashes, levelled, off_scale, together_with
+from musicgen.sampling.fitting import clashes, levelled, off_scale, pitch_classes_apart, together_with
 from musicgen.sampling.holes import Stage, Stages, make_hole_plan
 from musicgen.sampling.loop import Prompt, read_prompt
 from musicgen.sampling.manner import in_the_manner_of, struck_already
@@ -26,6 +26,7 @@ from musicgen.sampling.notes import Candidate, NoteWriter
 from musicgen.sampling.placing import stretches
 from musicgen.sampling.plan import Plan
 from musicgen.sampling.request import Request
+from musicgen.sampling.roles import typicality
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.tokenizers import Tokenizer
@@ -37,13 +38,18 @@ ONSET = 3  # the column of a step in which its onset stands
 HARSH = 0.25  # more of the new notes clash with given ones than in any music that is meant to sound well
 OUTSIDE = 0.35  # more of the new notes' time lies outside the scale of what is given
 FEWEST_BARS = 0.25  # a new part must play in more of the bars
+FEW_NOTES = 1 / 3  # a part that was never heard must have more of the notes that are foreseen
+UNHEARD = 8  # candidates for parts that were never heard: enough that one of them is typical
+# Weights of what tells candidates for unheard parts apart, by measurement (RESULTS.md).
+FORESEEN, TYPICAL, TONES = 2.0, 2.0, 2.4
 
 
 class HoleWriter(NoteWriter):
     """Writes takes as notes in a hole of a piece; see `NoteWriter` for candidates.
 
-    A candidate's parts are compared with what they play elsewhere; parts that play nowhere else are judged by how they
-    fit the given ones (`fitting.py`).
+    A candidate's parts are compared with what they play elsewhere. Parts that play nowhere else are judged by how they
+    fit the given ones (`fitting.py`), by what such a part is foreseen to be like, and by how typical they are of all
+    candidates (`roles.py`).
     """
 
     def __init__(
@@ -57,6 +63,8 @@ class HoleWriter(NoteWriter):
         assert self.plan.stages is not None
         self.stages: Stages = self.plan.stages
         self._first = self.stages.first
+        if self.stages.roles:
+            self.fewest_candidates = UNHEARD
         self._limits()
 
     def _rest(self) -> dict[str, Any]:
@@ -104,13 +112,46 @@ class HoleWriter(NoteWriter):
             found.append(np.concatenate([ids[:-1] if len(ids) and not ids[-1, ONSET] else ids, rest]))
         return found
 
+    def _tried(self, decoder: Decoder, prompt: Prompt, seeds: Sequence[int], listener: Listener) -> list[Candidate]:
+        return self._compared(super()._tried(decoder, prompt, seeds, listener))
+
+    def _compared(self, candidates: list[Candidate]) -> list[Candidate]:
+        """The candidates, with how far their unheard parts are from what is foreseen, from one another and from the
+        given pitch classes added to their distances; the mean over these parts."""
+        stages, roles = self.stages, self.stages.roles
+        if not roles:
+            return candidates
+        given, quarter = self._given(), self.plan.anchor.ticks_per_quarter
+        everyone = np.concatenate([given, *(track.notes for track in stages.around.tracks if track.is_drum)])
+        columns: dict[str, list[np.ndarray]] = {"from_foreseen": [], "from_others": [], "from_given": []}
+        for number, role in roles.items():
+            mine = [each.notes[each.home == self._home(number)] for each in candidates]
+            each = [role.traits(notes, stages.lines, quarter=quarter, given=everyone) for notes in mine]
+            columns["from_foreseen"].append(np.array([role.apart(traits) for traits in each]))
+            columns["from_others"].append(np.array(typicality(role, each)))
+            tones = [0.0 if role.drum else pitch_classes_apart(notes, given) for notes in mine]
+            columns["from_given"].append(np.array(tones))
+        table = {name: np.mean(values, axis=0).tolist() for name, values in columns.items()}
+        weights = (FORESEEN, TYPICAL, TONES)
+        found = []
+        for candidate, terms in zip(candidates, zip(*table.values(), strict=True), strict=True):
+            further = sum(weight * term for weight, term in zip(weights, terms, strict=True))
+            told = tuple(zip(table, terms, strict=True))
+            found.append(replace(candidate, distance=candidate.distance + further, terms=told))
+        return found
+
+    def _home(self, number: int) -> int:
+        """What stands in a candidate's `home` for the notes of a part."""
+        tracks = self.plan.ensemble.voices[number].tracks
+        return tracks[0] if tracks else -1 - number
+
     # ---- ids -> notes ----------------------------------------------------------------------------
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
         plan, stages = self.plan, self.stages
         notes, number = self._new_notes(ids)
         drawn = notes
-        tracks = np.array([voice.tracks[0] if voice.tracks else -1 - n for n, voice in enumerate(plan.ensemble.voices)])
+        tracks = np.array([self._home(n) for n in range(len(plan.ensemble.voices))])
         programs = np.array([voice.program for voice in plan.ensemble.voices])
         home, program = tracks[number], programs[number]
         reference = stages.reference
@@ -118,7 +159,9 @@ class HoleWriter(NoteWriter):
         known = np.where(plays[home] & (home >= 0), home, -1)
         notes = in_the_manner_of(reference, plan, notes=notes, home=known, tokenizer=self.tokenizer, seed=seed)
         given = self._given()
-        notes = together_with(notes, given, mine=known < 0, quarter=plan.anchor.ticks_per_quarter, lines=stages.lines)
+        notes = together_with(
+            notes, given, mine=known < 0, part=home, quarter=plan.anchor.ticks_per_quarter, lines=stages.lines
+        )
         notes["velocity"] = levelled(notes["velocity"], given["velocity"], part=home, mine=known < 0)
         notes = plan.ensemble.kept.settled(notes, drawn, number)
         keep = ~struck_already(reference, plan, notes=notes, home=known)
@@ -185,11 +228,13 @@ class HoleWriter(NoteWriter):
             found.append("another key")
         for n in chosen:
             voice = plan.ensemble.voices[n]
-            mine = home == (voice.tracks[0] if voice.tracks else -1 - n)
+            mine = home == self._home(n)
             new_part = not any(len(reference.tracks[t].notes) for t in voice.tracks)
             bars = len(np.unique(np.searchsorted(self.stages.lines, notes["start"][mine], side="right")))
             if new_part and bars <= FEWEST_BARS * plan.bars:
                 found.append(f"hardly any {program_name(voice.program, is_drum=voice.program == DRUMS)}")
+            elif n in self.stages.roles and mine.sum() < FEW_NOTES * self.stages.roles[n].notes_a_bar * plan.bars:
+                found.append(f"few notes of {program_name(voice.program, is_drum=voice.program == DRUMS)}")
         return found, away + 2 * outside + 2 * harsh
 
     def _scale(self) -> np.ndarray:

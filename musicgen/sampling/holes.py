@@ -7,9 +7,9 @@ or written anew. Ticks are the piece's own; bars are counted from 0. Nothing her
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from musicgen.sampling.plan import (
     Reading,
 )
 from musicgen.sampling.request import Request
+from musicgen.sampling.roles import Role, foreseen
 from musicgen.sampling.voices import part_pitches, voice_polyphony
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.bars.filling import LONGEST_TOLD, Hole, read_hole, told_around, with_drawn
@@ -77,7 +78,8 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     around = _without(piece, rewritten, span)
     if not around.n_notes:
         raise UsageError("no music is left around what is to be written", hint="name fewer bars or parts, or generate")
-    voices, chosen = _voices(piece, around, request, rewritten)
+    role_of = _roles(around, rewritten, place)
+    voices, chosen = _voices(piece, around, request, rewritten, role_of=role_of)
     if request.keeps.drums == frozenset():
         chosen = frozenset(n for n in chosen if voices[n].program != DRUMS)
         if not chosen:
@@ -94,9 +96,15 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     rows = tokenizer.as_parts.encode(piece, until=until, voices=voices, played=played).astype(np.int64)
     hole = Hole(place.begin, place.end, chosen)
     room = LONGEST_PROMPT if context is None else context * 3 // 4
-    stages = Stages(rows, tokenizer, hole, room, place.lines, around, _before_instead(around, span))
+    unheard = {n: role_of(voices[n].program) for n in sorted(chosen) if not len(_notes_of(around, voices[n]))}
+    roles = {n: role for n, role in unheard.items() if role is not None}
+    stages = Stages(rows, tokenizer, hole, room, place.lines, around, _before_instead(around, span), roles)
     first = stages.first
+    keeps = request.keeps
+    # What is asked for goes first.
+    held = {} if keeps.density or keeps.polyphony or keeps.rhythm or keeps.motif else roles
     polyphony = {n: most for n, most in voice_polyphony(around, voices).items() if n in chosen}
+    polyphony |= {n: min(r.chord_size, polyphony.get(n, r.chord_size)) for n, r in held.items() if not r.drum}
     ranged = request.keeps.pitch_range != (0, 127)
     players = {n: Player(voices[n].program, voices[n].tracks) for n in sorted(chosen)}
     kept = keep(
@@ -105,7 +113,7 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
             piece, around, place.lines, place.begin, players, tokenizer, adds=bool(request.add or request.everywhere)
         ),
     )
-    cap = kept.cap(_most_notes_a_bar(around, voices, chosen))
+    cap = kept.cap(_most_notes_a_bar(around, voices, chosen, held))
     new_notes = _expected(around, voices, chosen, place)
     given_steps = sum(len(bar.steps) for bar in first.given) // 6
     return Plan(
@@ -124,7 +132,7 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
                 part_count=len(voices),
                 longest_rests=tuple(
                     (n, min(most, place.bars - 1))
-                    for n, most in _rests(around, voices, chosen, named=bool(request.tracks or request.add))
+                    for n, most in _rests(around, voices, chosen, held, named=bool(request.tracks or request.add))
                 ),
             ),
             room=RoomLimits(
@@ -190,10 +198,33 @@ def _named(piece: Piece, names: Sequence[str]) -> list[int]:
     return found
 
 
+def _roles(around: Piece, rewritten: frozenset[int], place: _Place) -> Callable[[int], Role | None]:
+    """What a part for a program that is heard nowhere is foreseen to be like beside the parts that stay."""
+    given = [
+        (DRUMS if track.is_drum else track.program, track.notes)
+        for number, track in enumerate(around.tracks)
+        if number not in rewritten
+    ]
+    return cache(lambda program: foreseen(program, given, lines=place.lines, quarter=around.ticks_per_quarter))
+
+
 def _voices(
-    piece: Piece, around: Piece, request: Request, rewritten: frozenset[int]
+    piece: Piece,
+    around: Piece,
+    request: Request,
+    rewritten: frozenset[int],
+    *,
+    role_of: Callable[[int], Role | None],
 ) -> tuple[tuple[Voice, ...], frozenset[int]]:
-    """(all parts in the order of their numbers, from below with drums last; the numbers of those to be written)."""
+    """(all parts in the order of their numbers, from below with drums last; the numbers of those to be written).
+
+    Raises UsageError for drums that are added to drums.
+    """
+
+    def pitch(value: int) -> float:
+        role = role_of(value)
+        return usual_pitch(value) if role is None or role.drum else role["pitch"]
+
     found = []
     for voice in voices_of(piece):
         mine = [around.tracks[t].notes["pitch"] for t in voice.tracks]
@@ -204,10 +235,15 @@ def _voices(
     there = {t for *_, voice, _ in found for t in voice.tracks}
     for track in sorted(rewritten - there):
         value = DRUMS if piece.tracks[track].is_drum else piece.tracks[track].program
-        found.append((value == DRUMS, usual_pitch(value), Voice(value, (track,)), True))
+        found.append((value == DRUMS, pitch(value), Voice(value, (track,)), True))
     for name in request.add:
         value = program_of(name)
-        found.append((value == DRUMS, usual_pitch(value), Voice(value), True))
+        if value == DRUMS and any(voice.program == DRUMS for _, _, voice, _ in found):
+            what = "drums are there already, and all drums share one channel"
+            raise UsageError(
+                what, where="--add", hint="write them anew with --rewrite drums, with --bars only somewhere"
+            )
+        found.append((value == DRUMS, pitch(value), Voice(value), True))
     if len(found) > MOST_PARTS:
         raise UsageError(f"{len(found)} parts would be too many", hint=f"{MOST_PARTS} are the most")
     found.sort(key=lambda each: each[:2])
@@ -243,10 +279,10 @@ def _before_instead(around: Piece, span: Span) -> Piece:
 
 
 def _rests(
-    around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int], *, named: bool
+    around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int], roles: Mapping[int, Role], *, named: bool
 ) -> tuple[tuple[int, int], ...]:
     """(part, the most bars that it may rest) of the parts to be written: all if they were `named`, else those that play
-    nearly always."""
+    nearly always, or are foreseen to."""
     found = []
     for number in sorted(chosen):
         notes = _notes_of(around, voices[number])
@@ -255,7 +291,7 @@ def _rests(
         if len(bars) / len(starts) >= NEARLY_ALWAYS:
             found.append((number, 1))
         elif named:
-            found.append((number, REST))
+            found.append((number, roles[number].longest_rest if number in roles else REST))
     return tuple(found)
 
 
@@ -263,10 +299,13 @@ def _notes_of(piece: Piece, voice: Voice) -> np.ndarray:
     return np.concatenate([np.empty(0, NOTE), *(piece.tracks[t].notes for t in voice.tracks)])
 
 
-def _most_notes_a_bar(around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int]) -> int:
-    """The most notes that the parts to be written may have in a bar: somewhat more than they have elsewhere."""
-    total = 0
-    for number in chosen:
+def _most_notes_a_bar(
+    around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int], roles: Mapping[int, Role]
+) -> int:
+    """The most notes that the parts to be written may have in a bar: somewhat more than they have elsewhere, or than
+    they are foreseen to have."""
+    total = sum(roles[number].most_notes_a_bar for number in roles)
+    for number in chosen - roles.keys():
         notes = _notes_of(around, voices[number])
         if len(notes) < FEWEST_NOTES_A_BAR:
             total += FEWEST_NOTES_A_BAR
@@ -274,7 +313,7 @@ def _most_notes_a_bar(around: Piece, voices: tuple[Voice, ...], chosen: frozense
         starts, _ = around.bar_starts(int(notes["start"].max()))
         bar = np.searchsorted(starts, notes["start"] + 0.5, side="right")
         total += math.ceil(FULLER * int(np.bincount(bar).max())) + 2
-    return min(max(FEWEST_NOTES_A_BAR, total), MAX_NEW_TOKENS)
+    return min(total if chosen <= roles.keys() else max(FEWEST_NOTES_A_BAR, total), MAX_NEW_TOKENS)
 
 
 def _expected(around: Piece, voices: tuple[Voice, ...], chosen: frozenset[int], place: _Place) -> int:
@@ -305,7 +344,8 @@ class Stages:
 
     A long hole with music behind it takes two stages: first as music goes on, then its last bars towards what follows,
     for models learn to fill few bars. `lines` are the ticks of the hole's bar lines. `around` is the piece without what
-    is to be written, and `reference` the music that new notes should be like, all of it before the hole.
+    is to be written, and `reference` the music that new notes should be like, all of it before the hole. `roles` are
+    those of the parts (numbers) that are heard nowhere.
     """
 
     rows: np.ndarray
@@ -315,6 +355,7 @@ class Stages:
     lines: np.ndarray
     around: Piece
     reference: Piece
+    roles: Mapping[int, Role] = field(default_factory=dict)
 
     @property
     def _first(self) -> Hole:

@@ -55,6 +55,7 @@ class Candidate:
     home: np.ndarray
     faults: tuple[str, ...]
     distance: float  # from the music before the cut; see `faults.distance`
+    terms: tuple[tuple[str, float], ...] = ()  # what else makes up the distance
 
 
 class NoteWriter:
@@ -66,7 +67,7 @@ class NoteWriter:
 
     ending: Ending | None = None  # the last chord of music that comes to a close
     finish = OPEN
-    most_candidates = CANDIDATES[1]
+    fewest_candidates, most_candidates = CANDIDATES
     _corpus: Index | None = None
     _studied: tuple[Piece, ...] = ()
 
@@ -163,8 +164,8 @@ class NoteWriter:
     ) -> tuple[Candidate, list[Candidate]]:
         """(the best, all) of a seed's candidates, drawn as one batch; if all have faults, a second batch is drawn."""
         plan = self.plan
-        fewest, most = CANDIDATES
-        count = max(fewest, min(most, self.most_candidates, NOTES_IN_ALL // max(1, plan.expected_notes)))
+        affordable = min(self.most_candidates, NOTES_IN_ALL // max(1, plan.expected_notes))
+        count = max(self.fewest_candidates, affordable)
         seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
@@ -310,6 +311,7 @@ class NoteWriter:
                 "seed": each.seed,
                 "faults": list(each.faults),
                 "distance": round(each.distance, 4),
+                **{name: round(value, 4) for name, value in each.terms},
                 "kept": each is best,
             }
             for each in candidates

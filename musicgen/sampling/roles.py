@@ -42,6 +42,7 @@ UNKNOWN = ("lowest", "onsets of family", "kit onsets")  # columns of which it co
 SQUARED = ("lowest", "highest")
 FARTHEST = 3.0  # deviations from the mean that a column may be
 WORST = 4.0  # usual errors that a trait counts as at most
+MOST_RESTS = 0.9  # share of bars
 # What is drawn may go so far beyond what is foreseen.
 LINE, CHORD, DENSER = 1.15, 1.6, 1.75
 NEVER_RESTS = 0.06  # a part that is foreseen to rest in fewer bars rests for one at most, others for two
@@ -71,6 +72,11 @@ class Role:
     def most_notes_a_bar(self) -> int:
         """The most notes of a bar, with room for a fuller one."""
         return 2 + math.ceil(DENSER * 2 ** min(self["onsets"] + self["chord"], 6.0))
+
+    @property
+    def notes_a_bar(self) -> float:
+        """The notes of a bar in the mean, bars of rest among them."""
+        return 2 ** (self["onsets"] + self["chord"]) * (1 - min(max(self["rests"], 0.0), MOST_RESTS))
 
     @property
     def longest_rest(self) -> int:

@@ -8,14 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from part_pieces import tune
+from part_pieces import PARTS, tune
 from uniform_parts import composer
 
-from musicgen.composer import Source
+from musicgen.composer import Request, SamplingSettings, Source
 from musicgen.errors import UsageError
+from musicgen.gm import program_name
 from musicgen.io.midi import midi_from_piece
 from musicgen.io.smf import END_OF_TRACK, META, MidiFile
 from musicgen.piece import CONTROL, METER, Piece, Track, notes_array
+from musicgen.sampling.hole_notes import HoleWriter
 from musicgen.tokenizers import Remi
 
 BAR = 960  # ticks of tune()
@@ -181,3 +183,67 @@ def test_notes_left_out_because_their_key_is_down_are_told():
     told = [line for line in take.facts["warnings"] if line.startswith("keys_down: ")]
     assert len(told) == (len(take.notes) > take.facts["notes_added"])
     assert told
+
+
+def test_drums_are_not_added_to_drums():
+    for piece, add in ((song(), "drums"), (tune(5).until(8 * BAR), "bass,drums")):
+        with pytest.raises(UsageError) as caught:
+            composer().accompany(piece, add=add)
+        assert "--add: drums are there already, and all drums share one channel" in str(caught.value)
+        assert "write them anew with --rewrite drums" in str(caught.value)
+    without = Piece(480, song().tracks[:3], song().tempos)
+    (take,) = composer().accompany(without, add="drums")
+    assert take.piece.tracks[-1].is_drum
+    with pytest.raises(UsageError, match="drums are there already"):
+        composer().accompany(without, add="drums,drums")
+
+
+def test_candidates_for_unheard_parts_say_how_they_compare():
+    (take,) = composer().accompany(song(), add="violin", seed=4)
+    listed = take.facts["candidates"]
+    assert len(listed) >= 8
+    for each in listed:
+        further = 2 * each["from_foreseen"] + 2 * each["from_others"] + 2.4 * each["from_given"]
+        assert each["distance"] >= further - 1e-3
+    (kept,) = [each for each in listed if each["kept"]]
+    assert kept == min(listed, key=lambda each: (len(each["faults"]), each["distance"]))
+    (heard,) = composer().accompany(song(), rewrite="High", begin=4, end=6, seed=4)
+    assert not any("from_others" in each for each in heard.facts["candidates"])
+
+
+def test_an_unheard_part_with_few_notes_is_a_fault():
+    source = Source.of_piece(song())
+    writer = HoleWriter(
+        source, PARTS, request=Request(everywhere=True, add=("flute",)), sampling=SamplingSettings(), context=256
+    )
+    (number,) = writer.stages.roles
+    lines, sound = writer.stages.lines, program_name(73)
+
+    def faults(a_bar: int, every: int) -> list[str]:
+        notes = notes_array([(int(at) + 100 * k, 90, 72, 80) for at in lines[:-1:every] for k in range(a_bar)])
+        program, home = np.full(len(notes), 73), np.full(len(notes), -1 - number)
+        return writer._faults(notes, program, home, writer._given())[0]
+
+    assert writer.stages.roles[number].notes_a_bar > 2
+    assert f"few notes of {sound}" in faults(1, 2)
+    assert f"few notes of {sound}" not in faults(1, 1)
+
+
+def test_an_unheard_part_is_a_line_where_such_parts_are():
+    lines = [[(480 * n, 480, pitch + 3 * n % 7, 80) for n in range(32)] for pitch in (50, 65, 76)]
+    tracks = zip(("Cello", "Second", "First"), (42, 40, 40), lines, strict=True)
+    piece = Piece(480, tuple(Track(name, program, notes=notes_array(rows)) for name, program, rows in tracks))
+    for seed in range(2):
+        (take,) = composer().accompany(piece, add="viola", seed=seed)
+        new = take.piece.tracks[-1].notes
+        assert (np.diff(new["start"]) > 0).all()
+
+
+def test_added_parts_are_drawn_more_freely_unless_it_is_asked_otherwise():
+    def temperature(**asked) -> float:
+        (take,) = composer().accompany(song(), begin=1, end=2, **asked)
+        return take.facts["settings"]["temperature"]
+
+    assert temperature(add="flute") == 0.85
+    assert temperature(rewrite="High") == 0.7
+    assert temperature(add="flute", sampling=SamplingSettings()) == 0.7

@@ -70,6 +70,8 @@ def test_limits_follow_what_is_foreseen():
 
     assert [of(chord=np.log2(size)).chord_size for size in (1.1, 1.3, 2, 3)] == [1, 2, 3, 5]
     assert of(onsets=2, chord=1).most_notes_a_bar == 16  # of about 8
+    assert of(onsets=2, chord=1, rests=0.25).notes_a_bar == 6
+    assert of(onsets=2, rests=-0.5).notes_a_bar == 4
     assert [of(rests=share).longest_rest for share in (0.0, 0.1)] == [1, 2]
 
 
