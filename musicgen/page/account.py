@@ -241,8 +241,14 @@ def _study(study: Any) -> str:
 def _chosen(candidates: Any) -> str:
     if not _is_list(candidates) or not candidates:
         return ""
-    faulty = sum(bool(each.get("faults")) for each in candidates if isinstance(each, Mapping))
-    said = f"{_count(len(candidates), 'candidate')}, as the one with the fewest faults and nearest to the music before"
+    told = [each for each in candidates if isinstance(each, Mapping)]
+    faulty = sum(bool(each.get("faults")) for each in told)
+    near = (
+        "nearest to what is usual beside the given parts"
+        if any("from_foreseen" in each for each in told)
+        else "nearest to the music before"
+    )
+    said = f"{_count(len(candidates), 'candidate')}, as the one with the fewest faults and {near}"
     return f"{said}; {faulty} had faults" if faulty else said
 
 
