@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Began", "Event", "Finished", "Listener", "Progress", "Saved", "Step", "Warned", "ignore"]
+__all__ = ["Began", "Event", "Expected", "Finished", "Listener", "Progress", "Saved", "Step", "Warned", "ignore"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,13 @@ class Step(Progress):
 
 
 @dataclass(frozen=True)
+class Expected:
+    """The work that began last will take about `seconds` more, by what it has taken so far."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """From now on the training run can be resumed, even if the process is killed."""
 
@@ -74,7 +81,7 @@ class Finished:
     what: str
 
 
-Event = Began | Progress | Saved | Warned | Finished
+Event = Began | Progress | Expected | Saved | Warned | Finished
 Listener = Callable[[Event], None]
 
 

@@ -24,8 +24,8 @@ __all__ = ["FACTS", "note_facts", "shipping_facts"]
 FACTS = (
     "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick",
     "parts_written", "part_numbers", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added",
-    "characters_added", "warnings", "statistics", "played", "study", "candidates", "rest", "ranked", "originality",
-    "licence", "shipping",
+    "characters_added", "warnings", "statistics", "played", "study", "candidates", "ending", "rest", "ranked",
+    "originality", "licence", "shipping",
 )  # fmt: skip
 
 

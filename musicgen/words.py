@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["agreed", "counted", "is_number", "sentence", "spec_in_words", "was"]
+__all__ = ["agreed", "counted", "is_number", "sentence", "spec_in_words", "spell_seconds", "was"]
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -44,6 +44,15 @@ def sentence(warning: str) -> str:
     'a key signature out of range was ignored'
     """
     return re.sub(r"^[a-z]+(_[a-z]+)*: (?=.)", "", warning)
+
+
+def spell_seconds(seconds: float) -> str:
+    """A length of time as people say it, in seconds below two minutes, else in minutes.
+
+    >>> spell_seconds(44.6), spell_seconds(400)
+    ('45 seconds', '7 minutes')
+    """
+    return counted(round(seconds), "second") if seconds < 119.5 else counted(round(seconds / 60), "minute")
 
 
 def was(number: int) -> str:

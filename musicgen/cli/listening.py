@@ -8,9 +8,10 @@ from typing import Any, Self
 
 from musicgen.cli.options import progress_bar, warn
 from musicgen.errors import printable
-from musicgen.events import Began, Event, Finished, Progress, Saved, Step, Warned
-from musicgen.words import counted
+from musicgen.events import Began, Event, Expected, Finished, Progress, Saved, Step, Warned
+from musicgen.words import counted, spell_seconds
 
+SAID_FROM = 20  # seconds: shorter work says nothing of its length
 __all__ = ["Shown", "TakesShown", "TrainingShown"]
 
 
@@ -54,19 +55,24 @@ class Shown:
 
 class TakesShown(Shown):
     """The display of `musicgen continue` and `generate`: a bar each for reading, for study and for every take, which is
-    gone when the work is done, so that results and warnings are alone on their lines."""
+    gone when the work is done, so that results and warnings are alone on their lines. Work that takes long says so."""
+
+    _title = ""
 
     def __call__(self, event: Event) -> None:
         match event:
             case Began(what=what, unit=unit, of=of, about=about):
                 titles = {"reading": "reading music to study", "study": "learning your piece"}
                 title = titles.get(what, "drawing" if about == "take 1 of 1" else about)
+                self._title = title
                 bar = progress_bar("status", counts=False, transient=True)
                 self._show(bar, title, total=of, status=_done(0, of, unit))
             case Progress(done=done, of=of, unit=unit) if self._bar is not None:
                 self._bar.update(self._task, completed=done, total=of, status=_done(done, of, unit))
             case Finished():
                 self.close()
+            case Expected(seconds=seconds) if seconds >= SAID_FROM:
+                self(Warned(f"{self._title}: about {spell_seconds(seconds)} more; Ctrl-C stops it"))
             case Warned(text=text):
                 if self._bar is not None:  # otherwise the line would be appended to the bar
                     self._bar.stop()

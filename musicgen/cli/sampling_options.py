@@ -47,7 +47,7 @@ length_options = all_options(
     click.option(
         "--seconds", type=Number(min=0, min_open=True), default=None, help="How much new music, in place of --bars."
     ),
-    click.option("--end", is_flag=True, help="Come to a close: the last bar is a chord on the tonic, which all hold."),
+    click.option("--end", is_flag=True, help="Come to a close: a cadence, and a last chord in the last bar."),
 )
 
 sampling_options = all_options(

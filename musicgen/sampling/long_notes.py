@@ -7,14 +7,16 @@ density; the model reads all that came before, the music before the cut included
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from musicgen.events import Event, Listener, Progress
+from musicgen.events import Event, Expected, Listener, Progress
 from musicgen.piece import Piece, Track, notes_array
+from musicgen.sampling.cadences import beat_of
 from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.notes import Candidate, NoteWriter
@@ -23,6 +25,7 @@ from musicgen.sampling.request import OPEN, Finish, Request
 from musicgen.sampling.sections import plan_of_section
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
+from musicgen.sampling.varying import variations
 from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.bars.voices import Voice
@@ -32,6 +35,7 @@ __all__ = ["MOST_AT_ONCE", "SECTION_BARS", "LongWriter", "sections"]
 
 MOST_AT_ONCE = 24  # bars that are drawn in one go
 SECTION_BARS = 16
+CLOSING_BARS = 4  # of short music from nothing that comes to a close
 MOST_CANDIDATES = 4  # of a section
 NEXT = 7_368_787  # added to a take's seed for each next section
 
@@ -63,12 +67,22 @@ class LongWriter(NoteWriter):
         )
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, listener: Listener) -> Iterator[Take]:
-        """As of any writer; the progress begins again for each round of candidates of a section."""
-        if self.plan.bars <= MOST_AT_ONCE:
+        """As of any writer; the progress begins again for each round of candidates of a section. After the first one the
+        listener is told how long the others will take."""
+        if len(self._sections()) == 1:
             yield from super().takes(decoder, seeds, listener=listener)
             return
         for seed in seeds:
             yield self._in_sections(decoder, seed, listener)
+
+    def _sections(self) -> list[int]:
+        """The bars of each section of a take. Music from nothing has a key once there is some, so that its close is a
+        section of its own."""
+        bars = self.plan.bars
+        if bars > MOST_AT_ONCE:
+            return sections(bars)
+        close = min(CLOSING_BARS, bars // 2)
+        return [bars - close, close] if self.finish.end and self.plan.from_nothing and close else [bars]
 
     def _in_sections(self, decoder: Decoder, seed: int, listener: Listener) -> Take:
         of = self.plan.bars
@@ -76,22 +90,27 @@ class LongWriter(NoteWriter):
         kept: list[Candidate] = []
         left_out: list[Candidate] = []
         listed: list[dict[str, Any]] = []
-        done = 0
-        for number, bars in enumerate(sections(of)):
+        done, began = 0, time.monotonic()
+        for number, bars in enumerate(self._sections()):
 
             def tell(event: Event, done: int = done) -> None:
                 listener(replace(event, done=done + event.done, of=of) if isinstance(event, Progress) else event)
 
-            section = _Section(self, self._plan(music, done, bars), music)
-            best, candidates = section.drawn(decoder, (seed + number * NEXT) % (MOST_SEED + 1), tell)
+            section = _Section(
+                self, self._plan(music, done, bars), music, seed=(seed + number * NEXT) % (MOST_SEED + 1)
+            )
+            best, candidates = section.drawn(decoder, tell)
             music.add(best)
             kept.append(best)
             left_out += [each for each in candidates if each is not best]
             listed += [{"section": number + 1, **each} for each in self._listed(best, candidates)]
             done += bars
+            if number == 0:
+                listener(Expected((time.monotonic() - began) * (of - done) / done))
         notes, program, home = (np.concatenate([getattr(c, n) for c in kept]) for n in ("notes", "program", "home"))
         faults = tuple(dict.fromkeys(fault for each in kept for fault in each.faults))
-        best = Candidate(seed, notes, program, home, faults, float(np.mean([each.distance for each in kept])))
+        away = float(np.mean([each.distance for each in kept]))
+        best = Candidate(seed, notes, program, home, faults, away, ending=kept[-1].ending)
         take = self._joined(best, [best, *left_out])
         return replace(take, facts={**take.facts, "candidates": listed})
 
@@ -115,21 +134,36 @@ class _Section(NoteWriter):
 
     most_candidates = MOST_CANDIDATES
 
-    def __init__(self, whole: LongWriter, plan: Plan, music: _Music) -> None:
+    def __init__(self, whole: LongWriter, plan: Plan, music: _Music, *, seed: int) -> None:
         self.tokenizer, self.request, self.sampling = whole.tokenizer, whole.request, whole.sampling
         self.finish, self.plan, self.source = whole.finish, plan, whole.source
         if whole.plan.from_nothing:
-            self.source = replace(whole.source, piece=music.piece)
+            homes = tuple((0, 0) for _ in music.piece.tracks)
+            self.source = replace(whole.source, piece=music.piece, homes=homes)
         else:
             moved = plan.anchor.bar_start - whole.plan.anchor.bar_start
             self.source = replace(whole.source, piece=_moved(whole.source.piece.until(whole.plan.cut), round(moved)))
         self.compare(whole._corpus, studied=whole._studied)
+        self._seed = seed
+        self._vary(music)
         if whole.finish.end and plan.end == whole.plan.end:
-            self._end(self.source.encoded_piece)
+            self._end(music.piece)
 
-    def drawn(self, decoder: Decoder, seed: int, listener: Listener) -> tuple[Candidate, list[Candidate]]:
+    def _vary(self, music: _Music) -> None:
+        """Let what returns return varied."""
+        plan, steps = self.plan, self.tokenizer.steps
+        if not plan.ensemble.voices or not plan.constraints.bars_before:
+            return
+        voices = music.heard(plan.ensemble.voices)
+        beat = max(1, round(beat_of(*music.piece.meter_at(plan.cut)) * steps))
+        mask = variations(plan, music.piece, voices, steps=steps, beat=beat, seed=self._seed)
+        limits = plan.constraints
+        if mask is not None:
+            self.plan = replace(plan, constraints=replace(limits, further=(*limits.further, mask)))
+
+    def drawn(self, decoder: Decoder, listener: Listener) -> tuple[Candidate, list[Candidate]]:
         """(the best, all) of the section's candidates."""
-        return self._best(decoder, self._read(decoder), seed, listener)
+        return self._best(decoder, self._read(decoder), self._seed, listener)
 
 
 @dataclass

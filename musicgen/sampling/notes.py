@@ -20,7 +20,7 @@ from musicgen.originality import PROMPT, Index, Origin, Originality
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.sampling.asked import find_parts
 from musicgen.sampling.decoder import Decoder
-from musicgen.sampling.ending import Ending, closes, held_to_the_end, looseness, with_ending
+from musicgen.sampling.ending import Ending, Endings, closes, endings, looseness
 from musicgen.sampling.faults import distance, faults, hardly_any
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
@@ -47,7 +47,7 @@ RETRY = 1_000_003  # added to a take's seed for each next candidate: far from th
 @dataclass(frozen=True)
 class Candidate:
     """One sampled continuation: its notes (NOTE), the program (128 for drums) and part index (-1 for a new part) of
-    each, its faults and its distance."""
+    each, its faults, its distance, and the ending that it was held to."""
 
     seed: int
     notes: np.ndarray
@@ -56,6 +56,7 @@ class Candidate:
     faults: tuple[str, ...]
     distance: float  # from the music before the cut; see `faults.distance`
     terms: tuple[tuple[str, float], ...] = ()  # what else makes up the distance
+    ending: Ending | None = None
 
 
 class NoteWriter:
@@ -65,7 +66,8 @@ class NoteWriter:
     and of these the one nearest to the music before the cut (`faults.py`). The facts list all candidates.
     """
 
-    ending: Ending | None = None  # the last chord of music that comes to a close
+    endings: Endings | None = None  # of music that comes to a close
+    ending: Ending | None = None  # that of the take which is being drawn
     finish = OPEN
     fewest_candidates, most_candidates = CANDIDATES
     _corpus: Index | None = None
@@ -95,7 +97,7 @@ class NoteWriter:
 
     def _end(self, piece: Piece) -> None:
         """Let the music come to a close in its last bar, in the key that `piece` has before the cut."""
-        self.plan, self.ending = with_ending(self.plan, piece, key=self.request.keeps.key)
+        self.endings = endings(self.plan, piece, self.tokenizer, key=self.request.keeps.key)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -148,6 +150,14 @@ class NoteWriter:
         prompt.grammar.constrain(self._limits(), anchor=self.plan.anchor)
         return prompt
 
+    def _closing(self, prompt: Prompt, seed: int) -> Prompt:
+        """The prompt with the limits of the ending that the take of a seed draws, if the music comes to a close."""
+        if self.endings is None:
+            return prompt
+        self.ending, grammar = self.endings.drawn(seed), prompt.grammar.copy()
+        grammar.constrain(self.endings.constrained(self._limits(), self.ending), anchor=self.plan.anchor)
+        return replace(prompt, grammar=grammar)
+
     def _limits(self) -> Constraints:
         """The plan's constraints, and what the sampling settings make less likely. Raises UsageError for a penalty that
         the tokenizer has no figures for."""
@@ -167,6 +177,7 @@ class NoteWriter:
         affordable = min(self.most_candidates, NOTES_IN_ALL // max(1, plan.expected_notes))
         count = max(self.fewest_candidates, affordable)
         seeds = [(seed + attempt * RETRY) % (MOST_SEED + 1) for attempt in range(2 * count)]
+        prompt = self._closing(prompt, seed)
         candidates: list[Candidate] = []
         for used in (seeds[:count], seeds[count:]):
             candidates += self._tried(decoder, prompt, used, listener)
@@ -177,7 +188,7 @@ class NoteWriter:
 
     def candidates(self, decoder: Decoder, seeds: Sequence[int]) -> list[Candidate]:
         """The candidate of each seed as it is, drawn as one batch: for statistics over all that is drawn."""
-        return self._tried(decoder, self._read(decoder), seeds, ignore)
+        return self._tried(decoder, self._closing(self._read(decoder), seeds[0]), seeds, ignore)
 
     def _tried(self, decoder: Decoder, prompt: Prompt, seeds: Sequence[int], listener: Listener) -> list[Candidate]:
         generators = [torch.Generator().manual_seed(number) for number in seeds]
@@ -210,11 +221,9 @@ class NoteWriter:
         else:
             home = assign_parts(piece.tracks, self._open_parts(), notes=notes, program=program, cut=plan.cut)
         drum = program == DRUMS
-        last = ~drum & (notes["start"] >= plan.end - round(plan.anchor.bar_length))
+        last = ~drum & (notes["start"] >= self._closing_tick())
         notes = in_the_manner_of(self.source.piece, plan, notes=notes, home=home, tokenizer=self.tokenizer, seed=seed)
         notes = plan.ensemble.kept.settled(notes, drawn, player)
-        if self.ending is not None:
-            notes[~drum] = held_to_the_end(notes[~drum], plan, last=last[~drum])
         keep = ~struck_already(piece, plan, notes=notes, home=home)
         notes, program, home, drum, last = (each[keep] for each in (notes, program, home, drum, last))
         parts = np.where(home < 0, 1000 + program, home)
@@ -227,11 +236,19 @@ class NoteWriter:
             mine = np.concatenate([np.zeros(len(new.notes) - len(notes), bool), program == value])
             if hardly_any(new, mine):
                 found.append(f"hardly any {program_name(value, is_drum=value == DRUMS)}")
-        if self.ending is not None:
-            away += looseness(notes[~drum], self.ending, part=parts[~drum], last=last[~drum])
-            if not closes(notes, self.ending, last=last):
+        if (ending := self.ending) is not None:
+            away += looseness(notes[~drum], ending, part=parts[~drum], last=last[~drum])
+            if not closes(notes, ending, last=last):
                 found.append("no last chord")
-        return Candidate(seed, notes, program, home, tuple(found), away)
+        return Candidate(seed, notes, program, home, tuple(found), away, ending=ending)
+
+    def _closing_tick(self) -> float:
+        """The tick from which on notes belong to the last chord."""
+        plan, ending = self.plan, self.ending
+        if ending is None:
+            return plan.end
+        step = plan.anchor.ticks_per_quarter / self.tokenizer.steps
+        return plan.last_line + (ending.begin - 0.5) * step
 
     def _copies(self, notes: np.ndarray, parts: np.ndarray, drum: np.ndarray) -> list[str]:
         """The fault of notes of which a longer stretch than is allowed is in the training data."""
@@ -275,6 +292,7 @@ class NoteWriter:
             "warnings": [*source.encoded_piece.warnings, *plan.warnings, *self._notices(best, candidates)],
             "played": plan.played,
             "candidates": self._listed(best, candidates),
+            **({"ending": best.ending.listed(steps=self.tokenizer.steps)} if best.ending is not None else {}),
             **({"rest": rest} if rest else {}),
         }
         return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)

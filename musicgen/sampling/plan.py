@@ -111,6 +111,11 @@ class Plan:
         """The tick at which the new music ends."""
         return self.span.end
 
+    @property
+    def last_line(self) -> float:
+        """The tick of the bar line at which its last bar begins."""
+        return self.anchor.bar_start + (self.bars + int(self.anchor.fills) - 1) * self.anchor.bar_length
+
 
 def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: int | None) -> Plan:
     """Choose the span, prompt and constraints. `context` is the model's context length in steps; None: unlimited.

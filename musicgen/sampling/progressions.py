@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from musicgen.errors import UsageError
+from musicgen.sampling.cadences import beat_of
 from musicgen.tokenizers.constraints.harmony import Chord, ChordBar
 from musicgen.tonality import Symbol, fitting_key, progression
 
@@ -72,6 +73,4 @@ def chord_bars(told: Told, *, ground: Ground, key: frozenset[int] | None) -> tup
 
 def beat_steps(ground: Ground, tick: int) -> int:
     """The beat at a tick in grid steps: the denominator's note, or three of them in 6/8, 9/8 and 12/8."""
-    numerator, denominator = ground.piece.meter_at(tick)
-    times = 3 if denominator >= 8 and numerator % 3 == 0 and numerator > 3 else 1
-    return max(1, times * 4 * ground.tokenizer.steps // denominator)
+    return max(1, int(beat_of(*ground.piece.meter_at(tick)) * ground.tokenizer.steps))

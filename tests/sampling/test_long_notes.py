@@ -9,7 +9,7 @@ from songs import BAR, song
 from uniform_parts import composer
 
 from musicgen.composer import Request, Source
-from musicgen.events import Progress
+from musicgen.events import Expected, Progress
 from musicgen.sampling.long_notes import SECTION_BARS, sections
 from musicgen.sampling.request import Finish
 
@@ -83,14 +83,24 @@ def test_progress_counts_the_bars_of_the_whole_take():
 
 def test_only_the_last_section_comes_to_a_close():
     take = long(song(), end=True)
-    last = take.notes[take.notes["start"] >= 51 * BAR]
-    assert set(last["start"].tolist()) == {51 * BAR}
-    close = [
+    ending = take.facts["ending"]
+    begin = 51 * BAR + round(480 * ending["from_bar_line_quarters"])
+    last = take.notes[take.notes["start"] >= begin]
+    assert set(last["start"].tolist()) == {begin}
+    assert len(last) >= 4
+    held = [
         bar
         for bar in range(12, 51)
         if set(take.notes["start"][(take.notes["start"] // BAR) == bar].tolist()) == {bar * BAR}
     ]
-    assert len(close) < 5
+    assert len(held) < 5, "other bars have more than one onset"
+
+
+def test_long_music_from_nothing_has_sections_too():
+    (take,) = composer().generate(bars=26, tracks="violin,cello", end=True, seed=1)
+    assert take.facts["bars_added"] == 26
+    assert take.midi.end == 26 * BAR
+    assert {each["section"] for each in take.facts["candidates"]} == {1, 2}
 
 
 def test_a_cut_within_a_bar_is_filled_first():
@@ -98,3 +108,10 @@ def test_a_cut_within_a_bar_is_filled_first():
     take = long(piece)
     assert take.facts["cut_tick"] == 11 * BAR + 960
     assert take.midi.end == 52 * BAR
+
+
+def test_the_time_that_is_left_is_told_after_the_first_section():
+    heard: list[Expected] = []
+    long(song(), listener=lambda event: heard.append(event) if isinstance(event, Expected) else None)
+    assert len(heard) == 1
+    assert heard[0].seconds > 0

@@ -125,11 +125,8 @@ class PartsGrammar(NotesGrammar):
         return bool(self.players.due(self.place))
 
     def _players_here(self) -> np.ndarray:
-        """As for `notes`; in the second half of a bar only parts that must play in it, if there are some. Where parts
-        are asked to play in a bar, none of them is passed over."""
+        """As for `notes`; in the second half of a bar only parts that must play in it, if there are some."""
         players = super()._players_here()
-        if asked := self.players.asked(self.place):
-            players[min(asked) + 1 :] = False
         if 2 * self.place.position >= self.place.bar_steps and (due := self.players.due(self.place)):
             late = np.zeros(len(players), bool)
             late[list(due)] = True

@@ -81,11 +81,14 @@ class Chords(Mask):
             most = passing if most is None else min(most, passing)
         return None if most is None else lengths <= max(most, int(lengths.min()))
 
-    def _at(self, place: BarPlace) -> Chord | None:
-        if not 0 <= place.bar_number < len(self._bars) or place.position < 0:
+    def at(self, bar: int, position: int) -> Chord | None:
+        """The chord at a step of a new bar, counted from 0; None where all is free."""
+        if not 0 <= bar < len(self._bars) or position < 0:
             return None
-        chords = self._bars[place.bar_number].chords
-        return next(chord for chord in reversed(chords) if chord.begin <= place.position)
+        return next(chord for chord in reversed(self._bars[bar].chords) if chord.begin <= position)
+
+    def _at(self, place: BarPlace) -> Chord | None:
+        return self.at(place.bar_number, place.position)
 
     def _is_on(self, position: int, beat: int) -> bool:
         return min(position % beat, -position % beat) <= self._near and position > -self._near

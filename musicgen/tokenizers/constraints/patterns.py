@@ -45,6 +45,10 @@ class Patterns(Mask):
         self._full = {bar for (_, bar), each in self._patterns.items() if not each.is_free}
         self._strokes = {at: {s.position: s for s in each.strokes} for at, each in self._patterns.items()}
 
+    def binds(self, bar: int) -> bool:
+        """Whether somebody has a pattern in a new bar, counted from 0."""
+        return any(number == bar for _, number in self._patterns)
+
     def begins(self, place: BarPlace, player: int) -> np.ndarray | None:
         pattern = self._patterns.get((player, place.bar_number))
         return None if pattern is None else _positions(pattern, place.bar_steps)

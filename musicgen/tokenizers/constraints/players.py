@@ -18,14 +18,13 @@ class PlayerLimits:
 
     For a tokenizer that numbers parts, `parts` are the numbers of those that may play (None: all), and `part_count` is
     how many there are (None: one or more). `longest_rests`: (part number, the most consecutive bars in which it begins
-    no note). `due_in`: (a new bar, counted from 0, the parts that begin a note in it).
+    no note).
     """
 
     programs: frozenset[int] | None = None
     parts: frozenset[int] | None = None
     part_count: int | None = None
     longest_rests: tuple[tuple[int, int], ...] = ()
-    due_in: tuple[int, frozenset[int]] | None = None
 
     @property
     def melodic(self) -> frozenset[int] | None:
@@ -43,7 +42,7 @@ class Players:
             self.programs[:DRUMS] = False
         self._open = _chosen(limits.parts if parts else None, parts)
         self._count = limits.part_count
-        self._rests, self._due_in = limits.longest_rests, limits.due_in
+        self._rests = limits.longest_rests
 
     def parts(self, entered: list[int]) -> np.ndarray:
         """Boolean (parts,): which parts may play; `entered` holds the program of each part introduced so far."""
@@ -53,15 +52,8 @@ class Players:
         return playing
 
     def due(self, place: BarPlace) -> frozenset[int]:
-        """The parts that must begin a note in this bar: as asked for, or having rested for as long as they may."""
-        asked = self.asked(place)
-        return asked.union(part for part, most in self._rests if place.rest_of(part) > most) if self._rests else asked
-
-    def asked(self, place: BarPlace) -> frozenset[int]:
-        """The parts that are asked to begin a note in this bar and haven't."""
-        if self._due_in is None or place.new_bar != self._due_in[0]:
-            return frozenset()
-        return frozenset(part for part in self._due_in[1] if place.rest_of(part))
+        """The parts that must begin a note in this bar, having rested for as long as they may."""
+        return frozenset(part for part, most in self._rests if place.rest_of(part) > most)
 
     def may_enter(self, entered: list[int]) -> bool:
         """Whether one more part may be introduced."""

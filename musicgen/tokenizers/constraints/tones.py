@@ -25,7 +25,8 @@ class Scale(Mask):
     strict = True
 
     def __init__(self, classes: Iterable[int]) -> None:
-        self._mask = of_classes(classes)
+        self.classes = frozenset(classes)
+        self._mask = of_classes(self.classes)
 
     def pitches(self, place: Place, player: int | None, *, kit: bool) -> np.ndarray | None:
         return None if kit else self._mask
