@@ -20,7 +20,7 @@ from musicgen.events import Began, Finished, Listener, Warned, ignore
 from musicgen.facts import FACTS, note_facts, shipping_facts
 from musicgen.originality import Index, index_of_run
 from musicgen.piece import Piece
-from musicgen.replaying import recalled
+from musicgen.replaying import Replaying
 from musicgen.resources import bundled_models, run_files
 from musicgen.sampling.decoder import EagerDecoder
 from musicgen.sampling.eager import check_int8
@@ -44,7 +44,7 @@ DEFAULT_MODEL = "default"
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
 
 
-class Composer:
+class Composer(Replaying):
     """Continues pieces, and generates new ones, with one trained model."""
 
     def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
@@ -184,6 +184,7 @@ class Composer:
         studying: Studying | None = None,
         seed: int = 0,
         takes: int = 1,
+        best: int | None = None,
         listener: Listener = ignore,
         cancel: Cancel | None = None,
     ) -> list[Take]:
@@ -216,6 +217,7 @@ class Composer:
             studying=studying,
             seed=seed,
             takes=takes,
+            best=best,
             listener=listener,
             cancel=cancel,
         )
@@ -295,26 +297,6 @@ class Composer:
             self.takes(Source.of(piece), request=request, sampling=sampling, studying=studying, seed=seed, count=takes)
         )
 
-    def replay(
-        self, sidecar: str | os.PathLike[str], piece: Source | str | os.PathLike[str], *, also: tuple[Piece, ...] = ()
-    ) -> Take:
-        """Make a take of `piece` again, as its sidecar tells; `also` are the further pieces that were studied for it.
-
-        Raises UsageError if model or piece aren't those of the take, UnreadableError for a file that is no sidecar.
-        """
-        source, told = Source.of(piece), recalled(sidecar)
-        told.check(model_sha256=self.run.sha256, source_sha256=source.sha256, also=len(also))
-        (take,) = self.takes(
-            source,
-            request=told.request,
-            finish=told.finish,
-            sampling=told.sampling,
-            as_text=told.as_text,
-            studying=Studying(told.updates, told.whole, also),
-            seed=told.seed,
-        )
-        return take
-
     def takes(
         self,
         source: Source,
@@ -368,7 +350,7 @@ class Composer:
                     "model": self.run.name,
                     "model_sha256": self.run.sha256,
                     "seed": number,
-                    "settings": {**settings.listed(), **writer.settings},
+                    "settings": {**settings.listed(), **writer.settings, **source.listed()},
                     "source": source.name,
                     "source_sha256": source.sha256,
                     "licence": self.run.card.get("licence", "unknown"),

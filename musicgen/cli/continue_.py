@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,7 +30,7 @@ __all__ = ["command"]
 )
 @click.option("--keep-rest", is_flag=True, help="With --from: what lies behind the cut follows the new music.")
 @click.option("--best", type=Whole(1, 10_000), default=None, help="With -n: keep the best N takes, numbered by rank.")
-@click.option("--replay", type=click.Path(), metavar="SIDECAR", help="Make the take of this .json again; see PIECE.")
+@click.option("--replay", type=click.Path(), metavar="SIDECAR", help="Make the take of this .json again.")
 @click.option("--vary", type=click.Path(), metavar="SIDECAR", help="Keep this take up to its new bar --from; draw on.")
 @length_options
 @sampling_options
@@ -65,34 +66,44 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
     told = recalled(replay or vary or "") if replay or vary else None
     if piece is None and told is None:
         raise click.MissingParameter(ctx=click.get_current_context(), param_hint="'PIECE'", param_type="argument")
-    path = told.music if vary and told else piece_path(piece or told.facts["source"])  # type: ignore[union-attr]
     limits = limits_from(options)
     from musicgen.sampling.source import Source
 
+    path: Path | None = None
+    if told is not None and told.nothing is not None and replay:
+        source = told.nothing
+    else:
+        path = told.music if vary and told else piece_path(piece or told.facts["source"])  # type: ignore[union-attr]
+        source = Source.read(path, limits=limits)
     if told is None:
         request, sampling = request_from(options, start=_bar(start), bars=8), sampling_from(options)
     elif vary:
         bar = _bar(start)
         if bar is None:
             raise UsageError("--vary needs the bar to vary from", hint="count the take's new bars, as in --from 5")
-        request, sampling = varied(told, Source.read(path, limits=limits).piece, bar=bar), told.sampling
-        options |= {"end": told.finish.end}
+        (request, finish), sampling = varied(told, source.piece, bar=bar), told.sampling
+        options |= {"end": finish.end, "int8": options["int8"] or told.int8}
     else:
         request, sampling = told.request, told.sampling
         options |= {"end": told.finish.end, "keep_rest": told.finish.keep_rest, "int8": told.int8}
-        options |= {"seed": told.seed, "takes": 1, "study": told.updates or None, "study_whole": told.whole}
+        options |= {
+            "seed": told.seed,
+            "takes": 1,
+            "best": None,
+            "study": told.updates or None,
+            "study_whole": told.whole,
+        }
     wish = wish_from(options, start=request.start, piece=path, limits=limits)
     if replay and told:
         wish = replace(wish, updates=told.updates)
     outputs = plan_outputs(
-        f"{path.stem}.continued" if not vary else path.stem,
+        "generated" if path is None else path.stem if vary else f"{path.stem}.continued",
         output=options["output"],
         formats=options["formats"],
         takes=options["best"] or options["takes"],
         overwrite=options["overwrite"],
         inputs=[path, options["soundfont"], *wish.files, *run_files(options["model"])],
     )
-    source = Source.read(path, limits=limits)
     run_takes(
         source,
         outputs,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,20 +147,23 @@ def run_takes(
     composer = Composer.load(options["model"], device=options["device"], int8=options["int8"])
     takes, overwrite = options["takes"], options["overwrite"]
     if told is not None:
-        told.check(model_sha256=composer.run.sha256, source_sha256=source.sha256, also=len(wish.files))
+        told.check(model_sha256=composer.run.sha256, source_sha256=source.sha256, int8=composer.int8)
     if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
         check_soundfont(options["soundfont"])
     printed, broken = [], 0
     heard: list[Heard] = []
     sidecars: list[Path] = []
     with TakesShown() as shown:
+        learnt = studying(wish, able=composer.can_study, listener=shown)
+        if told is not None:
+            learnt = replace(learnt, also=told.chosen(composer.tokenizer, learnt.also))
         drawn = composer.takes(
             source,
             request=request,
             finish=Finish(options.get("end", False), options.get("keep_rest", False)),
             sampling=sampling,
-            as_text="abc" in outputs.formats,
-            studying=studying(wish, able=composer.can_study, listener=shown),
+            as_text="abc" in outputs.formats if told is None else told.as_text,
+            studying=learnt,
             seed=seed,
             count=takes,
             listener=shown,

@@ -67,8 +67,8 @@ class LongWriter(NoteWriter):
         )
 
     def takes(self, decoder: Decoder, seeds: Sequence[int], *, listener: Listener) -> Iterator[Take]:
-        """As of any writer; the progress begins again for each round of candidates of a section. After the first one the
-        listener is told how long the others will take."""
+        """As of any writer; the progress begins again for each round of candidates of a section. After the first
+        section the listener is told how long the rest takes."""
         if len(self._sections()) == 1:
             yield from super().takes(decoder, seeds, listener=listener)
             return

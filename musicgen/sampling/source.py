@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -98,6 +99,11 @@ class Source:
     def is_nothing(self) -> bool:
         """Whether this is an empty source, made by `nothing`."""
         return not self.sha256
+
+    def listed(self) -> dict[str, Any]:
+        """What was asked of an empty source, as plain values for a sidecar."""
+        meter = None if self.meter is None else "{}/{}".format(*self.meter)
+        return {name: value for name, value in (("tempo", self.tempo), ("meter", meter)) if value is not None}
 
     @cached_property
     def channels(self) -> Channels:

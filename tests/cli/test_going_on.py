@@ -40,6 +40,32 @@ def test_a_take_with_an_ending_is_made_again_and_varied(here):
     assert (facts["bars_added"], facts["cut_tick"]) == (1, 10 * BAR)
 
 
+def test_a_take_from_nothing_is_made_again(here):
+    asked = ("--bars", 2, "--tempo", 90, "--meter", "3/4", "--tracks", "violin", "--end", "--seed", 5)
+    first = call("generate", *asked, "-o", "new.mid")
+    assert first.exit_code in (0, 4), first.output
+    again = call("continue", "--replay", "new.json")
+    assert again.exit_code == first.exit_code, again.output
+    assert (here / "generated.mid").read_bytes() == (here / "new.mid").read_bytes()
+
+
+def test_other_music_to_study_than_it_was_is_refused(here):
+    write(song(tonic=2), here / "other.mid")
+    write(song(tonic=5), here / "third.mid")
+    first = call(
+        "continue", "song.mid", "--bars", 1, "--study", 2, "--study-also", "other.mid", "--seed", 1, "-o", "a.mid"
+    )
+    assert first.exit_code in (0, 4), first.output
+    wrong = call("continue", "--replay", "a.json", "song.mid", "--study-also", "third.mid", "-o", "b.mid")
+    assert wrong.exit_code == 2
+    assert "a.json: of 1 piece studied for this take 1 is missing; name the same music to study" in wrong.stderr
+    assert not (here / "b.mid").exists()
+    more = ("--study-also", "third.mid", "--study-also", "other.mid")
+    again = call("continue", "--replay", "a.json", "song.mid", *more, "-o", "b.mid")
+    assert again.exit_code == first.exit_code, again.output
+    assert (here / "a.mid").read_bytes() == (here / "b.mid").read_bytes()
+
+
 def test_the_loss_of_the_rest_is_said(here):
     result = call("continue", "song.mid", "--bars", 1, "--from", 9, "--study", 0, "-o", "a.mid")
     assert "behind the cut 4 bars with 52 notes of the piece are left out; --keep-rest keeps them" in result.stderr
