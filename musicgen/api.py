@@ -3,8 +3,8 @@
 Each function takes the parameters of the command with the same name, checks all of them before anything is written, and
 returns a typed result. A listener is called with progress events (`events.py`), and a `Cancel` ends the work from
 another thread, with Cancelled (`stopping.py`). Errors are subclasses of
-`MusicgenError`, of one line each; they use the command's option names (`--from` is `start`, `--set` is `changes`,
-`--resume` is `resume=True`).
+`MusicgenError`, of one line each; they name parameters in backquotes, which the commands show as their
+options.
 """
 
 from __future__ import annotations

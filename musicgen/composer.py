@@ -63,7 +63,7 @@ class Composer(Replaying):
         try:
             self.model = run.model.to(torch.device(device))
         except (RuntimeError, AssertionError):
-            raise UsageError(f"no device {device!r} on this machine", hint="use --device auto") from None
+            raise UsageError(f"no device {device!r} on this machine", hint="use `device` auto") from None
         self.decoder, self.int8 = EagerDecoder(self.model, int8=int8), int8
 
     @classmethod

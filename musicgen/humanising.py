@@ -169,10 +169,10 @@ class Humaniser:
             if not velocity or not (timing or self._coarse):
                 kept = " and ".join(["loudness"] * (not velocity) + ["timing"] * (not timing and not self._coarse))
                 names = ", ".join(listed(part, self.piece.tracks[part]) for part in player.parts)
-                self.warnings.append(f"played: {names} has {kept} of its own, which stays; --tracks changes it")
+                self.warnings.append(f"played: {names} has {kept} of its own, which stays; `tracks` changes it")
         if not wanted:
             what = "every part has loudness and timing of its own"
-            raise UsageError(what, where=self.source.name, hint="name the parts to change all the same, with --tracks")
+            raise UsageError(what, where=self.source.name, hint="name the parts to change all the same, with `tracks`")
         return wanted
 
     @cached_property

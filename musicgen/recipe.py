@@ -146,9 +146,9 @@ class Recipe:
         for name, value in changes.items():
             table, dot, key = name.partition(".")
             if not (dot and key):
-                raise UsageError(f"{name!r} is not a setting", where="--set", hint=HOW_TO_SET)
+                raise UsageError(f"{name!r} is not a setting", where="`changes`", hint=HOW_TO_SET)
             tables[table] = {**tables.get(table, {}), key: value}
-        return Recipe.from_dict(tables, where="--set")
+        return Recipe.from_dict(tables, where="`changes`")
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         return asdict(self)
@@ -160,7 +160,7 @@ def change_from(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     table, dot, key = name.strip().partition(".")
     if not (equals and dot and key):
-        raise UsageError(f"{text!r} is not a setting", where="--set", hint=HOW_TO_SET)
+        raise UsageError(f"{text!r} is not a setting", where="`changes`", hint=HOW_TO_SET)
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):

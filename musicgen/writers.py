@@ -35,9 +35,9 @@ def writer_for(
     from_text = source.text is not None or source.is_nothing
     if as_text or (from_text and tokenizer.as_text is not None):
         if sampling.max_copy is not None:
-            raise UsageError("is for takes of notes, not of ABC text", where="--max-copy", hint="leave it out")
+            raise UsageError("is for takes of notes, not of ABC text", where="`max_copy`", hint="leave it out")
         if finish != OPEN:
-            raise UsageError("a tune as text ends as its model likes", hint="leave --end and --keep-rest out")
+            raise UsageError("a tune as text ends as its model likes", hint="leave `end` and `keep_rest` out")
         return TextWriter(source, tokenizer, request=request, sampling=sampling, context=context)
     if request.bars is None:
         request = replace(request, bars=Request.bars)

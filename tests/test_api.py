@@ -160,10 +160,10 @@ def test_figures_are_those_of_the_command(here):
     [
         ({"preset": "tinny"}, UsageError, "did you mean 'tiny'?"),
         ({"changes": {"model.widht": 3}}, UsageError, "there is no setting 'widht'; did you mean 'width'?"),
-        ({"changes": {"width": 3}}, UsageError, "--set: 'width' is not a setting; write it like model.width=256"),
+        ({"changes": {"width": 3}}, UsageError, "`changes`: 'width' is not a setting; write it like model.width=256"),
         ({"changes": {"model.width": "wide"}}, UsageError, "width is 'wide'"),
         ({"recipe": Recipe()}, UsageError, "recipe: [model] has no family"),
-        ({"recipe": "run/recipe.toml", "model": "gru"}, UsageError, "--recipe says model and size already"),
+        ({"recipe": "run/recipe.toml", "model": "gru"}, UsageError, "`recipe` says model and size already"),
         ({"tokenizer": "remmi"}, UsageError, "did you mean 'remi'?"),
         ({"tokenizer": "remi"}, UsageError, "corpus: is built with the tokenizer notes already"),
         ({"teachers": ["none"]}, UnreadableError, "none: no such run folder or model"),

@@ -1,14 +1,21 @@
-"""Help texts and usage errors: options listed in groups, ranges in words, and errors of one line."""
+"""Help texts and usage errors: options in groups, ranges in words, errors of one line in the words of options."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import click
 
-from musicgen.errors import printable
+from musicgen.errors import MusicgenError, printable
 
-__all__ = ["Command", "WrongCall", "in_words", "is_overview"]
+__all__ = ["Command", "WrongCall", "as_options", "in_words", "is_overview"]
+
+# Settings of the library whose options are called otherwise.
+CALLED = {
+    "Limits.megabytes": "--max-megabytes", "Limits.notes": "--max-notes", "Limits.tracks": "--max-tracks",
+    "Limits.hours": "--max-hours",
+}  # fmt: skip
 
 # Heading -> options, by their longest name; options not listed here come first, under "Options".
 GROUPS = {
@@ -31,7 +38,14 @@ GROUPS = {
 
 
 class Command(click.Command):
-    """A command whose options are listed in groups."""
+    """A command whose options are listed in groups, and whose errors name options."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MusicgenError as error:
+            error.args = (as_options(str(error), self),)
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = {max(p.opts, key=len): p for p in self.get_params(ctx) if isinstance(p, click.Option)}
@@ -41,6 +55,23 @@ class Command(click.Command):
             if shown := [record for record in records if record is not None]:
                 with formatter.section(heading):
                     formatter.write_dl(shown)
+
+
+def as_options(text: str, command: click.Command) -> str:
+    """A text of the library with the names of its settings, which stand in backquotes, as options of a command.
+
+    >>> tempo = click.Option(["--field-temperature", "field_temperatures"])
+    >>> as_options("leave `field_temperatures` out, or take `default`", click.Command("continue", params=[tempo]))
+    'leave --field-temperature out, or take `default`'
+    """
+    options = [param for param in command.params if isinstance(param, click.Option)]
+
+    def option(match: re.Match[str]) -> str:
+        called = CALLED.get(match[1], "--" + match[1].replace("_", "-"))
+        own = [param for param in options if param.name == match[1]] or [p for p in options if called in p.opts]
+        return max(own[0].opts, key=len) if own else match[0]
+
+    return re.sub(r"`([A-Za-z_.0-9]+)`", option, text)
 
 
 def is_overview(error: click.UsageError) -> bool:

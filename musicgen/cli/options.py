@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from musicgen.cli.completion import DEVICES, TOKENIZERS, one_of
-from musicgen.cli.help import WrongCall, in_words, is_overview
+from musicgen.cli.help import WrongCall, as_options, in_words, is_overview
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
 
 if TYPE_CHECKING:
@@ -85,8 +85,9 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print one line on stderr, made printable like those of `say`."""
-    click.echo(printable(text), err=True)
+    """Print one line on stderr, made printable like those of `say`, with the names of options for those of settings."""
+    context = click.get_current_context(silent=True)
+    click.echo(printable(text if context is None else as_options(text, context.command)), err=True)
 
 
 def print_json(value: Any) -> None:

@@ -115,7 +115,7 @@ def check_target(folder: str | Path, *, overwrite: bool) -> None:
     if not (target.is_dir() and not target.is_symlink() and (_is_ours(target) or not any(target.iterdir()))):
         raise UsageError("exists and is not a corpus folder", where=folder, hint="choose another name")
     if is_corpus(target) and not overwrite:
-        raise UsageError("already exists", where=folder, hint="pass --overwrite to replace it")
+        raise UsageError("already exists", where=folder, hint="pass `overwrite` to replace it")
 
 
 def _is_ours(folder: Path) -> bool:

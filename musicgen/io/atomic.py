@@ -244,4 +244,4 @@ def _renamed(error: MusicgenError) -> MusicgenError:
 
 
 def _exists(path: Path) -> UsageError:
-    return UsageError("already exists", where=path, hint="pass --overwrite to replace it")
+    return UsageError("already exists", where=path, hint="pass `overwrite` to replace it")

@@ -57,7 +57,7 @@ def _write(path: Path, temporary: Path, blocks: Iterable[np.ndarray], *, channel
         raise UsageError(
             f"can't write {kind} with {channels} channels at {rate} Hz ({error.error_string})",
             where=path,
-            hint="try --rate 44100",
+            hint="try `rate` 44100",
         ) from error
     written = 0
     with file:

@@ -62,7 +62,7 @@ _PROJECTS: dict[str, tuple[str, str]] = {
 _OTHERS: dict[str, tuple[str, str]] = {
     ".mp4 .m4v .mov .mkv .avi .webm": ("is a video: it holds sound, not notes", _SOUND[1]),
     ".pdf .png .jpg .jpeg .tif .tiff .gif .bmp .svg": _PICTURE,
-    ".sf2 .sf3 .sfz": ("is a SoundFont: sounds to play notes with", "name it with --soundfont, and a piece to play"),
+    ".sf2 .sf3 .sfz": ("is a SoundFont: sounds to play notes with", "name it with `soundfont`, and a piece to play"),
 }
 
 

@@ -90,7 +90,7 @@ def read_bytes(path: str | os.PathLike[str], *, max_megabytes: float = 10.0) -> 
             raise UnreadableError(
                 f"has {info.st_size / 1e6:.0f} MB, the limit is {max_megabytes:g} MB",
                 where=where,
-                hint="raise the limit with --max-megabytes",
+                hint="raise the limit with `Limits.megabytes`",
             )
         return Path(where).read_bytes()
     except FileNotFoundError:
@@ -133,7 +133,9 @@ def piece_and_homes(
     count = int(channels.is_on.sum())
     if count > limits.notes:
         raise UnreadableError(
-            f"has {count:,} notes, the limit is {limits.notes:,}", where=where, hint="raise the limit with --max-notes"
+            f"has {count:,} notes, the limit is {limits.notes:,}",
+            where=where,
+            hint="raise the limit with `Limits.notes`",
         )
     tempos, meters, keys = _maps(channels.metas(SET_TEMPO, TIME_SIGNATURE, KEY_SIGNATURE), warnings)
     per_quarter, fixed = resolution(midi.division)
@@ -148,7 +150,7 @@ def piece_and_homes(
         raise UnreadableError(
             f"lasts {piece.seconds / 3600:.1f} hours, the limit is {limits.hours:g}",
             where=where,
-            hint="raise the limit with --max-hours",
+            hint="raise the limit with `Limits.hours`",
         )
     return piece, tuple((int(channels.lane_track[home >> 4]), home & 15) for home, _, _ in parts)
 

@@ -118,7 +118,7 @@ def parse_smf(data: bytes, *, where: object = "MIDI data", max_tracks: int = 256
     spans = _find_tracks(data, 8 + header_length, max_tracks + 1, warnings)
     if len(spans) > max_tracks:
         raise UnreadableError(
-            f"more than {counted(max_tracks, 'track')}", where=where, hint="raise the limit with --max-tracks"
+            f"more than {counted(max_tracks, 'track')}", where=where, hint="raise the limit with `Limits.tracks`"
         )
     if not spans:
         raise UnreadableError("no track in this MIDI file", where=where, hint="export it again")

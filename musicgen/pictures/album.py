@@ -37,7 +37,7 @@ class Album:
         """
         folder = Path(folder)
         if not self.figures:
-            raise UsageError("this run has nothing to draw", where=folder, hint="name a piece with --piece")
+            raise UsageError("this run has nothing to draw", where=folder, hint="name a piece with `piece`")
         refuse_to_replace(folder, overwrite=overwrite)
         paths = [folder / name for name in self.figures]
         made = not folder.exists()
@@ -65,7 +65,7 @@ def refuse_to_replace(folder: str | Path, *, overwrite: bool = False, inputs: It
     there = [path for pattern in PICTURES for path in sorted(folder.glob(pattern))]
     keep_inputs(there, inputs)
     if there and not overwrite:
-        raise UsageError("already exists", where=there[0], hint="pass --overwrite to replace it")
+        raise UsageError("already exists", where=there[0], hint="pass `overwrite` to replace it")
 
 
 def draw_run(run: Run, folder: str | Path, *, piece: Piece | None = None) -> Album:

@@ -116,7 +116,7 @@ class Subject:
             ids = run.tokenizer.encode(self.piece)
             if not run.tokenizer.count_notes(ids):
                 raise UsageError(
-                    "the piece has no notes that this run's tokenizer reads", hint="choose another --piece"
+                    "the piece has no notes that this run's tokenizer reads", hint="choose another `piece`"
                 )
             return ids[:longest].astype(np.int64), "the opening of the piece"
         try:
@@ -124,6 +124,6 @@ class Subject:
         except Absent:
             records = []
         if not records:
-            raise Absent("no corpus to take an excerpt from; name a piece with --piece")
+            raise Absent("no corpus to take an excerpt from; name a piece with `piece`")
         record = next((r for r in records if r.length >= longest), max(records, key=lambda r: r.length))
         return np.asarray(self.corpus.ids(record)[:longest]).astype(np.int64), f"the opening of {record.source}"

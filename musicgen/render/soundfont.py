@@ -103,7 +103,7 @@ _SHDR = np.dtype(
     ]
 )
 _TABLES = {b"phdr": _PHDR, b"pbag": _BAG, b"pgen": _GEN, b"inst": _INST, b"ibag": _BAG, b"igen": _GEN, b"shdr": _SHDR}
-_HINT = "give a SoundFont 2 file (.sf2) with --soundfont"
+_HINT = "give a SoundFont 2 file (.sf2) with `soundfont`"
 
 
 @dataclass(frozen=True)
@@ -297,7 +297,7 @@ def find_soundfont(path: str | Path | None = None) -> Path:
     """
     if path is not None:
         if not Path(path).is_file():
-            raise UnreadableError("no such SoundFont file", where=path, hint="check the path after --soundfont")
+            raise UnreadableError("no such SoundFont file", where=path, hint="check the path after `soundfont`")
         return Path(path)
     for folder in map(Path, SYSTEM_FOLDERS):
         fonts = sorted(p for p in folder.glob("*.sf2") if p.is_file())
@@ -308,7 +308,7 @@ def find_soundfont(path: str | Path | None = None) -> Path:
         font = Path(place) / "TimGM6mb.sf2"
         if font.is_file():
             return font
-    raise UnreadableError("no SoundFont was found on this machine", hint="pass one with --soundfont FILE.sf2")
+    raise UnreadableError("no SoundFont was found on this machine", hint="pass one with `soundfont` FILE.sf2")
 
 
 def _map(path: Path) -> np.ndarray:

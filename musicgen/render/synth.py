@@ -72,9 +72,9 @@ def synthesize(
         if engine == "fluidsynth":
             raise UsageError(
                 f"FluidSynth can't play {tracks} tracks at once" if fluid.works() else "FluidSynth isn't installed",
-                hint="leave --engine out to use the built-in player"
+                hint="leave `engine` out to use the built-in player"
                 if fluid.works()
-                else "install pyfluidsynth and libfluidsynth, or leave --engine out to use the built-in player",
+                else "install pyfluidsynth and libfluidsynth, or leave `engine` out to use the built-in player",
             )
     plan = schedule(piece, font, rate=rate)
     plan = replace(plan, voices=without_copies(plan.voices))

@@ -125,7 +125,7 @@ def find_checkpoint(folder: str | Path) -> Checkpoint:
     folder = Path(folder)
     there = [path for path in (folder, _beside(folder, OLD)) if path.is_dir()]
     if not there:
-        raise UnreadableError("no checkpoint to resume from", where=folder.parent.parent, hint="start without --resume")
+        raise UnreadableError("no checkpoint to resume from", where=folder.parent.parent, hint="start without `resume`")
     wrong: list[str] = []
     for place, path in enumerate(there):
         try:
@@ -142,7 +142,7 @@ def find_checkpoint(folder: str | Path) -> Checkpoint:
             spare = [damage for other in there[place + 1 :] if (damage := _damage(other))]
             return Checkpoint(path, state, wrong[0] if wrong else None, spare[0] if spare else None)
     what = f"no checkpoint is whole ({'; '.join(wrong)})"
-    raise UnreadableError(what, where=folder.parent, hint="copy the run again, or replace it with --overwrite")
+    raise UnreadableError(what, where=folder.parent, hint="copy the run again, or replace it with `overwrite`")
 
 
 def adopt(found: Checkpoint) -> Checkpoint:

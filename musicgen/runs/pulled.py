@@ -57,7 +57,7 @@ def pull(
     """
     if is_address(model):
         if digest is None:
-            hint = "add --sha256, as whoever offers the model states it"
+            hint = "add `sha256`, as whoever offers the model states it"
             raise UsageError("an address alone doesn't say what it should hold", where=model, hint=hint)
         name = PurePosixPath(urlsplit(model).path).name.removesuffix(".tar.gz")
     else:
@@ -74,7 +74,7 @@ def pull(
             raise UsageError(f"{digest!r} is no sha256", hint="it has 64 hexadecimal digits")
         _fetch(address, archive, digest=digest.lower())
         if archive.stat().st_size > most_megabytes * MEGABYTE:
-            raise UnreadableError(f"is larger than {most_megabytes:g} MB", where=address, hint="raise --max-megabytes")
+            raise UnreadableError(f"is larger than {most_megabytes:g} MB", where=address, hint="raise `max_megabytes`")
         folder = home / "run"
         folder.mkdir()
         _unpack(archive, folder, where=address, most=int(most_megabytes * MEGABYTE))
@@ -110,7 +110,7 @@ def _beside(target: Path) -> Iterator[Path]:
 def _listed(name: str, source: str | None, digest: str | None, home: Path) -> tuple[str, str | None]:
     """(address or path of the archive, its sha256) of a model that a source lists."""
     if source is None:
-        hint = "add --from with the https address or the folder of whoever offers it"
+        hint = "add `source` with the https address or the folder of whoever offers it"
         raise UsageError(f"where is {name!r} to come from?", hint=hint)
     listing = home / "models.json"
     _fetch(_joined(source, "models.json"), listing, digest=None)
@@ -134,7 +134,7 @@ def _fetch(address: str, path: Path, *, digest: str | None) -> None:
         try:
             shutil.copyfile(address, path)
         except OSError as error:
-            raise UnreadableError(f"can't be read ({error.strerror})", where=address, hint="check --from") from None
+            raise UnreadableError(f"can't be read ({error.strerror})", where=address, hint="check `source`") from None
     else:
         _download(address, path)
     if digest is not None and (found := sha256(path)) != digest:
@@ -180,7 +180,7 @@ def _unpack(archive: Path, folder: Path, *, where: str, most: int) -> None:
                 left -= member.size
                 if left < 0:
                     what = f"unpacks to more than {most / MEGABYTE:g} MB"
-                    raise UnreadableError(what, where=where, hint="raise --max-megabytes if you trust it")
+                    raise UnreadableError(what, where=where, hint="raise `max_megabytes` if you trust it")
                 file = tar.extractfile(member)
                 if file is None or (folder / name.name).exists():
                     raise UnreadableError(f"holds {name.name!r} twice", where=where, hint="don't use it")

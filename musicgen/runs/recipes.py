@@ -80,7 +80,7 @@ def _compare(
             was, is_now = before.get(key, MISSING), after.get(key, MISSING)
             if (was != is_now or type(was) is not type(is_now)) and (table, key) not in free:
                 what = f"[{table}] {key} was {_quoted(was)} when the run was saved, and is {_quoted(is_now)} now"
-                option = f"give --{key} {is_now} instead" if (table, key) in FREE else "train anew with --recipe"
+                option = f"give `{key}` {is_now} instead" if (table, key) in FREE else "train anew with `recipe`"
                 raise UsageError(what, where=where, hint=f"put it back, or {option}")
 
 

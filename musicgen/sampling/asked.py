@@ -44,7 +44,7 @@ def find_parts(name: str, tracks: Sequence[Track]) -> tuple[int, ...]:
         if len(alike) > 1:
             numbers = ",".join(str(n + 1) for n in alike)
             what = f"{name!r} could be one of several parts"
-            raise UsageError(what, hint=f"{_several(alike, tracks)}; for all of them: --tracks {numbers}")
+            raise UsageError(what, hint=f"{_several(alike, tracks)}; for all of them: `tracks` {numbers}")
         return alike
     try:
         return () if family is not None else _playing(frozenset({program_of(text)}), tracks)

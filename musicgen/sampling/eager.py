@@ -43,13 +43,13 @@ def can_round(layer: nn.Module) -> bool:
 def check_int8(model: SequenceModel, device: str) -> None:
     """Raise UsageError if a model can't draw with 8-bit weights on this device."""
     if not device.startswith("cpu"):
-        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="--int8", hint="use --device cpu")
+        raise UsageError(f"weights of 8 bits are for a CPU, not for {device}", where="`int8`", hint="use `device` cpu")
     if not has_int8():
         what = "this PyTorch can't multiply with weights of 8 bits on this CPU"
-        raise UsageError(what, where="--int8", hint="leave --int8 out")
+        raise UsageError(what, where="`int8`", hint="leave `int8` out")
     if not any(can_round(layer) for layer in model.modules()):
         what = f"this {model.settings.family} model has no layer for it: none is a multiple of {INT8_BLOCK} wide"
-        raise UsageError(what, where="--int8", hint="leave --int8 out")
+        raise UsageError(what, where="`int8`", hint="leave `int8` out")
 
 
 @torch.inference_mode(False)  # a tensor made in inference mode could never be trained again

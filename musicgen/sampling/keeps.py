@@ -88,9 +88,9 @@ class Keeps:
     def asked(self) -> dict[str, Any]:
         """What is asked beyond range and polyphony of all, by the name of its option."""
         names = {
-            "--key": self.key, "--chords": None if self.chords == NONE else self.chords, "--range": self.ranges,
-            "--polyphony": self.polyphony, "--density": self.density, "--kit": self.kit, "--rhythm-from": self.rhythm,
-            "--motif": self.motif, "--velocity": self.velocity,
+            "`key`": self.key, "`chords`": None if self.chords == NONE else self.chords, "`ranges`": self.ranges,
+            "`polyphony`": self.polyphony, "`density`": self.density, "`kit`": self.kit, "`rhythm`": self.rhythm,
+            "`motif`": self.motif, "`velocity`": self.velocity,
         }  # fmt: skip
         return {name: value for name, value in names.items() if value}
 
@@ -125,7 +125,7 @@ class Keeps:
             return frozenset()
         found = [find_drums(name) for name in self.kit.split(",") if name.strip()]
         if not found:
-            raise UsageError("a kit of no drums", hint="name drums, as in --kit kick,snare, or take --no-drums")
+            raise UsageError("a kit of no drums", hint="name drums, as in `kit` kick,snare, or none")
         return frozenset().union(*found)
 
     @property
@@ -149,11 +149,11 @@ class Keeps:
 
     @property
     def rhythm_bars(self) -> Bars | None:
-        return None if self.rhythm is None else Bars.read(self.rhythm, "--rhythm-from", "5 or Bass=5", goes=False)
+        return None if self.rhythm is None else Bars.read(self.rhythm, "`rhythm`", "5 or Bass=5", goes=False)
 
     @property
     def motif_bars(self) -> Bars | None:
-        return None if self.motif is None else Bars.read(self.motif, "--motif", "5, 5@17 or Violin=5", goes=True)
+        return None if self.motif is None else Bars.read(self.motif, "`motif`", "5, 5@17 or Violin=5", goes=True)
 
 
 @dataclass(frozen=True)

@@ -187,12 +187,12 @@ def keep(keeps: Keeps, ground: Ground) -> Kept:
     masks: list[Mask] = []
     if key is not None and keeps.key_strength > 0:
         masks.append(Scale(key) if hard_key is not None else LessLikely(key, share=1 - keeps.key_strength))
-    ranges = {n: pair for part, pair in keeps.own_ranges.items() for n in ground.named(part, "--range")}
+    ranges = {n: pair for part, pair in keeps.own_ranges.items() for n in ground.named(part, "`ranges`")}
     if ranges or keeps.pitch_range != (0, 127):
         masks.append(Ranges(keeps.pitch_range, ranges))
     _check_ranges(hard_key, keeps, ranges, melodic)
     masks += _kit(keeps, ground)
-    most = {n: most for part, most in keeps.own_most.items() for n in ground.named(part, "--polyphony")}
+    most = {n: most for part, most in keeps.own_most.items() for n in ground.named(part, "`polyphony`")}
     if most:
         masks.append(OwnPolyphony(most))
     bars = _chords(keeps, ground, key)
@@ -239,7 +239,7 @@ def _check_tokenizer(keeps: Keeps, tokenizer: Tokenizer) -> None:
     if tokenizer.steps and tokenizer.has_programs:
         return
     for option in keeps.asked():
-        if option != "--key":
+        if option != "`key`":
             what = f"a model with the tokenizer {tokenizer.name} can't be held to {option}"
             raise UsageError(what, hint=f"leave {option} out, or take a model of notes in bars, such as `default`")
 
@@ -253,7 +253,7 @@ def _key(keeps: Keeps, ground: Ground) -> tuple[frozenset[int] | None, list[str]
     notes = np.concatenate(tables)
     found = key_of_notes(notes["pitch"], notes["duration"])
     if found is None:
-        raise UsageError("--key auto: no notes are there to find a key by", hint="name a key, as in --key Am")
+        raise UsageError("`key` auto: no notes are there to find a key by", hint="name a key, as in `key` Am")
     return scale_pitch_classes(found), [f"key: the music there is in {found}"]
 
 
@@ -272,7 +272,7 @@ def _kit(keeps: Keeps, ground: Ground) -> list[Mask]:
     if not drums:  # without drums they aren't among the players
         return []
     if all(player.program != DRUMS for player in ground.players.values()):
-        raise UsageError("--kit: no drums get new notes", hint="let drums play, as in --tracks drums, or leave it out")
+        raise UsageError("`kit`: no drums get new notes", hint="let drums play, as in `tracks` drums, or leave it out")
     return [Kit(drums)]
 
 
@@ -298,7 +298,7 @@ def _check_chords(
         outside = sorted(chord.tones - key) if key is not None else []
         if outside and keeps.chords != FROM_FILE and keeps.chords is not None:
             what = f"the chord {chord.name} has {note_name(outside[0])}, which is outside the key {keeps.key}"
-            raise UsageError(what, hint="leave --key out, or give --key-strength below 1")
+            raise UsageError(what, hint="leave `key` out, or give `key_strength` below 1")
         for n, player in who.items():
             low, high = reach[n]
             needed = {chord.bass} if player.program in BASSES else set(chord.tones)
@@ -340,26 +340,26 @@ def _density(keeps: Keeps, ground: Ground, patterns: Mapping[tuple[int, int], Pa
         times = _notes_a_bar(ground.like, tracks)
         if not times:
             what = "a density of so many times as before, where nothing was before"
-            raise UsageError(what, hint="give numbers of notes, as in --density 4-12")
+            raise UsageError(what, hint="give numbers of notes, as in `density` 4-12")
     low = math.ceil(wanted.low * times)
     high = None if math.isinf(wanted.high) else max(1, math.floor(wanted.high * times))
     if high is not None and low > high:
         what = f"no whole number of notes is {keeps.density} of {times:.1f} notes a bar"
-        raise UsageError(what, hint="widen --density")
+        raise UsageError(what, hint="widen `density`")
     room = min(ground.steps, default=0) * max(1, len(ground.players))
     if low > room:
         raise UsageError(f"no bar holds {counted(low, 'note')}", hint=f"its grid has room for {room}")
     if low > min(ground.steps, default=0):
-        what = f"--density: {counted(low, 'note')} are more than a bar has places for one after another"
+        what = f"`density`: {counted(low, 'note')} are more than a bar has places for one after another"
         raise UsageError(what, hint=f"{min(ground.steps)} are the most")
     for bar, strokes in enumerate(_strokes_of(patterns, ground)):
         mine = {at: each for at, each in patterns.items() if at[1] == bar}
         if high is not None and strokes > high:
             what = f"the borrowed bar has {counted(strokes, 'onset')}, and the density is {keeps.density}"
-            raise UsageError(what, hint="raise --density, or borrow another bar")
+            raise UsageError(what, hint="raise `density`, or borrow another bar")
         if len(mine) == len(ground.players) and low > len({s.position for each in mine.values() for s in each.strokes}):
             what = f"the borrowed bar has fewer onsets than a density of {keeps.density} needs"
-            raise UsageError(what, hint="lower --density, or borrow another bar")
+            raise UsageError(what, hint="lower `density`, or borrow another bar")
     return low, high
 
 

@@ -110,7 +110,8 @@ class LongWriter(NoteWriter):
         notes, program, home = (np.concatenate([getattr(c, n) for c in kept]) for n in ("notes", "program", "home"))
         faults = tuple(dict.fromkeys(fault for each in kept for fault in each.faults))
         away = float(np.mean([each.distance for each in kept]))
-        best = Candidate(seed, notes, program, home, faults, away, ending=kept[-1].ending)
+        nats = sum((each.nats or 0.0) * len(each.notes) for each in kept) / max(1, len(notes))
+        best = Candidate(seed, notes, program, home, faults, away, ending=kept[-1].ending, nats=nats)
         take = self._joined(best, [best, *left_out])
         return replace(take, facts={**take.facts, "candidates": listed})
 

@@ -72,6 +72,7 @@ class _Take:
         self.past: list[list[int]] = prompt.ids[-REPETITION_WINDOW:].reshape(-1, _width(prompt.ids)).tolist()
         self.begun = list(prompt.begun)  # fields of the first step, which the grammar has read already
         self.over = False
+        self.nats = 0.0  # of what was chosen, at temperature 1, among what the grammar allowed
 
     def finish(self, step: list[int]) -> None:
         """Append a step; the last step of an ended take only if any of its fields was chosen."""
@@ -94,6 +95,7 @@ def sample(
     max_steps: int,
     bars: int | None = None,
     listener: Listener = ignore,
+    nats: list[float] | None = None,
 ) -> list[np.ndarray]:
     """Draw one sequence per generator and return the ids after the prompt: (T,), or (T, F) if there are several fields.
 
@@ -102,8 +104,9 @@ def sample(
     A take ends when it draws an id that ends it according to the grammar (that id is left out), or after `max_steps`.
     If the grammar allows only one id, no random number is used. The generators must be on the CPU, so that a seed gives
     the same result on every device. `listener` gets an event after each step: of `bars` (None: unknown), the smallest
-    number of new bars completed by any take that was still being drawn. Raises UsageError for a temperature of an
-    unknown field.
+    number of new bars completed by any take that was still being drawn. To `nats` is appended the
+    negative log-likelihood of each sequence, at temperature 1, among the ids that the grammar allowed. Raises
+    UsageError for a temperature of an unknown field.
     """
     of_field = per_field(settings, fields)
     takes = [_Take(prompt, generator) for generator in generators]
@@ -128,6 +131,8 @@ def sample(
                     break
                 rows = decoder.select(rows, staying)
             rows = decoder.step(rows, steps)
+    if nats is not None:
+        nats += [take.nats for take in takes]
     shape = (-1, len(fields)) if len(fields) > 1 else (-1,)
     return [np.array(take.steps, np.int64).reshape(shape) for take in takes]
 
@@ -158,12 +163,19 @@ def _fill(
                 bias_K=None if bias is None else bias[choices],
             )
             token = int(choices[best])
+            take.nats += _nats(logits_BK[row, choices - field.first], best)
         if take.walker.ends(token):
             take.over = True
             step.append(PAD)
             continue
         take.walker.advance(token)
         step.append(token)
+
+
+def _nats(logits_K: np.ndarray, chosen: int) -> float:
+    """The negative logarithm of the probability of the chosen one."""
+    x_K = logits_K.astype(np.float64) - float(logits_K.max())
+    return float(np.log(np.exp(x_K).sum()) - x_K[chosen])
 
 
 def per_field(settings: SamplingSettings, fields: Sequence[Field]) -> list[SamplingSettings]:

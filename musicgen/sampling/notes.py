@@ -47,7 +47,8 @@ RETRY = 1_000_003  # added to a take's seed for each next candidate: far from th
 @dataclass(frozen=True)
 class Candidate:
     """One sampled continuation: its notes (NOTE), the program (128 for drums) and part index (-1 for a new part) of
-    each, its faults, its distance, and the ending that it was held to."""
+    each, its faults, its distance, the ending that it was held to, and its negative log-likelihood in nats a note, at
+    temperature 1, where it was measured."""
 
     seed: int
     notes: np.ndarray
@@ -57,6 +58,7 @@ class Candidate:
     distance: float  # from the music before the cut; see `faults.distance`
     terms: tuple[tuple[str, float], ...] = ()  # what else makes up the distance
     ending: Ending | None = None
+    nats: float | None = None
 
 
 class NoteWriter:
@@ -70,6 +72,7 @@ class NoteWriter:
     ending: Ending | None = None  # that of the take which is being drawn
     finish = OPEN
     fewest_candidates, most_candidates = CANDIDATES
+    _nats: list[float]  # of the candidates that are being drawn, where they are measured
     _corpus: Index | None = None
     _studied: tuple[Piece, ...] = ()
 
@@ -88,7 +91,7 @@ class NoteWriter:
         self.source, self.tokenizer, self.request, self.sampling = source, tokenizer, request, sampling
         self.finish = finish
         if finish.keep_rest and (request.start is None or request.seconds is not None):
-            hint = "give --from BAR and whole --bars, or leave --keep-rest out"
+            hint = "give `start` BAR and whole `bars`, or leave `keep_rest` out"
             raise UsageError("what lies behind the cut can only be kept behind whole bars", hint=hint)
         self.plan: Plan = make_plan(source.encoded_piece, tokenizer, request=request, context=context)
         if finish.end:
@@ -114,7 +117,7 @@ class NoteWriter:
         UsageError if copies are limited and there is no index to find them by."""
         if self.sampling.max_copy is not None and corpus is None:
             what = "beside this model lies no index of what it was trained on, so copies can't be found"
-            raise UsageError(what, where="--max-copy", hint="leave it out, or use the default model")
+            raise UsageError(what, where="`max_copy`", hint="leave it out, or use the default model")
         self._corpus, self._studied = corpus, tuple(studied)
 
     @property
@@ -165,7 +168,7 @@ class NoteWriter:
         if penalty == 1:
             return limits
         if not (self.tokenizer.steps and self.tokenizer.has_programs):
-            what = f"a model with the tokenizer {self.tokenizer.name} knows no --figure-penalty"
+            what = f"a model with the tokenizer {self.tokenizer.name} knows no `figure_penalty`"
             raise UsageError(what, hint="leave it out, or take a model of notes in bars")
         return replace(limits, further=(*limits.further, Repeats(penalty)))
 
@@ -192,8 +195,13 @@ class NoteWriter:
 
     def _tried(self, decoder: Decoder, prompt: Prompt, seeds: Sequence[int], listener: Listener) -> list[Candidate]:
         generators = [torch.Generator().manual_seed(number) for number in seeds]
+        self._nats = []
         drawn = self._drawn(decoder, prompt, generators, listener)
-        return [self._candidate(number, ids) for number, ids in zip(seeds, drawn, strict=True)]
+        candidates = [self._candidate(number, ids) for number, ids in zip(seeds, drawn, strict=True)]
+        if len(self._nats) != len(candidates):  # holes are drawn in two stages
+            return candidates
+        told = zip(candidates, self._nats, strict=True)
+        return [replace(each, nats=nats / max(1, len(each.notes))) for each, nats in told]
 
     def _drawn(
         self, decoder: Decoder, prompt: Prompt, generators: Sequence[torch.Generator], listener: Listener
@@ -208,6 +216,7 @@ class NoteWriter:
             max_steps=self.plan.max_steps,
             bars=self.plan.bars,
             listener=listener,
+            nats=self._nats,
         )
 
     def _candidate(self, seed: int, ids: np.ndarray) -> Candidate:
@@ -295,7 +304,8 @@ class NoteWriter:
             **({"ending": best.ending.listed(steps=self.tokenizer.steps)} if best.ending is not None else {}),
             **({"rest": rest} if rest else {}),
         }
-        return Take(midi, alone(source.piece, parts, cut=plan.cut), piece, best.notes, facts, best.faults)
+        new = alone(source.piece, parts, cut=plan.cut)
+        return Take(midi, new, piece, best.notes, facts, best.faults, nats=best.nats)
 
     def _rest(self) -> dict[str, Any]:
         """The notes and bars of the piece behind the cut, and whether they are kept; empty if there are none."""
@@ -341,7 +351,7 @@ class NoteWriter:
             found.append("empty: no notes before the cut; the music begins from nothing")
         if (rest := self._rest()) and not rest["kept"]:
             what = f"{counted(rest['bars'], 'bar')} with {counted(rest['notes'], 'note')}"
-            found.append(f"rest: behind the cut {what} of the piece are left out; --keep-rest keeps them")
+            found.append(f"rest: behind the cut {what} of the piece are left out; `keep_rest` keeps them")
         found += [
             f"refused: seed {each.seed} gave {' and '.join(each.faults)}, and was left out"
             for each in candidates

@@ -142,7 +142,7 @@ def make_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, context: 
         asked = asked if request.tracks and tokenizer.has_programs else frozenset()
     if request.keeps.drums == frozenset():
         if programs == {DRUMS}:
-            raise UsageError("--no-drums, and drums are all that is to play", hint="name other tracks")
+            raise UsageError("no drums may play, and drums are all that is to play", hint="name other tracks")
         programs, asked = programs - {DRUMS}, asked - {DRUMS}
         chosen = None if chosen is None else frozenset(n for n in chosen if voices[n].program != DRUMS)
         polyphony = {n: most for n, most in polyphony.items() if n in (programs if chosen is None else chosen)}

@@ -35,7 +35,7 @@ def own_chords(ground: Ground) -> Told:
     """
     piece, chords = ground.piece, ground.piece.chords
     if not len(chords):
-        raise UsageError("--chords file: the piece has no chord symbols", hint="write them, as in --chords 'Am F C G'")
+        raise UsageError("`chords` file: the piece has no chord symbols", hint="write them, as in `chords` 'Am F C G'")
     last = max(int(chords["tick"].max()), piece.end - 1)
     lines, _ = piece.bar_starts(last)
     more, _ = piece.bar_starts(int(np.ceil(lines[-1])) + 64 * 4 * piece.ticks_per_quarter)

@@ -42,13 +42,13 @@ def rhythms(keeps: Keeps, ground: Ground) -> dict[tuple[int, int], Reprise]:
     if asked is None:
         return {}
     found: dict[tuple[int, int], Reprise] = {}
-    players = list(ground.players) if asked.part is None else ground.named(asked.part, "--rhythm-from")
-    everyone = _notes_of_bar(ground, asked, "--rhythm-from", [t for t, _ in enumerate(ground.piece.tracks)])
+    players = list(ground.players) if asked.part is None else ground.named(asked.part, "`rhythm`")
+    everyone = _notes_of_bar(ground, asked, "`rhythm`", [t for t, _ in enumerate(ground.piece.tracks)])
     for player in players:
-        mine = _notes_of_bar(ground, asked, "--rhythm-from", ground.players[player].tracks)
+        mine = _notes_of_bar(ground, asked, "`rhythm`", ground.players[player].tracks)
         if not len(mine) and (asked.part is not None or not len(everyone)):
             raise UsageError(
-                f"--rhythm-from: bar {asked.bar + 1} has no notes{f' of {asked.part}' if asked.part else ''}",
+                f"`rhythm`: bar {asked.bar + 1} has no notes{f' of {asked.part}' if asked.part else ''}",
                 hint="name a bar with notes",
             )
         for bar, steps in enumerate(ground.steps):
@@ -73,7 +73,7 @@ def motif(
     at = ground.bars // 2 if asked.goes_to is None else asked.goes_to - ground.first_bar
     if not 0 <= at < ground.bars:
         first = ground.first_bar + 1
-        what = f"--motif: bar {ground.first_bar + at + 1} is no new bar"
+        what = f"`motif`: bar {ground.first_bar + at + 1} is no new bar"
         raise UsageError(what, hint=f"new bars are {first} to {first + ground.bars - 1}")
     player, line = _melody(asked, ground)
     steps = ground.steps[at]
@@ -88,21 +88,21 @@ def motif(
         ):
             strokes = tuple(replace(s, pitch=p) for s, p in zip(own.pattern.strokes, moved, strict=True))
             return {(player, at): replace(own, pattern=Pattern(strokes))}
-    what = f"--motif: the melody of bar {asked.bar + 1} doesn't fit bar {ground.first_bar + at + 1}, however transposed"
+    what = f"`motif`: the melody of bar {asked.bar + 1} doesn't fit bar {ground.first_bar + at + 1}, however transposed"
     raise UsageError(what, hint="loosen key, chords or range, or name another place: BAR@PLACE")
 
 
 def _melody(asked: Bars, ground: Ground) -> tuple[int, np.ndarray]:
     """(the player, the highest note of each of its onsets in the bar) of the part that is named, or the highest."""
-    players = list(ground.players) if asked.part is None else ground.named(asked.part, "--motif")
+    players = list(ground.players) if asked.part is None else ground.named(asked.part, "`motif`")
     found = []
     for player in players:
         if ground.players[player].program != DRUMS:
-            notes = _notes_of_bar(ground, asked, "--motif", ground.players[player].tracks)
+            notes = _notes_of_bar(ground, asked, "`motif`", ground.players[player].tracks)
             if len(notes):
                 found.append((float(notes["pitch"].mean()), player, notes))
     if not found:
-        what = f"--motif: bar {asked.bar + 1} has no melody"
+        what = f"`motif`: bar {asked.bar + 1} has no melody"
         raise UsageError(what, hint="name a bar in which a melodic part plays that gets new notes")
     _, player, notes = max(found, key=lambda each: each[:2])
     order = np.lexsort((-notes["pitch"].astype(np.int64), notes["start"]))

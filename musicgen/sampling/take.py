@@ -31,7 +31,8 @@ class Take:
 
     `piece` is the content of the whole file, `notes` (NOTE, ticks of the piece) the new notes in it. `faults` are
     audible faults; empty for a good take. A take written as ABC has that text in `text`, and the new music alone in
-    `new_text`. `inputs` are the files that it was made from.
+    `new_text`. `inputs` are the files that it was made from. `nats` is its negative log-likelihood in nats a note, at
+    temperature 1, where it was measured.
     """
 
     midi: MidiFile
@@ -43,6 +44,7 @@ class Take:
     text: str | None = None
     new_text: str | None = None
     inputs: tuple[Path, ...] = ()
+    nats: float | None = None
 
     def save(
         self,

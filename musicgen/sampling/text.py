@@ -53,7 +53,7 @@ class TextWriter:
             raise UsageError(what, hint="choose -f mid, or a model of abc with -m")
         _refuse(request)
         if sampling.figure_penalty != 1:
-            raise UsageError("a model of ABC text knows no --figure-penalty", hint="leave --figure-penalty out")
+            raise UsageError("a model of ABC text knows no `figure_penalty`", hint="leave `figure_penalty` out")
         if source.meter is not None and meter_value(*source.meter) is None:
             what = "a tune in {}/{} can't be asked for".format(*source.meter)
             raise UsageError(what, hint="try 4/4, 3/4, 6/8 or 9/8")
@@ -166,10 +166,10 @@ class TextWriter:
 def _refuse(request: Request) -> None:
     """Raise UsageError for options of a request that only models of notes support."""
     for name, asked in (
-        ("--seconds", request.seconds),
-        ("--tracks", request.tracks),
-        ("--from", request.start),
-        ("--played", request.played),
+        ("`seconds`", request.seconds),
+        ("`tracks`", request.tracks),
+        ("`start`", request.start),
+        ("`played`", request.played),
     ):
         if asked is not None and asked != ():
             raise UsageError(f"a model of ABC text knows no {name}", hint=f"leave {name} out")

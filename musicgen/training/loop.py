@@ -53,7 +53,7 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise UsageError(f"no device {name!r} on this machine", hint="use --device auto") from None
+        raise UsageError(f"no device {name!r} on this machine", hint="use `device` auto") from None
     return device
 
 
@@ -119,7 +119,7 @@ def train(
                 notify(hold.note)
         stack.enter_context(Signals(cancel, notify=notify))
         if not resume and (has_checkpoint(home) or (home / "manifest.json").exists()):
-            raise UsageError("already holds a run", where=home, hint="pass --resume to go on, or choose another folder")
+            raise UsageError("already holds a run", where=home, hint="pass `resume` to go on, or choose another folder")
         found = find_checkpoint(home / "checkpoints" / "last") if resume else None
         if found is not None:
             check_resumed(found, recipe, where=home)

@@ -144,11 +144,11 @@ def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer
 
 def _start_of(asked: Asked) -> Run:
     """Load the run to start from. Raises UsageError for requested settings that this run determines."""
-    refuse(asked, ("model", "preset", "recipe", "embedding"), why="is said by the run of --from already")
+    refuse(asked, ("model", "preset", "recipe", "embedding"), why="is said by the run of `start` already")
     assert asked.start is not None
     start = load_run(asked.start)
     if asked.tokenizer is not None and spec_of(asked.tokenizer) != start.tokenizer.spec:
-        what = f"the run of --from was trained with another tokenizer, {start.tokenizer.name}"
+        what = f"the run of `start` was trained with another tokenizer, {start.tokenizer.name}"
         raise UsageError(what, where=asked.start, hint="leave the tokenizer's options out")
     return start
 
@@ -157,7 +157,7 @@ def _check_tokenizer(start: Run, tokenizer: Tokenizer, *, named: str | Path) -> 
     """Raise UsageError if the corpus has another tokenizer than the run to start from."""
     if tokenizer.spec != start.tokenizer.spec:
         names = f"{tokenizer.name} and not {start.tokenizer.name}"
-        what = f"is built with another tokenizer than the run of --from, {names}"
+        what = f"is built with another tokenizer than the run of `start`, {names}"
         raise UsageError(what, where=named, hint="give the music itself, or build the corpus again")
 
 
@@ -174,7 +174,7 @@ def _check_teachers(recipe: Recipe, teachers: tuple[Run, ...], *, folder: Path) 
     """Raise UsageError if the resumed run was trained with other teachers."""
     if recipe.data.teachers_sha256 != teachers_digest(teachers):
         count = len(recipe.data.teachers_sha256.split())
-        hint = f"give the same {count} with --teacher" if count else "leave --teacher out"
+        hint = f"give the same {count} with `teachers`" if count else "leave `teachers` out"
         raise UsageError("these are not the teachers of the run", where=folder, hint=hint)
 
 
@@ -192,10 +192,10 @@ def _replaces(folder: Path, *, overwrite: bool) -> bool:
     if not goes_on and all(path.name in RUN_FOLDERS or is_leftover(path.name) for path in folder.iterdir()):
         return False
     if not overwrite:
-        resume = "--resume to go on, or " if goes_on else ""
-        raise UsageError("already exists", where=folder, hint=f"pass {resume}--overwrite to replace it")
+        resume = "`resume` to go on, or " if goes_on else ""
+        raise UsageError("already exists", where=folder, hint=f"pass {resume}`overwrite` to replace it")
     if not (goes_on or (folder / "recipe.toml").is_file()):
-        # --overwrite must never delete somebody's music folder.
+        # `overwrite` must never delete somebody's music folder.
         raise UsageError("is not a run folder, so it is not replaced", where=folder, hint="choose another name")
     return True
 

@@ -28,7 +28,7 @@ def precision_for(device: torch.device, precision: str, model: SequenceModel) ->
         return "bfloat16" if helps else "float32"
     if precision == "bfloat16" and (kind := lacks_bfloat16(model, device)) is not None:
         what = f"{settings.family} can't be trained in bfloat16: this device computes no {kind} layers in it"
-        raise UsageError(what, where=f"--device {device}", hint="use --precision auto or float32")
+        raise UsageError(what, where=f"`device` {device}", hint="use `precision` auto or float32")
     return precision
 
 

@@ -1,6 +1,6 @@
 """Makes a run's recipe from a request: a preset, a recipe file, or another run to start from, with changes.
 
-Errors use the names of the command-line options: `--from` is `start`, `--set` is `changes`.
+Errors name parameters in backquotes, which the command line shows as its options.
 """
 
 from __future__ import annotations
@@ -44,22 +44,11 @@ class Asked:
     precision: str | None = None
 
 
-FLAGS = {
-    "model": "--model",
-    "preset": "--preset",
-    "recipe": "--recipe",
-    "seed": "--seed",
-    "embedding": "--embedding",
-    "changes": "--set",
-    "start": "--from",
-}
-
-
 def refuse(asked: Asked, names: tuple[str, ...], *, why: str, where: object = None) -> None:
-    """Raise UsageError if any of the fields `names` is set; `why` follows the option's name in the message."""
+    """Raise UsageError if any of the fields `names` is set; `why` follows its name in the message."""
     for name in names:
         if getattr(asked, name) not in (None, {}):
-            raise UsageError(f"{FLAGS[name]} {why}", where=where, hint=f"leave {FLAGS[name]} out")
+            raise UsageError(f"`{name}` {why}", where=where, hint=f"leave `{name}` out")
 
 
 def new_recipe(asked: Asked) -> Recipe:
@@ -69,7 +58,7 @@ def new_recipe(asked: Asked) -> Recipe:
     """
     if asked.recipe is not None:
         if asked.model or asked.preset:
-            raise UsageError("--recipe says model and size already", hint="leave --model and --preset out")
+            raise UsageError("`recipe` says model and size already", hint="leave `model` and `preset` out")
         recipe = asked.recipe if isinstance(asked.recipe, Recipe) else read_recipe(asked.recipe)
         if "family" not in recipe.model:
             where = "recipe" if isinstance(asked.recipe, Recipe) else asked.recipe
@@ -96,7 +85,7 @@ def fine_tuned(start: Run, asked: Asked, *, timed: bool) -> Recipe:
     for name in sorted(set(recipe.model) | set(start.recipe.model)):
         if name not in FREE and recipe.model.get(name) != start.recipe.model.get(name):
             what = f"model.{name} can't change in a run that starts from another's weights"
-            raise UsageError(what, where="--set", hint="leave it out, or leave --from out")
+            raise UsageError(what, where="`changes`", hint="leave it out, or leave `start` out")
     return recipe
 
 

@@ -57,7 +57,7 @@ def check_request(model: SequenceModel, settings: TrainSettings, device: torch.d
             hint="leave carry out, or choose a recurrent model and by_frame = false",
         )
     if taught and not model.step_head.teaches:
-        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
+        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave `teachers` out")
     if taught and (settings.carry or model.settings.horizon > 1):
         what = "carry" if settings.carry else "a horizon"
         raise UsageError(f"{what} and teachers don't go together", hint="leave one of them out")

@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from songs import song
 
 from musicgen.cli.help import GROUPS
 from musicgen.cli.main import cli
+from musicgen.io import write
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()):
@@ -92,3 +94,20 @@ def test_a_group_alone_tells_its_commands(call):
     assert told.startswith(f"Usage: musicgen {call}".rstrip())
     assert "Commands:" in told
     assert len(told.splitlines()) > 5
+
+
+def test_errors_of_the_library_name_options(tmp_path):
+    write(song(), tmp_path / "song.mid")
+    out = tmp_path / "out.mid"
+    cases = {
+        ("--keep-rest",): "give --from BAR and whole --bars, or leave --keep-rest out",
+        ("--max-notes", "3"): "has 156 notes, the limit is 3; raise the limit with --max-notes",
+        ("--rhythm-from", "99"): "--rhythm-from: there is no bar 99",
+        ("--soundfont", "no.sf2", "-f", "wav"): "check the path after --soundfont",
+        ("--from", "9", "--range", "Flute=C3-C4"): "--range: 'Flute' gets no new notes",
+    }
+    for arguments, text in cases.items():
+        result = CliRunner().invoke(cli, ["continue", str(tmp_path / "song.mid"), "-o", str(out), *arguments])
+        assert result.exit_code in (2, 3), result.output
+        assert text in result.stderr
+        assert "`" not in result.stderr

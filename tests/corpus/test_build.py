@@ -153,7 +153,7 @@ def test_nothing_usable_is_said(tmp_path):
 
 
 def test_only_a_corpus_is_overwritten(folder, corpus, tmp_path):
-    with pytest.raises(UsageError, match="already exists; pass --overwrite"):
+    with pytest.raises(UsageError, match="already exists; pass `overwrite`"):
         build_corpus([folder], corpus.folder, tokenizer=SPEC)
     settings = BuildSettings(overwrite=True)
     with pytest.raises(UsageError, match="exists and is not a corpus folder"):

@@ -63,7 +63,7 @@ def test_nothing_is_overwritten_unasked(tmp_path):
     write_text(target, "old")
     with pytest.raises(UsageError) as caught:
         write_text(target, "new")
-    assert str(caught.value) == f"{target}: already exists; pass --overwrite to replace it"
+    assert str(caught.value) == f"{target}: already exists; pass `overwrite` to replace it"
     assert target.read_text() == "old"
     write_text(target, "new", overwrite=True)
     assert target.read_text() == "new"
@@ -191,7 +191,7 @@ def texts(folder: Path) -> dict[str, str]:
 def test_files_that_belong_together_appear_together(tmp_path):
     pair(tmp_path, then=lambda: None if not (tmp_path / "take.mid").exists() else pytest.fail("too early"))
     assert texts(tmp_path) == {"take.json": "new", "take.mid": "new"}
-    with pytest.raises(UsageError, match=r"take.json: already exists; pass --overwrite"):
+    with pytest.raises(UsageError, match=r"take.json: already exists; pass `overwrite`"):
         pair(tmp_path)
 
 

@@ -85,7 +85,7 @@ def test_an_existing_file_fails_before_any_work(tmp_path):
         pytest.fail("rendering began")
         yield tone()
 
-    with pytest.raises(UsageError, match=r"already exists; pass --overwrite"):
+    with pytest.raises(UsageError, match=r"already exists; pass `overwrite`"):
         write_audio(tmp_path / "out.wav", blocks(), rate=RATE)
     assert (tmp_path / "out.wav").read_bytes() == b"old"
     assert write_audio(tmp_path / "out.wav", [tone()], rate=RATE, overwrite=True) == RATE

@@ -93,7 +93,7 @@ def test_heavy_files_are_read_or_refused(name: str) -> None:
         piece = read(HEAVY[name])
     except UnreadableError as error:
         assert name not in NOTES
-        assert "raise the limit with --max-" in str(error)
+        assert "raise the limit with `Limits." in str(error)
     else:
         piece.validate()
         if name in NOTES:
@@ -173,7 +173,7 @@ def test_a_huge_file_is_not_opened(tmp_path) -> None:
     with path.open("wb") as stream:
         stream.write(LEGAL["plain"])
         stream.truncate(3_000_000_000)
-    assert "has 3000 MB, the limit is 10 MB; raise the limit with --max-megabytes" in refused(path)
+    assert "has 3000 MB, the limit is 10 MB; raise the limit with `Limits.megabytes`" in refused(path)
 
 
 def test_odd_paths_are_refused_on_one_line(tmp_path) -> None:
@@ -199,8 +199,8 @@ def test_a_file_without_permission(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("limits", "text"),
     [
-        (Limits(notes=2), "song.mid: has 3 notes, the limit is 2; raise the limit with --max-notes"),
-        (Limits(hours=0.0001), "song.mid: lasts 0.0 hours, the limit is 0.0001; raise the limit with --max-hours"),
+        (Limits(notes=2), "song.mid: has 3 notes, the limit is 2; raise the limit with `Limits.notes`"),
+        (Limits(hours=0.0001), "song.mid: lasts 0.0 hours, the limit is 0.0001; raise the limit with `Limits.hours`"),
     ],
 )
 def test_limits_name_the_flag_that_raises_them(limits: Limits, text: str) -> None:
@@ -214,7 +214,7 @@ def test_limits_that_are_just_met_are_no_hindrance(tmp_path) -> None:
     path.write_bytes(LEGAL["plain"])
     size = len(LEGAL["plain"]) / 1e6
     assert read_midi(path, limits=Limits(megabytes=size, notes=3, tracks=1, hours=1.5 / 3600)).n_notes == 3
-    with pytest.raises(UnreadableError, match="--max-megabytes"):
+    with pytest.raises(UnreadableError, match=r"`Limits.megabytes`"):
         read_midi(path, limits=Limits(megabytes=size - 1e-6))
 
 

@@ -147,7 +147,7 @@ def test_a_rest_longer_than_a_delta_time_is_written_with_events_that_mean_nothin
 def test_too_many_tracks_are_refused_with_the_flag_that_helps() -> None:
     data = file(track(TUNE), track(BASS), track())
     assert len(parse_smf(data, max_tracks=3).tracks) == 3
-    with pytest.raises(UnreadableError, match=r"^a\.mid: more than 2 tracks; raise the limit with --max-tracks$"):
+    with pytest.raises(UnreadableError, match=r"^a\.mid: more than 2 tracks; raise the limit with `Limits.tracks`$"):
         parse_smf(data, where="a.mid", max_tracks=2)
 
 

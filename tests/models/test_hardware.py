@@ -71,8 +71,8 @@ def test_auto_never_takes_what_fails_or_does_not_help(without):
 def test_a_wish_for_bfloat16_that_cant_be_met_is_one_line_and_leaves_nothing(family, without, tmp_path):
     without("LSTM")
     line = (
-        f"--device cpu: {family} can't be trained in bfloat16: this device computes no LSTM layers in it; "
-        "use --precision auto or float32"
+        f"`device` cpu: {family} can't be trained in bfloat16: this device computes no LSTM layers in it; "
+        "use `precision` auto or float32"
     )
     with pytest.raises(UsageError) as caught:
         precision_for(CPU, "bfloat16", small(family))

@@ -35,7 +35,7 @@ def indexed(composer: Composer, piece) -> Composer:
 def test_without_an_index_it_is_said_and_a_limit_is_refused(composer):
     (take,) = composer.generate(**WANTED)
     assert (take.facts["originality"]["pieces"], take.facts["originality"]["longest"]) == (None, None)
-    with pytest.raises(UsageError, match=r"--max-copy: beside this model lies no index of what it was trained on"):
+    with pytest.raises(UsageError, match=r"`max_copy`: beside this model lies no index of what it was trained on"):
         composer.generate(**WANTED, max_copy=4)
 
 

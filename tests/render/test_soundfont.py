@@ -216,5 +216,5 @@ def test_finding_a_font(tmp_path, monkeypatch):
     assert find_soundfont(tmp_path / "aaa.sf2").name == "aaa.sf2"
     monkeypatch.setattr(soundfont, "SYSTEM_FOLDERS", ())
     monkeypatch.setattr(soundfont, "find_spec", lambda name: None)
-    with pytest.raises(UnreadableError, match="pass one with --soundfont"):
+    with pytest.raises(UnreadableError, match="pass one with `soundfont`"):
         find_soundfont()

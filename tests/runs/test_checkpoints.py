@@ -142,14 +142,14 @@ def test_two_damaged_ones_are_one_line(last):
         find_checkpoint(last)
     assert str(caught.value) == (
         f"{last.parent}: no checkpoint is whole (last: model.safetensors is damaged; last.old: state.json is damaged); "
-        "copy the run again, or replace it with --overwrite"
+        "copy the run again, or replace it with `overwrite`"
     )
 
 
 def test_none_is_one_line(tmp_path):
     with pytest.raises(UnreadableError) as caught:
         find_checkpoint(tmp_path / "run" / "checkpoints" / "last")
-    assert str(caught.value) == f"{tmp_path / 'run'}: no checkpoint to resume from; start without --resume"
+    assert str(caught.value) == f"{tmp_path / 'run'}: no checkpoint to resume from; start without `resume`"
     assert not has_checkpoint(tmp_path / "run")
 
 

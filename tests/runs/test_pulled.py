@@ -112,13 +112,13 @@ def test_a_model_from_a_server_by_name_and_by_address(run, server, tmp_path):
 @pytest.mark.parametrize(
     ("model", "asked", "error", "text"),
     [
-        ("tiny", {}, UsageError, "where is 'tiny' to come from\\?; add --from"),
+        ("tiny", {}, UsageError, "where is 'tiny' to come from\\?; add `source`"),
         ("tiny", {"source": "http://example.org"}, UsageError, "only https is spoken"),
         ("tiny", {"source": "ftp://127.0.0.1"}, UsageError, "only https is spoken"),
         ("../tiny", {"source": "."}, UsageError, "'../tiny' is no name of a model"),
-        ("https://example.org/tiny.tar.gz", {}, UsageError, "doesn't say what it should hold; add --sha256"),
+        ("https://example.org/tiny.tar.gz", {}, UsageError, "doesn't say what it should hold; add `sha256`"),
         ("https://example.org/tiny.tar.gz", {"digest": "abc"}, UsageError, "'abc' is no sha256"),
-        ("tiny", {"source": "nowhere"}, UnreadableError, "can't be read .*; check --from"),
+        ("tiny", {"source": "nowhere"}, UnreadableError, "can't be read .*; check `source`"),
     ],
 )
 def test_a_request_that_is_not_safe_is_refused(model, asked, error, text, store):

@@ -67,7 +67,7 @@ def test_a_word_that_several_parts_share_is_asked_again():
         find_parts("lead", tracks(*BAND))
     assert str(caught.value) == (
         "'lead' could be one of several parts; 1 “Lead Guitar” (distortion guitar), "
-        "5 “Lead Vox” (synth voice); for all of them: --tracks 1,5"
+        "5 “Lead Vox” (synth voice); for all of them: `tracks` 1,5"
     )
 
 

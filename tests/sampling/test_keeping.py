@@ -261,16 +261,16 @@ def test_figures_repeat_less_with_a_penalty():
 @pytest.mark.parametrize(
     ("keeps", "text"),
     [
-        ({"kit": "kick"}, "--kit: no drums get new notes"),
+        ({"kit": "kick"}, "`kit`: no drums get new notes"),
         ({"ranges": ("1=C4-C#4",), "key": "F#"}, None),
         ({"ranges": ("1=C4-C4",), "key": "F#"}, "no note of F# lies between C4 and C4, where violin is to play"),
-        ({"chords": "Am E7", "key": "C"}, "the chord E7 has Ab, which is outside the key C; leave --key out"),
+        ({"chords": "Am E7", "key": "C"}, "the chord E7 has Ab, which is outside the key C; leave `key` out"),
         ({"chords": "Am F", "pitch_range": (62, 64)}, "acoustic grand piano has no note for F between D4 and E4"),
-        ({"chords": "file"}, "--chords file: the piece has no chord symbols; write them, as in --chords 'Am F C G'"),
-        ({"motif": "99"}, "--motif: there is no bar 99; the piece has 11 bars"),
-        ({"motif": "1@3"}, "--motif: bar 3 is no new bar; new bars are 9 to 11"),
-        ({"rhythm": "99"}, "--rhythm-from: there is no bar 99"),
-        ({"ranges": ("Tuba=C2-C3",)}, "--range: 'Tuba' gets no new notes; those who do are"),
+        ({"chords": "file"}, "`chords` file: the piece has no chord symbols; write them, as in `chords` 'Am F C G'"),
+        ({"motif": "99"}, "`motif`: there is no bar 99; the piece has 11 bars"),
+        ({"motif": "1@3"}, "`motif`: bar 3 is no new bar; new bars are 9 to 11"),
+        ({"rhythm": "99"}, "`rhythm`: there is no bar 99"),
+        ({"ranges": ("Tuba=C2-C3",)}, "`ranges`: 'Tuba' gets no new notes; those who do are"),
         ({"density": "300-400"}, "no bar holds 300 notes; its grid has room for"),
         ({"key": "H"}, "no key and no scale 'H'"),
         ({"key": "D dorean"}, "no scale 'dorean'; did you mean 'dorian'?"),
@@ -280,7 +280,7 @@ def test_figures_repeat_less_with_a_penalty():
         ({"polyphony": ("Piano=0",)}, "'0' is no number of notes for Piano; give 1 to 128"),
         ({"ranges": ("E1-G2",)}, "'E1-G2' names no part; write it like Bass=E1-G2"),
         ({"kit": "triangel"}, "no drum 'triangel'; did you mean"),
-        ({"rhythm": "0"}, "--rhythm-from '0' is no bar; bars count from 1"),
+        ({"rhythm": "0"}, "`rhythm` '0' is no bar; bars count from 1"),
         ({"key_strength": 2.0}, "key strength is 2; give 0 to 1"),
     ],
 )
@@ -300,9 +300,9 @@ def test_what_cannot_be_had_is_refused_by_name(keeps, text):
 
 def test_bars_without_a_melody_are_refused():
     silent = next(k for k in range(10) if not onsets(HIGH, k))
-    with pytest.raises(UsageError, match=f"--motif: bar {silent + 1} has no melody"):
+    with pytest.raises(UsageError, match=f"`motif`: bar {silent + 1} has no melody"):
         drawn(keeping(motif=f"2={silent + 1}"), takes=1)
-    with pytest.raises(UsageError, match="--no-drums, and drums are all that is to play"):
+    with pytest.raises(UsageError, match="no drums may play, and drums are all that is to play"):
         drawn(Request(bars=2, tracks=("4",), keeps=Keeps(kit="none")), takes=1)
 
 

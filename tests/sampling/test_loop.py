@@ -37,7 +37,7 @@ def ready(request):
     return decoder, tokenizer, prompt
 
 
-def drawn(ready, seeds, *, max_steps=60, **settings) -> list[np.ndarray]:
+def drawn(ready, seeds, *, max_steps=60, nats=None, **settings) -> list[np.ndarray]:
     decoder, tokenizer, prompt = ready
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     return sample(
@@ -47,6 +47,7 @@ def drawn(ready, seeds, *, max_steps=60, **settings) -> list[np.ndarray]:
         settings=SamplingSettings(**settings),
         generators=generators,
         max_steps=max_steps,
+        nats=nats,
     )
 
 
@@ -71,6 +72,27 @@ def test_every_step_is_allowed(ready):
             assert walker.allowed()[token]
             walker.advance(token)
         tokenizer.decode(np.concatenate([prompt.ids, take])).validate()
+
+
+def test_likelihood_is_that_at_temperature_1_among_what_is_allowed(ready):
+    decoder, tokenizer, prompt = ready
+    told: list[float] = []
+    (take,) = drawn(ready, [4], max_steps=5, nats=told, temperature=3.0)
+    walker, rows, counted = prompt.grammar.copy(), prompt.row, 0.0
+    with decoder.drawing():
+        for number, step in enumerate(take.reshape(5, -1).tolist()):
+            scores = decoder.next_step(rows)
+            for k, field in enumerate(tokenizer.fields):
+                if number or k >= len(prompt.begun):
+                    allowed = np.flatnonzero(walker.allowed())
+                    if len(allowed) > 1:
+                        x = scores.logits_BK(k)[0].astype(float)
+                        counted += np.log(np.exp(x[allowed - field.first]).sum()) - x[step[k] - field.first]
+                    walker.advance(step[k])
+                if k + 1 < len(tokenizer.fields):
+                    scores.take(k, [step[k]])
+            rows = decoder.step(rows, [step])
+    assert told == [pytest.approx(counted, abs=1e-4)]
 
 
 def test_a_field_has_its_own_temperature(ready):

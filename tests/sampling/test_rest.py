@@ -14,7 +14,7 @@ def test_what_is_left_out_is_said():
     (take,) = composer().continue_(song(), bars=2, start=8)
     assert take.facts["rest"] == {"notes": 4 * (4 + 2 + 3 + 4), "bars": 4, "kept": False}
     (line,) = [line for line in take.facts["warnings"] if line.startswith("rest: ")]
-    assert line == "rest: behind the cut 4 bars with 52 notes of the piece are left out; --keep-rest keeps them"
+    assert line == "rest: behind the cut 4 bars with 52 notes of the piece are left out; `keep_rest` keeps them"
     (take,) = composer().continue_(song(), bars=2)
     assert "rest" not in take.facts
     assert not [line for line in take.facts["warnings"] if line.startswith("rest: ")]
@@ -37,5 +37,5 @@ def test_the_rest_follows_the_new_bars():
 def test_the_rest_needs_a_bar_and_whole_bars(asked):
     from musicgen.sampling.request import Finish
 
-    with pytest.raises(UsageError, match="can only be kept behind whole bars; give --from BAR"):
+    with pytest.raises(UsageError, match="can only be kept behind whole bars; give `start` BAR"):
         composer().takes(Source.of_piece(song()), request=asked, finish=Finish(keep_rest=True))

@@ -271,7 +271,7 @@ def test_one_trainer_a_folder(tmp_path, half):
 def test_another_recipe_is_told_by_its_key(half, change, what):
     with pytest.raises(UsageError) as caught:
         resumed(half, {"changes": change})
-    assert str(caught.value) == f"{half}: {what}; put it back, or train anew with --recipe"
+    assert str(caught.value) == f"{half}: {what}; put it back, or train anew with `recipe`"
     assert resumed(half, {"changes": {"steps": 9}})["card"]["steps"] == 9, "more steps may be asked for"
 
 

@@ -97,7 +97,7 @@ def test_the_loss_falls_and_the_best_weights_are_kept(tmp_path):
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path):
     train(Tunes(), REMI, recipe=recipe("lstm", steps=1), folder=tmp_path / "run", device="cpu")
-    with pytest.raises(UsageError, match="already holds a run; pass --resume"):
+    with pytest.raises(UsageError, match="already holds a run; pass `resume`"):
         train(Tunes(), REMI, recipe=recipe("lstm"), folder=tmp_path / "run", device="cpu")
 
 
@@ -110,7 +110,7 @@ def test_max_seconds_stops_and_leaves_a_whole_run(tmp_path):
 
 
 def test_resume_without_a_checkpoint_says_so(tmp_path):
-    with pytest.raises(UnreadableError, match="no checkpoint to resume from; start without --resume"):
+    with pytest.raises(UnreadableError, match="no checkpoint to resume from; start without `resume`"):
         train(Tunes(), REMI, recipe=recipe("lstm"), folder=tmp_path / "none", device="cpu", resume=True)
 
 

@@ -145,7 +145,7 @@ def test_to_a_student_that_says_the_same_nothing_is_to_be_learned(kind):
 
 def test_a_model_with_a_memory_says_that_it_neither_teaches_nor_is_taught():
     objective, batch = taught("remembered", "lstm")
-    with pytest.raises(UsageError, match="a model with a memory neither teaches nor is taught; leave --teacher out"):
+    with pytest.raises(UsageError, match="a model with a memory neither teaches nor is taught; leave `teachers` out"):
         objective(batch)
 
 

@@ -38,7 +38,7 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
     if layout.count(parts) > limits.notes:
         if count > limits.notes:
             what = f"has {count:,} notes, the limit is {limits.notes:,}"
-            raise UnreadableError(what, where=where, hint="raise the limit with --max-notes")
+            raise UnreadableError(what, where=where, hint="raise the limit with `Limits.notes`")
         warnings.append("repeats: with them the score would pass the limit of notes; left as written")
         layout = Layout(parts, warnings, repeats=False)
     bass_sings = any(is_high_voice(p.name) for p in parts)
@@ -63,7 +63,7 @@ def assemble(score: Score, *, where: str | Path, limits: Limits) -> Piece:
     piece = Piece(resolution, tuple(tracks), tempos, meters, keys, tuple(dict.fromkeys(warnings)), chords)
     if piece.seconds > limits.hours * 3600:
         what = f"lasts {piece.seconds / 3600:.1f} hours, the limit is {limits.hours:g}"
-        raise UnreadableError(what, where=where, hint="raise the limit with --max-hours")
+        raise UnreadableError(what, where=where, hint="raise the limit with `Limits.hours`")
     piece.validate()
     return piece
 

@@ -231,7 +231,7 @@ class PointerHead(Head):
         return torch.stack(nats, dim=-1)
 
     def choices(self, reading: Any, targets: Tensor, *, following_VV: Tensor | None = None) -> list[Tensor]:
-        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave --teacher out")
+        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave `teachers` out")
 
     def scores(self, hidden_BC: Tensor, state: Any, *, packed: Packed | None = None) -> Scores:
         """See `Head.scores`; the state is the one returned with the hidden state. `packed` is `Packed(self)`

@@ -68,7 +68,7 @@ class AbcGrammar(AbcState, Grammar):
         if (pitches.low, pitches.high, pitches.classes) != (0, 127, None):
             raise UsageError(
                 "a model of ABC text can't be held to a key or a range of pitches",
-                hint="leave --key and --pitch-range out, or take a model of notes",
+                hint="leave `key` and `pitch_range` out, or take a model of notes",
             )
         if any(type(mask).pitches is not Mask.pitches for mask in constraints.further):
             raise UsageError("a model of ABC text can't be held to pitches", hint="take a model of notes")

@@ -194,7 +194,7 @@ def test_a_run_is_saved_and_loaded(tmp_path, memory):
 def test_what_a_memory_can_not_do_is_said():
     model = build("gru")
     ids = music(0)
-    with pytest.raises(UsageError, match="a model with a memory neither teaches nor is taught; leave --teacher out"):
+    with pytest.raises(UsageError, match="a model with a memory neither teaches nor is taught; leave `teachers` out"):
         model.choices(ids[:, :3], ids[:, 1:4])
     with pytest.raises(TypeError, match="needs the state"):
         model.scores(torch.zeros(1, 16))

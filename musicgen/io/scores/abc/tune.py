@@ -153,7 +153,7 @@ class _Tune:
         if name not in self.voices:
             if len(self.voices) >= self.shared.limits.tracks:
                 limit = self.shared.limits.tracks
-                raise self.shared.refuse(f"has more than {limit} voices", "raise the limit with --max-tracks")
+                raise self.shared.refuse(f"has more than {limit} voices", "raise the limit with `Limits.tracks`")
             setup = replace(self.setup)
             setup.program = self.programs.get(setup.channel or len(self.voices) + 1, setup.program)
             props, directives = self.announced.get(name, (Props(), []))

@@ -60,9 +60,9 @@ class Shared:
     def check(self, notes: int = 0) -> None:
         """Raise UnreadableError past the limits, or for too many faults to be ABC; a voice has `notes` notes so far."""
         if notes > self.limits.notes:
-            raise self.refuse(f"has more than {self.limits.notes:,} notes", "raise the limit with --max-notes")
+            raise self.refuse(f"has more than {self.limits.notes:,} notes", "raise the limit with `Limits.notes`")
         if self.signs > 2 * self.limits.notes:
-            raise self.refuse("has too much music to be one tune", "split the file, or raise --max-notes")
+            raise self.refuse("has too much music to be one tune", "split the file, or raise `Limits.notes`")
         if self.fields > MAX_FIELDS:
             raise self.refuse(f"has more than {MAX_FIELDS:,} fields in a tune", "split the file")
         if sum(self.counts[name] for name in FAULTS) > MAX_FAULTS:

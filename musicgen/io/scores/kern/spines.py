@@ -209,7 +209,7 @@ class _Reader:
             notes = self.notes > self.limits.notes
             count = f"{self.limits.notes:,} notes" if notes else f"{self.most:,} notes, rests and marks"
             what = f"has more than {count}, the limit"
-            raise UnreadableError(what, where=self.where, hint="raise the limit with --max-notes")
+            raise UnreadableError(what, where=self.where, hint="raise the limit with `Limits.notes`")
 
     def token(self, text: str) -> Token:
         if text[0] in "*=!":

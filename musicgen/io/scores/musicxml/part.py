@@ -94,7 +94,7 @@ class Part(Cursor):
         super().end()
         if len(self.rows.notes) + len(self.drums.notes) > self.most:
             what = f"has more than {self.limit:,} notes"
-            raise UnreadableError(what, where=self.where, hint="raise the limit with --max-notes")
+            raise UnreadableError(what, where=self.where, hint="raise the limit with `Limits.notes`")
 
     # ---- notes -----------------------------------------------------------------------------------------
 

@@ -54,7 +54,7 @@ def finished(
         counts["repeated"] += _repeat_measures(part, limits.notes)
         if sum(len(p.rows.notes) + len(p.drums.notes) for p in parts) > limits.notes:
             what = f"has more than {limits.notes:,} notes"
-            raise UnreadableError(what, where=where, hint="raise the limit with --max-notes")
+            raise UnreadableError(what, where=where, hint="raise the limit with `Limits.notes`")
         counts["instruments"] += len([p for p in part.used if p is not None]) > 1
     counts["stretched"] += _stretch_meters(parts)
     lengths = _lengths(parts, n)

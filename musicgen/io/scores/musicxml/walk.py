@@ -134,7 +134,7 @@ class _Walker:
             return self.by_id[name]
         if len(self.parts) >= self.limits.tracks:
             what = f"has more than {self.limits.tracks} parts"
-            raise UnreadableError(what, where=self.where, hint="raise the limit with --max-tracks")
+            raise UnreadableError(what, where=self.where, hint="raise the limit with `Limits.tracks`")
         if name not in self.infos:
             self.warnings.append(f"parts: the part list doesn't name part {name[:20]!r}")
         elif name in self.by_id:
