@@ -69,19 +69,16 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
     limits = limits_from(options)
     from musicgen.sampling.source import Source
 
-    path: Path | None = None
-    if told is not None and told.nothing is not None and replay:
-        source = told.nothing
-    else:
+    nothing, path = told.nothing if told and replay else None, Path()
+    if nothing is None:
         path = told.music if vary and told else piece_path(piece or told.facts["source"])  # type: ignore[union-attr]
-        source = Source.read(path, limits=limits)
     if told is None:
         request, sampling = request_from(options, start=_bar(start), bars=8), sampling_from(options)
     elif vary:
         bar = _bar(start)
         if bar is None:
             raise UsageError("--vary needs the bar to vary from", hint="count the take's new bars, as in --from 5")
-        (request, finish), sampling = varied(told, source.piece, bar=bar), told.sampling
+        (request, finish), sampling = varied(told, Source.read(path, limits=limits).piece, bar=bar), told.sampling
         options |= {"end": finish.end, "int8": options["int8"] or told.int8}
     else:
         request, sampling = told.request, told.sampling
@@ -93,19 +90,19 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
             "study": told.updates or None,
             "study_whole": told.whole,
         }
-    wish = wish_from(options, start=request.start, piece=path, limits=limits)
+    wish = wish_from(options, start=request.start, piece=None if nothing else path, limits=limits)
     if replay and told:
         wish = replace(wish, updates=told.updates)
     outputs = plan_outputs(
-        "generated" if path is None else path.stem if vary else f"{path.stem}.continued",
+        "generated" if nothing else path.stem if vary else f"{path.stem}.continued",
         output=options["output"],
         formats=options["formats"],
         takes=options["best"] or options["takes"],
         overwrite=options["overwrite"],
-        inputs=[path, options["soundfont"], *wish.files, *run_files(options["model"])],
+        inputs=[None if nothing else path, options["soundfont"], *wish.files, *run_files(options["model"])],
     )
     run_takes(
-        source,
+        nothing or Source.read(path, limits=limits),
         outputs,
         request=request,
         sampling=sampling,

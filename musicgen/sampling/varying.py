@@ -1,8 +1,8 @@
 """What returns in a long continuation returns varied: in some bars a part goes on otherwise than it did before.
 
 A model that reads a whole piece repeats it word for word; composers bring bars back with some notes changed. So in a
-share of the bars of a section one or two melodic parts may not go on literally on one of the beats; their rhythm, and
-what the others play, is free to return. Which bars, parts and beats is drawn by seed.
+share of the bars of a section melodic parts may not go on literally on one of the beats, so that its harmony or figure
+is another; their rhythm is free to return, and so are the drums. Which bars and beats is drawn by seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from musicgen.tokenizers.constraints.repeats import Variations, figures
 __all__ = ["variations"]
 
 SHARE = 0.35  # of bars in which something is to vary that returns
-PARTS = 2  # that vary it, at most
 
 
 def variations(
@@ -34,7 +33,6 @@ def variations(
     bar_steps = round(anchor.bar_length / per_step)
     lines, _ = piece.bar_starts(plan.cut)
     played = {n: _on_grid(piece, voices[n].tracks, lines, per_step) for n in melodic}
-    weights = np.array([1.0 + np.sqrt(len(played[n])) for n in melodic])
     rng = np.random.default_rng((seed, 6))
     places: dict[tuple[int, int], frozenset[int]] = {}
     beats = max(2, bar_steps // beat)
@@ -43,9 +41,7 @@ def variations(
             continue
         first = int(rng.integers(beats))
         steps_of = frozenset(range(first * bar_steps // beats, (first + 1) * bar_steps // beats))
-        for part in rng.choice(
-            melodic, size=min(PARTS, len(melodic)), replace=False, p=weights / weights.sum()
-        ).tolist():
+        for part in melodic:
             places[part, plan.constraints.bars_before + bar] = steps_of
     return Variations(places, figures(played))
 

@@ -162,6 +162,8 @@ def test_a_model_that_cannot_study_says_so_when_asked(here, runs):
 def test_new_music_after_other_songs(here, runs):
     assert makes("generate", "-m", runs / "parts")[0]["study"]["updates"] == 0
     facts, _ = makes("generate", "-m", runs / "parts", "--study-also", "piece.mid", "--study", 3)
+    (digest,) = facts["study"].pop("also")
+    assert len(digest) == 64
     assert facts["study"] == {"updates": 3, "pieces": 1, "whole": False}
     (line,) = fails(2, "generate", "-m", runs / "parts", "--study", 3)
     assert line == "musicgen: there is no music to study yet; name some with --study-also, or leave --study out"
