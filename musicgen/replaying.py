@@ -161,7 +161,7 @@ def varied(take: Recalled, piece: Piece, *, bar: int) -> tuple[Request, Finish]:
     request = replace(request, keeps=_later(request.keeps, bar, first=first, bars=bars))
     if take.finish.keep_rest:  # then the new bars lie between what stays
         return replace(request, until=first + bars), OPEN
-    return request, replace(take.finish, keep_rest=False)
+    return request, replace(take.finish, redrawn=True)
 
 
 def _later(keeps: Keeps, bar: int, *, first: int, bars: int) -> Keeps:

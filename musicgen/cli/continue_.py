@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,9 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
     nothing, path = told.nothing if told and replay else None, Path()
     if nothing is None:
         path = told.music if vary and told else piece_path(piece or told.facts["source"])  # type: ignore[union-attr]
+        if replay and piece is None and not path.exists():
+            hint = f"name it where it is now: musicgen continue PIECE --replay {replay}"
+            raise UsageError(f"{path}, which this take goes on from, isn't here", where=replay, hint=hint)
     if told is None:
         request, sampling = request_from(options, start=_bar(start), bars=8), sampling_from(options)
     elif vary:
@@ -79,10 +82,10 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
         if bar is None:
             raise UsageError("--vary needs the bar to vary from", hint="count the take's new bars, as in --from 5")
         (request, finish), sampling = varied(told, Source.read(path, limits=limits).piece, bar=bar), told.sampling
-        options |= {"end": finish.end, "int8": options["int8"] or told.int8}
+        options |= {"end": finish.end, "redrawn": finish.redrawn, "int8": options["int8"] or told.int8}
     else:
         request, sampling = told.request, told.sampling
-        options |= {"end": told.finish.end, "keep_rest": told.finish.keep_rest, "int8": told.int8}
+        options |= {"int8": told.int8, **asdict(told.finish)}
         options |= {
             "seed": told.seed,
             "takes": 1,

@@ -160,7 +160,7 @@ def run_takes(
         drawn = composer.takes(
             source,
             request=request,
-            finish=Finish(options.get("end", False), options.get("keep_rest", False)),
+            finish=Finish(*(options.get(name, False) for name in ("end", "keep_rest", "redrawn"))),
             sampling=sampling,
             as_text="abc" in outputs.formats if told is None else told.as_text,
             studying=learnt,

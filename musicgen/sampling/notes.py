@@ -311,7 +311,7 @@ class NoteWriter:
         """The notes and bars of the piece behind the cut, and whether they are kept; empty if there are none."""
         piece, cut = self.source.piece, self.plan.cut
         notes = sum(int((track.notes["start"] >= cut).sum()) for track in piece.tracks)
-        if not notes:
+        if not notes or self.finish.redrawn:
             return {}
         starts, _ = piece.bar_starts(piece.end - 1)
         return {"notes": notes, "bars": int((starts > cut - 0.5).sum()), "kept": self.finish.keep_rest}

@@ -25,10 +25,12 @@ ADDED_TEMPERATURE = 0.85
 @dataclass(frozen=True)
 class Finish:
     """What becomes of the end of a continuation. `end`: it comes to a close, with a last chord in its last bar.
-    `keep_rest`: what lay behind the cut follows the new music, moved by its length; else it is dropped."""
+    `keep_rest`: what lay behind the cut follows the new music, moved by its length; else it is dropped, which is said
+    unless it is `redrawn`, an earlier try."""
 
     end: bool = False
     keep_rest: bool = False
+    redrawn: bool = False
 
     def listed(self) -> dict[str, Any]:
         """What is asked for, as plain values for a sidecar."""

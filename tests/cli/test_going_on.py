@@ -36,6 +36,7 @@ def test_a_take_with_an_ending_is_made_again_and_varied(here):
     assert (here / "a.mid").read_bytes() == (here / "b.mid").read_bytes()
     varied = call("continue", "--vary", "a.json", "--from", 3, "--study", 0, "-o", "c.mid", "--seed", 1)
     assert varied.exit_code in (0, 4), varied.output
+    assert "left out" not in varied.stderr, "the bars that are drawn anew are no loss"
     facts = json.loads((here / "c.json").read_text())
     assert (facts["bars_added"], facts["cut_tick"]) == (1, 10 * BAR)
 
@@ -47,6 +48,18 @@ def test_a_take_from_nothing_is_made_again(here):
     again = call("continue", "--replay", "new.json")
     assert again.exit_code == first.exit_code, again.output
     assert (here / "generated.mid").read_bytes() == (here / "new.mid").read_bytes()
+
+
+def test_a_piece_that_has_moved_is_asked_for(here):
+    first = call("continue", "song.mid", "--bars", 1, "--study", 0, "--seed", 1, "-o", "a.mid")
+    assert first.exit_code in (0, 4), first.output
+    (here / "song.mid").rename(here / "moved.mid")
+    result = call("continue", "--replay", "a.json", "-o", "b.mid")
+    assert result.exit_code == 2
+    assert "a.json: song.mid, which this take goes on from, isn't here; name it where it is now" in result.stderr
+    again = call("continue", "moved.mid", "--replay", "a.json", "-o", "b.mid")
+    assert again.exit_code == first.exit_code, again.output
+    assert (here / "a.mid").read_bytes() == (here / "b.mid").read_bytes()
 
 
 def test_other_music_to_study_than_it_was_is_refused(here):
