@@ -27,6 +27,7 @@ __all__ = ["Prompt", "per_field", "read_prompt", "sample"]
 
 REPETITION_WINDOW = 64  # number of last steps that the repetition penalty considers
 PAD = 0
+LARGEST = 1e30  # logit
 
 
 @dataclass(frozen=True)
@@ -173,8 +174,9 @@ def _fill(
 
 
 def _nats(logits_K: np.ndarray, chosen: int) -> float:
-    """The negative logarithm of the probability of the chosen one."""
-    x_K = logits_K.astype(np.float64) - float(logits_K.max())
+    """The negative logarithm of the probability of the chosen one, finite whatever the logits are."""
+    x_K = np.nan_to_num(logits_K.astype(np.float64), nan=-LARGEST, posinf=LARGEST, neginf=-LARGEST)
+    x_K -= x_K.max()
     return float(np.log(np.exp(x_K).sum()) - x_K[chosen])
 
 

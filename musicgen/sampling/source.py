@@ -102,8 +102,9 @@ class Source:
 
     def listed(self) -> dict[str, Any]:
         """What was asked of an empty source, as plain values for a sidecar."""
+        tempo = None if self.tempo is None else float(self.tempo)
         meter = None if self.meter is None else "{}/{}".format(*self.meter)
-        return {name: value for name, value in (("tempo", self.tempo), ("meter", meter)) if value is not None}
+        return {name: value for name, value in (("tempo", tempo), ("meter", meter)) if value is not None}
 
     @cached_property
     def channels(self) -> Channels:
