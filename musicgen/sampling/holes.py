@@ -83,7 +83,7 @@ def make_hole_plan(piece: Piece, tokenizer: Tokenizer, *, request: Request, cont
     if request.keeps.drums == frozenset():
         chosen = frozenset(n for n in chosen if voices[n].program != DRUMS)
         if not chosen:
-            raise UsageError("--no-drums, and drums are all that is to be written", hint="name other parts")
+            raise UsageError("no drums may play, and drums are all that is to be written", hint="name other parts")
     quarter = piece.ticks_per_quarter
     played = is_played(around) if request.played is None else request.played
 
@@ -241,7 +241,7 @@ def _voices(
         if value == DRUMS and any(voice.program == DRUMS for _, _, voice, _ in found):
             what = "drums are there already, and all drums share one channel"
             raise UsageError(
-                what, where="--add", hint="write them anew with --rewrite drums, with --bars only somewhere"
+                what, where="`add`", hint="write them anew: `rewrite` drums, in some bars only if you like"
             )
         found.append((value == DRUMS, pitch(value), Voice(value), True))
     if len(found) > MOST_PARTS:
