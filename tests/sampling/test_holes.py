@@ -189,7 +189,7 @@ def test_drums_are_not_added_to_drums():
     for piece, add in ((song(), "drums"), (tune(5).until(8 * BAR), "bass,drums")):
         with pytest.raises(UsageError) as caught:
             composer().accompany(piece, add=add)
-        assert "--add: drums are there already, and all drums share one channel" in str(caught.value)
+        assert "`add`: drums are there already, and all drums share one channel" in str(caught.value)
         assert "write them anew: `rewrite` drums" in str(caught.value)
     without = Piece(480, song().tracks[:3], song().tempos)
     (take,) = composer().accompany(without, add="drums")
