@@ -74,7 +74,7 @@ def test_holes_and_new_parts_copy_no_more_than_they_may(composer, kind):
     assert [line for line in other.facts["warnings"] if line.startswith("refused: ") and "of learned" in line]
     assert other.notes.tolist() != first.notes.tolist()
     assert other.facts["settings"]["max_copy"] == 1
-    with pytest.raises(UsageError, match=r"--max-copy: beside this model lies no index"):
+    with pytest.raises(UsageError, match=r"`max_copy`: beside this model lies no index"):
         take(composer, 1)
 
 

@@ -194,7 +194,7 @@ def test_a_recipe_with_teachers_trains_them_first_and_resumes(run, tmp_path):
     assert mine.returncode == 0, mine.stderr
     other = run(*common[:-1], tmp_path / "mine", "--steps", 2, "--resume")
     assert other.returncode != 0
-    assert "these are not the teachers of the run; give the same `teachers`" in other.stderr
+    assert "these are not the teachers of the run; give the same --teacher" in other.stderr
     assert not list((tmp_path / "mine").glob("teacher*"))
     alone = run(*common[:-1], tmp_path / "alone", "--max-time", "0.001s", "--clock", "cpu", "--model", "window")
     assert alone.returncode == 0, alone.stderr

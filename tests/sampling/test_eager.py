@@ -68,13 +68,13 @@ def test_layers_that_the_kernel_would_read_past_keep_their_32_bits(width):
 @pytest.mark.parametrize(
     ("device", "works", "width", "text"),
     [
-        ("cuda", True, 32, "--int8: weights of 8 bits are for a CPU, not for cuda; use --device cpu"),
-        ("cpu", False, 32, "--int8: this PyTorch can't multiply with weights of 8 bits on this CPU; leave --int8 out"),
+        ("cuda", True, 32, "`int8`: weights of 8 bits are for a CPU, not for cuda; use `device` cpu"),
+        ("cpu", False, 32, "`int8`: this PyTorch can't multiply with weights of 8 bits on this CPU; leave `int8` out"),
         (
             "auto",
             True,
             20,
-            "--int8: this cnn model has no layer for it: none is a multiple of 16 wide; leave --int8 out",
+            "`int8`: this cnn model has no layer for it: none is a multiple of 16 wide; leave `int8` out",
         ),
     ],
 )
