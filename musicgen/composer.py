@@ -19,6 +19,7 @@ from musicgen.errors import UnreadableError, UsageError
 from musicgen.events import Began, Finished, Listener, Warned, ignore
 from musicgen.facts import FACTS, note_facts, shipping_facts
 from musicgen.originality import Index, index_of_run
+from musicgen.picking import ANY_MUSIC, NAMED, Picked, known_cards, picked
 from musicgen.piece import Piece
 from musicgen.replaying import Replaying
 from musicgen.resources import bundled_models, run_files
@@ -33,7 +34,7 @@ from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
 from musicgen.seeds import checked_seed
 from musicgen.stopping import Cancel, cancellable
-from musicgen.studied import NOTHING_LEARNED, studied
+from musicgen.studied import NOTHING_LEARNED, learnt, studied
 from musicgen.training.study import Studying
 from musicgen.words import sentence
 from musicgen.writers import writer_for
@@ -41,23 +42,24 @@ from musicgen.writers import writer_for
 __all__ = ["DEFAULT_MODEL", "Composer", "Keeps", "Request", "SamplingSettings", "Source", "Studying", "Take"]
 
 DEFAULT_MODEL = "default"
+Model = str | os.PathLike[str] | Picked
 GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
 
 
 class Composer(Replaying):
     """Continues pieces, and generates new ones, with one trained model."""
 
-    def __init__(self, run: Run, *, device: str = "auto", int8: bool = False) -> None:
+    def __init__(self, run: Run, *, device: str = "auto", int8: bool = False, reason: str = NAMED) -> None:
         """`device` is auto, cpu, cuda or mps; auto is CUDA, if available, for models large enough to be faster there.
 
-        `int8` samples with 8-bit weights: faster on a CPU and slightly less exact. Raises UsageError for a device that
-        isn't available, and if `int8` isn't supported.
+        `int8` samples with 8-bit weights: faster on a CPU and slightly less exact. `reason` says in sidecars why it is
+        this model (`picking.py`). Raises UsageError for a device that isn't available, and if `int8` isn't supported.
         """
-        self.run, self.tokenizer = run, run.tokenizer
+        self.run, self.tokenizer, self.reason = run, run.tokenizer, reason
         self._files = () if run.folder is None else tuple(run_files(run.folder))
         if device == "auto":
-            worth = run.model.n_parameters > GPU_FROM_PARAMETERS and not int8
-            device = "cuda" if worth and torch.cuda.is_available() else "cpu"
+            worth = run.model.n_parameters > GPU_FROM_PARAMETERS and not int8 and torch.cuda.is_available()
+            device = "cuda" if worth else "cpu"
         if int8:
             check_int8(run.model, device)
         try:
@@ -67,18 +69,22 @@ class Composer(Replaying):
         self.decoder, self.int8 = EagerDecoder(self.model, int8=int8), int8
 
     @classmethod
-    def load(
-        cls, model: str | os.PathLike[str] = DEFAULT_MODEL, *, device: str = "auto", int8: bool = False
-    ) -> Composer:
-        """Load a run folder, or a bundled model by its name."""
-        if str(model) == DEFAULT_MODEL and not bundled_models():
+    def load(cls, model: Model = DEFAULT_MODEL, *, device: str = "auto", int8: bool = False) -> Composer:
+        """Load a run folder, or a bundled model by its name; a `Picked` brings the reason for it."""
+        if not isinstance(model, Picked):
+            model = Picked(os.fspath(model), ANY_MUSIC if str(model) == DEFAULT_MODEL else NAMED)
+        if model.is_default and not bundled_models():
             raise UnreadableError("this copy of musicgen carries no model", hint="name a run folder with -m")
-        return cls(load_run(model), device=device, int8=int8)
+        return cls(load_run(model.model), device=device, int8=int8, reason=model.reason)
+
+    @classmethod
+    def for_piece(cls, piece: Piece | Source | str | os.PathLike[str], *, as_text: bool = False) -> Composer:
+        """Load the model that a piece is for, of those that are here (`picking.py`), as `musicgen continue` does."""
+        return cls.load(picked(Source.of(piece).piece, cards=known_cards(), as_text=as_text))
 
     @property
     def can_study(self) -> bool:
-        """Whether the model can be fine-tuned on a piece (`study.py`): it must be one that studies, as those with a
-        memory do, and its tokenizer one of parts."""
+        """Whether the model can be fine-tuned on a piece: one with a memory can, if its tokenizer is one of parts."""
         return self.model.studies and self.tokenizer.as_parts is not None
 
     # ---- what is asked ---------------------------------------------------------------------------
@@ -331,7 +337,7 @@ class Composer(Replaying):
             as_text=as_text,
         )
         if isinstance(writer, NoteWriter):
-            writer.compare(self.corpus, studied=self._learnt(source, writer.request, studying))
+            writer.compare(self.corpus, studied=learnt(writer, studying) if self.can_study else ())
         tell = cancellable(listener, cancel)
         inputs = (*(() if source.path is None else (source.path,)), *self._files)
 
@@ -349,6 +355,7 @@ class Composer(Replaying):
                 facts = {
                     "model": self.run.name,
                     "model_sha256": self.run.sha256,
+                    "model_reason": self.reason,
                     "seed": number,
                     "settings": {**settings.listed(), **writer.settings, **source.listed()},
                     "source": source.name,
@@ -376,9 +383,3 @@ class Composer(Replaying):
     def corpus(self) -> Index | None:
         """The index of what the model was trained on, by which copies are found; None if none lies beside it."""
         return index_of_run(self.run.folder)
-
-    def _learnt(self, source: Source, request: Request, studying: Studying | None) -> tuple[Piece, ...]:
-        """The pieces beside the music before the cut that the model studies."""
-        if studying is None or not self.can_study:
-            return ()
-        return (*studying.also, *((source.piece,) if studying.whole and request.start is not None else ()))

@@ -22,9 +22,10 @@ __all__ = ["FACTS", "note_facts", "shipping_facts"]
 # written in it, which several parts may share, and `part_numbers` which parts of the file these are, counted from 1 as
 # `--tracks` and `inspect` count them; one that got no note and has none elsewhere isn't in the file.
 FACTS = (
-    "model", "model_sha256", "seed", "settings", "source", "source_sha256", "ticks_per_quarter", "cut_tick", "end_tick",
-    "parts_written", "part_numbers", "notes_kept", "notes_removed", "notes_added", "bars_added", "seconds_added",
-    "characters_added", "warnings", "statistics", "played", "study", "candidates", "ending", "rest", "ranked",
+    "model", "model_sha256", "model_reason", "seed", "settings", "source", "source_sha256", "ticks_per_quarter",
+    "cut_tick", "end_tick", "parts_written", "part_numbers", "notes_kept", "notes_removed", "notes_added", "bars_added",
+    "seconds_added", "characters_added", "warnings", "statistics", "played", "study", "candidates", "ending", "rest",
+    "ranked",
     "originality", "licence", "shipping",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from musicgen.scoring import Scoring
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.study import Studying, StudySettings, study, worth_studying
 
-__all__ = ["NOTHING_LEARNED", "digest", "studied"]
+__all__ = ["NOTHING_LEARNED", "digest", "learnt", "studied"]
 
 NOTHING_LEARNED: dict[str, Any] = {"updates": 0, "pieces": 0, "whole": False}
 
@@ -48,3 +48,11 @@ def studied(
     also = [digest(tokenizer, piece) for piece in studying.also]
     facts: dict[str, Any] = {"updates": updates, "pieces": len(pieces), "whole": whole}
     return learned, facts | ({"also": also} if also else {})
+
+
+def learnt(writer: NoteWriter, studying: Studying | None) -> tuple[Piece, ...]:
+    """The pieces beside the music before the cut that a model studies."""
+    if studying is None:
+        return ()
+    whole = studying.whole and writer.request.start is not None
+    return (*studying.also, *((writer.source.piece,) if whole else ()))

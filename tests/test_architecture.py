@@ -19,7 +19,7 @@ LEVELS = {
     "workers": 1, "io": 2, "originality": 3, "tokenizers": 3, "render": 3, "page": 4, "corpus": 4, "expression": 4, "models": 3,
     "recipe": 4, "scoring": 4, "runs": 5, "checkpoint": 6,
     "training": 7, "sampling": 7, "evaluation": 7, "pictures": 7,
-    "facts": 8, "studied": 8, "writers": 8, "humanising": 8, "api": 8, "seams": 8, "checking": 9, "replaying": 9, "composer": 10, "cli": 11, "__main__": 12,
+    "facts": 8, "picking": 4, "studied": 8, "writers": 8, "humanising": 8, "api": 8, "seams": 8, "checking": 9, "replaying": 9, "composer": 10, "cli": 11, "__main__": 12,
 }  # fmt: skip
 # Inside models/, too: settings and state, what a layer is, what a step is made of, a body's contract, bodies.
 ROOMS = {
@@ -28,7 +28,7 @@ ROOMS = {
 }  # fmt: skip
 MUSIC = (
     "errors", "words", "licences", "events", "piece", "gm", "resources", "schemas", "seeds", "workers", "io", "tokenizers", "render",
-    "page", "corpus", "recipe", "expression", "originality",
+    "page", "corpus", "picking", "recipe", "expression", "originality",
 )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def test_a_tune_is_continued_as_text_by_the_command_and_in_python(of_text, tmp_p
     """Its own text, not its highest line spelled anew: the take begins with what the user wrote."""
     (tmp_path / "ours").mkdir()
     tune, made = of_text / "mine.abc", Composer.load(of_text / "run")
-    run("continue", tune, "-m", of_text / "run", "--bars", 2, "--seed", 1, "-o", f"{tmp_path}/")
+    run("continue", tune, "-m", of_text / "run", "--bars", 2, "--seed", 1, "-f", "mid", "-o", f"{tmp_path}/")
     run("continue", tune, "-m", of_text / "run", "--bars", 2, "--seed", 1, "-f", "abc", "-o", f"{tmp_path}/text/")
     (take,) = made.continue_(tune, bars=2, seed=1)
     assert same_as_saved(take, tmp_path / "mine.continued.mid", tmp_path / "ours")

@@ -11,9 +11,9 @@ import click
 from musicgen.cli.completion import names_and_files, pieces
 from musicgen.cli.help import Command
 from musicgen.cli.options import Whole, device_option, json_option, limit_options, limits_from, overwrite_option
-from musicgen.cli.sampling_options import length_options, parts_option, sampling_options, study_options
+from musicgen.cli.sampling_options import continuing_options, length_options, parts_option, study_options
 from musicgen.errors import UsageError
-from musicgen.resources import piece_path, run_files
+from musicgen.resources import piece_path
 
 __all__ = ["command"]
 
@@ -33,7 +33,7 @@ __all__ = ["command"]
 @click.option("--replay", type=click.Path(), metavar="SIDECAR", help="Make the take of this .json again.")
 @click.option("--vary", type=click.Path(), metavar="SIDECAR", help="Keep this take up to its new bar --from; draw on.")
 @length_options
-@sampling_options
+@continuing_options
 @parts_option
 @study_options
 @click.option("--study-whole", is_flag=True, help="With --from: learn from what lies behind the cut, too.")
@@ -52,6 +52,7 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
     musicgen continue song.mid --bars 16 -f mid,wav
     musicgen continue song.mid --tracks Bass,Drums --from 17 -n 3 -o takes/
     """
+    from musicgen.cli.choosing import asked_for, chosen, files_of_models
     from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
     from musicgen.cli.takes import request_from, run_takes, sampling_from
@@ -102,10 +103,13 @@ def command(piece: str | None, start: str, replay: str | None, vary: str | None,
         formats=options["formats"],
         takes=options["best"] or options["takes"],
         overwrite=options["overwrite"],
-        inputs=[None if nothing else path, options["soundfont"], *wish.files, *run_files(options["model"])],
+        inputs=[None if nothing else path, options["soundfont"], *wish.files, *files_of_models(options["model"])],
     )
+    source = nothing or Source.read(path, limits=limits)
+    asked = asked_for(request, options, sampling=sampling, studies=wish.is_explicit)
+    options["model"] = chosen(source, options, asked=asked, told=told)
     run_takes(
-        nothing or Source.read(path, limits=limits),
+        source,
         outputs,
         request=request,
         sampling=sampling,

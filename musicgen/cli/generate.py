@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -13,6 +13,9 @@ from musicgen.cli.options import Number, device_option, json_option, overwrite_o
 from musicgen.cli.sampling_options import instruments_option, length_options, sampling_options, study_options
 from musicgen.errors import UsageError
 from musicgen.resources import run_files
+
+if TYPE_CHECKING:
+    from musicgen.picking import Picked
 
 __all__ = ["command"]
 
@@ -51,6 +54,7 @@ def command(kind: str | None, like: str | None, **options: Any) -> None:
     musicgen generate --kind band -n 3
     musicgen generate --like song.mid --bars 16
     """
+    from musicgen.cli.choosing import usual_formats
     from musicgen.cli.outputs import plan_outputs
     from musicgen.cli.studying import wish_from
     from musicgen.cli.takes import request_from, run_takes, sampling_from
@@ -65,8 +69,10 @@ def command(kind: str | None, like: str | None, **options: Any) -> None:
                 "--like is to be like a piece, and --kind like any of a kind", hint="leave one of them out"
             )
         options = settle_like(like, options)
+    pick = _pick(kind, options)
     if kind is not None:
-        options = _of_kind(kind, options)
+        options = _of_kind(kind, options, model=pick.model)
+    options["model"] = pick
     source = Source.nothing(tempo=options.pop("tempo"), meter=options.pop("meter"))
     request, sampling = request_from(options, start=None, bars=None), sampling_from(options)
     if any(is_number(name) for name in request.tracks):
@@ -76,21 +82,42 @@ def command(kind: str | None, like: str | None, **options: Any) -> None:
         "generated",
         output=options["output"],
         formats=options["formats"],
+        usual=usual_formats(pick),
         takes=options["takes"],
         overwrite=options["overwrite"],
-        inputs=[options["soundfont"], *wish.files, *run_files(options["model"])],
+        inputs=[options["soundfont"], *wish.files, *run_files(pick.model)],
     )
     run_takes(source, outputs, request=request, sampling=sampling, wish=wish, options=options)
 
 
-def _of_kind(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+def _pick(kind: str | None, options: dict[str, Any]) -> Picked:
+    """The model: one that is named, that of the kind if it is here and can do all that is asked, or the default."""
+    from musicgen.cli.choosing import asked_for
+    from musicgen.cli.kinds import KINDS
+    from musicgen.cli.takes import request_from, sampling_from
+    from musicgen.picking import ANY_MUSIC, DEFAULT, HONOURED, NAMED, Picked
+    from musicgen.resources import known_models
+
+    if click.get_current_context().get_parameter_source("model") is not ParameterSource.DEFAULT:
+        return Picked(options["model"], NAMED)
+    model = KINDS[kind].model if kind else DEFAULT
+    if model == DEFAULT or model not in known_models():
+        return Picked(DEFAULT, ANY_MUSIC)
+    studies = bool(options["study"] or options["study_also"])
+    request, sampling = request_from(options, start=None), sampling_from(options)
+    asked = asked_for(request, options, sampling=sampling, studies=studies)
+    beyond = [option for option in asked if option not in HONOURED[model]]
+    if beyond:
+        return Picked(DEFAULT, f"--kind {kind}, but {beyond[0]} is asked for, which its model can't honour")
+    return Picked(model, f"--kind {kind}")
+
+
+def _of_kind(kind: str, options: dict[str, Any], *, model: str) -> dict[str, Any]:
     """The options with what a kind says; a seed is drawn here if none is given, as tempo and meter follow from it."""
     import secrets
 
     from musicgen.cli.kinds import settle
-    from musicgen.resources import known_models
     from musicgen.seeds import MOST_SEED
 
     seed = secrets.randbelow(MOST_SEED + 2 - options["takes"]) if options["seed"] is None else options["seed"]
-    asked = click.get_current_context().get_parameter_source("model") is not ParameterSource.DEFAULT
-    return settle(kind, {**options, "seed": seed}, seed=seed, known=set(known_models()), is_asked=asked)
+    return settle(kind, {**options, "seed": seed}, seed=seed, model=model)

@@ -32,18 +32,15 @@ KINDS = {
 }
 
 
-def settle(kind: str, options: dict[str, Any], *, seed: int, known: set[str], is_asked: bool) -> dict[str, Any]:
-    """The options with what isn't set taken from a kind: `tracks`, `tempo`, `meter`, and `model` unless `is_asked`.
+def settle(kind: str, options: dict[str, Any], *, seed: int, model: str) -> dict[str, Any]:
+    """The options with what isn't set taken from a kind: `tracks`, `tempo` and `meter`, the last two drawn from `seed`.
 
-    Tempo and meter are drawn from `seed`. A model that writes text takes no instruments: where a kind brings its own
-    model, `known` among the models, the tracks stay unset.
+    A model that writes text, the folk model, takes no instruments.
     """
     chosen, rng = KINDS[kind], random.Random(seed)
     tempo, meter = rng.randint(chosen.slowest, chosen.fastest), rng.choice(chosen.meters)
     settled = {**options, "tempo": options["tempo"] or tempo, "meter": options["meter"] or meter}
-    if not is_asked and chosen.model in known:
-        settled["model"] = chosen.model
-    if options["tracks"] is None and settled["model"] != "folk":
+    if options["tracks"] is None and model != "folk":
         settled["tracks"] = chosen.tracks
     return settled
 

@@ -40,7 +40,8 @@ def list_(as_json: bool) -> None:
         clean = {True: "clean for a product", False: "not clean for a product", None: "licences not known"}[
             card["clean"]
         ]
-        say(f"{card['name']}  {card.get('family', '?')}, {size}, {clean}  {card.get('title', '')}")
+        purpose = f" (continue picks it for {card['for']})" if card.get("for") else ""
+        say(f"{card['name']}  {card.get('family', '?')}, {size}, {clean}  {card.get('title', '')}{purpose}")
 
 
 @command.command("show", cls=Command, short_help="What a model learned from, its licences and figures.")

@@ -89,13 +89,14 @@ def plan_outputs(
     takes: int,
     overwrite: bool,
     inputs: Iterable[str | Path | None],
+    usual: tuple[str, ...] = ("mid",),
 ) -> Outputs:
     """Determine all output paths. `Outputs.settled` checks later, once the request is known to be valid, if they exist.
 
-    `output` is a folder (an existing one, or with a trailing slash), or a file, whose suffix is removed if it is a
-    format. Raises UsageError for a format that can't be written, for more takes than a page
-    holds, for a folder that can't be made and, even with
-    overwriting allowed, for an output that would replace an input.
+    `usual` are the formats if none is asked for. `output` is a folder (an existing one, or with a trailing slash), or
+    a file, whose suffix is removed if it is a format. Raises UsageError for a format that can't be written, for more
+    takes than a page holds, for a folder that can't be made and, even with overwriting allowed, for an output that
+    would replace an input.
     """
     from musicgen.io import TAKE_FORMATS
     from musicgen.io.atomic import keep_inputs
@@ -114,7 +115,7 @@ def plan_outputs(
                 chosen = [suffix, *chosen]
             elif _is_format(path.suffix):
                 raise UsageError(f"can't be written as {path.suffix}", where=output, hint=WRITABLE)
-    chosen = list(dict.fromkeys(chosen)) or ["mid"]
+    chosen = list(dict.fromkeys(chosen)) or list(usual)
     if chosen == ["html"]:  # a page is nothing that other commands and sequencers read
         chosen = ["mid", "html"]
     for name in chosen:

@@ -9,7 +9,14 @@ from musicgen.cli.keeping_options import keeping_options
 from musicgen.cli.options import Number, Whole, all_options
 from musicgen.seeds import MOST_SEED
 
-__all__ = ["instruments_option", "length_options", "parts_option", "sampling_options", "study_options"]
+__all__ = [
+    "continuing_options",
+    "instruments_option",
+    "length_options",
+    "parts_option",
+    "sampling_options",
+    "study_options",
+]
 
 study_options = all_options(
     click.option(
@@ -50,7 +57,26 @@ length_options = all_options(
     click.option("--end", is_flag=True, help="Come to a close: a cadence, and a last chord in the last bar."),
 )
 
-sampling_options = all_options(
+model_option = click.option(
+    "-m",
+    "--model",
+    default="default",
+    show_default=True,
+    metavar="RUN",
+    shell_complete=names_and_files(models),
+    help="A model that comes along, or the folder of a run of yours.",
+)
+picked_model_option = click.option(
+    "-m",
+    "--model",
+    default="auto",
+    show_default=True,
+    metavar="RUN",
+    shell_complete=names_and_files(models),
+    help="A model that comes along, or the folder of a run of yours; auto: the one that the piece is for.",
+)
+
+_drawing = all_options(
     keeping_options,
     click.option(
         "-o",
@@ -79,15 +105,6 @@ sampling_options = all_options(
     ),
     click.option("--soundfont", type=click.Path(), default=None, metavar="FILE", help="Sounds for audio: a .sf2 file."),
     click.option("--only-new", is_flag=True, help="Write the new music alone."),
-    click.option(
-        "-m",
-        "--model",
-        default="default",
-        show_default=True,
-        metavar="RUN",
-        shell_complete=names_and_files(models),
-        help="A model that comes along, or the folder of a run of yours.",
-    ),
     click.option(
         "--max-copy",
         type=Number(min=0, min_open=True),
@@ -157,3 +174,5 @@ sampling_options = all_options(
     ),
     click.option("--int8", is_flag=True, help="Weights of 8 bits: a large model draws faster on a CPU."),
 )
+sampling_options = all_options(model_option, _drawing)
+continuing_options = all_options(picked_model_option, _drawing)  # of `continue`, whose model follows from the piece

@@ -27,27 +27,24 @@ def test_the_command_offers_every_kind():
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_a_kind_draws_what_can_be_asked_for(kind):
-    settled = [settle(kind, NOTHING, seed=seed, known={"default"}, is_asked=False) for seed in range(40)]
+    settled = [settle(kind, NOTHING, seed=seed, model="default") for seed in range(40)]
     for options in settled:
         Source.nothing(tempo=options["tempo"], meter=options["meter"])
         assert KINDS[kind].slowest <= options["tempo"] <= KINDS[kind].fastest
         assert [find_program(name) for name in options["tracks"].split(",")]
     assert {options["meter"] for options in settled} == set(KINDS[kind].meters)
     assert len({options["tempo"] for options in settled}) > 10
-    assert settled[7] == settle(kind, NOTHING, seed=7, known={"default"}, is_asked=False)
+    assert settled[7] == settle(kind, NOTHING, seed=7, model="default")
 
 
 def test_what_is_asked_for_stays():
     asked = {"tempo": 200.0, "meter": "5/4", "tracks": "harp", "model": "mine"}
-    assert settle("band", asked, seed=1, known={"default", "folk"}, is_asked=True) == asked
+    assert settle("band", asked, seed=1, model="mine") == asked
 
 
-def test_a_kind_brings_its_model_where_it_is_known():
-    folk = settle("folk", NOTHING, seed=1, known={"default", "folk"}, is_asked=False)
-    assert (folk["model"], folk["tracks"]) == ("folk", None)
-    assert settle("folk", NOTHING, seed=1, known={"default"}, is_asked=False)["tracks"] == "violin"
-    other = settle("folk", NOTHING, seed=1, known={"default", "folk"}, is_asked=True)
-    assert (other["model"], other["tracks"]) == ("default", "violin")
+def test_the_folk_model_takes_no_instruments():
+    assert settle("folk", NOTHING, seed=1, model="folk")["tracks"] is None
+    assert settle("folk", NOTHING, seed=1, model="default")["tracks"] == "violin"
 
 
 def test_the_command_writes_the_tempo_and_meter_of_its_kind(tmp_path):
@@ -57,7 +54,7 @@ def test_the_command_writes_the_tempo_and_meter_of_its_kind(tmp_path):
     assert done.exit_code == 0, done.output
     (facts,) = json.loads(done.stdout)
     piece = read(out)
-    expected = settle("choir", NOTHING, seed=3, known=set(), is_asked=True)
+    expected = settle("choir", NOTHING, seed=3, model="default")
     assert facts["seed"] == 3
     assert round(60e6 / piece.tempo_at(0)) == expected["tempo"]
     assert "/".join(map(str, piece.meter_at(0))) == expected["meter"]
