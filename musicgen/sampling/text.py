@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,12 @@ from musicgen.piece import NOTE, Piece
 from musicgen.sampling.decoder import Decoder
 from musicgen.sampling.filters import SamplingSettings
 from musicgen.sampling.loop import Prompt, read_prompt, sample
+from musicgen.sampling.notes import RETRY
 from musicgen.sampling.request import Request
 from musicgen.sampling.source import Source
 from musicgen.sampling.take import Take
+from musicgen.sampling.tune_form import loose_ends
+from musicgen.seeds import MOST_SEED
 from musicgen.tokenizers import Tokenizer
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.tokenizers.abc.tokenizer import header_of
@@ -40,7 +44,7 @@ class TextWriter:
     """Writes takes as ABC text that follows the text of a source, or as new tunes if the source is empty.
 
     A tune ends after the requested number of bars, as written; if no number is requested, the model ends it, after at
-    least 8 bars.
+    least 8 bars, and of several new ones the one with the fewest loose ends is kept (`tune_form.py`).
     """
 
     def __init__(
@@ -87,6 +91,10 @@ class TextWriter:
         """Yield a take for each seed. Progress is the number of new bars of the slowest take being drawn."""
         prompt = self._read(decoder)
         eos = self.tokenizer.vocabulary.id("eos")
+        if not self.text and self.bars is None:
+            for number in seeds:
+                yield self._best(decoder, prompt, number, listener=listener)
+            return
         for first in range(0, len(seeds), TOGETHER):
             drawn = sample(
                 decoder,
@@ -100,6 +108,30 @@ class TextWriter:
             )
             for ids in drawn:
                 yield self._joined(self._with_tempo(self.form.text(ids[ids != eos])))
+
+    def _best(self, decoder: Decoder, prompt: Prompt, seed: int, *, listener: Listener) -> Take:
+        """Of whole tunes that were drawn with seeds which follow from a take's, the one with the fewest loose ends."""
+        used = [(seed + RETRY * k) % (MOST_SEED + 1) for k in range(TOGETHER)]
+        drawn = sample(
+            decoder,
+            prompt,
+            fields=self.tokenizer.fields,
+            settings=self.sampling,
+            generators=[torch.Generator().manual_seed(number) for number in used],
+            max_steps=MAX_STEPS,
+            bars=None,
+            listener=listener,
+        )
+        eos = self.tokenizer.vocabulary.id("eos")
+        takes = [self._joined(self._with_tempo(self.form.text(ids[ids != eos]))) for ids in drawn]
+        loose = [loose_ends(take.text or "", take.piece) for take in takes]
+        weights = [sum(why.values()) for why in loose]
+        best = min(range(TOGETHER), key=lambda k: (len(takes[k].faults), weights[k]))
+        listed = [
+            {"seed": used[k], "faults": [*takes[k].faults, *loose[k]], "distance": weights[k], "kept": k == best}
+            for k in range(TOGETHER)
+        ]
+        return replace(takes[best], facts={**takes[best].facts, "candidates": listed})
 
     def _read(self, decoder: Decoder) -> Prompt:
         if not self.text:
