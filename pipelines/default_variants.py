@@ -1,5 +1,5 @@
-"""Further versions of training pieces, made from them: played as hands play, at another speed, by fewer parts, in
-another key, or their tune alone.
+"""Further versions of training pieces, made from them: played as hands play, at another speed, or by
+fewer parts.
 
 Human playing that may be passed on is scarce: 45 long recordings and four excerpts. Scores are plenty, and what a
 player does to one can be drawn: chords that aren't quite together, a leaning towards the tune, swells over some bars,
@@ -19,10 +19,9 @@ import numpy as np
 
 from musicgen.piece import NOTE, TEMPO, Piece, Track, notes_array
 
-__all__ = ["fewer_parts", "in_key", "on_sixteenths", "performed", "stretched", "voice"]
+__all__ = ["fewer_parts", "on_sixteenths", "performed", "stretched"]
 
 QUARTER = 480  # ticks
-MOST_OFF_GRID, FEWEST_FULL = 0.02, 0.85  # of onsets; of bars
 
 
 def on_sixteenths(piece: Piece) -> Piece:
@@ -38,27 +37,6 @@ def on_sixteenths(piece: Piece) -> Piece:
         order = np.lexsort((notes["pitch"], notes["start"]))
         tracks.append(replace(track, notes=notes[order]))
     return replace(piece, tracks=tuple(tracks))
-
-
-def in_key(piece: Piece, semitones: int) -> Piece:
-    """The piece transposed, its key signatures too, each with at most six sharps or flats."""
-    moved = piece.transposed(semitones)
-    keys = moved.keys.copy()
-    keys["fifths"] = (keys["fifths"].astype(np.int64) + 7 * semitones + 5) % 12 - 5
-    return replace(moved, keys=keys)
-
-
-def voice(piece: Piece) -> Piece | None:
-    """The first part alone, as songs and chorales have their tune there; None where it rests in many bars, has more
-    than one note at a time, or doesn't keep to 32nd notes."""
-    track = piece.tracks[0]
-    notes, grid = track.notes, piece.ticks_per_quarter / 8
-    if not len(notes) or track.is_drum or len(np.unique(notes["start"])) < len(notes):
-        return None
-    starts, _ = piece.bar_starts()
-    full = len(np.unique(np.searchsorted(starts, notes["start"], side="right"))) / len(starts)
-    off = np.mean(np.abs(notes["start"] / grid - np.rint(notes["start"] / grid)) > 0.02)
-    return replace(piece, tracks=(track,)) if full >= FEWEST_FULL and off <= MOST_OFF_GRID else None
 
 
 def fewer_parts(piece: Piece, rng: np.random.Generator) -> Piece | None:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from default_variants import fewer_parts, in_key, on_sixteenths, performed, stretched, voice
+from default_variants import fewer_parts, on_sixteenths, performed, stretched
+from tune_text import drawn_style, written
+from tunes import in_key, tunes_of
 
 from musicgen.piece import Piece
 from musicgen.recipe import AugmentSettings, TrainSettings
@@ -21,7 +23,9 @@ from musicgen.tokenizers.performance.tokenizer import PerformanceSettings
 
 __all__ = ["MODELS", "Shipped"]
 
-Versions = Iterator[tuple[str, str, Piece]]
+Versions = Iterator[tuple[str, str, Piece | str]]
+FLATTEST, SHARPEST = -4, 4  # signatures of tunes
+KEYS_OF = {"lead sheet": 8, "folk": 6, "dance": 6}
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,12 @@ class Shipped:
     train: TrainSettings
     augment: AugmentSettings
     shares: dict[str, float]
-    versions: Callable[[Piece, dict[str, Any]], Versions]  # (kind, name, piece); the piece as it is has no name
+    versions: Callable[
+        [Piece, dict[str, Any]], Versions
+    ]  # (kind, name, piece or ABC text); a piece as it is has no name
     learns: frozenset[str] = frozenset()  # kinds of the cache that are read; empty: all
     scores: frozenset[str] = frozenset()  # sources that are read from their scores: MIDI keeps no chord symbols
+    for_kind: str = ""  # the pieces that `continue` picks it for (`musicgen/picking.py`)
 
 
 def _draw(entry: dict[str, Any]) -> tuple[int, np.random.Generator]:
@@ -78,20 +85,17 @@ def piano_versions(piece: Piece, entry: dict[str, Any]) -> Versions:
 
 
 def folk_versions(piece: Piece, entry: dict[str, Any]) -> Versions:
-    """Tunes in several keys, lead sheets in all twelve; of songs and chorales the voice that sings the tune.
-
-    Music that ABC text tells badly (off the grid of 32nd notes, or mostly rests) is left out.
-    """
-    tune = piece if entry["kind"] == "folk" else voice(piece)
-    if tune is None:
-        return
-    is_sheet = entry["source"].startswith("openewld")
-    kind = "lead sheet" if is_sheet else entry["kind"]
-    yield kind, "", tune
-    if entry["split"] == "train" and entry["kind"] == "folk":
-        for semitones in range(-5, 7) if is_sheet else (-5, -3, -2, 2, 4, 5):
-            if semitones:
-                yield kind, f"transposed {semitones}", in_key(tune, semitones)
+    """Tunes with chords in the keys that people play them in, as text in the ways in which people write it; those for
+    training in several keys, lead sheets, folk tunes and dances in more than songs."""
+    _, rng = _draw(entry)
+    for number, tune in enumerate(tunes_of(piece, entry)):
+        own = int(np.clip(tune.piece.keys["fifths"][0], FLATTEST, SHARPEST))
+        keys = [own]
+        if entry["split"] == "train":
+            others = [fifths for fifths in range(FLATTEST, SHARPEST + 1) if fifths != own]
+            keys += rng.permutation(others)[: KEYS_OF.get(tune.kind, 3)].tolist()
+        for fifths in keys:
+            yield tune.kind, f"{number + 1} in {fifths}", written(in_key(tune, fifths), drawn_style(rng, tune))
 
 
 # For a GPU; a CPU takes --set train.batch=4 --set train.length=512.
@@ -142,18 +146,20 @@ MODELS = {
         {"piano-performance": 70, "played freely": 30},
         piano_versions,
         frozenset({"piano-performance", "piano-score"}),
+        for_kind="piano",
     ),
     "folk": Shipped(
         "musicgen folk model",
         Abc,
         {"family": "lstm", "width": 384, "layers": 2, "context": 512, "dropout": 0.25},
         TrainSettings(
-            steps=4_000, batch=8, length=256, learning_rate=4e-3, evaluate_every=200, evaluate_tokens=20_000, seed=1
+            steps=4_500, batch=6, length=384, learning_rate=4e-3, evaluate_every=150, evaluate_tokens=16_000, seed=1
         ),
         AugmentSettings(transpose_low=0, transpose_high=0, tempo_steps=0),  # text can't be moved by ids
-        {"lead sheet": 45, "folk": 20, "song": 25, "chorale": 10},
+        {"lead sheet": 16, "folk": 6, "dance": 32, "piano": 14, "song": 25, "chorale": 7},
         folk_versions,
-        frozenset({"folk", "song", "chorale"}),
+        frozenset({"folk", "song", "chorale", "piano-score", "guitar-choir-other", "ensemble"}),
         frozenset({"openewld_pd"}),
+        for_kind="folk",
     ),
 }

@@ -65,7 +65,8 @@ def build(model: Shipped, options: argparse.Namespace, folder: Path) -> Corpus:
             piece = read(Path(options.data) / entry["source"] if in_score else pieces / entry["file"])
             for kind, name, version in model.versions(piece, entry):
                 source = f"{entry['source']}#{name}" if name else entry["source"]
-                encoded.append(({**entry, "kind": kind, "source": source}, tokenizer.encode(version)))
+                ids = tokenizer.as_text.encode_text(version) if isinstance(version, str) else tokenizer.encode(version)
+                encoded.append(({**entry, "kind": kind, "source": source}, ids))
         except MusicgenError as error:
             rejected.append({"source": entry["source"], "reason": str(error)})
     sizes: Counter[str] = Counter()
@@ -95,13 +96,14 @@ def source_of(entry: dict[str, Any]) -> str:
     return str(entry["source"]).split("/")[0]
 
 
-def card_for(corpus: Corpus, title: str) -> dict[str, Any]:
+def card_for(corpus: Corpus, model: Shipped) -> dict[str, Any]:
     """What is known of the model before it is trained: data and licences."""
     sources = sorted({record.source.split("/")[0] for record in corpus.records})
     entries = [entry_of(name) for name in sources]
     licences = sorted({record.licence for record in corpus.records})
     return {
-        "title": title,
+        "title": model.title,
+        **({"for": model.for_kind} if model.for_kind else {}),
         "licence": "MIT (weights); data: " + ", ".join(licences),
         "data": [
             {
@@ -123,7 +125,7 @@ def of_data(corpus: Corpus) -> Shipping:
     return shipping(sorted({record.licence for record in corpus.records}))
 
 
-def ship(run: Run, corpus: Corpus, out: str, *, title: str, anyway: bool = False) -> None:
+def ship(run: Run, corpus: Corpus, out: str, *, model: Shipped, anyway: bool = False) -> None:
     """Write the best weights in float16, with figures on whole pieces of the splits that training never saw.
 
     Raises UsageError if they may not be passed on; `anyway` writes them, marked so in their card.
@@ -135,7 +137,7 @@ def ship(run: Run, corpus: Corpus, out: str, *, title: str, anyway: bool = False
         raise UsageError(what, hint="leave those pieces out, or pass --allow-unshippable to mark the card")
     figures = {split: evaluate(run.model, corpus, run.tokenizer, split=split, max_tokens=60_000) for split in UNSEEN}
     tables = {split: figure.to_dict() for split, figure in figures.items()}
-    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus, title) | {"figures": tables}
+    card = {k: v for k, v in run.card.items() if k != "format"} | card_for(corpus, model) | {"figures": tables}
     card["shipping"] = {**may.to_dict(), **({"overridden": True} if refused else {})}
     save_run(out, model=run.model, tokenizer=run.tokenizer, recipe=run.recipe, card=card, dtype=torch.float16)
     for name, figure in figures.items():
@@ -182,7 +184,7 @@ def main(arguments: list[str]) -> None:
         recipe = recipe.with_change(change)
     run = work / options.run
     if options.ship:
-        return ship(load_run(run), corpus, options.ship, title=model.title, anyway=options.allow_unshippable)
+        return ship(load_run(run), corpus, options.ship, model=model, anyway=options.allow_unshippable)
     start = load_run(options.start) if options.start else None
     may = of_data(corpus) & (shipping_of(start.card) if start else Shipping(True))
     train(
@@ -190,7 +192,7 @@ def main(arguments: list[str]) -> None:
         model.tokenizer(),
         recipe=recipe,
         folder=run,
-        card=card_for(corpus, model.title) | {"shipping": may.to_dict()},
+        card=card_for(corpus, model) | {"shipping": may.to_dict()},
         resume=has_checkpoint(run),
         max_seconds=duration(options.max_time),
         start=start.model if start else None,

@@ -153,7 +153,7 @@ def test_the_wheel_carries_all_that_it_needs(tmp_path):
     for name in ("py.typed", "_corpora/examples/schubert-unfinished.mid", "_corpora/bach-chorales.toml", *pages):
         assert f"musicgen/{name}" in names
     for name in ("recipe.toml", "tokenizer.json", "model.safetensors", "card.json", "manifest.json"):
-        assert f"musicgen/pretrained/default/{name}" in names
+        assert {f"musicgen/pretrained/{model}/{name}" for model in ("default", "folk")} <= names
     assert not [name for name in names if not name.startswith(("musicgen/", about)) or "__pycache__" in name]
     assert metadata["Author"] == "The musicgen project"
     assert metadata["License-Expression"] == "MIT"

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from part_pieces import random_piece, tune
 
-from musicgen.piece import KEY, Piece, Track, notes_array
 from musicgen.tokenizers import Parts
 from musicgen.tokenizers.bars.voices import is_played
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "pipelines"))
-from default_variants import fewer_parts, in_key, performed, stretched, voice
+from default_variants import fewer_parts, performed, stretched
 
 
 def pitches(piece, *, drums: bool = True) -> list[int]:
@@ -62,24 +60,3 @@ def test_a_stretched_recording_is_slower_and_no_other():
     assert pitches(slower) == pitches(piece)
     assert slower.seconds == pytest.approx(1.25 * piece.seconds, rel=0.01)
     assert np.array_equal(slower.tempos, piece.tempos)
-
-
-@pytest.mark.parametrize(
-    ("fifths", "semitones", "after"), [(0, 2, 2), (0, -2, -2), (-3, 4, 1), (2, 5, 1), (5, 1, 0), (0, 6, 6)]
-)
-def test_a_piece_in_another_key_says_which(fifths, semitones, after):
-    piece = replace(tune(3, bars=4), keys=np.array([(0, fifths, False)], KEY))
-    moved = in_key(piece, semitones)
-    assert moved.keys["fifths"].tolist() == [after]
-    assert pitches(moved, drums=False) == [pitch + semitones for pitch in pitches(piece, drums=False)]
-
-
-def test_the_voice_of_a_song_is_its_first_part_where_that_is_a_tune():
-    line = Track("Voice", 52, notes=notes_array([(i * 480, 480, 60 + i % 5, 80) for i in range(32)]))
-    chords = Track("Piano", 0, notes=notes_array([(i * 480, 480, p, 80) for i in range(32) for p in (48, 52)]))
-    assert voice(Piece(480, (line, chords))).tracks == (line,)
-    assert voice(Piece(480, (chords, line))) is None, "two notes at once"
-    off = replace(line, notes=notes_array([(i * 480 + 17, 400, 60, 80) for i in range(32)]))
-    assert voice(Piece(480, (off,))) is None
-    seldom = replace(line, notes=line.notes[::8])
-    assert voice(Piece(480, (seldom,))) is None

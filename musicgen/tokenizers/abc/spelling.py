@@ -15,7 +15,7 @@ from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.words import counted, was
 
-__all__ = ["losses", "spell_tune"]
+__all__ = ["highest_line", "losses", "spell_tune"]
 
 PER_QUARTER = 8
 PER_UNIT = PER_QUARTER // 2
@@ -31,7 +31,7 @@ BARS_A_LINE = 4
 def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     """The text of a tune. With `until`, rests continue to that tick and an unfinished last bar gets no bar line."""
     starts, _ = piece.bar_starts(max(piece.end, until or 0))
-    line = _line(piece)
+    line = highest_line(piece)
     stop = max(int(line[:, 1].max(initial=0)), int(_grid(piece, np.array(until or 0))))
     numerator, denominator = piece.meter_at(0)
     fifths, minor = _key(piece)
@@ -75,7 +75,7 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
 def losses(piece: Piece) -> list[str]:
     """What `spell_tune` leaves out, besides timing."""
     melodic = [t for t in piece.tracks if not t.is_drum]
-    total, kept = sum(len(t.notes) for t in melodic), len(_line(piece))
+    total, kept = sum(len(t.notes) for t in melodic), len(highest_line(piece))
     lines = []
     if drums := sum(len(t.notes) for t in piece.tracks if t.is_drum):
         lines.append(f"drums: {counted(drums, 'note')} {was(drums)} left out")
@@ -94,7 +94,7 @@ def _grid(piece: Piece, ticks: np.ndarray) -> np.ndarray:
     return np.floor(ticks * PER_QUARTER / piece.ticks_per_quarter + 0.5).astype(np.int64)
 
 
-def _line(piece: Piece) -> np.ndarray:
+def highest_line(piece: Piece) -> np.ndarray:
     """(n, 3): onset, end and pitch of the highest line, on the grid."""
     tables = [t.notes for t in piece.tracks if not t.is_drum]
     notes = np.concatenate(tables) if tables else np.empty(0, NOTE)
