@@ -128,6 +128,13 @@ def test_a_kind_does_without_its_model_where_that_cannot_do_what_is_asked(folk, 
     assert facts["model_reason"] == "--kind folk, but `key` is asked for, which its model can't honour"
 
 
+def test_a_line_of_midi_is_written_as_text_where_abc_is_asked_for(here):
+    made = run("continue", "schubert-unfinished", "--bars", 2, "--seed", 1, "-f", "abc")
+    assert made.exit_code == 0, made.output
+    assert made.stderr.startswith("model reels: one line of melody, to be written as ABC; -m default overrides\n")
+    assert (here / "schubert-unfinished.continued.abc").read_text().startswith("X:1\n")
+
+
 def test_only_continue_picks():
     defaults = {
         command.name: next(p.default for p in command.params if p.name == "model")

@@ -166,7 +166,7 @@ def test_the_suffix_of_the_output_is_one_of_the_formats(here):
         (["--field-temperature", "colour=1"], "no field 'colour'"),
         (["-m", "nowhere"], "no such run folder or model"),
         (["-f", "wav", "--soundfont", "none.sf2"], "no such SoundFont file"),
-        (["-f", "abc"], "not ABC text"),
+        (["-f", "abc", "-m", "default"], "not ABC text"),
         (["--study-also", "nothing"], "no such file or folder"),
     ],
 )
