@@ -19,7 +19,11 @@ __all__ = ["Habits"]
 class Habits:
     """`velocity_spread` and `timing_spread_s`: the standard deviations of a typical performance, from its mean and from
     the chord or the grid. `beat_spread_s`: of whole chords from the beat. `velocity` and `timing`: their noise.
-    `press_s` and `lift_s`: when the pedal goes down and up, after the chord that it changes with."""
+    `press_s` and `lift_s`: when the pedal goes down and up, after the chord that it changes with.
+
+    Of the noise of velocities a take keeps the share `kept` of its standard deviation, so that more of the take is what
+    any performer would do; by `dynamics` its dynamics are scaled up, so that its spread is a performer's all the same.
+    `foreseen` is the share of the timing foreseen by the network that performers unheard bore out."""
 
     velocity_spread: float
     timing_spread_s: float
@@ -28,6 +32,9 @@ class Habits:
     beat_spread_s: float = 0.0
     press_s: float = 0.1
     lift_s: float = 0.0
+    kept: float = 1.0
+    dynamics: float = 1.0
+    foreseen: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` takes them back."""

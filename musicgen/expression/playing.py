@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from musicgen.expression.drums import instrument_of
 from musicgen.expression.examples import OUTPUTS
 from musicgen.expression.habits import Habits
 from musicgen.expression.noise import shares
@@ -15,7 +16,7 @@ from musicgen.expression.players import Player
 from musicgen.io.controllers import SUSTAIN
 from musicgen.piece import CONTROL, Piece
 
-__all__ = ["Played", "pedalled", "play", "seconds_a_tick"]
+__all__ = ["Played", "balance_and_dynamics", "pedalled", "play", "seconds_a_tick"]
 
 TAIL = 0.01  # quantiles farther out are slips
 PEDAL_STAYS = 0.97  # correlation of the walk between chords: some thirty are played alike
@@ -37,11 +38,14 @@ def play(
     """Draw how a player plays. `chances` are the probabilities (N, K) of each output's classes."""
     outputs = OUTPUTS["drums" if player.is_drummer else "pitched"]
     drawn = {}
-    for name, noise in (("velocity", habits.velocity), ("timing", habits.timing)):
-        value = noise.draw(player.chord, player.chord_s, place=player.place, generator=generator)
+    for name, noise, kept in (("velocity", habits.velocity, habits.kept), ("timing", habits.timing, 1.0)):
+        value = kept * noise.draw(player.chord, player.chord_s, place=player.place, generator=generator)
         share = np.clip(shares(value), TAIL, 1 - TAIL)
         drawn[name] = outputs[name].quantile(chances[name], share)
-    velocity, late = habits.velocity_spread * drawn["velocity"], habits.timing_spread_s * drawn["timing"]
+    balance, dynamics = balance_and_dynamics(player, drawn["velocity"])
+    velocity = habits.velocity_spread * (balance + habits.dynamics * dynamics)
+    over = (1 - habits.foreseen) * outputs["timing"].mean(chances["timing"])
+    late = habits.timing_spread_s * (drawn["timing"] - over)
     if player.pitched is not None:
         late[player.pitched.size[player.chord] == 1] = 0.0  # it is late in no chord
         beat = generator.standard_normal(len(player.chord_s))
@@ -54,6 +58,27 @@ def play(
         mean = np.stack([np.bincount(player.chord, column) / count for column in chances["pedal"].T], axis=1)
         pedal = _drawn_pedal(mean, generator)
     return Played(velocity, late, pedal)
+
+
+def balance_and_dynamics(player: Player, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two parts of a player's velocities (N,), each with a mean of 0, which add up to them but for their mean.
+
+    Balance is what sets apart what sounds together: how far each note stands out of its chord, or how loud a drummer
+    strikes each instrument. Dynamics are what goes on in time: how loud each chord is, or each stroke for its
+    instrument.
+    """
+    velocity = velocity - velocity.mean()
+    if player.strokes is not None:
+        balance = _group_means(instrument_of(player.strokes.pitch), velocity)
+        return balance, velocity - balance
+    dynamics = _group_means(player.chord, velocity)
+    return velocity - dynamics, dynamics
+
+
+def _group_means(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """For each value the mean of its group."""
+    means: np.ndarray = (np.bincount(group, values) / np.maximum(np.bincount(group), 1))[group]
+    return means
 
 
 def _drawn_pedal(chances: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -12,10 +12,10 @@ how loud. ASAP and piano-midi.de may not be trained on, and weren't. The ways:
   on drums by metre, beats over eighths over sixteenths; scaled to the same spread.
 - ours: a take at strength 1.
 
-Medians over performances. r: correlation of velocities with the performer's. |ours - theirs| of: the distribution of
-velocities (mean distance of sorted values), their spread, the correlation of neighbouring onsets' velocities, the
-loudness of top notes (of drums: of instruments) over the rest; of timing, ms: the spread within chords (of drums:
-around the grid) and by how much the top note comes first.
+Velocities are held to 1..127, as a file holds them. Medians over performances. r: correlation of velocities with the
+performer's. |ours - theirs| of: the distribution of velocities (mean distance of sorted values), their spread, the
+correlation of neighbouring onsets' velocities, the loudness of top notes (of drums: of instruments) over the rest; of
+timing, ms: the spread within chords (of drums: around the grid) and by how much the top note comes first.
 """
 
 from __future__ import annotations
@@ -168,6 +168,8 @@ def report(run: ExpressionRun, examples: list[Example]) -> None:
         measured, close, distance = [], [], []
         for number, (one, each) in enumerate(zip(examples, true, strict=True)):
             velocity, late = function(one, np.random.default_rng(number))
+            mean = one.player.notes["velocity"].mean()
+            velocity = np.clip(mean + velocity, 1, 127) - mean
             measured.append(statistics(one, velocity, late))
             close.append(correlation(velocity, each[0]))
             distance.append(float(np.abs(np.sort(velocity) - np.sort(each[0])).mean()))
