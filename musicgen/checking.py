@@ -19,6 +19,7 @@ import numpy as np
 from musicgen.errors import UnreadableError
 from musicgen.io.controllers import SUSTAIN
 from musicgen.io.midi import UNLIMITED, Limits, piece_and_homes, read_bytes
+from musicgen.io.midi_writing import SET_TEMPO
 from musicgen.io.smf import END_OF_TRACK, META, Events, MidiFile, parse_smf
 from musicgen.licences import Shipping
 from musicgen.originality import PROMPT, Originality, index_of_run
@@ -161,7 +162,7 @@ def _preservation(
     total, changed = _differences(midi, source, facts, span)
     where = "before the cut" if "end_tick" not in facts else "outside the new music"
     if "notes_changed" in facts:
-        where = "but loudness, timing and pedal"
+        where = f"but loudness, timing{', tempo' if facts['settings'].get('rubato') else ''} and pedal"
     if changed:
         return Finding("preservation", False, f"{changed} of {total} events {where} aren't as in {source.name}")
     return Finding("preservation", True, f"all {total} events {where} are as in {source.name}")
@@ -169,7 +170,7 @@ def _preservation(
 
 def _differences(midi: MidiFile, source: Source, facts: dict[str, Any], span: Span) -> tuple[int, int]:
     """(events that must be as in the source, how many of them aren't): all before the cut; where notes were only
-    played, all but notes and pedal, and the notes by their pitch; for a hole see `_around`."""
+    played, all but notes, pedal and a tempo that was bent, and the notes by their pitch; for a hole see `_around`."""
     changed = total = 0
     if "end_tick" in facts:
         return _around(midi, source, facts, span)
@@ -177,16 +178,19 @@ def _differences(midi: MidiFile, source: Source, facts: dict[str, Any], span: Sp
         rows = midi.tracks[number] if number < len(midi.tracks) else Events(track.rows[:0])
         both = [_events(each, 0, span.begin) for each in (track, rows)]
         if "notes_changed" in facts:
-            both = [_as_written(_events(each, 0, None)) for each in (track, rows)]
+            bent = bool(facts["settings"].get("rubato"))
+            both = [_as_written(_events(each, 0, None), bent=bent) for each in (track, rows)]
         old, new = both
         total += len(old)
         changed += max(len(old), len(new)) - sum(a == b for a, b in zip(old, new, strict=False))
     return total, changed
 
 
-def _as_written(events: list[Event]) -> list[Event]:
-    """The keys that are struck, and all other events but those of the sustain pedal."""
+def _as_written(events: list[Event], *, bent: bool) -> list[Event]:
+    """The keys that are struck, and all other events but those of the sustain pedal and, where it is `bent`, of the
+    tempo."""
     notes = sorted((0, 0x90, key, 0, b"") for _, kind, key, hit, _ in events if kind & 0xF0 == 0x90 and hit)
+    events = [e for e in events if not (bent and e[1:3] == (META, SET_TEMPO))]
     return notes + [e for e in events if not _is_of_note(e) and (e[1] & 0xF0 != 0xB0 or e[2] != SUSTAIN)]
 
 

@@ -4,7 +4,7 @@ take = musicgen.humanise("song.mid", seed=3)
 take.save("song.humanised.mid")                       # and its facts beside it, as song.humanised.json
 
 Pitches, and the order of the notes, stay; so does every other event of the file, tick for tick. The beat stays where
-the tempo map has it.
+the tempo map has it; with `rubato` the map is another one, and bars and beats are on the ticks that they were on.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from musicgen.errors import UsageError
 from musicgen.expression.examples import OUTPUTS
 from musicgen.expression.players import Player, players_of
 from musicgen.expression.playing import Played, pedalled, play, seconds_a_tick
+from musicgen.expression.rubato import rubato_tempos
 from musicgen.io import SCORE_SUFFIXES
 from musicgen.io.controllers import SUSTAIN
-from musicgen.io.midi import UNLIMITED, piece_and_homes
+from musicgen.io.midi import UNLIMITED, piece_and_homes, resolution
+from musicgen.io.retempo import with_tempos
 from musicgen.io.retiming import Changes, finer, retimed
 from musicgen.piece import NOTE, Piece
 from musicgen.runs.expression import ExpressionRun, load_expression
@@ -55,6 +57,7 @@ def humanise(
     seed: int = 0,
     tracks: str | Sequence[str | int] = (),
     pedal: bool = True,
+    rubato: float = 0.0,
     model: str | os.PathLike[str] = HUMANISE,
 ) -> Take:
     """Give notes loudness and timing as performers would, and a piano its pedal.
@@ -62,15 +65,16 @@ def humanise(
     `piece` is a path to a MIDI file or score, the name of a bundled piece, or a `Piece`. `strength` is from 0 (the
     notes as they are) to 1 (as far as performers go). `tracks` are the parts to change, as for
     `Composer.continue_`; without them those that have no loudness or timing of their own. `pedal` adds the sustain
-    pedal to pianos that have none.
+    pedal to pianos that have none. `rubato`, from 0 to 1, bends the tempo of the whole piece, beat by beat: at 1 as far
+    as pianists do.
 
-    Raises UnreadableError for a file that can't be read, UsageError for a strength out of range and for a piece in
-    which there is nothing to do.
+    Raises UnreadableError for a file that can't be read, UsageError for a strength or rubato out of range, for rubato
+    in a file that counts in seconds, and for a piece in which there is nothing to do.
     """
     if not isinstance(piece, Source):
         piece = Source.of_piece(piece) if isinstance(piece, Piece) else Source.read(piece)
-    humaniser = Humaniser(load_expression(model), piece, strength=strength, tracks=part_names(tracks), pedal=pedal)
-    return humaniser.take(seed)
+    run, names = load_expression(model), part_names(tracks)
+    return Humaniser(run, piece, strength=strength, tracks=names, pedal=pedal, rubato=rubato).take(seed)
 
 
 @dataclass(frozen=True)
@@ -87,12 +91,19 @@ class Humaniser:
     """One piece and one model, of which takes are drawn."""
 
     def __init__(
-        self, run: ExpressionRun, source: Source, *, strength: float, tracks: Sequence[str] = (), pedal: bool = True
+        self,
+        run: ExpressionRun,
+        source: Source,
+        *,
+        strength: float,
+        tracks: Sequence[str] = (),
+        pedal: bool = True,
+        rubato: float = 0.0,
     ) -> None:
-        """Raises UsageError for a strength out of range, an unknown part, and where there is nothing to do."""
-        if isinstance(strength, bool) or not isinstance(strength, int | float) or not 0 <= strength <= 1:
-            raise UsageError(f"the strength is {strength!r}", hint="give a number from 0 to 1")
-        self.run, self.strength, self.tracks, self.pedal = run, float(strength), tuple(tracks), pedal
+        """Raises UsageError for a strength or rubato out of range, for rubato in a file that counts in seconds, for an
+        unknown part, and where there is nothing to do."""
+        self.strength, self.rubato = _share("strength", strength), _share("rubato", rubato)
+        self.run, self.tracks, self.pedal = run, tuple(tracks), pedal
         self.source = _with_ticks(source)
         self.piece = self.source.encoded_piece
         self.warnings = list(self.piece.warnings)
@@ -103,6 +114,11 @@ class Humaniser:
                 f"coarse: {self.piece.ticks_per_quarter} ticks a quarter are too few for timing; only loudness changes"
             )
         self._wanted = self._to_do()
+        if self.rubato and resolution(self.source.midi.division)[1] is not None:
+            what = "the file counts in seconds and has no tempo that could bend"
+            raise UsageError(what, where=self.source.name, hint="leave the rubato out")
+        if self.rubato and all(track.is_drum for track in self.piece.tracks if len(track.notes)):
+            self.warnings.append("rubato: drums alone keep their tempo")
 
     def take(self, seed: int) -> Take:
         """The take of one seed: a function of it, the piece and the settings."""
@@ -118,6 +134,8 @@ class Humaniser:
         midi = self.source.midi
         if played:
             midi = retimed(midi, arrays, reach=self._reach, controls=controls)
+        if self.rubato:
+            midi = with_tempos(midi, rubato_tempos(self.piece, depth=self.rubato))
         after, _ = piece_and_homes(midi, limits=UNLIMITED)
         changed = [part for part, one in enumerate(arrays) if one is not None]
         new = [after.tracks[part].notes for part in changed]
@@ -125,7 +143,12 @@ class Humaniser:
             "model": self.run.name,
             "model_sha256": self.run.sha256,
             "seed": seed,
-            "settings": {"strength": self.strength, "tracks": list(self.tracks), "pedal": self.pedal},
+            "settings": {
+                "strength": self.strength,
+                "tracks": list(self.tracks),
+                "pedal": self.pedal,
+                "rubato": self.rubato,
+            },
             "source": self.source.name,
             "source_sha256": self.source.sha256,
             "ticks_per_quarter": after.ticks_per_quarter,
@@ -133,6 +156,7 @@ class Humaniser:
             "notes_changed": sum(_differing(self.piece.tracks[p].notes, after.tracks[p].notes) for p in changed),
             "pedal_changes": sum(len(rows) for _, _, rows in controls),
             "level_lowered": -lower,
+            "seconds": [round(self.piece.seconds, 1), round(after.seconds, 1)],
             "parts": [self._told(part, after) for part in range(len(after.tracks))],
             "warnings": self.warnings,
             "licence": self.run.card.get("licence", "unknown"),
@@ -223,15 +247,23 @@ class Humaniser:
     # ---- telling ---------------------------------------------------------------------------------
 
     def _told(self, part: int, after: Piece) -> dict[str, Any]:
-        """What became of one part: mean and spread of its velocities, and how far its onsets moved."""
+        """What became of one part: mean and spread of its velocities, and how far its onsets moved in
+        the tempo that was."""
         old, new = self.piece.tracks[part].notes, after.tracks[part].notes
-        old_s, new_s = (np.sort(piece.to_seconds(notes["start"])) for piece, notes in ((self.piece, old), (after, new)))
+        old_s, new_s = (np.sort(self.piece.to_seconds(notes["start"])) for notes in (old, new))
         moved = 1000 * (new_s - old_s)
         said = {"part": part + 1, "name": self.piece.tracks[part].name}
         for key, notes in (("velocity_before", old), ("velocity", new)):
             velocity = notes["velocity"]
             said[key] = [round(float(velocity.mean()), 1), round(float(velocity.std()), 1)]
         return {**said, "moved_ms": round(float(np.sqrt((moved**2).mean())), 1)}
+
+
+def _share(name: str, value: float) -> float:
+    """`value` if it is from 0 to 1. Raises UsageError for any other."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise UsageError(f"the {name} is {value!r}", hint="give a number from 0 to 1")
+    return float(value)
 
 
 def _with_ticks(source: Source) -> Source:

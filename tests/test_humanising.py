@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,34 @@ def test_the_command_writes_takes_with_facts(tmp_path, monkeypatch):
     again = CliRunner().invoke(cli, ["humanise", "song.mid", "-o", "song.mid", "--overwrite"])
     assert again.exit_code == 2
     assert (tmp_path / "song.mid").read_bytes() == smf_bytes(midi_from_piece(song()))
+
+
+def test_rubato_bends_the_tempo_and_no_note_changes_its_tick(tmp_path):
+    piece = song()
+    steady, bent = (musicgen.humanise(piece, seed=3, rubato=depth) for depth in (0, 0.8))
+    assert bent.piece.tracks == steady.piece.tracks
+    assert len(bent.piece.tempos) > 5 > len(steady.piece.tempos)
+    assert np.array_equal(bent.piece.meters, steady.piece.meters)
+    assert [part["moved_ms"] for part in bent.facts["parts"]] == [part["moved_ms"] for part in steady.facts["parts"]]
+    before, after = bent.facts["seconds"]
+    assert before < after < 1.3 * before
+    assert bent.facts["settings"]["rubato"] == 0.8
+    (tmp_path / "song.mid").write_bytes(smf_bytes(midi_from_piece(piece)))
+    only = musicgen.humanise(tmp_path / "song.mid", strength=0, rubato=1).piece
+    assert only.tracks == musicgen.read(tmp_path / "song.mid").tracks
+    assert len(only.tempos) == len(bent.piece.tempos)
+
+
+def test_rubato_is_refused_where_there_is_no_tempo_and_drums_keep_theirs(tmp_path):
+    with pytest.raises(UsageError, match="the rubato is 2"):
+        musicgen.humanise(song(), rubato=2)
+    frames = replace(midi_from_piece(song()), division=0xE728)  # 25 frames a second, 40 ticks each
+    (tmp_path / "frames.mid").write_bytes(smf_bytes(frames))
+    with pytest.raises(UsageError, match=r"frames.mid: the file counts in seconds and has no tempo that could bend"):
+        musicgen.humanise(tmp_path / "frames.mid", rubato=0.5)
+    take = musicgen.humanise(Piece(480, (Track("kit", 0, True, KIT),)), rubato=1)
+    assert len(take.piece.tempos) == 0
+    assert "rubato: drums alone keep their tempo" in take.facts["warnings"]
 
 
 def test_models_of_either_kind_are_told_apart(tmp_path):

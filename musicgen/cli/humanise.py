@@ -43,6 +43,13 @@ __all__ = ["command"]
     metavar="PARTS",
     help="The parts to change, by commas: numbers, names or instruments.  [those without loudness or timing]",
 )
+@click.option(
+    "--rubato",
+    type=Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Bend the tempo, beat by beat: 1 is as far as pianists do. Bars stay on their ticks.",
+)
 @click.option("--no-pedal", is_flag=True, help="Add no sustain pedal to a piano that has none.")
 @click.option(
     "-o",
@@ -76,12 +83,12 @@ def command(piece: str, **options: Any) -> None:
     """Give the notes of PIECE loudness and timing as performers would, and a piano its pedal.
 
     PIECE is a MIDI file or a score. Pitches and the order of notes stay, and every other event; the beat stays where it
-    is. Writes PIECE.humanised.mid, with the facts in a .json beside it.
+    is, unless --rubato bends the tempo. Writes PIECE.humanised.mid, with the facts in a .json beside it.
 
     \b
     musicgen humanise song.mid
     musicgen humanise song.mid --strength 0.4 --tracks Drums,Bass
-    musicgen humanise sonata.mxl -n 3 -f mid,wav -o takes/
+    musicgen humanise sonata.mxl --rubato 0.5 -n 3 -f mid,wav -o takes/
     """
     import torch
 
@@ -118,6 +125,7 @@ def command(piece: str, **options: Any) -> None:
         strength=options["strength"],
         tracks=part_names(options["tracks"] or ""),
         pedal=not options["no_pedal"],
+        rubato=options["rubato"],
     )
     for line in humaniser.warnings:
         warn(f"{source.name}: {sentence(line)}")

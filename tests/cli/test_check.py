@@ -160,6 +160,10 @@ def test_notes_that_were_only_played_must_all_be_there(take):
     result = run("check", "played.mid", "--json")
     assert result.exit_code == 0, result.output
     assert findings(result)["preservation"]["passed"]
+    assert run("humanise", take, "--seed", 1, "--rubato", 1, "-o", "bent.mid").exit_code == 0
+    bent = findings(run("check", "bent.mid", "--json"))["preservation"]
+    assert bent["passed"]
+    assert "but loudness, timing, tempo and pedal are as in" in bent["said"]
     piece = read("played.mid")
     fewer = replace(piece.tracks[0], notes=piece.tracks[0].notes[1:])
     write(replace(piece, tracks=(fewer, *piece.tracks[1:])), "played.mid", overwrite=True)
