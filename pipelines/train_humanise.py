@@ -44,7 +44,7 @@ COMPOSERS = {
 }  # fmt: skip
 SOURCES = {"drums": ("groove-midi",), "pitched": ("giantmidi-piano", "vienna4x22")}
 FOLDERS = {"groove-midi": "groove_midi", "giantmidi-piano": "giantmidi_piano", "vienna4x22": "vienna4x22"}
-KEPT = 0.4  # of the noise's standard deviation; chosen by takes of the performances validated on, see RESULTS.md
+KEPT = 0.4  # of the noise's standard deviation: less is nearer note for note, more in distribution; see RESULTS.md
 TEMPI = (1.0, 0.8, 1.25)  # times as long
 LEAST_NOTES = 16
 QUICK_S = 0.3
