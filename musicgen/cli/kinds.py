@@ -35,13 +35,13 @@ KINDS = {
 def settle(kind: str, options: dict[str, Any], *, seed: int, model: str) -> dict[str, Any]:
     """The options with what isn't set taken from a kind: `tracks`, `tempo` and `meter`, the last two drawn from `seed`.
 
-    A model that writes text, the folk model, takes no instruments.
+    A model that writes text, the folk model, takes no instruments, and draws the meter with the kind of dance.
     """
     chosen, rng = KINDS[kind], random.Random(seed)
     tempo, meter = rng.randint(chosen.slowest, chosen.fastest), rng.choice(chosen.meters)
-    settled = {**options, "tempo": options["tempo"] or tempo, "meter": options["meter"] or meter}
-    if options["tracks"] is None and model != "folk":
-        settled["tracks"] = chosen.tracks
+    settled = {**options, "tempo": options["tempo"] or tempo}
+    if model != "folk":
+        settled |= {"meter": options["meter"] or meter, "tracks": options["tracks"] or chosen.tracks}
     return settled
 
 

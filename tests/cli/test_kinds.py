@@ -42,8 +42,10 @@ def test_what_is_asked_for_stays():
     assert settle("band", asked, seed=1, model="mine") == asked
 
 
-def test_the_folk_model_takes_no_instruments():
-    assert settle("folk", NOTHING, seed=1, model="folk")["tracks"] is None
+def test_the_folk_model_takes_no_instruments_and_draws_its_meter():
+    settled = settle("folk", NOTHING, seed=1, model="folk")
+    assert settled["tracks"] is None and settled["meter"] is None and settled["tempo"]
+    assert settle("folk", {**NOTHING, "meter": "6/8"}, seed=1, model="folk")["meter"] == "6/8"
     assert settle("folk", NOTHING, seed=1, model="default")["tracks"] == "violin"
 
 
