@@ -28,6 +28,7 @@ from musicgen.io.controllers import SUSTAIN
 from musicgen.io.midi import UNLIMITED, piece_and_homes, resolution
 from musicgen.io.retempo import with_tempos
 from musicgen.io.retiming import Changes, finer, retimed
+from musicgen.licences import shipping_of
 from musicgen.piece import NOTE, Piece
 from musicgen.runs.expression import ExpressionRun, load_expression
 from musicgen.sampling.asked import find_parts, listed
@@ -160,6 +161,7 @@ class Humaniser:
             "parts": [self._told(part, after) for part in range(len(after.tracks))],
             "warnings": self.warnings,
             "licence": self.run.card.get("licence", "unknown"),
+            "shipping": shipping_of(self.run.card).to_dict(),
         }
         inputs = () if self.source.path is None else (self.source.path,)
         files = tuple(sorted(path for path in self.run.folder.iterdir() if path.is_file()))

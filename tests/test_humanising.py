@@ -39,6 +39,7 @@ def test_notes_are_played_and_nothing_else_changes(tmp_path):
     assert all(2 < part["moved_ms"] < 30 for part in take.facts["parts"])
     assert take.facts["pedal_changes"] == (take.piece.tracks[1].controls["number"] == 64).sum() > 4
     assert "CC BY 4.0" in take.facts["licence"]
+    assert take.facts["shipping"] == {"may_ship": True, "reasons": []}
 
 
 def test_the_backbeat_is_louder_than_the_hat():

@@ -44,7 +44,8 @@ def test_what_is_asked_for_stays():
 
 def test_the_folk_model_takes_no_instruments_and_draws_its_meter():
     settled = settle("folk", NOTHING, seed=1, model="folk")
-    assert settled["tracks"] is None and settled["meter"] is None and settled["tempo"]
+    assert (settled["tracks"], settled["meter"]) == (None, None)
+    assert settled["tempo"]
     assert settle("folk", {**NOTHING, "meter": "6/8"}, seed=1, model="folk")["meter"] == "6/8"
     assert settle("folk", NOTHING, seed=1, model="default")["tracks"] == "violin"
 
