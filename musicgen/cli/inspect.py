@@ -19,6 +19,7 @@ from musicgen.cli.options import (
     say,
     warn,
 )
+from musicgen.cli.tokens import asked_tokens, show_tokens, token_options
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.resources import known_models, run_files
 from musicgen.words import counted, sentence
@@ -42,6 +43,7 @@ __all__ = ["command"]
     metavar="FILE",
     help="Draw attention and gates over this piece.  [one of the validation split]",
 )
+@token_options
 @limit_options
 @json_option
 @overwrite_option
@@ -49,17 +51,25 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
     """Tell what is in PATH: a MIDI file or score, a corpus, or a run.
 
     For a run, --pictures DIR also shows what it learned and how. It needs matplotlib, the extra `pictures`.
+
+    \b
+    musicgen inspect tune.mid --tokens --bars 2        its tokens, ids and one-hot rows
+    musicgen inspect tune.mid --windows 4 --horizon 2  the table of lags and targets
     """
     from musicgen.io.foreign import refuse_foreign
 
     folder = Path(path)
     if not folder.exists():
         folder = known_models().get(path, folder)
+    asked = asked_tokens(options, path, is_folder=folder.is_dir())
     if piece and not pictures:
         raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
     if pictures and not (folder / "recipe.toml").is_file():
         raise UsageError("--pictures are of a run, and this is no run folder", where=path, hint="name a run folder")
     refuse_foreign(path)
+    if asked is not None:
+        show_tokens(path, asked, options, as_json=as_json)
+        return
     if folder.is_dir():
         if (folder / "corpus.json").is_file():
             from musicgen.cli.corpus import show_corpus

@@ -14,7 +14,9 @@ from musicgen.tokenizers.bars.remi import Remi
 from musicgen.tokenizers.base import Tokenizer
 from musicgen.tokenizers.frames.tokenizer import Frames, FramesSettings
 from musicgen.tokenizers.grammar import Grammar
+from musicgen.tokenizers.meanings import bar_offsets, meaning
 from musicgen.tokenizers.performance.tokenizer import Performance, PerformanceSettings
+from musicgen.tokenizers.windows import one_hot, windows
 
 __all__ = [
     "DEFAULT_TOKENIZER",
@@ -31,7 +33,11 @@ __all__ = [
     "PerformanceSettings",
     "Remi",
     "Tokenizer",
+    "bar_offsets",
     "load_tokenizer",
+    "meaning",
+    "one_hot",
+    "windows",
 ]
 
 DEFAULT_TOKENIZER = "notes"
