@@ -84,4 +84,5 @@ else:
         raise AttributeError(f"module 'musicgen' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
-        return sorted([*(name for name in globals() if not name.startswith("_load")), *__all__])
+        # What a reader completes: no helpers of this file, no rooms that happen to be loaded.
+        return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

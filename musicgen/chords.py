@@ -11,12 +11,13 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["chord_of", "note_name", "plain_symbol", "transposed_symbol"]
+__all__ = ["chord_of", "key_name", "note_name", "plain_symbol", "transposed_symbol"]
 
 NO_CHORD = re.compile(r"(?i)^(n\.?\s*c\.?|no chord|tacet)$")
 SYMBOL = re.compile(r"^([A-Ga-g])(##|bb|[#b♯♭]?)(.*?)(?:/([A-Ga-g])([#b♯♭]?))?$")
 CLASSES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 NAMES = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+CIRCLE = [letter + sign for sign in ("b", "", "#") for letter in "FCGDAEB"]  # a fifth apart, from Fb
 LONGEST = 24  # characters of a symbol that are kept
 
 # Qualities, the longest spelling first where one begins another; intervals in semitones above the root.
@@ -112,6 +113,15 @@ def plain_symbol(symbol: str) -> str | None:
 def note_name(pitch_class: int) -> str:
     """The usual name of a pitch class, without an octave."""
     return NAMES[pitch_class % 12]
+
+
+def key_name(fifths: int, *, minor: bool = False) -> str:
+    """The name of the key with that signature, -7 (flats) .. 7 (sharps), as ABC and lead sheets spell it.
+
+    >>> key_name(-2), key_name(-2, minor=True)
+    ('Bb major', 'G minor')
+    """
+    return f"{CIRCLE[8 + fifths + 3 * minor]} {'minor' if minor else 'major'}"
 
 
 def _pitch_class(letter: str, accidental: str) -> int:

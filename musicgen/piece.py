@@ -10,14 +10,20 @@ Notes and events are rows of numpy arrays, not Python objects.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from musicgen.chords import chord_of, transposed_symbol
 from musicgen.errors import MusicgenError, ResourceError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from musicgen.notebook import Player
 
 __all__ = ["BEND", "CHORD", "CONTROL", "KEY", "METER", "NOTE", "TEMPO", "Piece", "Span", "Track", "notes_array"]
 
@@ -104,7 +110,100 @@ class Piece:
             and all(np.array_equal(getattr(self, k), getattr(other, k)) for k in ("tempos", "meters", "keys"))
         )
 
-    # ---- pretty_midi objects, in and out -------------------------------------------------------
+    # ---- in a notebook -------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        """One line: parts with notes, notes, bars, seconds, the meter that lasts longest, the first written key.
+
+        >>> Piece(480, (Track(notes=notes_array([(0, 480, 60, 80), (480, 960, 64, 80)])),))
+        Piece(1 part, 2 notes, 1 bar, 1.5 s, 4/4)
+        """
+        from musicgen.overview import in_words
+
+        return f"Piece({in_words(self)})"
+
+    def _repr_html_(self) -> str | None:
+        """Piano roll and player as HTML that asks nothing of any network; None for a piece that no page can hold."""
+        from musicgen.notebook import shown
+
+        return shown(self)
+
+    def play(self, *, soundfont: str | os.PathLike[str] | None = None) -> Player:
+        """The player with piano roll, for the last line of a notebook's cell; its sound is rendered now.
+
+        Raises UsageError outside a notebook, UnreadableError where there is no SoundFont.
+
+        >>> Piece().play()
+        Traceback (most recent call last):
+        musicgen.errors.UsageError: a piece is played in a notebook; here, save it as sound: piece.save('piece.wav')
+        """
+        from musicgen.notebook import play
+
+        return play(self, soundfont=soundfont)
+
+    def plot(self) -> Figure:
+        """The piano roll as a matplotlib figure: bars from 1, pitches as MIDI numbers, a colour a part.
+
+        Raises UsageError without matplotlib, ResourceError for too many bars.
+
+        >>> Piece().plot().axes[0].get_xlabel()
+        'bar'
+        """
+        from musicgen.pictures.piece_roll import draw
+
+        return draw(self)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the piece to a file: as MIDI (.mid), or as sound (.wav, .flac, .ogg at 44,100 Hz).
+
+        Raises UsageError for another suffix and for a file that exists without `overwrite`, UnreadableError for sound
+        where there is no SoundFont, ResourceError on a full disk.
+
+        >>> Piece().save("a.mp3")
+        Traceback (most recent call last):
+        musicgen.errors.UsageError: a.mp3: a piece is saved as MIDI or sound; end the name in .mid, .wav, .flac or .ogg
+        """
+        from musicgen.notebook import save
+
+        save(self, path, overwrite=overwrite)
+
+    @property
+    def notes(self) -> np.ndarray:
+        """The notes of all tracks as one structured array, (n_notes,), sorted by start, then part, then pitch; a copy.
+
+        Its fields are `part` (the track's index), `program`, `is_drum`, and those of NOTE, in ticks.
+
+        >>> Piece(480, (Track(program=40, notes=notes_array([(0, 480, 60, 80)])),)).notes.tolist()
+        [(0, 40, False, 0, 480, 60, 80)]
+        """
+        from musicgen.overview import note_table
+
+        return note_table(self)
+
+    def to_dataframe(self) -> Any:
+        """The notes of all tracks as a `pandas.DataFrame`, in the order of `notes`, with a row a note.
+
+        The columns are those of `notes`, in ticks, then `name` (of the part), `start_s` and `duration_s` (seconds by
+        the tempo map). Raises UsageError without pandas.
+
+        >>> Piece().to_dataframe().columns.tolist()  # doctest: +SKIP
+        ['part', 'program', 'is_drum', 'start', 'duration', 'pitch', 'velocity', 'name', 'start_s', 'duration_s']
+        """
+        from musicgen.io.interop_pandas import to_dataframe
+
+        return to_dataframe(self)
+
+    def to_symusic(self) -> Any:
+        """This piece as a `symusic.Score` in ticks: a track a part, controls, bends, tempi, meters and keys.
+
+        Raises UsageError without symusic, and for ticks past 2^31 - 1, which it can't hold.
+
+        >>> Piece(480, (Track("lead"),)).to_symusic().tracks[0].name
+        'lead'
+        """
+        from musicgen.io.interop_symusic import to_symusic
+
+        return to_symusic(self)
 
     @classmethod
     def from_pretty_midi(cls, midi: Any) -> Piece:
@@ -114,12 +213,16 @@ class Piece:
         return from_pretty_midi(midi)
 
     def to_pretty_midi(self) -> Any:
-        """This piece as a `pretty_midi.PrettyMIDI` object."""
+        """This piece as a `pretty_midi.PrettyMIDI` object, in seconds.
+
+        Raises UsageError for a tempo map that pretty_midi refuses.
+
+        >>> Piece(480, (Track("lead"),)).to_pretty_midi().instruments[0].name
+        'lead'
+        """
         from musicgen.io.interop import to_pretty_midi
 
         return to_pretty_midi(self)
-
-    # ---- music21 streams, in and out --------------------------------------------------------------
 
     @classmethod
     def from_music21(cls, stream: Any) -> Piece:
@@ -129,7 +232,11 @@ class Piece:
         return from_music21(stream)
 
     def to_music21(self) -> Any:
-        """This piece as a `music21.stream.Score`: a part a track, with notes, meters, keys and tempi."""
+        """This piece as a `music21.stream.Score`: a part a track, with notes, meters, keys and tempi; in quarters.
+
+        >>> len(Piece(480, (Track("lead"), Track("bass"))).to_music21().parts)
+        2
+        """
         from musicgen.io.interop_music21 import to_music21
 
         return to_music21(self)

@@ -26,6 +26,7 @@ __all__ = ["MOST_TAKES", "Page", "page_html", "write_page"]
 
 MOST_TAKES = 32
 MOST_BYTES = 4_900_000  # of a page, while its sound can be made that small
+SILENCE = "This page was written without sound."
 SCRIPTS = ("player.js", "roll.js", "page.js")
 
 Music = Piece | Playable | Heard | str | os.PathLike[str]
@@ -68,9 +69,18 @@ def write_page(
 
 
 def page_html(
-    heard: Sequence[Heard], *, title: str | None = None, sound: bool = True, soundfont: str | Path | None = None
+    heard: Sequence[Heard],
+    *,
+    title: str | None = None,
+    sound: bool = True,
+    soundfont: str | Path | None = None,
+    most_bytes: int = MOST_BYTES,
+    silence: str = SILENCE,
 ) -> Page:
-    """The page as text; parameters and errors are those of `write_page`."""
+    """The page as text; parameters and errors are those of `write_page`.
+
+    Sound is made small enough for a page of `most_bytes`, if it can be; `silence` is what a page without it says.
+    """
     if not 1 <= len(heard) <= MOST_TAKES:
         what = f"a page holds 1 to {MOST_TAKES} pieces, not {len(heard)}"
         raise UsageError(what, hint="make several pages")
@@ -79,12 +89,13 @@ def page_html(
     data = rolls(heard, labels=names)
     style, script = _package_file("page.css"), "".join(map(_package_file, SCRIPTS))
     sections = [_section(number, each, label) for number, (each, label) in enumerate(zip(heard, names, strict=True), 1)]
-    room = MOST_BYTES - len(style) - len(script) - sum(map(len, sections)) - len(_json(data))
+    room = most_bytes - len(style) - len(script) - sum(map(len, sections)) - len(_json(data))
     voices, warnings = _sounds(heard, soundfont=soundfont, most_bytes=room) if sound else ([], ())
     for number, take in enumerate(data["takes"]):
         take["sound"] = round(1000 * voices[number][1]) if voices else None
-    silence = "This page was written without sound." if not voices else ""
-    if warnings:
+    if voices:
+        silence = ""
+    elif warnings:
         silence = f"There is no sound on this page: {warnings[0].removeprefix('no_sound: ')}."
     html = Template(_package_file("page.html")).substitute(
         policy=_policy(style, script),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from musicgen.chords import plain_symbol
+from musicgen.chords import key_name, plain_symbol
 from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.words import counted, was
@@ -20,9 +20,6 @@ __all__ = ["highest_line", "losses", "spell_tune"]
 PER_QUARTER = 8
 PER_UNIT = PER_QUARTER // 2
 LOWEST, HIGHEST = 36, 107  # C,, to b''': pitches outside are moved by octaves
-CIRCLE = [letter + sign for sign in ("b", "", "#") for letter in "FCGDAEB"]
-MAJOR = dict(zip(range(-7, 8), CIRCLE[1:16], strict=True))  # Cb to C#, by their sharps
-MINOR = dict(zip(range(-7, 8), CIRCLE[4:19], strict=True))  # Ab to A#
 SHARPS, FLATS = "FCGDAEB", "BEADGCF"
 NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 BARS_A_LINE = 4
@@ -36,7 +33,7 @@ def spell_tune(piece: Piece, *, until: int | None = None) -> str:
     numerator, denominator = piece.meter_at(0)
     fifths, minor = _key(piece)
     meter = meter_value(numerator, denominator) or "4/4"
-    head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{MINOR[fifths] + ' Minor' if minor else MAJOR[fifths] + ' Major'}\n"
+    head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{key_name(fifths, minor=minor).title()}\n"
     # Cut time at all onsets, note ends and bar lines; each segment is one note or one rest.
     edges = _grid(piece, np.rint(starts).astype(np.int64))
     symbols = _symbols(piece, stop)
