@@ -22,7 +22,7 @@ from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import UsageError
 from musicgen.evaluation import likelihood
 from musicgen.evaluation.figures import Figures
-from musicgen.evaluation.ngram import Baseline, evaluate_ngram
+from musicgen.evaluation.ngram import Baseline, doubt, evaluate_ngram
 from musicgen.events import Began, Finished, Listener, Saved, Warned, ignore
 from musicgen.io.beside import Beside
 from musicgen.io.locks import Hold
@@ -40,6 +40,7 @@ from musicgen.words import counted, spec_in_words
 __all__ = ["Evaluation", "Trained", "build_corpus", "evaluate", "train"]
 
 Source = str | Path
+FLOOR_TOKENS = 1_000_000  # counted for the floor at the end of training: seconds, not minutes
 
 
 # ---- corpora ---------------------------------------------------------------------------------------------
@@ -96,7 +97,7 @@ class Trained:
 
     `valid_nats_per_token` is the validation loss of the best weights, those after step `best_step`;
     `valid_nats_per_token_before` is that of the weights it started from. `seconds` is the training time. `card` is the
-    content of card.json.
+    content of card.json. `floor` is what counting in the same corpus comes to, on about as many validation tokens.
     """
 
     folder: Path
@@ -107,6 +108,7 @@ class Trained:
     valid_nats_per_token: float | None
     valid_nats_per_token_before: float | None
     card: dict[str, Any]
+    floor: Baseline | None = None
 
 
 def train(
@@ -162,7 +164,7 @@ def train(
         plan = plan_run(corpus, folder, asked=asked, device=device, resume=resume, overwrite=overwrite, timed=timed)
         if resume:
             listener(Saved())
-        card = _trained(
+        card, floor = _trained(
             plan,
             corpus,
             folder=folder,
@@ -183,6 +185,7 @@ def train(
         valid_nats_per_token=card["valid_nats_per_token"],
         valid_nats_per_token_before=card.get("valid_nats_per_token_before"),
         card=card,
+        floor=floor,
     )
 
 
@@ -198,8 +201,8 @@ def _trained(
     max_seconds: float | None,
     device: str,
     workers: int | None,
-) -> dict[str, Any]:
-    """Carry out a plan: build the corpus if needed, then train; return the card of the run."""
+) -> tuple[dict[str, Any], Baseline | None]:
+    """Carry out a plan: build the corpus if needed, then train; return the card of the run, and the n-gram floor."""
     with ExitStack() as stack:
         beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
 
@@ -246,7 +249,11 @@ def _trained(
             hold=hold,
         )
         listener(Finished("training"))
-        return card
+        if card["valid_nats_per_token"] is None:
+            return card, None
+        most = recipe.train.evaluate_tokens
+        floor = evaluate_ngram(corpus, plan.tokenizer, max_tokens=most, most_counted=FLOOR_TOKENS)
+        return card, floor if floor.counted_tokens else None
 
 
 def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
@@ -257,6 +264,8 @@ def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
         lines.append(f"windows of {length} tokens train only a part of the context of {context}: make them equal")
     if not len(corpus.spans("valid")):
         lines.append("no validation pieces in this corpus: the last weights are kept instead of the best")
+    if few := doubt("valid", len(corpus.spans("valid"))):
+        lines.append(few)
     return lines
 
 
@@ -293,8 +302,8 @@ def evaluate(
 
     `corpus` is a built corpus folder; by default the one that the run was trained on. With `max_tokens`, about so many
     tokens spread over the split are scored, else all. `baseline` also scores a back-off n-gram model of the same
-    tokens. Raises UsageError if the corpus has another tokenizer or the split is empty, UnreadableError for damaged
-    folders.
+    tokens, field by field where a step has fields. Raises UsageError if the corpus has another tokenizer or the split
+    is empty, UnreadableError for damaged folders.
     """
     loaded = load_run(run)
     folder = Path(corpus) if corpus is not None else own_corpus(run, loaded.recipe.data.corpus)
@@ -315,6 +324,8 @@ def evaluate(
         max_tokens=max_tokens,
         listener=cancellable(listener, cancel),
     )
-    floor = evaluate_ngram(source, loaded.tokenizer, split=split) if baseline else None
+    floor = evaluate_ngram(source, loaded.tokenizer, split=split, max_tokens=max_tokens) if baseline else None
     listener(Finished("evaluation"))
+    if few := doubt(split, found.pieces):
+        listener(Warned(few))
     return Evaluation(str(run), folder, found, floor)

@@ -35,7 +35,7 @@ __all__ = ["command"]
     default=None,
     help="Score about this many tokens, spread over the split.",
 )
-@click.option("--baseline", is_flag=True, help="Score a back-off n-gram model of the same tokens beside it.")
+@click.option("--baseline", is_flag=True, help="Show all figures of the n-gram floor, too.")
 @device_option
 @json_option
 def command(
@@ -44,9 +44,11 @@ def command(
     """Measure how well RUN predicts a split of CORPUS (default: the corpus it was trained on).
 
     Prints nats a token, a note, a second of music, and a frame where the tokenizer has frames, each with the count
-    it is averaged over, so that models with different tokenizers can be compared.
+    it is averaged over, so that models with different tokenizers can be compared. Then it says how RUN stands to the
+    floor: a back-off n-gram model of the same tokens, counted in the corpus's training split.
     """
     from musicgen.api import evaluate
+    from musicgen.evaluation.ngram import standing
 
     with Shown() as shown:
         result = evaluate(
@@ -54,7 +56,7 @@ def command(
             corpus or None,
             split=split,
             max_tokens=max_tokens,
-            baseline=baseline,
+            baseline=baseline or not as_json,
             device=device,
             listener=shown,
         )
@@ -62,9 +64,12 @@ def command(
         print_json(result.to_dict())
         return
     _show_figures(result.figures)
-    if result.baseline is not None:
-        say(f"n-gram baseline (order {result.baseline.order}):")
-        _show_figures(result.baseline.figures)
+    floor = result.baseline
+    if floor is not None and baseline:
+        say(f"n-gram floor (order {floor.order}, chosen on the training split):")
+        _show_figures(floor.figures)
+    if floor is not None and floor.counted_tokens:
+        say(standing(result.figures.nats_per_token, floor.figures.nats_per_token))
 
 
 def _show_figures(figures: Figures) -> None:

@@ -127,6 +127,7 @@ def command(
     """
     from musicgen.api import train
     from musicgen.cli.options import asked_tokenizer, tokenizer_from
+    from musicgen.evaluation.ngram import standing
     from musicgen.recipe import change_from
     from musicgen.stopping import Interrupted
 
@@ -170,13 +171,16 @@ def command(
             warn(f"interrupted: {outcome}")
             sys.exit(128 + number)
     if as_json:
-        print_json({"run": run, **trained.card})
+        floor = {} if trained.floor is None else {"floor": trained.floor.to_dict()}
+        print_json({"run": run, **trained.card, **floor})
         return
     say(f"{run}: {counted(trained.steps, 'step')}, {trained.seconds:.0f} s, {trained.parameters:,} parameters")
     valid, was = trained.valid_nats_per_token, trained.valid_nats_per_token_before
     if valid is not None:
         before = "" if was is None else f"; {was:.4f} before"
         say(f"validation loss {valid:.4f} nats a token (best, at step {trained.best_step}{before})")
+    if valid is not None and trained.floor is not None:
+        say(standing(valid, trained.floor.figures.nats_per_token))
     may = shipping_of(trained.card)
     allowed = {True: "may be passed on", False: "may not be passed on", None: "may be passed on if the data allow it"}
     said = f"; {'; '.join(may.reasons)}" if may.reasons else ""

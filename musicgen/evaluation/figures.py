@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from musicgen.corpus.split import spread
+from musicgen.corpus.store import TokenSource
 from musicgen.errors import UnreadableError
 from musicgen.tokenizers import Tokenizer
 
-__all__ = ["Figures", "FrameMeans", "Tally"]
+__all__ = ["Figures", "FrameMeans", "Tally", "scored_spans"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,17 @@ class Figures:
                 table |= {"bits_per_token": self.bits_per_token, "perplexity": self.perplexity}
         ahead = table.pop("nats_per_token_ahead")
         return table if ahead is None else {**table, "nats_per_token_ahead": list(ahead)}
+
+
+def scored_spans(source: TokenSource, split: str, *, max_tokens: int | None = None) -> np.ndarray:
+    """(n, 2): offset and length of the pieces of a split; with `max_tokens`, of some spread evenly over it, with about
+    so many tokens."""
+    spans = source.spans(split)
+    if max_tokens is None or not len(spans) or spans[:, 1].sum() <= max_tokens:
+        return spans
+    wanted = max(1, int(len(spans) * max_tokens / spans[:, 1].sum()))
+    chosen: np.ndarray = spans[spread(len(spans), wanted)]
+    return chosen
 
 
 class Tally:

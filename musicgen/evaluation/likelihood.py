@@ -14,10 +14,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from musicgen.corpus.split import spread
 from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import UsageError
-from musicgen.evaluation.figures import Figures, Tally
+from musicgen.evaluation.figures import Figures, Tally, scored_spans
 from musicgen.events import Listener, Progress, ignore
 from musicgen.models import SequenceModel
 from musicgen.scoring import Scoring
@@ -42,12 +41,9 @@ def evaluate(
     `listener` gets an event after each piece. Raises UsageError if the split has no pieces, UnreadableError if the
     tokens of a corpus folder don't match their digests.
     """
-    spans = source.spans(split)
+    spans = scored_spans(source, split, max_tokens=max_tokens)
     if not len(spans):
         raise UsageError(f"the corpus has no pieces in its split {split!r}", hint="choose train, valid or test")
-    if max_tokens is not None and spans[:, 1].sum() > max_tokens:
-        wanted = max(1, int(len(spans) * max_tokens / spans[:, 1].sum()))
-        spans = spans[spread(len(spans), wanted)]
     if isinstance(source, Corpus):
         source.check()
     tally = Tally(tokenizer)

@@ -1,115 +1,118 @@
-"""A baseline that every network should beat: a back-off n-gram model of the same tokens.
+"""A baseline that every network should beat: it counts what comes after what, in the same tokens (`counting.py`).
 
-Interpolated Witten-Bell smoothing: p(w | h) = (count(h w) + types(h) p(w | h')) / (count(h) + types(h)), where h'
-is h without its oldest token and types(h) is the number of different tokens seen after h; at the bottom is the
-uniform distribution. If a tokenizer defines which token may follow which, the unigram level is masked to these and
-renormalised; the higher levels have seen no others. Source: Witten and Bell 1991; Chen and Goodman 1999, section 2.6.
+What each field is conditioned on, and how far back that goes, is chosen on pieces of the training split that are held
+out from counting; then all of them are counted. The split that is scored has no say in it.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from musicgen.corpus.split import spread
 from musicgen.corpus.store import TokenSource
-from musicgen.evaluation.figures import Figures, Tally
+from musicgen.evaluation.counting import Condition, Table, choose, counted_nats
+from musicgen.evaluation.figures import Figures, Tally, scored_spans
 from musicgen.tokenizers import Tokenizer
+from musicgen.tokenizers.vocabulary import Field
+from musicgen.words import counted
 
-__all__ = ["Baseline", "NGram", "evaluate_ngram"]
+__all__ = ["Baseline", "doubt", "evaluate_ngram", "standing"]
+
+CHOSEN_ON = 200_000  # tokens that conditions are chosen on: they need fewer than counts do
+FEW_PIECES = 3  # figures of so few, or fewer, may be chance
+LEVEL = 0.01  # a share of the floor's nats: what is nearer is level with it
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """How well n-grams of up to `order` tokens, counted on `counted_tokens` of the training split, predict a split."""
+    """How well counts of `counted_tokens` of the training split predict a split.
+
+    `order` is the most values that one chance depends on, with the value itself: n of an n-gram. `conditions` are by
+    field, the most telling first: "part-1" is the last part, "part-2" the one before, and
+    "pitch-1 by part" the last pitch of the part that plays.
+    """
 
     order: int
     counted_tokens: int
     figures: Figures
+    conditions: dict[str, list[str]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the figures beside the rest."""
         figures = self.figures.to_dict()
-        return {"split": figures["split"], "order": self.order, "counted_tokens": self.counted_tokens, **figures}
-
-
-class NGram:
-    """Counts of all n-grams up to `order` tokens.
-
-    `following` (V, V) is true where the column's token may come after the row's.
-    """
-
-    def __init__(self, vocabulary_size: int, *, order: int = 6, following: np.ndarray | None = None) -> None:
-        self.size, self.order, self.following = vocabulary_size, order, following
-        self.shares: dict[int, float] = {}  # token -> unigram probability of all tokens that may follow it
-        self.counts: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
-        self.totals: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
-        self.types: list[Counter[tuple[int, ...]]] = [Counter() for _ in range(order)]
-
-    def add(self, ids: list[int]) -> None:
-        """Count one piece."""
-        self.shares.clear()
-        for n in range(self.order):
-            counts, totals, types = self.counts[n], self.totals[n], self.types[n]
-            for gram in zip(*(ids[k:] for k in range(n + 1)), strict=False):
-                counts[gram] += 1
-                totals[gram[:-1]] += 1
-                if counts[gram] == 1:
-                    types[gram[:-1]] += 1
-
-    def probability(self, history: list[int], token: int) -> float:
-        """p(token | the last order - 1 tokens of history)."""
-        p = 1.0 / self.size
-        for n in range(min(self.order, len(history) + 1)):
-            h = tuple(history[len(history) - n :])
-            total, types = self.totals[n][h], self.types[n][h]
-            if not total:
-                break  # a longer history was not seen either
-            p = (self.counts[n][(*h, token)] + types * p) / (total + types)
-            if n == 0 and self.following is not None and history:
-                p = p / self._share(history[-1]) if self.following[history[-1], token] else 0.0
-        return p
-
-    def _share(self, last: int) -> float:
-        """The total unigram probability of the tokens that may follow `last`."""
-        if last not in self.shares and self.following is not None:
-            allowed = np.flatnonzero(self.following[last]).tolist()
-            self.shares[last] = sum(self.probability([], token) for token in allowed)
-        return self.shares[last]
+        head = {"split": figures["split"], "order": self.order, "counted_tokens": self.counted_tokens}
+        return {**head, "conditions": self.conditions, **figures}
 
 
 def evaluate_ngram(
-    source: TokenSource, tokenizer: Tokenizer, *, split: str = "valid", order: int = 6, max_tokens: int = 3_000_000
+    source: TokenSource,
+    tokenizer: Tokenizer,
+    *,
+    split: str = "valid",
+    order: int = 8,
+    max_tokens: int | None = None,
+    most_counted: int = 3_000_000,
 ) -> Baseline:
-    """Count n-grams in the training split (whole pieces, until `max_tokens` is reached) and score `split` with them."""
+    """Count in the training split (whole pieces, until there are `most_counted` tokens) and score `split`.
+
+    `order` bounds what is chosen. With `max_tokens`, the pieces are scored that `likelihood.evaluate` scores.
+    """
     tally = Tally(tokenizer)
-    model = NGram(len(tokenizer.vocabulary), order=order, following=tokenizer.following)
-    counted = 0
+    fields = tokenizer.fields
+    before: list[np.ndarray] = []
+    tokens = 0
     for offset, size in source.spans("train").tolist():
-        if counted >= max_tokens:
+        if tokens >= most_counted:
             break
-        model.add(_flat(_scored(source.tokens[offset : offset + size], tally)))
-        counted += size
-    for offset, size in source.spans(split).tolist():
-        ids = np.asarray(source.tokens[offset : offset + size])
-        listed = _flat(_scored(ids, tally))
-        nats = np.zeros(max(len(listed), len(ids)) - 1)
-        for t in range(1, len(listed)):
-            nats[t - 1] = -math.log(model.probability(listed[max(0, t - order + 1) : t], listed[t]))
-        tally.add(ids, nats)
-    return Baseline(order, counted, tally.figures(split))
+        before.append(np.asarray(source.tokens[offset : offset + size]))
+        tokens += size
+    few = spread(len(before), max(2, len(before) * CHOSEN_ON // max(1, tokens))).tolist() if before else []
+    sample = Table([before[n] for n in few], fields)
+    spans = scored_spans(source, split, max_tokens=max_tokens)
+    pieces = [np.asarray(source.tokens[offset : offset + size]) for offset, size in spans.tolist()]
+    table = Table([*before, *pieces], fields)
+    masks = {"scored_V": tally.scored_V, "following_KK": tokenizer.following}
+    conditions = [choose(sample, field, most=order - 1, **masks) for field in range(len(fields))]
+    nats_N = counted_nats(table, conditions, pieces=len(before), **masks)
+    done = tokens
+    for ids in pieces:
+        tally.add(ids, nats_N[done + 1 : done + len(ids)])
+        done += len(ids)
+    longest = 1 + max(map(len, conditions))
+    named = {field.name: _names(chosen, fields) for field, chosen in zip(fields, conditions, strict=True)}
+    return Baseline(longest, tokens, tally.figures(split), named)
 
 
-def _scored(ids: np.ndarray, tally: Tally) -> np.ndarray:
-    """`ids` without the end-of-piece id if that isn't scored."""
-    return ids[:-1] if tally.scored_V is not None and not tally.scored_V[ids[-1]] else ids
+def standing(nats: float, floor: float) -> str:
+    """How a model stands to the floor, in words; both in nats a token.
+
+    >>> standing(5.5, 5.0)
+    'below the floor, 5.0000 nats a token: it has learned less than counting does; train longer or on more music'
+    """
+    said = f"{floor:.4f} nats a token"
+    if nats > floor * (1 + LEVEL):
+        return f"below the floor, {said}: it has learned less than counting does; train longer or on more music"
+    if nats >= floor * (1 - LEVEL):
+        return f"level with the floor, {said}: it has learned about as much as counting does"
+    return f"above the floor, {said}: it has learned more than counting does, by {1 - nats / floor:.0%} of the nats"
 
 
-def _flat(ids: np.ndarray) -> list[int]:
-    """Ids as one list; for steps with fields, the fields' values in order, without empty ones."""
-    values = np.asarray(ids)
-    flat: list[int] = (values if values.ndim == 1 else values[values != 0]).tolist()
-    return flat
+def doubt(split: str, pieces: int) -> str | None:
+    """A warning if figures are of too few pieces; None if there are none or enough.
+
+    >>> doubt("valid", 3)
+    'valid has 3 pieces: figures may be chance'
+    """
+    few = 0 < pieces <= FEW_PIECES
+    return f"{split} has {counted(pieces, 'piece')}: figures may be chance" if few else None
+
+
+def _names(conditions: tuple[Condition, ...], fields: tuple[Field, ...]) -> list[str]:
+    named = []
+    for field, back, same in conditions:
+        alike = "" if same is None else f" by {fields[same].name}"
+        named.append(f"{fields[field].name}-{back}{alike}")
+    return named

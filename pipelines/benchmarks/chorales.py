@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
         floor = evaluate_ngram(corpus, Remi(), order=order)
         took = time.monotonic() - begun
         nats = f"{floor.figures.nats_per_token:.4f} nats a token, {floor.figures.nats_per_note:.4f} a note"
-        print(f"n-gram, order {order}: {nats}, {took:.0f} s", flush=True)
+        print(f"n-gram, order {floor.order} of at most {order}: {nats}, {took:.0f} s", flush=True)
     run = work / options.model
     command = [sys.executable, "-m", "musicgen", "train", str(work / "corpus"), "-o", str(run), "--overwrite"]
     begun = time.monotonic()

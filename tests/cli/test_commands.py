@@ -322,6 +322,23 @@ def test_evaluate(trained):
         assert key in facts["baseline"]
 
 
+def test_evaluate_and_train_say_how_the_model_stands_to_the_floor(trained, here):
+    corpus, folder = trained
+    plain = run("evaluate", folder, corpus, "--max-tokens", 100)
+    full = run("evaluate", folder, corpus, "--max-tokens", 100, "--baseline")
+    assert plain.stdout.splitlines()[-1] == full.stdout.splitlines()[-1]
+    assert "the floor, " in plain.stdout.splitlines()[-1]
+    assert "chosen on the training split" in full.stdout
+    assert "chosen on the training split" not in plain.stdout
+    assert "valid has 1 piece: figures may be chance" in plain.stderr
+    facts = json.loads(run("evaluate", folder, corpus, "--max-tokens", 100, "--json", "--baseline").stdout)
+    assert facts["baseline"]["tokens"] == facts["tokens"]
+    made = run("train", corpus, "-o", here / "short", "--steps", 1, "--device", "cpu", *SMALL)
+    assert "below the floor, " in made.stdout
+    assert "it has learned less than counting does" in made.stdout
+    assert "figures may be chance" in made.stderr
+
+
 def test_continue_with_a_run_of_ones_own(trained, here):
     assert run("continue", EXAMPLE, "-m", trained[1], "--bars", 1, "--seed", 0).exit_code in (0, 4)
     assert (here / "schubert-unfinished.continued.mid").exists()

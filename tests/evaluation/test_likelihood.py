@@ -1,4 +1,4 @@
-"""Likelihoods against a sum written out by hand, whatever the windows; the n-gram floor; musical statistics."""
+"""Likelihoods against a sum written out by hand, whatever the windows; musical statistics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.evaluation.figures import Tally
 from musicgen.evaluation.likelihood import evaluate, step_nats
-from musicgen.evaluation.ngram import NGram, evaluate_ngram
 from musicgen.evaluation.statistics import statistics
 from musicgen.models import ModelSettings, build_model
 from musicgen.piece import METER, Piece, Track, notes_array
@@ -91,25 +90,6 @@ def test_no_notes_is_no_average():
     tally.add(REMI.encode(Piece()), np.ones(3))
     got = tally.figures("test")
     assert (got.notes, got.nats_per_note, got.nats_per_second, got.nats_per_frame) == (0, None, None, None)
-
-
-@pytest.mark.parametrize("history", [[], [1], [1, 2], [9, 9], [2, 1, 2]])
-def test_ngram_probabilities_sum_to_one(history):
-    gram = NGram(12, order=3)
-    gram.add([1, 2, 3, 1, 2, 4, 1, 2, 3, 5])
-    assert sum(gram.probability(history[-2:], t) for t in range(12)) == pytest.approx(1.0)
-
-
-def test_ngram_is_witten_bell():
-    """Counted by hand: after (1,): 2, 2, 3 -> 3 times, 2 types; unigrams: 1 three times, 2 twice, 3 once of 6, 3 types."""
-    gram = NGram(10, order=2)
-    gram.add([1, 2, 1, 2, 1, 3])
-    below = (2 + 3 * 0.1) / (6 + 3)
-    assert gram.probability([1], 2) == pytest.approx((2 + 2 * below) / (3 + 2))
-
-
-def test_ngram_learns_what_it_counted():
-    assert evaluate_ngram(Tunes(), REMI, order=4).figures.nats_per_token < math.log(V) / 2
 
 
 def test_statistics_of_a_known_piece():
