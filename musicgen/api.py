@@ -252,7 +252,10 @@ def _trained(
         if card["valid_nats_per_token"] is None:
             return card, None
         most = recipe.train.evaluate_tokens
-        floor = evaluate_ngram(corpus, plan.tokenizer, max_tokens=most, most_counted=FLOOR_TOKENS)
+        try:
+            floor = evaluate_ngram(corpus, plan.tokenizer, max_tokens=most, most_counted=FLOOR_TOKENS)
+        except KeyboardInterrupt:  # the run is whole: only the comparison is left out
+            return card, None
         return card, floor if floor.counted_tokens else None
 
 

@@ -90,14 +90,14 @@ def standing(nats: float, floor: float) -> str:
     """How a model stands to the floor, in words; both in nats a token.
 
     >>> standing(5.5, 5.0)
-    'below the floor, 5.0000 nats a token: it has learned less than counting does; train longer or on more music'
+    'behind the floor, 5.0000 nats a token: it has learned less than counting does; train longer or on more music'
     """
     said = f"{floor:.4f} nats a token"
     if nats > floor * (1 + LEVEL):
-        return f"below the floor, {said}: it has learned less than counting does; train longer or on more music"
+        return f"behind the floor, {said}: it has learned less than counting does; train longer or on more music"
     if nats >= floor * (1 - LEVEL):
         return f"level with the floor, {said}: it has learned about as much as counting does"
-    return f"above the floor, {said}: it has learned more than counting does, by {1 - nats / floor:.0%} of the nats"
+    return f"ahead of the floor, {said}: it has learned more than counting does, by {1 - nats / floor:.0%} of the nats"
 
 
 def doubt(split: str, pieces: int) -> str | None:

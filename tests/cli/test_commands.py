@@ -334,7 +334,7 @@ def test_evaluate_and_train_say_how_the_model_stands_to_the_floor(trained, here)
     facts = json.loads(run("evaluate", folder, corpus, "--max-tokens", 100, "--json", "--baseline").stdout)
     assert facts["baseline"]["tokens"] == facts["tokens"]
     made = run("train", corpus, "-o", here / "short", "--steps", 1, "--device", "cpu", *SMALL)
-    assert "below the floor, " in made.stdout
+    assert "behind the floor, " in made.stdout
     assert "it has learned less than counting does" in made.stdout
     assert "figures may be chance" in made.stderr
 

@@ -89,10 +89,10 @@ def test_it_tells_what_it_looked_at():
 @pytest.mark.parametrize(
     ("nats", "said"),
     [
-        (6.0, "below the floor, 5.0000 nats a token: it has learned less than counting does; train longer or on more"),
+        (6.0, "behind the floor, 5.0000 nats a token: it has learned less than counting does; train longer or on more"),
         (5.04, "level with the floor, 5.0000 nats a token: it has learned about as much as counting does"),
         (4.96, "level with the floor"),
-        (4.0, "above the floor, 5.0000 nats a token: it has learned more than counting does, by 20% of the nats"),
+        (4.0, "ahead of the floor, 5.0000 nats a token: it has learned more than counting does, by 20% of the nats"),
     ],
 )
 def test_how_a_model_stands_to_it(nats, said):
