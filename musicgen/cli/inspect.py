@@ -44,13 +44,35 @@ __all__ = ["command"]
     help="Draw attention and gates over this piece.  [one of the validation split]",
 )
 @token_options
+@click.option("--surprise", is_flag=True, help="For a piece: how surprising each note is to a model, in nats.")
+@click.option(
+    "-m",
+    "--model",
+    default=None,
+    metavar="RUN",
+    shell_complete=names_and_files(models),
+    help="The model that is surprised: a run folder or a name.  [default]",
+)
+@click.option("-o", "--output", type=click.Path(), default=None, metavar="FILE", help="Draw the surprise as PNG.")
 @limit_options
 @json_option
 @overwrite_option
-def command(path: str, pictures: str | None, piece: str | None, as_json: bool, overwrite: bool, **options: Any) -> None:
+def command(
+    path: str,
+    pictures: str | None,
+    piece: str | None,
+    surprise: bool,
+    model: str | None,
+    output: str | None,
+    as_json: bool,
+    overwrite: bool,
+    **options: Any,
+) -> None:
     """Tell what is in PATH: a MIDI file or score, a corpus, or a run.
 
-    For a run, --pictures DIR also shows what it learned and how. It needs matplotlib, the extra `pictures`.
+    For a run, --pictures DIR also shows what it learned and how. With --surprise a piece's
+    notes that a model did not foresee are told, and -o draws all of them. Pictures need matplotlib, the extra
+    `pictures`.
 
     \b
     musicgen inspect tune.mid --tokens --bars 2        its tokens, ids and one-hot rows
@@ -62,6 +84,27 @@ def command(path: str, pictures: str | None, piece: str | None, as_json: bool, o
     if not folder.exists():
         folder = known_models().get(path, folder)
     asked = asked_tokens(options, path, is_folder=folder.is_dir())
+    if not surprise and (model or output):
+        raise UsageError("-m and -o are about the surprise of a piece", hint="add --surprise")
+    if surprise:
+        if pictures or piece or asked or folder.is_dir():
+            raise UsageError(
+                "--surprise is of a piece, not of a run, and by itself",
+                where=path,
+                hint="name a piece, and the run by -m",
+            )
+        from musicgen.cli.surprise import show_surprise
+
+        refuse_foreign(path)
+        show_surprise(
+            path,
+            model=model or "default",
+            output=output,
+            limits=limits_from(options),
+            as_json=as_json,
+            overwrite=overwrite,
+        )
+        return
     if piece and not pictures:
         raise UsageError("--piece is what pictures are drawn over", hint="add --pictures DIR")
     if pictures and not (folder / "recipe.toml").is_file():

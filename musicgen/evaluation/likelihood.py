@@ -22,7 +22,7 @@ from musicgen.models import SequenceModel
 from musicgen.scoring import Scoring
 from musicgen.tokenizers import Tokenizer
 
-__all__ = ["evaluate", "frame_nats", "step_nats"]
+__all__ = ["evaluate", "field_nats", "frame_nats", "step_nats"]
 
 CHUNK = 1024  # tokens that a recurrent model reads in one pass
 
@@ -76,9 +76,16 @@ def frame_nats(
     return tally.frames
 
 
-@torch.inference_mode()
 def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.ndarray:
-    """The nats of each step of ids[1:] given the preceding ones, float64; 0 for padding and for steps not scored.
+    """The nats of each step of ids[1:] given the preceding ones, float64; 0 for padding and for steps not scored."""
+    nats: np.ndarray = field_nats(model, ids, scoring).sum(axis=1)
+    return nats
+
+
+@torch.inference_mode()
+def field_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.ndarray:
+    """(T - 1, F) float64: the nats of each field of each step of ids[1:], given the preceding steps and fields; F is 1
+    where a step is one id. 0 for padding and for steps not scored.
 
     Windows of a limited context begin a multiple of `scoring.period` ids after the first id, so that windows of frames
     begin with a whole frame.
@@ -87,13 +94,13 @@ def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.nda
     inputs = torch.from_numpy(ids[:-1])[None].to(device)
     targets = scoring.targets(torch.from_numpy(ids[1:])[None].to(device))
     n = targets.shape[1]
-    result = np.zeros(n)
+    result = np.zeros((n, targets[0, 0].numel()))
     if model.context is None:
         state = None
         for begin in range(0, n, CHUNK):
             part = slice(begin, begin + CHUNK)
             nats, state = scoring.nats(model, inputs[:, part], targets[:, part], state)
-            result[part] = _of_steps(nats)
+            result[part] = _of_fields(nats)
         return result
     context, stride = model.context, max(1, model.context // 2)
     align = scoring.period if scoring.period <= stride else 1
@@ -105,7 +112,7 @@ def step_nats(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.nda
         past = model.recalling([inputs[0, :begin]]) if model.recalls else None
         nats, _ = scoring.nats(model, inputs[:, window], targets[:, window], past)
         stop = begin + nats.shape[1]
-        result[scored:stop] = _of_steps(nats)[scored - begin :]  # an earlier window has scored what lies before
+        result[scored:stop] = _of_fields(nats)[scored - begin :]  # an earlier window has scored what lies before
         scored = stop
     return result
 
@@ -131,6 +138,6 @@ def _ahead(model: SequenceModel, ids: np.ndarray, scoring: Scoring) -> np.ndarra
     return result
 
 
-def _of_steps(nats: torch.Tensor) -> np.ndarray:
-    """The nats per step, (T,) float64, of the first row of nats per step, or per step and field."""
-    return nats[0].double().reshape(nats.shape[1], -1).sum(dim=1).cpu().numpy()
+def _of_fields(nats: torch.Tensor) -> np.ndarray:
+    """The nats per step and field, (T, F) float64, of the first row of nats per step, or per step and field."""
+    return nats[0].double().reshape(nats.shape[1], -1).cpu().numpy()

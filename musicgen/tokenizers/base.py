@@ -65,6 +65,9 @@ class PartForm(Protocol):
     ) -> np.ndarray:
         """As `Tokenizer.encode`, with the option to give the parts and the style, else they are found in the piece."""
 
+    def voices(self, piece: Piece) -> tuple[Voice, ...]:
+        """The parts that `encode` finds in a piece, in the order of their numbers."""
+
     def past_and_prompt(self, ids: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
         """Split `ids` into (past, prompt): the prompt is the last bars that fit into `room` steps."""
 

@@ -109,6 +109,12 @@ class Parts(Notes):
 
     # ---- piece -> rows ---------------------------------------------------------------------------
 
+    def voices(self, piece: Piece) -> tuple[Voice, ...]:
+        """The parts that `encode` finds in a piece, in the order of their numbers."""
+        found = voices_of(piece) or (Voice(0),)
+        order = _from_below(found, self.items(piece, None, voiced=_notes_by_voice(piece, found)))
+        return tuple(found[number] for number in order)
+
     def voiced_notes(self, piece: Piece) -> tuple[np.ndarray, np.ndarray]:
         return _notes_by_voice(piece, voices_of(piece))
 
