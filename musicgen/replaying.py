@@ -7,7 +7,7 @@ can be drawn again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -184,23 +184,7 @@ class Replaying:
     run: Run
     tokenizer: Tokenizer
     int8: bool
-
-    def takes(
-        self,
-        source: Source,
-        *,
-        request: Request | None = None,
-        finish: Finish = OPEN,
-        sampling: SamplingSettings | None = None,
-        as_text: bool = False,
-        studying: Studying | None = None,
-        seed: int = 0,
-        count: int = 1,
-        listener: Listener = ignore,
-        cancel: Cancel | None = None,
-    ) -> Iterator[Take]:
-        """See `Composer.takes`."""
-        raise NotImplementedError
+    takes: Callable[..., Iterator[Take]]  # `Composer.takes`
 
     def replay(
         self,
