@@ -27,13 +27,13 @@ from musicgen.events import Began, Finished, Listener, Saved, Warned, ignore
 from musicgen.io.beside import Beside
 from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
+from musicgen.planning import Plan, check_corpus, plan_run
 from musicgen.recipe import Recipe
 from musicgen.runs.lineage import data_settings, first_card
 from musicgen.stopping import Cancel, cancellable
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.loop import check_limits, choose_device
 from musicgen.training.loop import train as train_model
-from musicgen.training.plan import Plan, check_corpus, plan_run
 from musicgen.training.recipes import Asked
 from musicgen.words import counted, spec_in_words
 
@@ -95,7 +95,8 @@ def build_corpus(
 class Trained:
     """A trained run. Losses are in nats per token, None if the corpus has no validation pieces.
 
-    `valid_nats_per_token` is the validation loss of the best weights, those after step `best_step`;
+    `valid_nats_per_token` is the validation loss of the best weights, those after step `best_step`, of next-note
+    prediction; `task` names another task, whose figures are on the card;
     `valid_nats_per_token_before` is that of the weights it started from. `seconds` is the training time. `card` is the
     content of card.json. `floor` is what counting in the same corpus comes to, on about as many validation tokens.
     """
@@ -109,6 +110,7 @@ class Trained:
     valid_nats_per_token_before: float | None
     card: dict[str, Any]
     floor: Baseline | None = None
+    task: str = ""
 
 
 def train(
@@ -121,6 +123,7 @@ def train(
     changes: Mapping[str, Any] | None = None,
     embedding: str | None = None,
     tokenizer: Tokenizer | dict[str, Any] | str | None = None,
+    task: str | Mapping[str, Any] = "",
     teachers: Iterable[Source] = (),
     start: Source | None = None,
     steps: int | None = None,
@@ -134,7 +137,7 @@ def train(
     listener: Listener = ignore,
     cancel: Cancel | None = None,
 ) -> Trained:
-    """Train a next-note model into the run folder `output`.
+    """Train a model into the run folder `output`: of the next note or, with `task`, of something else.
 
     `corpus` is a built corpus folder, a folder of music, or a name in the catalogue; if it isn't built yet, it is built
     in the run folder, with `tokenizer` (see `build_corpus`).
@@ -143,6 +146,9 @@ def train(
     (tiny, the default, small, medium or large), or that of a `recipe`; `changes` overrides single settings, such as
     {"model.horizon": 4}, and `embedding` chooses the input representation of tokens (learned or one-hot). `start` is a
     run or a bundled model whose weights it starts from (fine-tuning); `teachers` are runs to distill.
+
+    `task` is the name of a task, or its settings with the name: {"name": "classify", "label": "folder"}
+    (docs/tasks.md).
 
     Training takes `steps` optimiser steps or `max_seconds`, whichever ends first, with random `seed`, in `precision`
     (auto, float32 or bfloat16), on `device` (auto, cpu, cuda or mps), with `workers` processes that prepare batches.
@@ -153,15 +159,36 @@ def train(
     Interrupted, a KeyboardInterrupt.
     """
     check_limits(max_seconds, workers)
+    table = dict(task) if isinstance(task, Mapping) else {"name": task} if task else {}
     asked = Asked(
-        model, preset, recipe, changes or {}, embedding, tokenizer, tuple(teachers), start, steps, seed, precision
+        model,
+        preset,
+        recipe,
+        changes or {},
+        embedding,
+        tokenizer,
+        tuple(teachers),
+        start,
+        steps,
+        seed,
+        precision,
+        table,
     )
     folder = Path(output)
     with Hold(folder) as hold:
         if hold.note:
             listener(Warned(hold.note))
         timed = max_seconds is not None
-        plan = plan_run(corpus, folder, asked=asked, device=device, resume=resume, overwrite=overwrite, timed=timed)
+        plan = plan_run(
+            corpus,
+            folder,
+            asked=asked,
+            device=device,
+            resume=resume,
+            overwrite=overwrite,
+            timed=timed,
+            listener=listener,
+        )
         if resume:
             listener(Saved())
         card, floor = _trained(
@@ -182,10 +209,11 @@ def train(
         best_step=card["best_step"],
         seconds=card["seconds"],
         parameters=card["parameters"],
-        valid_nats_per_token=card["valid_nats_per_token"],
+        valid_nats_per_token=card.get("valid_nats_per_token"),
         valid_nats_per_token_before=card.get("valid_nats_per_token_before"),
         card=card,
         floor=floor,
+        task=card.get("task", ""),
     )
 
 
@@ -225,6 +253,8 @@ def _trained(
         start_sha256 = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
         data = data_settings(corpus, str(named), teachers=plan.teachers, start_sha256=start_sha256)
         recipe = replace(plan.recipe, data=data)
+        if plan.corpus is None and not resume:
+            recipe = plan.task.settled(recipe, corpus, listener=listener)
         info = corpus.info()
         data_in_words = f"{counted(info['pieces'], 'piece')}, {counted(info['tokens'], 'token')}"
         about = f"{data_in_words}; {recipe.model['family']} on {plan.device}"
@@ -241,7 +271,7 @@ def _trained(
             max_seconds=max_seconds,
             device=device,
             workers=workers,
-            teachers=[teacher.model for teacher in plan.teachers],
+            task=plan.task,
             start=plan.start.model if plan.start else None,
             begun=begun,
             listener=listener,
@@ -249,7 +279,7 @@ def _trained(
             hold=hold,
         )
         listener(Finished("training"))
-        if card["valid_nats_per_token"] is None:
+        if card.get("valid_nats_per_token") is None:
             return card, None
         most = recipe.train.evaluate_tokens
         try:

@@ -20,6 +20,8 @@ from musicgen.errors import UnreadableError
 from musicgen.io.atomic import json_bytes
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.registry import blank_model
+from musicgen.models.tasks.base import Model, TaskModel
+from musicgen.models.tasks.registry import blank_task_model, build_task_model, named
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.resources import EXPRESSION_FILE, known_models
 from musicgen.runs.checked import FORMAT, as_unreadable, checked_parts
@@ -28,7 +30,7 @@ from musicgen.runs.files import save_tensors, sha256
 from musicgen.runs.weights import check_weights, fits_header, load_weights, read_header
 from musicgen.tokenizers import Tokenizer
 
-__all__ = ["FORMAT", "Run", "load_run", "model_for", "save_run"]
+__all__ = ["FORMAT", "AnyRun", "Run", "TaskRun", "load_any_run", "load_run", "load_task_run", "model_for", "save_run"]
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,31 @@ class Run:
     folder: Path | None = None  # where it was loaded from
 
 
+@dataclass(frozen=True)
+class TaskRun:
+    """A loaded run of a task beside next-note prediction, whose name is `task`; else as a `Run`."""
+
+    model: TaskModel
+    tokenizer: Tokenizer
+    recipe: Recipe
+    card: dict[str, Any]
+    name: str
+    sha256: str
+    folder: Path | None = None
+
+    @property
+    def task(self) -> str:
+        name: str = self.recipe.task["name"]
+        return name
+
+
+AnyRun = Run | TaskRun
+
+
 def save_run(
     folder: str | Path,
     *,
-    model: SequenceModel,
+    model: Model,
     tokenizer: Tokenizer,
     recipe: Recipe,
     card: dict[str, Any],
@@ -72,8 +95,32 @@ def save_run(
 def load_run(where: str | os.PathLike[str]) -> Run:
     """Load a run folder or, by name, a model that comes with the package or was fetched.
 
-    Raises UnreadableError when it is missing, incomplete, altered, or of an unknown format.
+    Raises UnreadableError when it is missing, incomplete, altered, of an unknown format, or of another task than
+    next-note prediction.
     """
+    run = load_any_run(where)
+    if isinstance(run, TaskRun):
+        does, command = named(run.task).does, named(run.task).command
+        raise UnreadableError(f"is a model that {does}, and continues nothing", where=where, hint=f"use `{command}`")
+    return run
+
+
+def load_task_run(where: str | os.PathLike[str], *, task: str) -> TaskRun:
+    """Load a run of a task, such as "classify". Raises UnreadableError as `load_run`, and for a run that has learned
+    something else."""
+    run, wanted = load_any_run(where), named(task)
+    if isinstance(run, Run):
+        hint = f"give a run of `musicgen train --task {task}`"
+        raise UnreadableError(f"is no model that {wanted.does}: it predicts notes", where=where, hint=hint)
+    if run.task != task:
+        found = named(run.task)
+        what = f"is no model that {wanted.does}, but one that {found.does}"
+        raise UnreadableError(what, where=where, hint=f"use `{found.command}`")
+    return run
+
+
+def load_any_run(where: str | os.PathLike[str]) -> AnyRun:
+    """Load a run of whatever task; otherwise as `load_run`."""
     known = known_models()
     path = Path(where)
     if not path.exists() and str(where) in known:
@@ -93,7 +140,7 @@ def load_run(where: str | os.PathLike[str]) -> Run:
         return _load(whole_parts(path), path)  # a training in progress has replaced the parts meanwhile
 
 
-def _load(home: Path, path: Path) -> Run:
+def _load(home: Path, path: Path) -> AnyRun:
     """The run in the folder `path`, whose parts are in `home`."""
     parts = checked_parts(home)
     weights = home / "model.safetensors"
@@ -111,11 +158,13 @@ def _load(home: Path, path: Path) -> Run:
     except ValueError:
         raise UnreadableError("the card's sharpness doesn't fit the model", where=path, hint="copy it again") from None
     run_name, folder = path.resolve().name, path.resolve()
-    return Run(model.eval(), parts.tokenizer, parts.recipe, parts.card, run_name, parts.digest, folder)
+    rest: Any = parts.tokenizer, parts.recipe, parts.card, run_name, parts.digest, folder
+    return TaskRun(model.eval(), *rest) if isinstance(model, TaskModel) else Run(model.eval(), *rest)
 
 
-def model_for(recipe: Recipe, tokenizer: Tokenizer, *, blank: bool = False) -> SequenceModel:
-    """A new model of the recipe's shape, initialised from the recipe's seed; a `blank` one is on the meta device."""
+def model_for(recipe: Recipe, tokenizer: Tokenizer, *, blank: bool = False) -> Model:
+    """A new model of the recipe's shape and task, initialised from the recipe's seed; a `blank` one is on the meta
+    device. Raises UsageError for settings that can't be."""
     fields = [(f.first, f.size) for f in tokenizer.fields] if len(tokenizer.fields) > 1 else []
     of_tokenizer = {
         "vocabulary_size": len(tokenizer.vocabulary),
@@ -124,4 +173,7 @@ def model_for(recipe: Recipe, tokenizer: Tokenizer, *, blank: bool = False) -> S
         "steps": tokenizer.memory,
     }
     settings = ModelSettings.from_dict({**recipe.model, **of_tokenizer})
+    if recipe.task:
+        seed, table = recipe.train.seed, recipe.task
+        return blank_task_model(settings, table) if blank else build_task_model(settings, table, seed=seed)
     return blank_model(settings) if blank else build_model(settings, seed=recipe.train.seed)

@@ -1,7 +1,8 @@
 """The settings of a training run, and `recipe.toml`, the file that holds them.
 
 A recipe is four flat tables: `[model]` (musicgen.models.ModelSettings without the vocabulary's size), `[train]`,
-`[augment]` and `[data]`. An unknown key is an error that offers the nearest.
+`[augment]` and `[data]`, and a fifth, `[task]`, for runs that learn something else than the next note. An unknown key
+is an error that offers the nearest.
 """
 
 from __future__ import annotations
@@ -108,29 +109,32 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of a run. `model` holds the keys of ModelSettings but the vocabulary's size."""
+    """All settings of a run. `model` holds the keys of ModelSettings but the vocabulary's size; `task` those of the
+    task's own settings (`models/tasks/`) and its `name`, and is empty where the next note is learned."""
 
     model: dict[str, Any] = field(default_factory=dict)
     train: TrainSettings = field(default_factory=TrainSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    task: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, tables: Mapping[str, Any], *, where: object = "recipe.toml") -> Recipe:
         """A recipe from plain tables. Raises UsageError for an unknown table, key, or a value of the wrong kind."""
         kinds = {"train": TrainSettings, "augment": AugmentSettings, "data": DataSettings}
-        unknown = set(tables) - {"model", *kinds}
+        open_tables = {name: tables.get(name, {}) for name in ("model", "task")}
+        unknown = set(tables) - {*open_tables, *kinds}
         if unknown:
             name = sorted(unknown)[0]
-            raise UsageError(f"there is no table [{name}]", where=where, hint=nearest_key(name, ["model", *kinds]))
-        model = tables.get("model", {})
-        if not isinstance(model, Mapping):
-            raise UsageError(f"model is {model!r}", where=where, hint="make it a table, [model]")
+            raise UsageError(f"there is no table [{name}]", where=where, hint=nearest_key(name, [*open_tables, *kinds]))
+        for name, table in open_tables.items():
+            if not isinstance(table, Mapping):
+                raise UsageError(f"{name} is {table!r}", where=where, hint=f"make it a table, [{name}]")
         how: dict[str, Any] = {"where": where, "error": UsageError, "hint": None}
         parts: dict[str, Any] = {
             name: filled(kind, tables.get(name, {}), prefix=f"[{name}] ", **how) for name, kind in kinds.items()
         }
-        return cls(dict(model), **parts)
+        return cls(dict(open_tables["model"]), **parts, task=dict(open_tables["task"]))
 
     def with_train(self, **changes: Any) -> Recipe:
         """The recipe with some of `[train]` changed; None means unchanged."""
@@ -151,7 +155,8 @@ class Recipe:
         return Recipe.from_dict(tables, where="`changes`")
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        return asdict(self)
+        """The tables as plain values; without `[task]` where the next note is learned."""
+        return {name: table for name, table in asdict(self).items() if table or name != "task"}
 
 
 def change_from(text: str) -> tuple[str, Any]:
@@ -189,6 +194,8 @@ def _toml_value(value: Any) -> str:
         # Bytes of a file name that are no UTF-8 have no place in TOML.
         whole = escaped.encode("utf-8", "replace").decode("utf-8")
         return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in whole) + '"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
     return repr(value)
 
 

@@ -18,13 +18,13 @@ LEVELS = {
     "errors": 0, "words": 0, "licences": 0, "events": 0, "chords": 0, "piece": 1, "gm": 1, "tonality": 2, "overview": 2, "resources": 1, "schemas": 1, "seeds": 1, "stopping": 1,
     "workers": 1, "io": 2, "originality": 3, "tokenizers": 3, "render": 3, "page": 4, "notebook": 5, "corpus": 4, "expression": 4, "models": 3,
     "recipe": 4, "scoring": 4, "runs": 5, "checkpoint": 6,
-    "training": 7, "sampling": 7, "evaluation": 7, "pictures": 7,
-    "facts": 8, "picking": 4, "studied": 8, "writers": 8, "humanising": 8, "api": 8, "seams": 8, "checking": 9, "replaying": 9, "composer": 10, "cli": 11, "__main__": 12,
+    "training": 7, "sampling": 7, "evaluation": 7, "tasks": 8, "pictures": 9, "planning": 9,
+    "facts": 8, "picking": 4, "studied": 8, "writers": 8, "humanising": 9, "api": 10, "seams": 8, "checking": 9, "replaying": 10, "composer": 11, "cli": 12, "__main__": 13,
 }  # fmt: skip
 # Inside models/, too: settings and state, what a layer is, what a step is made of, a body's contract, bodies.
 ROOMS = {
     "hardware": 0, "layouts": 0, "state": 0, "settings": 1, "presets": 2, "layers": 2, "heads": 3, "body": 4,
-    "ladder": 5, "frames": 6, "memory": 6, "registry": 7, "__init__": 8,
+    "ladder": 5, "frames": 6, "memory": 6, "registry": 7, "tasks": 8, "__init__": 9,
 }  # fmt: skip
 # What the methods of a Piece are made of: it reaches up to them, but only when they are called.
 REACHED = (

@@ -17,6 +17,7 @@ __all__ = [
     "DEVICES",
     "FAMILIES",
     "SIZES",
+    "TASKS",
     "TOKENIZERS",
     "catalogue_names",
     "instruments",
@@ -33,6 +34,7 @@ Complete = Callable[[Context, Parameter, str], list[Any]]
 FAMILIES = ("window", "cnn", "rnn", "gru", "lstm", "cnn-lstm", "transformer")
 SIZES = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("notes", "parts", "remi", "performance", "frames", "abc")
+TASKS = ("classify",)
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

@@ -25,6 +25,7 @@ GROUPS = {
         "--meter",
     ),
     "Learning from music first": ("--study", "--study-also", "--study-whole", "--played"),
+    "Tasks beside next-note prediction": ("--task", "--label", "--labels", "--least"),
     "How notes are chosen": (
         "--temperature", "--field-temperature", "--top-k", "--top-p", "--min-p", "--typical-p",
         "--repetition-penalty", "--figure-penalty",

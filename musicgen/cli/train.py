@@ -23,6 +23,7 @@ from musicgen.cli.options import (
     tokenizer_options,
     warn,
 )
+from musicgen.cli.task_options import task_from, task_options, task_outcome
 from musicgen.licences import shipping_of
 from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
@@ -83,6 +84,7 @@ __all__ = ["command"]
     help="Fine-tune: start from the weights of a run, or of a model that comes along.",
 )
 @tokenizer_options
+@task_options
 @click.option("--steps", type=Whole(min=1), default=None, help="Optimiser steps.  [by the preset; 300 with --from]")
 @click.option(
     "--max-time",
@@ -118,7 +120,9 @@ def command(
     overwrite: bool,
     **options: Any,
 ) -> None:
-    """Train a next-note model on CORPUS: a built corpus folder, a folder of music, or a catalogue name.
+    """Train a model on CORPUS: a built corpus folder, a folder of music, or a catalogue name.
+
+    It learns to predict the next note or, with --task, something else.
 
     Ctrl-C and SIGTERM save; `--resume` goes on. The best weights so far are always in RUN/model.safetensors. With
     --overwrite a run that lies there is replaced once the new one has begun; what else lies in the folder stays.
@@ -133,6 +137,7 @@ def command(
 
     seconds = duration(max_time)
     tokenizer = tokenizer_from(options) if asked_tokenizer(options) else None
+    task = task_from(options)
     with TrainingShown(quiet=as_json) as shown:
         try:
             trained = train(
@@ -144,6 +149,7 @@ def command(
                 changes=dict(map(change_from, options["changes"])),
                 embedding=options["embedding"],
                 tokenizer=tokenizer,
+                task=task,
                 teachers=options["teachers"],
                 start=options["start"],
                 steps=options["steps"],
@@ -175,6 +181,9 @@ def command(
         print_json({"run": run, **trained.card, **floor})
         return
     say(f"{run}: {counted(trained.steps, 'step')}, {trained.seconds:.0f} s, {trained.parameters:,} parameters")
+    if trained.task:
+        for line in task_outcome(trained.card):
+            say(line)
     valid, was = trained.valid_nats_per_token, trained.valid_nats_per_token_before
     if valid is not None:
         before = "" if was is None else f"; {was:.4f} before"
@@ -185,7 +194,14 @@ def command(
     allowed = {True: "may be passed on", False: "may not be passed on", None: "may be passed on if the data allow it"}
     said = f"; {'; '.join(may.reasons)}" if may.reasons else ""
     say(f"licence of the data: {trained.card['licence']}: the weights {allowed[may.may_ship]}{said}")
-    say(f"use it: musicgen continue piece.mid -m {run}")
+    say(f"use it: {_use(trained.task)} -m {run}")
+
+
+def _use(task: str) -> str:
+    """The command that uses a run of a task."""
+    from musicgen.models.tasks.registry import TASK_MODELS
+
+    return f"{TASK_MODELS[task].command if task else 'musicgen continue'} piece.mid"
 
 
 def _again(corpus: str, run: str, options: dict[str, Any]) -> str:

@@ -75,7 +75,8 @@ class SequenceModel(nn.Module, ABC):
         if self.embedding is not None:
             learned = isinstance(self.embedding, nn.Embedding)
             nn.init.normal_(self.embedding.weight, std=1.0 if self.settings.fields and learned else 0.02)
-        self.step_head.start_even()
+        if "step_head" in vars(self):  # a body of a task's model has none
+            self.step_head.start_even()
 
     def precomputing(self) -> Callable[[Tensor, Tensor, Sequence[np.ndarray]], State] | None:
         """A function of inputs, targets and pasts that makes a state for `nats` without the model, or None.

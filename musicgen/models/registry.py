@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +18,9 @@ from musicgen.models.heads.head import Head
 from musicgen.models.heads.token import TokenHead
 from musicgen.models.settings import ModelSettings, nearest
 
-__all__ = ["FAMILIES", "blank_model", "build_model", "count_parameters"]
+__all__ = [
+    "FAMILIES", "blank_model", "build_model", "count_parameters", "drawn_from", "family_named", "without_storage",
+]  # fmt: skip
 
 # The ladder of sequence models, from a window of the past to attention; each remedies a weakness of the one before.
 # By name: (module in ladder/, class).
@@ -38,15 +42,30 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
     the family can't have, ResourceError where the machine's memory can't hold it.
     """
     check_memory(count_parameters(settings))
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+    with drawn_from(seed):
         return _new(settings)
 
 
 def blank_model(settings: ModelSettings) -> SequenceModel:
     """Such a model on the meta device, with no storage for its weights. Raises UsageError as `build_model`."""
-    with torch.device("meta"), _Unfilled():
+    with without_storage():
         return _new(settings)
+
+
+@contextmanager
+def drawn_from(seed: int) -> Iterator[None]:
+    """What is made within is on the CPU, with first weights drawn from `seed`; the global random state stays as it
+    was."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed the GPUs too
+        yield
+
+
+@contextmanager
+def without_storage() -> Iterator[None]:
+    """What is made within is on the meta device, where weights have no values."""
+    with torch.device("meta"), _Unfilled():
+        yield
 
 
 class _Unfilled(TorchFunctionMode):
@@ -70,7 +89,7 @@ def count_parameters(settings: ModelSettings) -> int:
 
 def _new(settings: ModelSettings) -> SequenceModel:
     """A body with its head attached. Their weights are drawn in this order."""
-    family = _family(settings)
+    family = family_named(settings.family)
     model = _body(settings, family)
     model.attach(_head(settings, model))
     model.first_weights()
@@ -103,11 +122,12 @@ def _head(settings: ModelSettings, model: Any) -> Head:
     return TokenHead(width=C, vocabulary_size=V, tied=model.embedding if settings.embedding == "learned" else None)
 
 
-def _family(settings: ModelSettings) -> type[SequenceModel]:
-    if settings.family not in FAMILIES:
-        hint = nearest(str(settings.family), FAMILIES)
-        raise UsageError(f"there is no model family {settings.family!r}", where="model", hint=hint)
-    return _class("ladder", *FAMILIES[settings.family])
+def family_named(name: str) -> type[SequenceModel]:
+    """The class of a family. Raises UsageError for a name that doesn't exist, offering the nearest."""
+    if name not in FAMILIES:
+        raise UsageError(f"there is no model family {name!r}", where="model", hint=nearest(str(name), FAMILIES))
+    found: type[SequenceModel] = _class("ladder", *FAMILIES[name])
+    return found
 
 
 def _class(*path: str) -> Any:

@@ -23,7 +23,7 @@ import torch
 
 from musicgen.errors import UnreadableError, explained
 from musicgen.io.atomic import json_bytes
-from musicgen.models import SequenceModel
+from musicgen.models.tasks.base import Model
 from musicgen.runs.files import make_folder, read_json, save_tensors, sha256, sync
 from musicgen.runs.weights import check_optimizer, check_weights, load_tensors, load_weights, read_header
 from musicgen.schemas import Owed, State, check
@@ -65,7 +65,7 @@ class Checkpoint:
 def save_checkpoint(
     folder: str | Path,
     *,
-    model: SequenceModel,
+    model: Model,
     optimizers: Sequence[torch.optim.Optimizer] = (),
     state: dict[str, Any],
     carried: Mapping[str, torch.Tensor] | None = None,
@@ -159,7 +159,7 @@ def adopt(found: Checkpoint) -> Checkpoint:
 
 
 def load_checkpoint(
-    found: Checkpoint, *, model: SequenceModel, optimizers: Sequence[torch.optim.Optimizer] = ()
+    found: Checkpoint, *, model: Model, optimizers: Sequence[torch.optim.Optimizer] = ()
 ) -> dict[str, Any]:
     """Fill `model` and `optimizers` from a checkpoint and return its state. UnreadableError where they don't fit."""
     folder, state = found.folder, found.state
@@ -176,7 +176,7 @@ def load_checkpoint(
     return state
 
 
-def check_checkpoint(found: Checkpoint, model: SequenceModel) -> None:
+def check_checkpoint(found: Checkpoint, model: Model) -> None:
     """Raise UnreadableError unless a checkpoint's weights fit the model, which may be blank."""
     weights = found.folder / "model.safetensors"
     check_weights(read_header(weights), model, where=weights)

@@ -17,7 +17,7 @@ from musicgen.runs.files import read_json
 __all__ = ["check_resumed", "resumed_recipe", "text_digest"]
 
 FREE = (("train", "steps"), ("train", "precision"))  # keys that may change when a run is resumed
-FIXED = ("model", "train", "augment")  # tables compared here; [data] is checked elsewhere
+FIXED = ("model", "train", "augment", "task")  # tables compared here; [data] is checked elsewhere
 MISSING = object()
 
 

@@ -13,7 +13,7 @@ from musicgen.scoring import Scoring
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 
-__all__ = ["Batches", "augmented", "validation_windows"]
+__all__ = ["Batches", "augmented", "draw_begin", "validation_windows"]
 
 LONGEST_PAST = 8192  # most ids of a past that a memory model gets
 FROM_THE_BEGINNING = 0.1  # share of windows at the beginning of their piece, so that beginnings are learned too
@@ -95,22 +95,28 @@ class Batches:
         return reordered[:begin], reordered[begin:]
 
     def _window(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(the ids before a window in its piece, the window)."""
+        """(the ids before a window of a piece drawn at random, the window)."""
         where = rng.random() * self.ends[-1] if self.weighted else int(rng.integers(self.ends[-1]))
         piece = min(int(np.searchsorted(self.ends, where, side="right")), len(self.ends) - 1)
         offset, size = self.spans[piece].tolist()
-        latest = max(0, size - self.length - 1)
-        begin = 0 if rng.random() < FROM_THE_BEGINNING else int(rng.integers(latest + 1))
-        if begin:
-            # Move back to the last bar line, if there is one within half a window.
-            low = max(0, begin - self.length // 2)
-            # Frames with a fixed number of ids have no start token: they begin every `period` ids after BOS.
-            low -= (low - 1) % self.scoring.period if low else 0
-            back = np.asarray(self.tokens[offset + low : offset + begin + 1])
-            bars = self.tokenizer.bar_positions(back)
-            begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
-        past = self.tokens[offset : offset + begin]
-        return past, np.asarray(self.tokens[offset + begin : offset + min(size, begin + self.length + 1)])
+        ids = self.tokens[offset : offset + size]
+        begin = draw_begin(ids, self.tokenizer, rng, steps=self.length + 1)
+        return ids[:begin], np.asarray(ids[begin : begin + self.length + 1])
+
+
+def draw_begin(ids: np.ndarray, tokenizer: Tokenizer, rng: np.random.Generator, *, steps: int) -> int:
+    """Where a window of at most `steps` steps begins in a piece: at its beginning, or at random, moved back to the last
+    bar line if there is one within half a window."""
+    latest = max(0, len(ids) - steps)
+    begin = 0 if rng.random() < FROM_THE_BEGINNING else int(rng.integers(latest + 1))
+    if begin:
+        low = max(0, begin - (steps - 1) // 2)
+        # Frames with a fixed number of ids have no start token: they begin every `period` ids after BOS.
+        low -= (low - 1) % tokenizer.period if low else 0
+        back = np.asarray(ids[low : begin + 1])
+        bars = tokenizer.bar_positions(back)
+        begin -= len(back) - 1 - int(bars[-1]) if len(bars) else 0
+    return begin
 
 
 def augmented(ids: np.ndarray, tokenizer: Tokenizer, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from musicgen.checkpoint import load_run, save_run
+from musicgen.checkpoint import load_any_run, save_run
 from musicgen.errors import UnreadableError
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import (
@@ -25,6 +25,7 @@ from musicgen.runs.recipes import text_digest
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.log import Log, Owed
 from musicgen.training.step import Learner
+from musicgen.training.task import Validation
 
 __all__ = ["Keeper", "Standing"]
 
@@ -33,7 +34,7 @@ __all__ = ["Keeper", "Standing"]
 class Standing:
     """The state of a run between two steps, besides the weights, the optimisers' state and the carried hidden state.
 
-    `best` is the validation loss of the best weights so far in nats per token; `best_state` is their checkpoint's
+    `best` is the validation loss of the best weights so far in the task's unit; `best_state` is their checkpoint's
     state: its step, its inverse temperatures ("sharpness" in files) and those fitted afterwards. `loss_sum` and
     `loss_count` are of the training losses since the last row of the log. `owed` is set while the evaluation of this
     step is unfinished. `tuned` marks a run that started from the weights of another.
@@ -51,15 +52,24 @@ class Standing:
 
 
 class Keeper:
-    """Saves and resumes a run in the folder `home`, which may be moved during training."""
+    """Saves and resumes a run in the folder `home`, which may be moved during training. `unit` is the task's, in which
+    log and card give losses; in checkpoints they are called nats per token, whatever the task."""
 
     def __init__(
-        self, home: Path, learner: Learner, *, tokenizer: Tokenizer, recipe: Recipe, card: dict[str, Any]
+        self,
+        home: Path,
+        learner: Learner[Any],
+        *,
+        unit: str,
+        tokenizer: Tokenizer,
+        recipe: Recipe,
+        card: dict[str, Any],
     ) -> None:
         self.home, self.learner, self.tokenizer, self.recipe = home, learner, tokenizer, recipe
+        self.unit = unit
         self.standing = Standing(card=card)
         self.log: Log | None = None
-        self.valid_tokens: int | None = None  # None until the validation windows are made
+        self.validation: Validation | None = None  # until its data are made
         self.recipe_file: str | None = None  # the digest of recipe.toml in the folder
         self._kept = False
 
@@ -78,7 +88,7 @@ class Keeper:
         settle_parts(self.home)
         learner, state = self.learner, found.state
         load_checkpoint(found, model=learner.model, optimizers=learner.optimizers)
-        learner.carried.restore(load_carried(found))
+        learner.restore(load_carried(found))
         learner.model.set_inverse_temperature(state.get("sharpness", learner.model.inverse_temperature))
         known = {f.name: state[f.name] for f in fields(Standing) if f.name in state}
         card = {**self.standing.card, **known.pop("card", {})}
@@ -96,7 +106,8 @@ class Keeper:
         self._kept = True
         texts = {name: found.text(name) or "" for name in ("log.csv", "gradients.csv") if found.text(name)}
         older = "recipe" not in state
-        self.log = Log(self.home, texts=None if older else texts, resume_at=self.standing.step if older else None)
+        begun = self.standing.step if older else None
+        self.log = Log(self.home, self.unit, texts=None if older else texts, resume_at=begun)
         for name in self.log.mended:
             notify(f"{self.home / name}: isn't as it was written; it is made anew from {found.folder / name}")
 
@@ -120,13 +131,13 @@ class Keeper:
             model=learner.model,
             optimizers=learner.optimizers,
             state=state,
-            carried=learner.carried.tensors,
+            carried=learner.carried,
             texts=self.log.texts if self.log else {},
         )
         self._kept = True
 
     def keep_best(self, valid: float, fitted_values: tuple[float, ...]) -> None:
-        """Save the weights as the best ones and export them. `valid` is their validation loss in nats per token;
+        """Save the weights as the best ones and export them. `valid` is their validation loss in the task's unit;
         `fitted_values` are the inverse temperatures fitted for them, which `finish` measures."""
         model, step = self.learner.model, self.standing.step
         best = {
@@ -139,14 +150,16 @@ class Keeper:
         self.standing.best, self.standing.best_state, self._kept = valid, best, False
         self.export(best_step=step, valid=valid)
 
-    def finish(self, measure: Callable[[list[tuple[float, ...]]], Any] | None) -> dict[str, Any]:
+    def finish(self, *, measures: bool) -> dict[str, Any]:
         """Save the last checkpoint, then export the best weights and return the card.
 
-        Their inverse temperatures are replaced by the fitted ones if `measure` gives a lower validation loss for these.
+        If it `measures`, their inverse temperatures are replaced by the fitted ones where these have a lower validation
+        loss, and the card gets the task's further figures.
         """
         self.keep_last()
         if self.standing.best is None:  # not validated yet, or no validation data
             return self.export(best_step=self.standing.step, valid=None)
+        measure = self.validation if measures else None
         model = self.learner.model
         best = load_checkpoint(find_checkpoint(self.place("best")), model=model)
         valid, own = best["valid_nats_per_token"], best.get("sharpness", model.inverse_temperature)
@@ -155,11 +168,14 @@ class Keeper:
         if measure and differs and (found := measure([tuple(best["fitted"])])) is not None and found.sum() < valid:
             valid = found.sum().item()
             model.set_inverse_temperature(best["fitted"])
-        return self.export(best_step=best["step"], valid=valid)
+        return self.export(best_step=best["step"], valid=valid, figures=measure.figures() if measure else {})
 
-    def export(self, *, best_step: int, valid: float | None) -> dict[str, Any]:
+    def export(
+        self, *, best_step: int, valid: float | None, figures: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Write the model as it is now, with its recipe and card, into the run folder; return the card."""
-        model, standing, settings = self.learner.model, self.standing, self.recipe.train
+        model, standing = self.learner.model, self.standing
+        assert self.validation is not None
         full = {
             **standing.card,
             "family": model.settings.family,
@@ -167,10 +183,13 @@ class Keeper:
             "steps": standing.step,
             "best_step": best_step,
             "seconds": round(standing.seconds, 1),
-            "tokens_seen": standing.step * settings.batch * settings.length,
-            "valid_nats_per_token": valid,
-            "valid_tokens": self.valid_tokens or 0,
+            **self.learner.seen(standing.step),
+            f"valid_{self.unit}": valid,
+            **self.validation.counts,
+            **(figures or {}),
         }
+        if self.recipe.task:
+            full["task"] = self.recipe.task["name"]
         self.recipe_file = text_digest(recipe_toml(self.recipe))
         return save_run(self.home, model=model, tokenizer=self.tokenizer, recipe=self.recipe, card=full)
 
@@ -192,14 +211,14 @@ class Keeper:
                 standing.best = found.state.get("valid_nats_per_token")
             return
         try:
-            run = load_run(self.home)
+            run = load_any_run(self.home)
         except UnreadableError:
             run = None
-        if run is not None and run.card.get("valid_nats_per_token") is not None:
+        if run is not None and (valid := run.card.get(f"valid_{self.unit}")) is not None:
             best = standing.best_state
             if best is None or best["step"] != run.card.get("best_step"):  # exported at a step after this checkpoint
                 sure = run.model.inverse_temperature
-                best = {"step": run.card.get("best_step", 0), "valid_nats_per_token": run.card["valid_nats_per_token"]}
+                best = {"step": run.card.get("best_step", 0), "valid_nats_per_token": valid}
                 best |= {"sharpness": sure, "fitted": sure}
             save_checkpoint(place, model=run.model, state=best, keep=False)
             standing.best, standing.best_state = best["valid_nats_per_token"], best

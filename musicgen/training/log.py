@@ -18,12 +18,15 @@ import torch
 from musicgen.errors import explained
 from musicgen.io.atomic import write_text
 
-__all__ = ["GRADIENT_COLUMNS", "LOG_COLUMNS", "Log", "Owed", "layer_norms", "layer_of"]
+__all__ = ["GRADIENT_COLUMNS", "Log", "Owed", "layer_norms", "layer_of", "log_columns"]
 
-LOG_COLUMNS = ("step", "seconds", "train_nats_per_token", "valid_nats_per_token", "learning_rate", "gradient_norm")
 GRADIENT_COLUMNS = ("step", "layer", "norm")
 LOG, GRADIENTS = "log.csv", "gradients.csv"
-COLUMNS: dict[str, tuple[str, ...]] = {LOG: LOG_COLUMNS, GRADIENTS: GRADIENT_COLUMNS}
+
+
+def log_columns(unit: str) -> tuple[str, ...]:
+    """The columns of log.csv; `unit` is that of the task's losses, such as "nats_per_token"."""
+    return ("step", "seconds", f"train_{unit}", f"valid_{unit}", "learning_rate", "gradient_norm")
 
 
 def layer_of(parameter: str) -> str:
@@ -73,16 +76,19 @@ class Owed:
 class Log:
     """Writes log.csv, one row per evaluation, and gradients.csv, one row per evaluation and layer.
 
+    Losses are in `unit`.
     `texts` are the contents of both files in the checkpoint resumed from; later rows are discarded. For older
     checkpoints, which have no such contents, rows after step `resume_at` are dropped from the files. `mended` names the
     files that did not begin with the checkpoint's contents, because they were damaged or altered.
     """
 
-    def __init__(self, folder: Path, *, texts: Mapping[str, str] | None = None, resume_at: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, unit: str, *, texts: Mapping[str, str] | None = None, resume_at: int | None = None
+    ) -> None:
         self.folder = folder
         self.texts: dict[str, str] = {}
         self.mended: list[str] = []
-        for name, columns in COLUMNS.items():
+        for name, columns in {LOG: log_columns(unit), GRADIENTS: GRADIENT_COLUMNS}.items():
             text = None if texts is None else texts.get(name)
             if text is None:
                 text = _rows([columns, *(_until(folder / name, resume_at) if resume_at is not None else ())])
@@ -92,7 +98,7 @@ class Log:
             write_text(folder / name, text, overwrite=True)
 
     def write(self, step: int, seconds: float, loss: float, valid: float | None, owed: Owed) -> None:
-        """Append the rows of the evaluation after `step`. `loss` and `valid` are in nats per token."""
+        """Append the rows of the evaluation after `step`."""
         valid_text = "" if valid is None else f"{valid:.5f}"
         self._append(LOG, _rows([[step, f"{seconds:.1f}", f"{loss:.5f}", valid_text, f"{owed.rate:.3e}", owed.norm]]))
         self._append(GRADIENTS, _rows([[step, layer, norm] for layer, norm in owed.layers.items()]))

@@ -1,4 +1,4 @@
-"""The training loop: next-step prediction, for every model and tokenizer. A token is a step.
+"""The training loop: the one for every task (`task.py`), model and tokenizer.
 
 Step s depends only on (recipe, corpus, s) and the state after step s - 1, so a resumed run equals an uninterrupted one,
 log and card included, unless a time limit affects the learning rate. A run is saved between steps only. The optimiser
@@ -11,7 +11,7 @@ import contextlib
 import math
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from musicgen.errors import CheckError, UsageError
 from musicgen.events import Listener, Step, Warned, ignore
 from musicgen.io.atomic import write_text
 from musicgen.io.locks import Hold
-from musicgen.models import SequenceModel
+from musicgen.models.tasks.base import Model
 from musicgen.recipe import Recipe, recipe_toml
 from musicgen.runs.checkpoints import find_checkpoint, has_checkpoint
 from musicgen.runs.recipes import check_resumed
@@ -33,9 +33,10 @@ from musicgen.training.calibration import around, fitted
 from musicgen.training.feed import workers_for
 from musicgen.training.keeping import Keeper
 from musicgen.training.log import Log, Owed
+from musicgen.training.next_note import NextNote
 from musicgen.training.schedule import learning_rate
-from musicgen.training.step import Learner, Outcome
-from musicgen.training.validation import Validation
+from musicgen.training.step import Outcome
+from musicgen.training.task import Task, Validation
 
 __all__ = ["check_limits", "choose_device", "train"]
 
@@ -75,8 +76,8 @@ def train(
     resume: bool = False,
     max_seconds: float | None = None,
     device: str = "auto",
-    teachers: Sequence[SequenceModel] = (),
-    start: SequenceModel | None = None,
+    task: Task | None = None,
+    start: Model | None = None,
     workers: int | None = None,
     begun: Callable[[Path], Path] = lambda folder: folder,
     listener: Listener = ignore,
@@ -89,7 +90,7 @@ def train(
 
     Stops after the recipe's steps or `max_seconds`, whichever comes first; the learning rate follows whichever is
     nearer its end. `clock` may be `time.process_time`, to compare runs on a busy machine.
-    `teachers` are models with the same tokenizer whose predictions are distilled (`objectives.Taught`).
+    `task` says what is learned, by default next-note prediction; the recipe's `[task]` table must be of it.
     `start` is a model of the recipe's shape and tokenizer whose weights a new run starts from (fine-tuning). It is
     validated first and counts as the best so far, so the run never ends with worse weights than it started with.
     `workers` processes make batches, by default none for a CPU and one per core for CUDA; results don't depend on it.
@@ -107,7 +108,7 @@ def train(
     """
     home = Path(folder)
     check_limits(max_seconds, workers)
-    cancel = cancel or Cancel()
+    cancel, task = cancel or Cancel(), task or NextNote()
 
     def notify(line: str) -> None:
         listener(Warned(line))
@@ -130,18 +131,13 @@ def train(
         if start is not None and not resume:
             _begin_with(model, start)
         model.to(target)
-        learner = Learner(
-            model,
-            source,
-            tokenizer,
-            recipe=recipe,
-            device=target,
-            teachers=teachers,
-            workers=workers_for(target, workers),
-            check=cancel.check,
+        processes = workers_for(target, workers)
+        learner = task.learner(
+            model, source, tokenizer, recipe=recipe, device=target, workers=processes, check=cancel.check
         )
         stack.callback(learner.close)
-        keeper = Keeper(home, learner, tokenizer=tokenizer, recipe=recipe, card=dict(card or {}))
+        about = dict(card or {})
+        keeper = Keeper(home, learner, unit=task.unit, tokenizer=tokenizer, recipe=recipe, card=about)
         if found is not None:
             keeper.resume(found, notify)
         elif cancel.asked:
@@ -154,17 +150,17 @@ def train(
         if not (home / "recipe.toml").exists():
             write_text(home / "recipe.toml", recipe_toml(recipe))
         keeper.home = home = begun(home)
-        keeper.log = keeper.log or Log(home)
+        keeper.log = keeper.log or Log(home, task.unit)
         loop = _Loop(keeper, cancel, listener, clock, max_seconds, checkpoint_seconds)
+        loop.calibrates = task.calibrates and recipe.train.calibrate
         try:
-            validation = Validation(source, tokenizer, learner, check=cancel.check)
-            keeper.valid_tokens = validation.tokens
-            loop.run(validation)
-            return keeper.finish(validation)
+            keeper.validation = learner.validation(check=cancel.check)
+            loop.run(keeper.validation)
+            return keeper.finish(measures=True)
         except Cancelled:
             loop.flush()
-            if keeper.valid_tokens is not None:
-                keeper.finish(None)
+            if keeper.validation is not None:
+                keeper.finish(measures=False)
             raise ended_by(cancel, step=keeper.standing.step) from None
 
 
@@ -185,6 +181,7 @@ class _Loop:
         self.begin, self.before = self.standing.step, self.standing.seconds
         self.budget = None if max_seconds is None else self.before + max_seconds
         self.checkpoint_seconds = checkpoint_seconds
+        self.calibrates = False
         self.waiting: list[torch.Tensor] = []  # losses not fetched from the device yet
         self.value, self.speed = math.nan, 0.0
         self.started = self.window_start = clock()
@@ -193,12 +190,13 @@ class _Loop:
     def run(self, validation: Validation) -> None:
         """Train until the last step or the time limit."""
         keeper, standing, settings, learner = self.keeper, self.standing, self.settings, self.learner
-        if standing.tuned and standing.step == 0 and "valid_nats_per_token_before" not in standing.card:
+        before = f"valid_{keeper.unit}_before"
+        if standing.tuned and standing.step == 0 and before not in standing.card:
             inverse_temperature = learner.model.inverse_temperature
             if (measured := validation([inverse_temperature])) is not None and math.isfinite(
                 valid := measured.sum().item()
             ):
-                standing.card["valid_nats_per_token_before"] = valid
+                standing.card[before] = valid
                 keeper.keep_best(valid, inverse_temperature)
                 keeper.keep_last()
         self.started = self.window_start = saved = self.clock()
@@ -233,12 +231,12 @@ class _Loop:
         standing.step += 1
         self.keeper.stepped()
         # A GPU runs asynchronously; fetching the loss at each step would make it wait.
-        self.waiting.append(outcome.loss)
+        self.waiting.append(outcome.figure)
         now = self.clock()
         standing.seconds = self.before + now - self.started
         if self.learner.device.type == "cpu" or len(self.waiting) == STEPS_AHEAD:
             self.flush()
-        self.window_tokens += outcome.ids
+        self.window_tokens += outcome.places
         self.speed = self.window_tokens / max(now - self.window_start, 1e-9)
         return now
 
@@ -264,7 +262,7 @@ class _Loop:
         keeper, standing, owed = self.keeper, self.standing, self.standing.owed
         assert owed is not None
         assert keeper.log is not None
-        model, calibrate = self.learner.model, self.settings.calibrate
+        model, calibrate = self.learner.model, self.calibrates
         found = validation(around(model.inverse_temperature) if calibrate else [model.inverse_temperature])
         fitted_values, valid = model.inverse_temperature, None
         if found is not None:
@@ -304,7 +302,7 @@ class _Loop:
             self.cancel.ask(getattr(error, "number", 0) or signal.SIGINT)
 
 
-def _begin_with(model: SequenceModel, start: SequenceModel) -> None:
+def _begin_with(model: Model, start: Model) -> None:
     """Copy the weights of `start` into a new model. Raises UsageError if their shapes differ."""
     try:
         model.load_state_dict(start.state_dict())

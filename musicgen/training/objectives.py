@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -19,22 +18,9 @@ from torch import Tensor, nn
 from musicgen.models import SequenceModel, State
 from musicgen.scoring import Scoring
 from musicgen.training.batch import Batch
+from musicgen.training.step import Loss
 
-__all__ = ["Loss", "NextSteps", "Objective", "Taught"]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """The loss of a batch.
-
-    `mean` is minimised: nats per scored value, so that gradients have the same scale with and without fields, averaged
-    over the horizon, so that the same learning rate suits every horizon. `nats_per_token` is reported: nats per step,
-    for the next step only, detached. `state` is the hidden state after the last step, if there is one.
-    """
-
-    mean: Tensor
-    nats_per_token: Tensor
-    state: State | None
+__all__ = ["NextSteps", "Objective", "Taught"]
 
 
 class Objective(nn.Module, ABC):
@@ -50,6 +36,9 @@ class Objective(nn.Module, ABC):
         after the last step)."""
 
     def forward(self, batch: Batch) -> Loss:
+        """The loss. What is minimised is nats per scored value, so that gradients have the same scale with and without
+        fields, averaged over the horizon, so that the same learning rate suits every horizon; what is reported is nats
+        per step, for the next step only."""
         nats, state = self.nats(batch)
         totals = [each.sum() for each in nats]
         mean = torch.stack(totals).mean() / max(1, batch.n_values)

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from musicgen.errors import UsageError
-from musicgen.models import SequenceModel
 from musicgen.models.hardware import bfloat16_helps, lacks_bfloat16
+from musicgen.models.tasks.base import Model
 
 __all__ = ["autocast_for", "precision_for"]
 
 
-def precision_for(device: torch.device, precision: str, model: SequenceModel) -> str:
+def precision_for(device: torch.device, precision: str, model: Model) -> str:
     """Resolve `precision` to "float32" or "bfloat16". `auto` is bfloat16 where it is faster: on CUDA, and on CPUs with
     bfloat16 instructions for Transformers and `by_pitch` models, which multiply matrices of many rows.
 
@@ -32,7 +32,7 @@ def precision_for(device: torch.device, precision: str, model: SequenceModel) ->
     return precision
 
 
-def autocast_for(device: torch.device, precision: str, model: SequenceModel) -> Callable[[], Any]:
+def autocast_for(device: torch.device, precision: str, model: Model) -> Callable[[], Any]:
     """A function that returns a context manager for the precision that `precision_for` chooses."""
     if precision_for(device, precision, model) == "float32":
         return contextlib.nullcontext

@@ -28,7 +28,8 @@ class Asked:
     """The requested settings of a run; None means the value of the preset, the recipe or the run to start from.
 
     `recipe` is a file or a recipe. `changes` maps names of recipe settings to values: {"model.horizon": 4}. `tokenizer`
-    is a name, a spec or a tokenizer. `teachers` and `start` are run folders or names of bundled models.
+    is a name, a spec or a tokenizer. `teachers` and `start` are run folders or names of bundled models. `task` is the
+    recipe's `[task]` table as far as it is asked for, with the task's `name`; empty for next-note prediction.
     """
 
     model: str | None = None
@@ -42,6 +43,7 @@ class Asked:
     steps: int | None = None
     seed: int | None = None
     precision: str | None = None
+    task: Mapping[str, Any] = field(default_factory=dict)
 
 
 def refuse(asked: Asked, names: tuple[str, ...], *, why: str, where: object = None) -> None:
@@ -51,10 +53,11 @@ def refuse(asked: Asked, names: tuple[str, ...], *, why: str, where: object = No
             raise UsageError(f"`{name}` {why}", where=where, hint=f"leave `{name}` out")
 
 
-def new_recipe(asked: Asked) -> Recipe:
+def new_recipe(asked: Asked, *, usual: Mapping[str, Any]) -> Recipe:
     """The recipe of a run with random initial weights: the given recipe, or the preset, with all changes.
 
-    Raises UsageError for settings that don't go together, UnreadableError for a file that is not a recipe.
+    `usual` are changes of the presets that the task makes (`Task.presets`). Raises UsageError for settings that don't
+    go together, UnreadableError for a file that is not a recipe.
     """
     if asked.recipe is not None:
         if asked.model or asked.preset:
@@ -69,10 +72,10 @@ def new_recipe(asked: Asked) -> Recipe:
         shape, how = PRESETS[family][size], TRAIN_PRESETS[size]
         if Recipe().with_changes(asked.changes).model.get("by_pitch") is True:
             shape, how = shape | ALONG_PITCHES[size], how | TRAIN_ALONG_PITCHES
-        recipe = Recipe({"family": family, **shape}, TrainSettings(**how))
+        recipe = Recipe({"family": family, **shape}, TrainSettings(**how)).with_changes(usual)
     if asked.embedding:
         recipe = replace(recipe, model={**recipe.model, "embedding": asked.embedding})
-    return _as_asked(recipe, asked)
+    return _as_asked(replace(recipe, task={**recipe.task, **asked.task}), asked)
 
 
 def fine_tuned(start: Run, asked: Asked, *, timed: bool) -> Recipe:

@@ -1,4 +1,4 @@
-"""One optimiser step: a batch, its loss, the gradient, the weight update.
+"""One optimiser step: a batch, its loss, the gradient, the weight update. What a batch and its loss are, a task says.
 
 Step s is a function of (recipe, corpus, s): data and dropout are both seeded by (seed, step). With `carry` it also
 depends on the hidden state after the previous step, which is saved in checkpoints.
@@ -6,108 +6,127 @@ depends on the hidden state after the previous step, which is saved in checkpoin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from musicgen.corpus.store import TokenSource
-from musicgen.errors import UsageError
-from musicgen.models import SequenceModel
 from musicgen.models.hardware import bfloat16_helps
-from musicgen.recipe import Recipe, TrainSettings
-from musicgen.scoring import Scoring
-from musicgen.tokenizers import Tokenizer
-from musicgen.training.batch import Batch
-from musicgen.training.batches import Batches
+from musicgen.models.state import State
+from musicgen.models.tasks.base import Model
+from musicgen.recipe import Recipe
 from musicgen.training.feed import Feed
 from musicgen.training.log import layer_norms
-from musicgen.training.objectives import Loss, NextSteps, Objective, Taught
 from musicgen.training.optimizers import make_optimizers
-from musicgen.training.precision import autocast_for, precision_for
-from musicgen.training.streams import Carried, Streams
+from musicgen.training.precision import autocast_for
 
-__all__ = ["Learner", "Outcome", "check_request"]
+if TYPE_CHECKING:
+    from musicgen.training.task import Validation
+
+__all__ = ["Learner", "Loss", "Outcome"]
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The loss of a batch.
+
+    `mean` is minimised. `figure` is reported, detached, in the task's unit: nats per token for next-note prediction.
+    `state` is the hidden state after the last step, if a task carries one.
+    """
+
+    mean: Tensor
+    figure: Tensor
+    state: State | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a step: the loss in nats per token and the gradient norm before clipping, both on the device, and
-    the number of steps read, padding included."""
+    """The result of a step: the loss in the task's unit and the gradient norm before clipping, both on the device, and
+    the number of places read, padding included."""
 
-    loss: Tensor
+    figure: Tensor
     norm: Tensor
-    ids: int
+    places: int
     layers: dict[str, float]  # gradient norm of each layer, if requested
 
 
-def check_request(model: SequenceModel, settings: TrainSettings, device: torch.device, *, taught: bool) -> None:
-    """Raise UsageError for settings that this model or device doesn't support; the model may be on the meta device.
+class Learner(ABC, Generic[M]):
+    """A model on its device with its optimisers and its data. A task's learner says what a batch is, and its loss.
 
-    `taught` says that there are teachers.
+    A batch may be anything with a method `to(device)`, and `pin_memory()` for worker processes that feed a GPU.
     """
-    precision_for(device, settings.precision, model)
-    if settings.carry and not model.carries:
-        what = "a model that reads by frame" if model.settings.by_frame else "a Transformer"
-        raise UsageError(
-            f"[train] carry is for models with a state, which {what} in training has not",
-            hint="leave carry out, or choose a recurrent model and by_frame = false",
-        )
-    if taught and not model.step_head.teaches:
-        raise UsageError("a model with a memory neither teaches nor is taught", hint="leave `teachers` out")
-    if taught and (settings.carry or model.settings.horizon > 1):
-        what = "carry" if settings.carry else "a horizon"
-        raise UsageError(f"{what} and teachers don't go together", hint="leave one of them out")
-
-
-class Learner:
-    """A model on its device with its optimisers, its data, and the hidden state carried between batches."""
 
     def __init__(
         self,
-        model: SequenceModel,
-        source: TokenSource,
-        tokenizer: Tokenizer,
+        model: M,
         *,
         recipe: Recipe,
         device: torch.device,
-        teachers: Sequence[SequenceModel] = (),
         workers: int = 0,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         settings = recipe.train
         self._check = check
         self._hooks = _watched(model, check)
-        check_request(model, settings, device, taught=bool(teachers))
         self.model, self.settings, self.device = model, settings, device
         half = bfloat16_helps(device)
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
         self.autocast = autocast_for(device, settings.precision, model)
-        self.scoring = Scoring.of(tokenizer, device)
-        self.objective: Objective = NextSteps(model, self.scoring)
-        if teachers:
-            self.objective = Taught(model, self.scoring, teachers=teachers, share=settings.taught)
-        how: dict[str, Any] = {"length": settings.length, "batch": settings.batch, "seed": settings.seed}
-        self._data: Streams | Batches
-        if settings.carry:
-            self._data = Streams(source, tokenizer, augment=recipe.augment, **how)
-        else:
-            recalls = any(each.recalls for each in (model, *teachers))
-            self._data = Batches(source, tokenizer, augment=recipe.augment, pasts=recalls, **how)
-        self._precompute = None if teachers else model.precomputing()
-        pin = device.type == "cuda"
-        self._feed = Feed(self._made, workers=0 if settings.carry else workers, pin=pin)
-        self.carried = Carried(model)
+        self._feed = Feed(self.made, workers=workers, pin=device.type == "cuda")
+
+    # ---- what a task says --------------------------------------------------------------------------
+
+    @abstractmethod
+    def made(self, step: int) -> Any:
+        """Batch number `step` on the CPU, as far as it can be made without the model, perhaps in another process: a
+        function of (recipe, corpus, step) alone."""
+
+    @abstractmethod
+    def loss(self, batch: Any) -> Loss:
+        """The loss of a batch that is ready. Called under autocast, with the model in training mode and the generators
+        seeded for this step."""
+
+    @abstractmethod
+    def places(self, batch: Any) -> int:
+        """The number of places that the model reads in a batch, padding included: what speed is counted in."""
+
+    @abstractmethod
+    def validation(self, *, check: Callable[[], None]) -> Validation:
+        """The validation of this model, whose data are made now; `check` is called between batches and may raise."""
+
+    def ready(self, batch: Any) -> Any:
+        """The batch on the device, with all that the model starts from."""
+        return batch.to(self.device)
+
+    def seen(self, steps: int) -> dict[str, int]:
+        """What the card says about the amount of data read in so many steps."""
+        return {"examples_seen": steps * self.settings.batch}
+
+    @property
+    def carried(self) -> Mapping[str, Tensor]:
+        """The tensors that are handed on from step to step, to be saved in a checkpoint; none by default."""
+        return {}
+
+    def restore(self, carried: Mapping[str, Tensor]) -> None:
+        """Restore what was `carried` from a checkpoint."""
+
+    def keep(self, batch: Any, loss: Loss) -> None:
+        """Keep what is handed on to the next step, after the weights have changed."""
+
+    # ---- a step ------------------------------------------------------------------------------------
 
     def __call__(self, step: int, *, rate: float, by_layer: bool = False) -> Outcome:
         """Train on batch number `step` at learning rate `rate`; `by_layer` also computes gradient norms by layer.
 
         `check` may raise to abandon the step; it is called only before any weight has changed.
         """
-        batch = self._batch(step)
+        batch = self.ready(self._feed(step))
         self._check()
         model, settings = self.model, self.settings
         model.train()
@@ -116,7 +135,7 @@ class Learner:
                 hash((settings.seed, step)) & 0x7FFFFFFF
             )  # for dropout; the caller's generator state is restored
             with self.autocast():
-                loss: Loss = self.objective(batch)
+                loss = self.loss(batch)
         self._check()
         model.zero_grad(set_to_none=True)
         loss.mean.backward()
@@ -127,21 +146,8 @@ class Learner:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
-        self.carried.take(batch, loss.state)
-        return Outcome(loss.nats_per_token, norm, batch.inputs.shape[0] * batch.inputs.shape[1], layers)
-
-    def precomputed(self, batch: Batch) -> Batch:
-        """The batch with the state that a memory model recalls for it, if that can be computed without the model."""
-        if self._precompute is None:
-            return batch
-        return replace(batch, pasts=(), state=self._precompute(batch.inputs, batch.targets, batch.pasts))
-
-    def ready(self, batch: Batch) -> Batch:
-        """The batch on the device, with the state that the model starts from."""
-        batch = batch.to(self.device)
-        if batch.state is None and batch.pasts and self.model.recalls:
-            batch = replace(batch, state=self.model.recalling(batch.past_ids()))
-        return self.carried.give(batch)
+        self.keep(batch, loss)
+        return Outcome(loss.figure, norm, self.places(batch), layers)
 
     def close(self) -> None:
         """End the worker processes and remove the hooks from the model."""
@@ -149,16 +155,8 @@ class Learner:
         for hook in self._hooks:
             hook.remove()
 
-    def _made(self, step: int) -> Batch:
-        """Batch number `step` as far as it can be made without the model, in a worker process."""
-        return self.precomputed(self._data(step))
 
-    def _batch(self, step: int) -> Batch:
-        """Batch number `step`, ready for training."""
-        return self.ready(self._feed(step))
-
-
-def _watched(model: SequenceModel, check: Callable[[], None]) -> list[RemovableHandle]:
+def _watched(model: torch.nn.Module, check: Callable[[], None]) -> list[RemovableHandle]:
     """Hooks that call `check` between a model's layers in the forward and backward pass.
 
     A step of a large model on a CPU may take longer than a scheduler waits for a process to save after SIGTERM.

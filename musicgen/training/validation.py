@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -10,19 +11,22 @@ from musicgen.corpus.store import TokenSource
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 from musicgen.training.batches import validation_windows
-from musicgen.training.step import Learner
+from musicgen.training.task import Validation
 
-__all__ = ["Validation"]
+if TYPE_CHECKING:
+    from musicgen.training.next_note import NextNoteLearner
+
+__all__ = ["NextNoteValidation"]
 
 
-class Validation:
-    """Validation windows of a corpus, made once; `tokens` is the number of steps in them that are scored.
+class NextNoteValidation(Validation):
+    """Validation windows of a corpus, made once.
 
     `check` is called between batches, while they are made and while they are scored, and may raise.
     """
 
     def __init__(
-        self, source: TokenSource, tokenizer: Tokenizer, learner: Learner, *, check: Callable[[], None]
+        self, source: TokenSource, tokenizer: Tokenizer, learner: NextNoteLearner, *, check: Callable[[], None]
     ) -> None:
         self.learner, self._check = learner, check
         settings = learner.settings
@@ -37,7 +41,7 @@ class Validation:
         ):
             check()
             self.windows.append(learner.precomputed(batch))
-        self.tokens = sum(batch.n_steps for batch in self.windows)
+        self.counts = {"valid_tokens": sum(batch.n_steps for batch in self.windows)}
 
     @torch.no_grad()
     def __call__(self, inverse_temperature: list[tuple[float, ...]]) -> torch.Tensor | None:
@@ -53,4 +57,5 @@ class Validation:
                     model, batch.inputs, batch.targets, batch.state, inverse_temperature=inverse_temperature
                 )
             total_SF += torch.stack([part.flatten(0, 1).view(-1, total_SF.shape[1]).sum(0) for part in nats]).cpu()
-        return total_SF / self.tokens if self.tokens else None
+        tokens = self.counts["valid_tokens"]
+        return total_SF / tokens if tokens else None

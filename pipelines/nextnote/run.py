@@ -39,6 +39,7 @@ from musicgen.events import Event, Step
 from musicgen.recipe import AugmentSettings, Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Frames, FramesSettings
 from musicgen.training.loop import choose_device, train
+from musicgen.training.next_note import NextNote
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def main(arguments: list[str]) -> None:
         max_seconds=seconds if math.isfinite(seconds) else None,
         clock=CLOCKS[options.clock],
         device=options.device,
-        teachers=[teacher.model for teacher in teachers],
+        task=NextNote([teacher.model for teacher in teachers]),
         listener=report,
     )
     spent = time.process_time() - begun

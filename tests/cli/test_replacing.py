@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -18,6 +19,7 @@ from musicgen.io import write
 from musicgen.models import hardware
 from musicgen.piece import Piece, Track, notes_array
 from musicgen.training import keeping, loop
+from musicgen.training.step import Learner
 
 SMALL = ["--model", "lstm", "--set", "model.width=16", "--set", "model.layers=1", "--set", "train.length=32"]
 QUICK = ["--steps", 2, "--device", "cpu"]
@@ -224,14 +226,14 @@ def test_until_the_first_checkpoint_the_old_run_is_as_it_was(here, monkeypatch, 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_from_the_first_checkpoint_on_the_new_run_is_there_to_go_on_with(here, monkeypatch, number):
-    learn = loop.Learner.__call__
+    learn = Learner.__call__
 
-    def stop(learner: loop.Learner, step: int, **options: object) -> loop.Outcome:
+    def stop(learner: Any, step: int, **options: object) -> loop.Outcome:
         signal.raise_signal(number)
         return learn(learner, step, **options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop.Learner, "__call__", stop)
+        patched.setattr(Learner, "__call__", stop)
         result = run("train", "tunes", "-o", "run", *SMALL, *QUICK, "--seed", 1, "--overwrite")
     assert result.exit_code == 128 + number
     assert result.stderr.splitlines()[-1] == ("interrupted: saved; go on with `musicgen train tunes -o run --resume`")

@@ -27,6 +27,7 @@ from musicgen.runs.checkpoints import find_checkpoint
 from musicgen.runs.recipes import resumed_recipe
 from musicgen.stopping import Interrupted
 from musicgen.training import keeping
+from musicgen.training.next_note import NextNoteLearner
 
 
 class Untested(Tunes):
@@ -117,7 +118,7 @@ def when(patched: pytest.MonkeyPatch, target: object, name: str, call: int, act:
 
 
 PLACES = {
-    "making the second batch": (keeping.Learner, "_batch", 2),
+    "making the second batch": (NextNoteLearner, "made", 2),
     "the forward pass": (SequenceModel, "nats_ahead", 6),
     "the gradient": (torch.Tensor, "backward", 3),
     "the optimiser's step": (torch.optim.AdamW, "step", 7),

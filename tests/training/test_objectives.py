@@ -15,6 +15,7 @@ from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.scoring import Scoring
 from musicgen.training.batch import Batch
 from musicgen.training.loop import train
+from musicgen.training.next_note import NextNote
 from musicgen.training.objectives import NextSteps, Taught
 
 TAUGHT = [kind for kind in KINDS if kind != "remembered"]
@@ -51,8 +52,8 @@ def test_the_loss_is_the_mean_of_what_was_chosen(kind):
     torch.testing.assert_close(loss.mean, nats[batch.targets != scoring.pad].mean())
     steps = nats if nats.ndim == 2 else nats.sum(-1)
     counted = (batch.targets != scoring.pad).view(*steps.shape, -1).any(-1)
-    torch.testing.assert_close(loss.nats_per_token, steps[counted].mean().detach())
-    assert not loss.nats_per_token.requires_grad
+    torch.testing.assert_close(loss.figure, steps[counted].mean().detach())
+    assert not loss.figure.requires_grad
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -82,7 +83,7 @@ def test_padding_counts_nothing(kind):
     assert (short.n_values, short.n_steps) == (long.n_values, long.n_steps)
     one, other = (NextSteps(net, scoring)(batch) for batch in (short, long))
     torch.testing.assert_close(one.mean, other.mean)
-    torch.testing.assert_close(one.nats_per_token, other.nats_per_token)
+    torch.testing.assert_close(one.figure, other.figure)
 
 
 def test_over_a_horizon_it_is_the_mean_over_the_steps_ahead():
@@ -91,7 +92,7 @@ def test_over_a_horizon_it_is_the_mean_over_the_steps_ahead():
     ahead, state = net.nats_ahead(batch.inputs, batch.targets, pad=scoring.pad)
     loss = NextSteps(net, scoring)(batch)
     torch.testing.assert_close(loss.mean, sum(each.sum() for each in ahead) / 3 / batch.n_values)
-    torch.testing.assert_close(loss.nats_per_token, ahead[0].mean().detach())
+    torch.testing.assert_close(loss.figure, ahead[0].mean().detach())
     assert state is not None
     assert loss.state is not None
 
@@ -162,7 +163,7 @@ def test_a_student_comes_to_say_what_its_teacher_says(tmp_path):
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     settings = recipe("transformer", steps=60, learning_rate=2e-2, calibrate=False)
     for name, teachers in (("alone", []), ("taught", [teacher])):
-        train(Tunes(), REMI, recipe=settings, folder=tmp_path / name, device="cpu", teachers=teachers)
+        train(Tunes(), REMI, recipe=settings, folder=tmp_path / name, device="cpu", task=NextNote(teachers))
     ids = torch.from_numpy(Tunes().tokens[:96].astype("int64"))[None]
     with torch.no_grad():
         told = teacher(ids)[0].softmax(-1)
@@ -176,7 +177,7 @@ def test_a_student_comes_to_say_what_its_teacher_says(tmp_path):
 
 def test_a_resumed_run_with_teachers_equals_an_uninterrupted_one(tmp_path):
     teacher = build_model(ModelSettings(vocabulary_size=len(REMI.vocabulary), **MODELS["lstm"]), seed=3)
-    given = {"recipe": recipe("lstm", taught=0.7), "device": "cpu", "teachers": [teacher]}
+    given = {"recipe": recipe("lstm", taught=0.7), "device": "cpu", "task": NextNote([teacher])}
     train(Tunes(), REMI, folder=tmp_path / "whole", **given)
 
     def interrupt(progress):
@@ -198,6 +199,6 @@ def test_what_teachers_do_not_go_with(changes, what, tmp_path):
         settings.model["horizon"] = 2
     try:
         with pytest.raises(UsageError, match=f"{what} and teachers don't go together; leave one of them out"):
-            train(Tunes(), REMI, recipe=settings, folder=tmp_path / "run", device="cpu", teachers=[teacher])
+            train(Tunes(), REMI, recipe=settings, folder=tmp_path / "run", device="cpu", task=NextNote([teacher]))
     finally:
         settings.model.pop("horizon", None)

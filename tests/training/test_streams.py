@@ -9,12 +9,10 @@ import pytest
 import torch
 from training_tunes import AUGMENT, REMI, Tunes, log, on_steps, recipe, weights
 
-from musicgen.checkpoint import model_for
 from musicgen.errors import UsageError
 from musicgen.recipe import AugmentSettings
 from musicgen.tokenizers import Frames
 from musicgen.training.loop import train
-from musicgen.training.step import Learner
 from musicgen.training.streams import Streams
 
 PLAIN = AugmentSettings(0, 0, 0, 0.0)
@@ -107,7 +105,7 @@ def test_a_model_that_reads_by_frame_cannot_carry(tmp_path):
     changed = recipe("lstm", carry=True)
     changed = dataclasses.replace(changed, model={**changed.model, "by_frame": True})
     with pytest.raises(UsageError, match="a model that reads by frame in training has not"):
-        Learner(model_for(changed, tokenizer), Tunes(), tokenizer, recipe=changed, device=torch.device("cpu"))
+        train(Tunes(), tokenizer, recipe=changed, folder=tmp_path / "run", device="cpu")
 
 
 def test_a_transformer_cannot_carry(tmp_path):

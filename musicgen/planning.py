@@ -12,6 +12,7 @@ from musicgen.checkpoint import Run, load_run, model_for
 from musicgen.corpus.build import plan_sources, spec_of
 from musicgen.corpus.store import Corpus, is_corpus
 from musicgen.errors import UsageError
+from musicgen.events import Listener
 from musicgen.io.beside import refuse_here, settle, within
 from musicgen.models.hardware import check_memory
 from musicgen.recipe import Recipe
@@ -20,10 +21,11 @@ from musicgen.runs.checked import as_unreadable
 from musicgen.runs.checkpoints import Checkpoint, check_checkpoint, find_checkpoint, has_checkpoint
 from musicgen.runs.lineage import teachers_digest
 from musicgen.runs.recipes import resumed_recipe
+from musicgen.tasks.registry import task_of
 from musicgen.tokenizers import Tokenizer, load_tokenizer
 from musicgen.training.loop import choose_device
 from musicgen.training.recipes import Asked, fine_tuned, new_recipe, refuse
-from musicgen.training.step import check_request
+from musicgen.training.task import Task
 
 __all__ = ["Plan", "check_corpus", "plan_run"]
 
@@ -34,11 +36,13 @@ COPIES = 3  # tensors of the size of the weights that training needs at least: w
 class Plan:
     """The checked inputs of a training run.
 
-    `corpus` is None if it has to be built first; `start` is the run whose weights the new one starts from, if any.
+    `corpus` is None if it has to be built first: then the recipe of a new run isn't settled by its `task` yet. `start`
+    is the run whose weights the new one starts from, if any.
     `replaced` are the names in the folder of an older run that is to be replaced; empty if there is none.
     """
 
     recipe: Recipe
+    task: Task
     tokenizer: Tokenizer
     corpus: Corpus | None
     teachers: tuple[Run, ...]
@@ -48,12 +52,20 @@ class Plan:
 
 
 def plan_run(
-    corpus: str | Path, folder: Path, *, asked: Asked, device: str, resume: bool, overwrite: bool, timed: bool
+    corpus: str | Path,
+    folder: Path,
+    *,
+    asked: Asked,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+    timed: bool,
+    listener: Listener,
 ) -> Plan:
     """Check a request for training and return everything that the run needs.
 
     `corpus` is a corpus folder, a folder or file of music, or a name in the catalogue; `timed` says that a time limit
-    ends the run. Raises UsageError and UnreadableError if the request can't be carried out.
+    ends the run; `listener` gets warnings. Raises UsageError and UnreadableError if the request can't be carried out.
     """
     settle(folder)
     refusal = None
@@ -70,9 +82,11 @@ def plan_run(
         start = _start_of(asked)
         recipe = fine_tuned(start, asked, timed=timed)
     else:
-        recipe = new_recipe(asked)
+        usual = task_of(asked.task).presets(asked.preset or "tiny", asked.task) if asked.task else {}
+        recipe = new_recipe(asked, usual=usual)
     chosen = choose_device(device)
     teachers = tuple(load_run(name) for name in asked.teachers)
+    task = task_of(recipe.task, teachers=[teacher.model for teacher in teachers])
     # A corpus that was built for the replaced run is replaced with it.
     place = None if replaces else folder / "corpus"
     wanted = start.tokenizer if start is not None else load_tokenizer(spec_of(asked.tokenizer))
@@ -81,7 +95,7 @@ def plan_run(
     tokenizer = wanted if source is None else load_tokenizer(source.spec)
     if start is not None:
         _check_tokenizer(start, tokenizer, named=corpus)
-    elif tokenizer.layout is not None and not (resume or asked.recipe):
+    elif tokenizer.layout is not None and not (resume or asked.recipe or recipe.task):
         # The better model for frames, unless the recipe has a setting that excludes it.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
@@ -89,15 +103,18 @@ def plan_run(
         if teacher.tokenizer.spec != tokenizer.spec:
             hint = "train both on the same corpus, or on corpora built with the same tokenizer"
             raise UsageError("this teacher has another tokenizer", where=name, hint=hint)
-    with as_unreadable(folder / "recipe.toml") if resume else nullcontext():
-        model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
-    check_request(model, recipe.train, chosen, taught=bool(teachers))
+    if source is not None and not resume:
+        recipe = task.settled(recipe, source, listener=listener)
+    if resume or source is not None or not recipe.task:  # else the corpus has to say what shape the model has
+        with as_unreadable(folder / "recipe.toml") if resume else nullcontext():
+            model = model_for(recipe, tokenizer, blank=True) if start is None else start.model
+        task.check_request(model, recipe, chosen, taught=bool(teachers))
+        check_memory(model.n_parameters, copies=COPIES if chosen.type == "cpu" else 1)
     if found is not None:
         _check_teachers(recipe, teachers, folder=folder)
         check_checkpoint(found, model)
         if source is not None:
             check_corpus(recipe, source, named=corpus)
-    check_memory(model.n_parameters, copies=COPIES if chosen.type == "cpu" else 1)
     replaced: frozenset[str] = frozenset()
     if refusal is not None:
         raise refusal
@@ -106,7 +123,7 @@ def plan_run(
         if asked.start is not None:
             runs[asked.start] = "is the run to start from"
         replaced = _replaced(folder, corpus, runs=runs, built=source is not None)
-    return Plan(recipe, tokenizer, source, teachers, start, chosen, replaced)
+    return Plan(recipe, task, tokenizer, source, teachers, start, chosen, replaced)
 
 
 # ---- the corpus --------------------------------------------------------------------------------------------
@@ -144,7 +161,7 @@ def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer
 
 def _start_of(asked: Asked) -> Run:
     """Load the run to start from. Raises UsageError for requested settings that this run determines."""
-    refuse(asked, ("model", "preset", "recipe", "embedding"), why="is said by the run of `start` already")
+    refuse(asked, ("model", "preset", "recipe", "embedding", "task"), why="is said by the run of `start` already")
     assert asked.start is not None
     start = load_run(asked.start)
     if asked.tokenizer is not None and spec_of(asked.tokenizer) != start.tokenizer.spec:
@@ -163,7 +180,7 @@ def _check_tokenizer(start: Run, tokenizer: Tokenizer, *, named: str | Path) -> 
 
 def _resumed(folder: Path, asked: Asked) -> tuple[Recipe, Checkpoint]:
     """(the recipe of the run to resume, its last checkpoint); of the recipe, only steps and precision may change."""
-    names = ("model", "preset", "recipe", "seed", "embedding", "changes", "start")
+    names = ("model", "preset", "recipe", "seed", "embedding", "changes", "start", "task")
     refuse(asked, names, why="can't change in a run that is resumed", where=folder)
     found = find_checkpoint(folder / "checkpoints" / "last")
     recipe = resumed_recipe(found, folder)

@@ -1,0 +1,152 @@
+"""The task `classify` for the training loop: labelled windows, cross-entropy, and a validation by whole pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from musicgen.corpus.store import Corpus, TokenSource
+from musicgen.errors import UsageError
+from musicgen.events import Listener, Warned
+from musicgen.models.tasks.classifier import Classifier
+from musicgen.models.tasks.registry import task_settings
+from musicgen.recipe import Recipe
+from musicgen.tasks.classify.figures import measured, nats
+from musicgen.tasks.classify.labels import Labelled, labelled, labels_of
+from musicgen.tasks.classify.scoring import Scored
+from musicgen.tasks.classify.windows import Draw, Windows
+from musicgen.tokenizers import Tokenizer
+from musicgen.training.step import Learner, Loss
+from musicgen.training.task import Task, Validation
+
+__all__ = ["Classify", "most_windows"]
+
+
+class Classify(Task):
+    """Tell pieces apart by a label. Validated are nats a piece, of the mean probabilities of its windows; where classes
+    are balanced in training, the mean over classes of their pieces' mean."""
+
+    unit: ClassVar[str] = "nats_per_piece"
+    calibrates: ClassVar[bool] = True
+
+    def presets(self, size: str, table: Mapping[str, Any]) -> dict[str, Any]:
+        # Labels are few: a window tells much less than next-note prediction learns from it, and overfits soon.
+        return {"train.steps": 1000, "train.batch": 16, "train.length": 256, "train.evaluate_every": 50,
+                "train.learning_rate": 3e-3, "model.dropout": 0.2}  # fmt: skip
+
+    def settled(self, recipe: Recipe, corpus: Corpus, *, listener: Listener) -> Recipe:
+        asked = task_settings(recipe.task)
+        found = labels_of(
+            corpus, label=asked.label, labels=asked.labels, least=asked.least, classes=asked.classes or None
+        )
+        if len(found.classes) < 2:
+            counts = ", ".join(f"{name} {count}" for name, count in list(found.rare.items())[:5])
+            what = f"{len(found.classes)} classes of {asked.label!r} have {asked.least} training pieces or more"
+            hint = f"give a smaller `least` (found: {counts})" if found.rare else "give another `label`"
+            raise UsageError(what, where=asked.labels or corpus.folder, hint=hint)
+        for line in found.left_out():
+            listener(Warned(line))
+        table = {**recipe.task, "classes": list(found.classes)}
+        if asked.labels:
+            table["labels_sha256"] = found.digest
+        return replace(recipe, task=table)
+
+    def learner(
+        self,
+        model: Any,
+        source: TokenSource,
+        tokenizer: Tokenizer,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        workers: int = 0,
+        check: Callable[[], None] = lambda: None,
+    ) -> ClassifyLearner:
+        self.check_request(model, recipe, device, taught=False)
+        assert isinstance(source, Corpus)
+        return ClassifyLearner(model, source, tokenizer, recipe=recipe, device=device, workers=workers, check=check)
+
+
+class ClassifyLearner(Learner[Classifier]):
+    """Learns from windows of labelled pieces."""
+
+    def __init__(
+        self,
+        model: Classifier,
+        corpus: Corpus,
+        tokenizer: Tokenizer,
+        *,
+        recipe: Recipe,
+        device: torch.device,
+        workers: int = 0,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        super().__init__(model, recipe=recipe, device=device, workers=workers, check=check)
+        self.corpus, self.tokenizer = corpus, tokenizer
+        self.labels: Labelled = labelled(corpus, model.task)
+        self._draw = Draw(corpus, self.labels.of("train"), tokenizer, recipe=recipe)
+
+    def made(self, step: int) -> Windows:
+        return self._draw(step)
+
+    def loss(self, batch: Windows) -> Loss:
+        logits_BK = self.model(batch.ids, batch.lengths_B).float()
+        nats_B = F.cross_entropy(logits_BK, batch.classes_B, reduction="none")
+        mean = (nats_B * batch.weights_B).sum() / batch.weights_B.sum()
+        return Loss(mean, mean.detach())
+
+    def places(self, batch: Windows) -> int:
+        return batch.ids.shape[0] * batch.ids.shape[1]
+
+    def validation(self, *, check: Callable[[], None]) -> ClassifyValidation:
+        return ClassifyValidation(self, check=check)
+
+    def seen(self, steps: int) -> dict[str, int]:
+        return {"windows_seen": steps * self.settings.batch}
+
+
+class ClassifyValidation(Validation):
+    """Scores the labelled pieces of the validation split."""
+
+    def __init__(self, learner: ClassifyLearner, *, check: Callable[[], None]) -> None:
+        self.learner = learner
+        pieces = learner.labels.of("valid")
+        self.truth_P = np.array([number for _, number in pieces], np.int64)
+        self.counts = {"valid_pieces": len(pieces)}
+        settings = learner.settings
+        self.scored = Scored(
+            [learner.corpus.ids(record) for record, _ in pieces],
+            length=settings.length,
+            pad=learner.tokenizer.vocabulary.id("pad"),
+            most=most_windows(settings.evaluate_tokens, length=settings.length, pieces=len(pieces)),
+            check=check,
+        )
+        # Each class counts the same, as in training, or each piece.
+        balanced = learner.model.task.balance != "none"
+        counts = np.bincount(self.truth_P, minlength=len(learner.model.task.classes))
+        weight_P = 1 / counts[self.truth_P] if balanced else np.ones(len(pieces))
+        self.weight_P = weight_P / max(weight_P.sum(), 1e-9)
+
+    def __call__(self, inverse_temperature: list[tuple[float, ...]]) -> Tensor | None:
+        if not len(self.truth_P):
+            return None
+        model, autocast = self.learner.model, self.learner.autocast
+        chances_SPK = self.scored.chances(model, inverse_temperature=inverse_temperature, autocast=autocast)
+        found = [float((nats(chances_PK, self.truth_P) * self.weight_P).sum()) for chances_PK in chances_SPK]
+        return torch.tensor(found, dtype=torch.float64)[:, None]
+
+    def figures(self) -> dict[str, Any]:
+        found = measured(self.scored.chances(self.learner.model, autocast=self.learner.autocast)[0], self.truth_P)
+        shown = ("accuracy", "balanced_accuracy", "macro_f1")
+        return {f"valid_{name}": getattr(found, name) for name in shown}
+
+
+def most_windows(tokens: int, *, length: int, pieces: int) -> int:
+    """How many windows of `length` steps each of so many pieces may have, for about `tokens` tokens in all."""
+    return max(1, tokens // (length * max(1, pieces)))
