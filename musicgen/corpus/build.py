@@ -286,7 +286,8 @@ def _records(works: list[Kept], licences: list[str], fields: int, settings: Buil
         key = key_of.get(work.source, work.source)
         length = work.size // (2 * fields)
         place = work.split or split[key]
-        records.append(PieceRecord(offset, length, work.notes, work.source, work.sha256, key, place, licence))
+        known = (offset, length, work.notes, work.source, work.sha256, key, place, licence)
+        records.append(PieceRecord(*known, said=work.said))
         offset += length
     return records
 

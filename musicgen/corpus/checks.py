@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class PieceRecord:
     split: str
     licence: str
     weight: float = 1.0  # relative sampling weight in training, among pieces of its length
+    said: dict[str, str] = field(default_factory=dict)  # what the piece says of itself: see `corpus/said.py`
 
 
 def read_meta(path: Path) -> dict[str, Any]:
@@ -126,8 +127,9 @@ def _record(line: bytes, values: dict[str, Any] | None, place: str, path: Path) 
         except UnreadableError as error:
             raise UnreadableError(f"{place} is damaged ({error.what})", where=path, hint=HINT) from None
         table = check(PieceRecord, table, where=path, hint=HINT, prefix=f"{place}: ")
-        values = {field.name: table[field.name] for field in fields(PieceRecord) if field.name in table}
-    record = PieceRecord(**values)
+        values = {each.name: table[each.name] for each in fields(PieceRecord) if each.name in table}
+    # A corpus from before says nothing of its pieces.
+    record = PieceRecord(**{name: value for name, value in values.items() if value is not None})
     if record.split not in SPLITS or record.notes < 0 or record.weight < 0:
         what = f"{place}: has a split, count or weight that can't be"
         raise UnreadableError(what, where=path, hint=HINT)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from musicgen.corpus.frames import FRAME_SUFFIXES, frame_pieces
+from musicgen.corpus.said import said_of
 from musicgen.corpus.scan import Found, iter_pieces
 from musicgen.corpus.split import fingerprint
 from musicgen.errors import MusicgenError, printable
@@ -35,6 +36,7 @@ class Work:
     fingerprint: str
     split: str | None = None
     content: str = ""  # a key that is equal for copies of the piece; empty: compare sha256
+    said: dict[str, str] = field(default_factory=dict)  # see `said_of`
     sha256: str = field(init=False)  # of the ids; computed in the worker processes
 
     def __post_init__(self) -> None:
@@ -106,7 +108,8 @@ class Encoder:
             source = f"{name}#{tune}" if tune else name
             if isinstance(piece, Piece):
                 ids = np.asarray(self.tokenizer.encode(piece)).astype("<u2")
-                yield Work(source, ids.tobytes(), int(self.tokenizer.count_notes(ids)), fingerprint(piece))
+                notes = int(self.tokenizer.count_notes(ids))
+                yield Work(source, ids.tobytes(), notes, fingerprint(piece), said=said_of(piece))
             else:
                 yield Rejected(source, printable(piece.what))
 

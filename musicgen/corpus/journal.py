@@ -45,6 +45,7 @@ class Kept:
     split: str | None
     content: str
     sha256: str
+    said: dict[str, str]
 
 
 def part_of(out: str | Path) -> Path:
@@ -118,7 +119,7 @@ class Journal:
                 self._ids.write(result.ids)
             except OSError as error:
                 raise explained(error, self.folder, ours=True) from error
-            known = (result.notes, result.fingerprint, result.split, result.content, result.sha256)
+            known = (result.notes, result.fingerprint, result.split, result.content, result.sha256, result.said)
             kept: Kept | Rejected = Kept(result.source, self._end, len(result.ids), *known)
             self._end += len(result.ids)
         else:

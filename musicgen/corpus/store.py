@@ -84,7 +84,7 @@ def write_corpus(
             total = sum(p.length for p in pieces)
             _write_tokens(new.path / "tokens.npy", tokens, (total,) if fields == 1 else (total, fields))
             with open(new.path / "pieces.jsonl", "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(json.dumps(asdict(p)) + "\n" for p in pieces)
+                file.writelines(json.dumps(_row(p)) + "\n" for p in pieces)
             table = {"format": FORMAT, "format_version": FORMAT_VERSION, **_counts(pieces), **_bounded(about)}
             text = json.dumps(table, indent=1, sort_keys=True) + "\n"
             (new.path / "corpus.json").write_text(text, encoding="utf-8", newline="\n")
@@ -97,6 +97,12 @@ def write_corpus(
         if error.errno in FULL:
             raise ResourceError("no space left on device", where=folder, hint="free some space") from None
         raise UsageError(f"can't be written ({error.strerror})", where=folder, hint="choose another folder") from None
+
+
+def _row(piece: PieceRecord) -> dict[str, Any]:
+    """A piece's line; without what it says of itself where that is nothing."""
+    row = asdict(piece)
+    return row if row["said"] else {key: value for key, value in row.items() if key != "said"}
 
 
 def _bounded(about: dict[str, Any]) -> dict[str, Any]:

@@ -270,3 +270,15 @@ def test_a_failed_write_leaves_the_old_corpus(copy):
         write_corpus(copy, [record], tokens=tokens(), about={}, overwrite=True)
     assert content(copy) == before
     assert os.listdir(copy.parent) == ["copy"]
+
+
+def test_records_tell_what_pieces_say_of_themselves_and_a_corpus_from_before_says_nothing(corpus, tmp_path):
+    said = {record.source: record.said for record in corpus.records}
+    (tune,) = (name for name in said if name.endswith(" T0"))
+    assert said[tune] == {"key": "C major", "mode": "major", "meter": "4/4", "played": "quantised"}
+    assert said["music/p.mid"] == {"played": "quantised"}
+    shutil.copytree(corpus.folder, tmp_path / "old")
+    lines = [json.loads(line) for line in (tmp_path / "old" / "pieces.jsonl").read_text().splitlines()]
+    old = [{key: value for key, value in line.items() if key != "said"} for line in lines]
+    (tmp_path / "old" / "pieces.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert [record.said for record in Corpus.open(tmp_path / "old").records] == [{}] * len(old)
