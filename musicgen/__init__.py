@@ -24,6 +24,7 @@ __all__ = [
     "Track",
     "Trained",
     "build_corpus",
+    "classify",
     "evaluate",
     "humanise",
     "read",
@@ -49,6 +50,7 @@ _HOMES = {
     "Track": "musicgen.piece",
     "Trained": "musicgen.api",
     "build_corpus": "musicgen.api",
+    "classify": "musicgen.classifying",
     "evaluate": "musicgen.api",
     "humanise": "musicgen.humanising",
     "read": "musicgen.io",
@@ -61,6 +63,7 @@ _HOMES = {
 # A type checker sees the imports. Were it shown `__getattr__`, too, it would let every misspelt name pass.
 if TYPE_CHECKING:
     from musicgen.api import Evaluation, Trained, build_corpus, evaluate, train
+    from musicgen.classifying import classify
     from musicgen.composer import Composer
     from musicgen.corpus.store import Corpus
     from musicgen.errors import MusicgenError

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from musicgen.checkpoint import load_run
+from musicgen.checkpoint import AnyRun, TaskRun, load_any_run, load_run
 from musicgen.corpus import build
 from musicgen.corpus.journal import part_of
 from musicgen.corpus.store import Corpus, own_corpus
@@ -31,13 +31,15 @@ from musicgen.planning import Plan, check_corpus, plan_run
 from musicgen.recipe import Recipe
 from musicgen.runs.lineage import data_settings, first_card
 from musicgen.stopping import Cancel, cancellable
+from musicgen.tasks.registry import task_of
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.loop import check_limits, choose_device
 from musicgen.training.loop import train as train_model
 from musicgen.training.recipes import Asked
+from musicgen.training.task import TaskEvaluation
 from musicgen.words import counted, spec_in_words
 
-__all__ = ["Evaluation", "Trained", "build_corpus", "evaluate", "train"]
+__all__ = ["Evaluation", "Trained", "build_corpus", "evaluate", "evaluate_task", "train"]
 
 Source = str | Path
 FLOOR_TOKENS = 1_000_000  # counted for the floor at the end of training: seconds, not minutes
@@ -293,7 +295,7 @@ def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
     """Warnings for settings that are allowed but probably not intended."""
     context, length = recipe.model.get("context", 0), recipe.train.length
     lines = []
-    if recipe.model["family"] == "transformer" and length < context:
+    if recipe.model["family"] == "transformer" and length < context and not recipe.task:
         lines.append(f"windows of {length} tokens train only a part of the context of {context}: make them equal")
     if not len(corpus.spans("valid")):
         lines.append("no validation pieces in this corpus: the last weights are kept instead of the best")
@@ -339,15 +341,7 @@ def evaluate(
     is empty, UnreadableError for damaged folders.
     """
     loaded = load_run(run)
-    folder = Path(corpus) if corpus is not None else own_corpus(run, loaded.recipe.data.corpus)
-    source = Corpus.open(folder)
-    if source.spec != loaded.tokenizer.spec:
-        raise UsageError(
-            f"this corpus was built with the tokenizer {spec_in_words(source.spec)}, "
-            f"the run uses {spec_in_words(loaded.tokenizer.spec)}",
-            where=folder,
-            hint="build the corpus again with the run's tokenizer",
-        )
+    source = _corpus_of(loaded, run, corpus)
     listener(Began("evaluation", "piece"))
     found = likelihood.evaluate(
         loaded.model.to(choose_device(device)),
@@ -361,4 +355,41 @@ def evaluate(
     listener(Finished("evaluation"))
     if few := doubt(split, found.pieces):
         listener(Warned(few))
-    return Evaluation(str(run), folder, found, floor)
+    return Evaluation(str(run), source.folder, found, floor)
+
+
+def evaluate_task(
+    run: Source,
+    corpus: Source | None = None,
+    *,
+    split: str = "valid",
+    max_tokens: int | None = None,
+    baseline: bool = True,
+    device: str = "auto",
+    cancel: Cancel | None = None,
+) -> TaskEvaluation:
+    """Measure a run of another task than next-note prediction, by that task's own figures: `to_dict()` and `lines()`.
+
+    Parameters and errors as of `evaluate`; `baseline` adds what simple rules come to on the same pieces.
+    """
+    loaded = load_any_run(run)
+    if not isinstance(loaded, TaskRun):
+        raise UsageError("is a run of next-note prediction", where=run, hint="use `evaluate`")
+    source, check = _corpus_of(loaded, run, corpus), (cancel or Cancel()).check
+    loaded.model.to(choose_device(device))
+    task = task_of(loaded.recipe.task)
+    return task.evaluate(loaded, source, split=split, baseline=baseline, max_tokens=max_tokens, check=check)
+
+
+def _corpus_of(loaded: AnyRun, run: Source, corpus: Source | None) -> Corpus:
+    """The corpus to measure on. Raises UsageError if it has another tokenizer than the run."""
+    folder = Path(corpus) if corpus is not None else own_corpus(run, loaded.recipe.data.corpus)
+    source = Corpus.open(folder)
+    if source.spec != loaded.tokenizer.spec:
+        raise UsageError(
+            f"this corpus was built with the tokenizer {spec_in_words(source.spec)}, "
+            f"the run uses {spec_in_words(loaded.tokenizer.spec)}",
+            where=folder,
+            hint="build the corpus again with the run's tokenizer",
+        )
+    return source

@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from musicgen.errors import UnreadableError
+from musicgen.errors import MusicgenError, UnreadableError
 from musicgen.io.atomic import json_bytes
 from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.registry import blank_model
 from musicgen.models.tasks.base import Model, TaskModel
 from musicgen.models.tasks.registry import blank_task_model, build_task_model, named
-from musicgen.recipe import Recipe, recipe_toml
+from musicgen.recipe import Recipe, read_recipe, recipe_toml
 from musicgen.resources import EXPRESSION_FILE, known_models
 from musicgen.runs.checked import FORMAT, as_unreadable, checked_parts
 from musicgen.runs.exports import replace_parts, stamp, whole_parts
@@ -30,7 +30,18 @@ from musicgen.runs.files import save_tensors, sha256
 from musicgen.runs.weights import check_weights, fits_header, load_weights, read_header
 from musicgen.tokenizers import Tokenizer
 
-__all__ = ["FORMAT", "AnyRun", "Run", "TaskRun", "load_any_run", "load_run", "load_task_run", "model_for", "save_run"]
+__all__ = [
+    "FORMAT",
+    "AnyRun",
+    "Run",
+    "TaskRun",
+    "load_any_run",
+    "load_run",
+    "load_task_run",
+    "model_for",
+    "named_task",
+    "save_run",
+]
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,16 @@ def load_task_run(where: str | os.PathLike[str], *, task: str) -> TaskRun:
         what = f"is no model that {wanted.does}, but one that {found.does}"
         raise UnreadableError(what, where=where, hint=f"use `{found.command}`")
     return run
+
+
+def named_task(where: str | os.PathLike[str]) -> str:
+    """The task of a run, by its recipe alone; "" for next-note prediction and for what is no run that can be read."""
+    path = Path(where) if Path(where).exists() else known_models().get(os.fspath(where), Path(where))
+    try:
+        name = read_recipe(whole_parts(path) / "recipe.toml").task.get("name", "")
+    except MusicgenError:  # told when it is loaded
+        return ""
+    return name if isinstance(name, str) else ""
 
 
 def load_any_run(where: str | os.PathLike[str]) -> AnyRun:

@@ -46,9 +46,20 @@ def command(
     Prints nats a token, a note, a second of music, and a frame where the tokenizer has frames, each with the count
     it is averaged over, so that models with different tokenizers can be compared. Then it says how RUN stands to the
     floor: a back-off n-gram model of the same tokens, counted in the corpus's training split.
+
+    A run of another task (`train --task`) is measured by that task's figures, beside simple rules for it.
     """
-    from musicgen.api import evaluate
+    from musicgen.api import evaluate, evaluate_task
+    from musicgen.checkpoint import named_task
     from musicgen.evaluation.ngram import standing
+
+    if named_task(run):
+        figures = evaluate_task(run, corpus or None, split=split, max_tokens=max_tokens, device=device)
+        if as_json:
+            print_json(figures.to_dict())
+        for line in () if as_json else figures.lines():
+            say(line)
+        return
 
     with Shown() as shown:
         result = evaluate(

@@ -195,9 +195,11 @@ def _changes(changes: list[list[Any]], default: str) -> str:
 
 def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[str]] | None) -> None:
     """Show a run; `draw`, if given, writes the run's pictures and returns their paths."""
-    from musicgen.checkpoint import load_run
+    from musicgen.checkpoint import TaskRun, load_any_run
+    from musicgen.cli.task_options import task_outcome
+    from musicgen.models.tasks.registry import named
 
-    run = load_run(folder)
+    run = load_any_run(folder)
     written = draw(run) if draw else None
     facts = {
         "run": str(folder),
@@ -216,6 +218,9 @@ def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[s
     if card.get("valid_nats_per_token") is not None:
         steps = counted(card["steps"], "step") if "steps" in card else "steps unknown"
         say(f"  {steps}, validation loss {card['valid_nats_per_token']:.4f} nats a token")
+    if isinstance(run, TaskRun):
+        for line in (f"a model that {named(run.task).does}", *task_outcome(card)):
+            say(f"  {line}")
     if set(run.model.inverse_temperature) != {1.0}:
         fitted = ", ".join(f"{value:.2f}" for value in run.model.inverse_temperature)
         say(f"  inverse temperature {fitted}: scores are multiplied by it, as validation found")

@@ -31,7 +31,8 @@ OPTIONS = (
         "--label",
         default=None,
         metavar="NAME",
-        help="classify: what pieces are told apart by: folder, top-folder, licence, or a column of --labels.",
+        help="classify: what pieces are told apart by: folder, top-folder, licence, key, mode, meter, played, or a "
+        "column of --labels.",
     ),
     click.option(
         "--labels",

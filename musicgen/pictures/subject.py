@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from musicgen.checkpoint import Run
 from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.pictures.step_roll import StepNotes, bar_lines, step_notes
@@ -44,7 +43,7 @@ class Subject:
     """The run in `folder`, with an excerpt: the opening of `piece`, or if that is None, of a piece that was held out
     from training."""
 
-    run: Run
+    run: Any  # a Run, or a TaskRun for pictures of tasks
     folder: Path
     piece: Piece | None = None
 
@@ -74,7 +73,7 @@ class Subject:
     @property
     def by_frame(self) -> bool:
         """Whether the model's body (its trunk) reads whole frames, the first of which precedes the piece."""
-        return self.run.model.reads_frames
+        return bool(self.run.model.reads_frames)
 
     @property
     def unit(self) -> str:

@@ -10,21 +10,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
+from musicgen.checkpoint import TaskRun
 from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import UsageError
 from musicgen.events import Listener
 from musicgen.models.tasks.base import Model
+from musicgen.models.tasks.registry import named
 from musicgen.recipe import Recipe
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.precision import precision_for
 from musicgen.training.step import Learner
 
-__all__ = ["Task", "Validation"]
+__all__ = ["Task", "TaskEvaluation", "Validation"]
 
 
 class Validation(ABC):
@@ -44,6 +46,14 @@ class Validation(ABC):
     def figures(self) -> dict[str, Any]:
         """Further figures of the model as it is, for the card; called once, with the best weights."""
         return {}
+
+
+class TaskEvaluation(Protocol):
+    """What a run of a task comes to on a split: as plain values for JSON, and in lines for people."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+    def lines(self) -> list[str]: ...
 
 
 class Task(ABC):
@@ -80,6 +90,22 @@ class Task(ABC):
         UnreadableError where the corpus can't serve the task.
         """
         return recipe
+
+    def evaluate(
+        self,
+        run: TaskRun,
+        corpus: Corpus,
+        *,
+        split: str,
+        baseline: bool,
+        max_tokens: int | None,
+        check: Callable[[], None],
+    ) -> TaskEvaluation:
+        """The figures of a run on a split of a corpus, of its own tokenizer; `baseline` adds what simple rules come to.
+
+        `check` is called now and then, and may raise. Raises UsageError where the split has nothing to measure on.
+        """
+        raise UsageError(f"is a model that {named(run.task).does}, which `evaluate` doesn't measure", where=run.name)
 
     def presets(self, size: str, table: Mapping[str, Any]) -> dict[str, Any]:
         """Settings in which new runs of a preset size differ from those of next-note prediction, such as

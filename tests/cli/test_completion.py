@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from musicgen.cli import completion
+from musicgen.cli.task_options import TASK_OPTIONS
 from musicgen.corpus.catalog import catalogue
 from musicgen.gm import find_program
 from musicgen.models.presets import PRESETS, SIZES
+from musicgen.models.tasks.registry import TASK_MODELS
+from musicgen.tasks.registry import TASKS
 from musicgen.tokenizers import TOKENIZERS
 
 ASK = """
@@ -45,6 +48,7 @@ def offered(words: str, folder: Path) -> list[str]:
         ("musicgen train songs --model ", list(PRESETS)),
         ("musicgen train songs --model c", ["cnn", "cnn-lstm"]),
         ("musicgen train songs --preset ", list(SIZES)),
+        ("musicgen train songs --task cl", ["classify"]),
         ("musicgen train songs --tokenizer p", ["parts", "performance"]),
         ("musicgen corpus build songs --tokenizer r", ["remi"]),
         ("musicgen train songs --from d", ["default"]),
@@ -92,6 +96,7 @@ def test_a_wrong_command_before_it_is_no_crash(tmp_path):
 def test_the_names_are_those_that_there_are():
     assert list(completion.FAMILIES) == list(PRESETS)
     assert completion.SIZES == SIZES
+    assert sorted(completion.TASKS) == sorted(TASK_MODELS) == sorted(TASK_OPTIONS) == sorted(TASKS)
     assert sorted(completion.TOKENIZERS) == sorted(TOKENIZERS)
     assert completion.catalogue_names() == [entry.name for entry in catalogue()]
     assert all(find_program(name) >= 0 for name in completion.instruments())

@@ -13,6 +13,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,13 @@ def _folder(record: PieceRecord) -> str:
 
 
 def _top_folder(record: PieceRecord) -> str:
+    # Sources begin with the name of the folder that was given.
     folders = record.source.partition("#")[0].split("/")[:-1]
-    return folders[0] if folders else ""
+    return folders[1] if len(folders) > 1 else ""
+
+
+def _said(record: PieceRecord, *, name: str) -> str:
+    return record.said.get(name, "")
 
 
 # Kinds of label that need no index file: how each is told from a piece's record; "" where it isn't.
@@ -44,6 +50,7 @@ KINDS: dict[str, Callable[[PieceRecord], str]] = {
     "folder": _folder,
     "top-folder": _top_folder,
     "licence": lambda record: record.licence,
+    **{name: partial(_said, name=name) for name in ("key", "mode", "meter", "played")},
 }
 
 

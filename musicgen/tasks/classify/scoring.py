@@ -15,7 +15,7 @@ import torch
 from musicgen.models.tasks.classifier import Classifier
 from musicgen.tasks.classify.windows import Windows, windows_over
 
-__all__ = ["Scored"]
+__all__ = ["Scored", "most_windows"]
 
 BATCH = 32  # windows at once
 
@@ -71,3 +71,8 @@ class Scored:
             np.add.at(total_SPK[at], self.owners, chances_SBK[at])
         mean_SPK: np.ndarray = total_SPK / np.bincount(self.owners, minlength=self.n_pieces)[:, None]
         return mean_SPK
+
+
+def most_windows(tokens: int, *, length: int, pieces: int) -> int:
+    """How many windows of `length` steps each of so many pieces may have, for about `tokens` tokens in all."""
+    return max(1, tokens // (length * max(1, pieces)))

@@ -11,21 +11,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from musicgen.checkpoint import TaskRun
 from musicgen.corpus.store import Corpus, TokenSource
 from musicgen.errors import UsageError
 from musicgen.events import Listener, Warned
 from musicgen.models.tasks.classifier import Classifier
 from musicgen.models.tasks.registry import task_settings
 from musicgen.recipe import Recipe
+from musicgen.tasks.classify.evaluating import ClassEvaluation, evaluate_classes
 from musicgen.tasks.classify.figures import measured, nats
 from musicgen.tasks.classify.labels import Labelled, labelled, labels_of
-from musicgen.tasks.classify.scoring import Scored
+from musicgen.tasks.classify.scoring import Scored, most_windows
 from musicgen.tasks.classify.windows import Draw, Windows
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.step import Learner, Loss
 from musicgen.training.task import Task, Validation
 
-__all__ = ["Classify", "most_windows"]
+__all__ = ["Classify"]
 
 
 class Classify(Task):
@@ -36,9 +38,14 @@ class Classify(Task):
     calibrates: ClassVar[bool] = True
 
     def presets(self, size: str, table: Mapping[str, Any]) -> dict[str, Any]:
-        # Labels are few: a window tells much less than next-note prediction learns from it, and overfits soon.
-        return {"train.steps": 1000, "train.batch": 16, "train.length": 256, "train.evaluate_every": 50,
-                "train.learning_rate": 3e-3, "model.dropout": 0.2}  # fmt: skip
+        # Labels are few: a window tells much less than next-note prediction learns from it, and large models overfit.
+        usual: dict[str, Any] = {"train.steps": 600, "train.batch": 16, "train.length": 256, "train.evaluate_every": 50}
+        usual |= {"train.learning_rate": 5e-3, "model.dropout": 0.2}
+        if size == "tiny":
+            usual |= {"model.width": 64, "model.layers": 2}
+        if table.get("label") == "key":  # transposed, a piece has another
+            usual["augment.transposed"] = 0.0
+        return usual
 
     def settled(self, recipe: Recipe, corpus: Corpus, *, listener: Listener) -> Recipe:
         asked = task_settings(recipe.task)
@@ -56,6 +63,18 @@ class Classify(Task):
         if asked.labels:
             table["labels_sha256"] = found.digest
         return replace(recipe, task=table)
+
+    def evaluate(
+        self,
+        run: TaskRun,
+        corpus: Corpus,
+        *,
+        split: str,
+        baseline: bool,
+        max_tokens: int | None,
+        check: Callable[[], None],
+    ) -> ClassEvaluation:
+        return evaluate_classes(run, corpus, split=split, floors=baseline, max_tokens=max_tokens, check=check)
 
     def learner(
         self,
@@ -145,8 +164,3 @@ class ClassifyValidation(Validation):
         found = measured(self.scored.chances(self.learner.model, autocast=self.learner.autocast)[0], self.truth_P)
         shown = ("accuracy", "balanced_accuracy", "macro_f1")
         return {f"valid_{name}": getattr(found, name) for name in shown}
-
-
-def most_windows(tokens: int, *, length: int, pieces: int) -> int:
-    """How many windows of `length` steps each of so many pieces may have, for about `tokens` tokens in all."""
-    return max(1, tokens // (length * max(1, pieces)))
