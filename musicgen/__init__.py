@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 __all__ = [
+    "Callback",
     "Cancel",
     "Cancelled",
     "Composer",
     "Corpus",
+    "EarlyStopping",
     "Evaluation",
     "Listener",
     "MusicgenError",
     "Piece",
+    "ProgressBar",
     "Request",
     "Source",
     "Studying",
@@ -35,14 +38,17 @@ __all__ = [
 ]
 
 _HOMES = {
+    "Callback": "musicgen.callbacks",
     "Cancel": "musicgen.stopping",
     "Cancelled": "musicgen.stopping",
     "Composer": "musicgen.composer",
     "Corpus": "musicgen.corpus.store",
+    "EarlyStopping": "musicgen.callbacks",
     "Evaluation": "musicgen.api",
     "Listener": "musicgen.events",
     "MusicgenError": "musicgen.errors",
     "Piece": "musicgen.piece",
+    "ProgressBar": "musicgen.callbacks",
     "Request": "musicgen.sampling.request",
     "Source": "musicgen.sampling.source",
     "Studying": "musicgen.training.study",
@@ -63,6 +69,7 @@ _HOMES = {
 # A type checker sees the imports. Were it shown `__getattr__`, too, it would let every misspelt name pass.
 if TYPE_CHECKING:
     from musicgen.api import Evaluation, Trained, build_corpus, evaluate, train
+    from musicgen.callbacks import Callback, EarlyStopping, ProgressBar
     from musicgen.classifying import classify
     from musicgen.composer import Composer
     from musicgen.corpus.store import Corpus

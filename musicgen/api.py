@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from musicgen.callbacks import Callback, Callbacks
 from musicgen.checkpoint import AnyRun, TaskRun, load_any_run, load_run
 from musicgen.corpus import build
 from musicgen.corpus.journal import part_of
@@ -29,10 +30,12 @@ from musicgen.io.locks import Hold
 from musicgen.io.midi import Limits
 from musicgen.planning import Plan, check_corpus, plan_run
 from musicgen.recipe import Recipe
+from musicgen.runs.checked import read_card
 from musicgen.runs.lineage import data_settings, first_card
-from musicgen.stopping import Cancel, cancellable
+from musicgen.stopping import Cancel, Cancelled, cancellable
 from musicgen.tasks.registry import task_of
 from musicgen.tokenizers import Tokenizer
+from musicgen.training.board import Board, chosen_logs
 from musicgen.training.loop import check_limits, choose_device
 from musicgen.training.loop import train as train_model
 from musicgen.training.recipes import Asked
@@ -136,6 +139,8 @@ def train(
     workers: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    log: str | Iterable[str] = "csv",
+    callbacks: Iterable[Callback] = (),
     listener: Listener = ignore,
     cancel: Cancel | None = None,
 ) -> Trained:
@@ -154,7 +159,9 @@ def train(
 
     Training takes `steps` optimiser steps or `max_seconds`, whichever ends first, with random `seed`, in `precision`
     (auto, float32 or bfloat16), on `device` (auto, cpu, cuda or mps), with `workers` processes that prepare batches.
-    `resume` resumes the run in the folder; `overwrite` replaces it, once the new one has begun.
+    `resume` resumes the run in the folder; `overwrite` replaces it, once the new one has begun. `log` names the logs:
+    csv, which is always written, and tensorboard. `callbacks` are told of steps and evaluations, and may stop the
+    training (`callbacks.py`).
 
     Raises UsageError and UnreadableError for an unsuitable request, before anything is written; CheckError if the loss
     is not finite. When it is cancelled, the run is saved and Cancelled is raised; on Ctrl-C and SIGTERM
@@ -177,9 +184,11 @@ def train(
         table,
     )
     folder = Path(output)
+    boards = [Board(folder)] if "tensorboard" in chosen_logs(log) else []
+    told = Callbacks([*callbacks, *boards], listener, cancel)
     with Hold(folder) as hold:
         if hold.note:
-            listener(Warned(hold.note))
+            told(Warned(hold.note))
         timed = max_seconds is not None
         plan = plan_run(
             corpus,
@@ -189,22 +198,22 @@ def train(
             resume=resume,
             overwrite=overwrite,
             timed=timed,
-            listener=listener,
+            listener=told,
         )
         if resume:
-            listener(Saved())
+            told(Saved())
         card, floor = _trained(
             plan,
             corpus,
             folder=folder,
             hold=hold,
-            listener=listener,
-            cancel=cancel,
+            listener=told,
             resume=resume,
             max_seconds=max_seconds,
             device=device,
             workers=workers,
         )
+    told.end(card)
     return Trained(
         folder,
         steps=card["steps"],
@@ -225,8 +234,7 @@ def _trained(
     *,
     folder: Path,
     hold: Hold,
-    listener: Listener,
-    cancel: Cancel | None,
+    listener: Callbacks,
     resume: bool,
     max_seconds: float | None,
     device: str,
@@ -248,7 +256,7 @@ def _trained(
             # The partial build is kept beside the run, for a new run's hidden folder is lost if this process is killed.
             part = part_of(f"{folder}.corpus")
             corpus = build.build_corpus(
-                [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, cancel=cancel, part=part
+                [named], home / "corpus", tokenizer=plan.tokenizer, listener=listener, cancel=listener.cancel, part=part
             )
         if resume:
             check_corpus(plan.recipe, corpus, named=named)
@@ -263,23 +271,28 @@ def _trained(
         listener(Began("training", "step", recipe.train.steps, about))
         for line in _doubts(recipe, corpus):
             listener(Warned(line))
-        card = train_model(
-            corpus,
-            plan.tokenizer,
-            recipe=recipe,
-            folder=home,
-            card=first_card(corpus, str(named), title=folder.name, teachers=plan.teachers, start=plan.start),
-            resume=resume,
-            max_seconds=max_seconds,
-            device=device,
-            workers=workers,
-            task=plan.task,
-            start=plan.start.model if plan.start else None,
-            begun=begun,
-            listener=listener,
-            cancel=cancel,
-            hold=hold,
-        )
+        try:
+            card = train_model(
+                corpus,
+                plan.tokenizer,
+                recipe=recipe,
+                folder=home,
+                card=first_card(corpus, str(named), title=folder.name, teachers=plan.teachers, start=plan.start),
+                resume=resume,
+                max_seconds=max_seconds,
+                device=device,
+                workers=workers,
+                task=plan.task,
+                start=plan.start.model if plan.start else None,
+                begun=begun,
+                listener=listener,
+                cancel=listener.cancel,
+                hold=hold,
+            )
+        except Cancelled as error:
+            if not listener.cancel.by_callback or error.step is None:
+                raise
+            card = read_card(folder / "card.json")
         listener(Finished("training"))
         if card.get("valid_nats_per_token") is None:
             return card, None

@@ -22,6 +22,7 @@ from musicgen.models import ModelSettings, SequenceModel, build_model
 from musicgen.models.registry import blank_model
 from musicgen.models.tasks.base import Model, TaskModel
 from musicgen.models.tasks.registry import blank_task_model, build_task_model, named
+from musicgen.plugins import FAMILIES, TOKENIZERS, providers
 from musicgen.recipe import Recipe, read_recipe, recipe_toml
 from musicgen.resources import EXPRESSION_FILE, known_models
 from musicgen.runs.checked import FORMAT, as_unreadable, checked_parts
@@ -91,6 +92,8 @@ def save_run(
     with the model's inverse temperatures (`sharpness`). The folder can be loaded at any time during the write. Raises
     ResourceError on a full disk."""
     card = {"format": FORMAT, **card, "sharpness": list(model.inverse_temperature)}
+    if used := providers({FAMILIES: model.settings.family, TOKENIZERS: tokenizer.name}):
+        card["plugins"] = used
 
     def write(new: Path) -> None:
         state = {k: v.detach().to("cpu", dtype).contiguous() for k, v in model.state_dict().items()}

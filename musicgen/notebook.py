@@ -21,7 +21,7 @@ from musicgen.piece import Piece
 from musicgen.render import check_soundfont, render_file
 from musicgen.words import spell_seconds
 
-__all__ = ["Player", "play", "save", "shown"]
+__all__ = ["Player", "in_notebook", "play", "save", "shown"]
 
 HEIGHT = 620  # pixels: the buttons, a roll of usual height and the parts; the rest scrolls
 # A cell that only names a piece is to answer soon. In nine real pieces a note took .3 to 2.9 ms to render (median .7):
@@ -63,7 +63,7 @@ def shown(piece: Piece) -> str | None:
 
 def play(piece: Piece, *, soundfont: str | os.PathLike[str] | None = None) -> Player:
     """See `Piece.play`."""
-    if not _in_notebook():
+    if not in_notebook():
         raise UsageError("a piece is played in a notebook", hint="here, save it as sound: piece.save('piece.wav')")
     font = None if soundfont is None else Path(soundfont)
     check_soundfont(font)
@@ -94,7 +94,7 @@ def _player(piece: Piece, *, sound: bool, soundfont: Path | None = None, silence
     return Player(page.html)
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether this process is the kernel of a notebook: IPython with a kernel, not IPython in a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return getattr(shell, "kernel", None) is not None

@@ -39,7 +39,7 @@ RUN_FILES = (
     "gradients.csv",
     EXPRESSION_FILE,
 )
-RUN_FOLDERS = ("checkpoints", "corpus", ".export")
+RUN_FOLDERS = ("checkpoints", "corpus", "tensorboard", ".export")
 # What a killed process may leave in a folder that it writes to: see `io/atomic.py`, `io/beside.py`, `io/locks.py` and
 # `corpus/progress.py`.
 LEFTOVER = re.compile(r"\..*\.(musicgen-[0-9a-f]{8}(\.[^.]*)?|(new|old)-[0-9a-f]{8}|lock|part)", re.DOTALL)

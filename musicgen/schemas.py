@@ -60,6 +60,7 @@ class Card:
     licence: str = ""
     family: str = ""
     data: list[dict[str, Any]] = ()  # type: ignore[assignment]  # a default is never copied
+    plugins: list[dict[str, str]] = ()  # type: ignore[assignment]
     teachers: list[dict[str, str]] = ()  # type: ignore[assignment]
     started_from: dict[str, str] | None = None
     sharpness: list[float] | None = None

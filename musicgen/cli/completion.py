@@ -13,34 +13,46 @@ from typing import Any
 from click import Context, Parameter
 from click.shell_completion import CompletionItem
 
+from musicgen.plugins import BUILT_IN, FAMILIES, TOKENIZERS, installed
+
 __all__ = [
     "DEVICES",
-    "FAMILIES",
+    "LOGS",
     "SIZES",
     "TASKS",
-    "TOKENIZERS",
     "catalogue_names",
+    "families",
     "instruments",
     "models",
     "names_and_files",
     "one_of",
     "pieces",
     "several_of",
+    "tokenizers",
 ]
 
 Complete = Callable[[Context, Parameter, str], list[Any]]
 
-# Copies of names in models/presets.py, tokenizers/ and training/, which import torch or numpy; a test compares them.
-FAMILIES = ("window", "cnn", "rnn", "gru", "lstm", "cnn-lstm", "transformer")
+# Copies of names in models/presets.py and training/, which import torch or numpy; a test compares them.
 SIZES = ("tiny", "small", "medium", "large")
-TOKENIZERS = ("notes", "parts", "remi", "performance", "frames", "abc")
 TASKS = ("classify",)
+LOGS = ("csv", "tensorboard")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def one_of(*names: str) -> Complete:
     """Complete one of `names`."""
     return lambda context, parameter, incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def families(context: Context, parameter: Parameter, incomplete: str) -> list[Any]:
+    """Complete a model family, of musicgen or of a plug-in."""
+    return one_of(*BUILT_IN[FAMILIES], *installed(FAMILIES))(context, parameter, incomplete)
+
+
+def tokenizers(context: Context, parameter: Parameter, incomplete: str) -> list[Any]:
+    """Complete a tokenizer, of musicgen or of a plug-in."""
+    return one_of(*BUILT_IN[TOKENIZERS], *installed(TOKENIZERS))(context, parameter, incomplete)
 
 
 def several_of(names: Callable[[], Iterable[str]]) -> Complete:

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from musicgen.errors import MusicgenError, printable
+from musicgen.plugins import installed
 
-__all__ = ["Command", "WrongCall", "as_options", "in_words", "is_overview"]
+__all__ = ["Command", "Plugged", "WrongCall", "as_options", "in_words", "is_overview"]
 
 # Settings of the library whose options are called otherwise.
 CALLED = {
@@ -56,6 +57,19 @@ class Command(click.Command):
             if shown := [record for record in records if record is not None]:
                 with formatter.section(heading):
                     formatter.write_dl(shown)
+
+
+class Plugged(click.Option):
+    """An option whose help also lists the plug-ins of a group (`plugins.py`), which are looked for when it is shown."""
+
+    def __init__(self, *args: Any, group: str, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.group = group
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        record = super().get_help_record(ctx)
+        names = ", ".join(installed(self.group))
+        return (record[0], f"{record[1]}  Plug-ins: {names}.") if record and names else record
 
 
 def as_options(text: str, command: click.Command) -> str:

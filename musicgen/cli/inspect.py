@@ -21,6 +21,7 @@ from musicgen.cli.options import (
 )
 from musicgen.cli.tokens import asked_tokens, show_tokens, token_options
 from musicgen.errors import UnreadableError, UsageError
+from musicgen.plugins import KINDS
 from musicgen.resources import known_models, run_files
 from musicgen.words import counted, sentence
 
@@ -214,6 +215,9 @@ def _run(folder: Path, name: str, *, as_json: bool, draw: Callable[[Any], list[s
         return
     card = run.card
     say(f"{name}: {run.model.settings.family}, {run.model.n_parameters:,} parameters, tokenizer {run.tokenizer.name}")
+    for used in card.get("plugins", []):
+        kind, package = KINDS.get(used.get("group", ""), "plug-in"), f"{used.get('package')} {used.get('version')}"
+        say(f"  {kind} {used.get('name')} of the package {package}")
     say("  model: " + ", ".join(f"{k} {v}" for k, v in run.recipe.model.items()))
     if card.get("valid_nats_per_token") is not None:
         steps = counted(card["steps"], "step") if "steps" in card else "steps unknown"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ import click
 
 from musicgen.cli.completion import models, names_and_files
 from musicgen.cli.help import Command
-from musicgen.cli.options import Number, json_option, print_json, say
+from musicgen.cli.options import Number, json_option, print_json, say, warn
+from musicgen.errors import UsageError
 
 __all__ = ["command"]
 
@@ -42,6 +43,7 @@ def list_(as_json: bool) -> None:
         ]
         purpose = f" (continue picks it for {card['for']})" if card.get("for") else ""
         say(f"{card['name']}  {card.get('family', '?')}, {size}, {clean}  {card.get('title', '')}{purpose}")
+    _say_plugins()
 
 
 @command.command("show", cls=Command, short_help="What a model learned from, its licences and figures.")
@@ -95,6 +97,28 @@ def pull(model: str, source: str | None, digest: str | None, output: str | None,
 
     folder = fetched(model, source=source, digest=digest, output=output, most_megabytes=max_megabytes)
     say(f"{folder}: use it with -m {folder if output else folder.name}")
+
+
+def _say_plugins() -> None:
+    """A line for each installed plug-in, and a warning for each that can't be used."""
+    from musicgen.models.registry import family_named
+    from musicgen.plugins import FAMILIES, KINDS, TOKENIZERS, installed, problems
+    from musicgen.tokenizers import load_tokenizer
+
+    loads: dict[str, Callable[[str], object]] = {
+        FAMILIES: family_named,
+        TOKENIZERS: lambda name: load_tokenizer({"name": name}),
+    }
+    for group, load in loads.items():
+        for line in problems(group):
+            warn(line)
+        for name, plugin in installed(group).items():
+            try:
+                load(name)
+            except UsageError as error:
+                warn(str(error))
+            else:
+                say(f"{name}  {KINDS[group]}, a plug-in of {plugin.package} {plugin.version}")
 
 
 def _megabytes(folder: Path) -> float:

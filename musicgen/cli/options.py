@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from musicgen.cli.completion import DEVICES, TOKENIZERS, one_of
-from musicgen.cli.help import WrongCall, as_options, in_words, is_overview
+from musicgen.cli.completion import DEVICES, one_of, tokenizers
+from musicgen.cli.help import Plugged, WrongCall, as_options, in_words, is_overview
 from musicgen.errors import FULL, MusicgenError, ResourceError, UsageError, printable
+from musicgen.plugins import TOKENIZERS
 
 if TYPE_CHECKING:
     from musicgen.tokenizers import Tokenizer
@@ -230,7 +231,9 @@ tokenizer_options = all_options(
         "--tokenizer",
         default=None,
         metavar="NAME",
-        shell_complete=one_of(*TOKENIZERS),
+        cls=Plugged,
+        group=TOKENIZERS,
+        shell_complete=tokenizers,
         help="notes, parts, remi, performance, frames or abc.  [notes]",
     ),
     click.option(

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from musicgen.cli.completion import TOKENIZERS, one_of
+from musicgen.cli.completion import tokenizers
+from musicgen.cli.help import Plugged
 from musicgen.cli.options import Whole, all_options, limits_from, print_json, say
 from musicgen.errors import UsageError
+from musicgen.plugins import TOKENIZERS
 from musicgen.words import counted, spec_in_words
 
 if TYPE_CHECKING:
@@ -50,7 +52,9 @@ token_options = all_options(
         "--tokenizer",
         default=None,
         metavar="NAME",
-        shell_complete=one_of(*TOKENIZERS),
+        cls=Plugged,
+        group=TOKENIZERS,
+        shell_complete=tokenizers,
         help=f"notes, parts, remi, performance, frames or abc.  [{USUAL}, as it has one id a token]",
     ),
 )

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from musicgen.cli.completion import FAMILIES, SIZES, catalogue_names, models, names_and_files, one_of
-from musicgen.cli.help import Command
+from musicgen.cli.completion import LOGS, SIZES, catalogue_names, families, models, names_and_files, one_of, several_of
+from musicgen.cli.help import Command, Plugged
 from musicgen.cli.listening import TrainingShown
 from musicgen.cli.options import (
     Whole,
@@ -25,6 +25,7 @@ from musicgen.cli.options import (
 )
 from musicgen.cli.task_options import task_from, task_options, task_outcome
 from musicgen.licences import shipping_of
+from musicgen.plugins import FAMILIES
 from musicgen.seeds import MOST_SEED
 from musicgen.words import counted
 
@@ -39,7 +40,9 @@ __all__ = ["command"]
     "family",
     default=None,
     metavar="NAME",
-    shell_complete=one_of(*FAMILIES),
+    cls=Plugged,
+    group=FAMILIES,
+    shell_complete=families,
     help="window, cnn, rnn, gru, lstm, cnn-lstm or transformer.  [transformer]",
 )
 @click.option(
@@ -107,6 +110,13 @@ __all__ = ["command"]
     default=None,
     help="Processes that prepare batches.  [none for a CPU, one a core for a GPU]",
 )
+@click.option(
+    "--log",
+    default="csv",
+    metavar="NAMES",
+    shell_complete=several_of(lambda: LOGS),
+    help="Logs in RUN: csv, always, and tensorboard (the extra of that name).  [csv]",
+)
 @json_option
 @overwrite_option
 def command(
@@ -160,6 +170,7 @@ def command(
                 workers=workers,
                 resume=resume,
                 overwrite=overwrite,
+                log=options["log"],
                 listener=shown,
             )
         except KeyboardInterrupt as error:

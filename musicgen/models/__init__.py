@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from musicgen.models.body import SequenceModel
-    from musicgen.models.presets import PRESETS, SIZES, preset
-    from musicgen.models.registry import FAMILIES, build_model, count_parameters
+    from musicgen.models.presets import PRESETS, SIZES
+    from musicgen.models.registry import FAMILIES, build_model, count_parameters, preset
     from musicgen.models.settings import ModelSettings
     from musicgen.models.state import State, select_state
 
@@ -37,7 +37,7 @@ _HOMES = {
     "State": "state",
     "build_model": "registry",
     "count_parameters": "registry",
-    "preset": "presets",
+    "preset": "registry",
     "select_state": "state",
 }
 

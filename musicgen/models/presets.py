@@ -5,14 +5,9 @@ Parameters are counted with a vocabulary of 1,200 and the learned embedding.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from musicgen.errors import UsageError
-
-if TYPE_CHECKING:
-    from musicgen.models.settings import ModelSettings
-
-__all__ = ["ALONG_PITCHES", "PRESETS", "SIZES", "preset"]
+__all__ = ["ALONG_PITCHES", "PRESETS", "SIZES"]
 
 SIZES = ("tiny", "small", "medium", "large")
 
@@ -71,14 +66,3 @@ ALONG_PITCHES: dict[str, dict[str, Any]] = {
     "medium": {"width": 128, "layers": 2, "dropout": 0.0},
     "large": {"width": 192, "layers": 2, "dropout": 0.0},
 }
-
-
-def preset(family: str, size: str, *, vocabulary_size: int, embedding: str = "learned") -> ModelSettings:
-    """The settings of a family's size. Raises UsageError for a name that doesn't exist, offering the nearest."""
-    from musicgen.models.settings import ModelSettings, nearest
-
-    if family not in PRESETS:
-        raise UsageError(f"there is no model family {family!r}", where="model", hint=nearest(family, PRESETS))
-    if size not in PRESETS[family]:
-        raise UsageError(f"there is no preset {size!r}", where=family, hint=nearest(size, SIZES))
-    return ModelSettings(family=family, vocabulary_size=vocabulary_size, embedding=embedding, **PRESETS[family][size])

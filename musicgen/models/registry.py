@@ -1,8 +1,11 @@
-"""The families of models by name. A new family is a class and a line here. Classes are imported on first use."""
+"""The families of models by name. A new family is a class and a line here, or a plug-in (`plugins.py`).
+
+Classes are imported on first use.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -10,16 +13,19 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from musicgen import plugins
 from musicgen.errors import UsageError
 from musicgen.models.body import SequenceModel
 from musicgen.models.hardware import check_memory
 from musicgen.models.heads.fields import FieldHead
 from musicgen.models.heads.head import Head
 from musicgen.models.heads.token import TokenHead
+from musicgen.models.presets import PRESETS
 from musicgen.models.settings import ModelSettings, nearest
 
 __all__ = [
-    "FAMILIES", "blank_model", "build_model", "count_parameters", "drawn_from", "family_named", "without_storage",
+    "FAMILIES", "blank_model", "build_model", "count_parameters", "drawn_from", "family_named", "preset", "sizes_of",
+    "without_storage",
 ]  # fmt: skip
 
 # The ladder of sequence models, from a window of the past to attention; each remedies a weakness of the one before.
@@ -87,6 +93,46 @@ def count_parameters(settings: ModelSettings) -> int:
     return blank_model(settings).n_parameters
 
 
+def family_named(name: str) -> type[SequenceModel]:
+    """The body class of a family, of musicgen or of a plug-in. Raises UsageError for a name that doesn't exist."""
+    if name in FAMILIES:
+        return _class("ladder", *FAMILIES[name])
+    found: type[SequenceModel] | None = plugins.load_plugin(plugins.FAMILIES, str(name), SequenceModel)
+    if found is None:
+        hint = nearest(str(name), [*FAMILIES, *plugins.installed(plugins.FAMILIES)])
+        raise UsageError(f"there is no model family {name!r}", where="model", hint=hint)
+    return found
+
+
+def sizes_of(family: str) -> Mapping[str, Mapping[str, Any]]:
+    """The settings of a family's preset sizes, by size; those of a plug-in are the attribute `presets` of its class.
+
+    Raises UsageError for a family that doesn't exist.
+
+    >>> sizes_of("lstm")["tiny"]["layers"]
+    2
+    """
+    if family in PRESETS:
+        return PRESETS[family]
+    sizes = getattr(family_named(family), "presets", {})
+    return sizes if isinstance(sizes, Mapping) else {}
+
+
+def preset(family: str, size: str, *, vocabulary_size: int, embedding: str = "learned") -> ModelSettings:
+    """The settings of a family's size. Raises UsageError for a name that doesn't exist, offering the nearest.
+
+    >>> preset("gru", "tiny", vocabulary_size=1200).width
+    256
+    """
+    sizes = sizes_of(family)
+    if size not in sizes:
+        hint = nearest(size, sizes) if sizes else "it has none: give a recipe"
+        raise UsageError(f"there is no preset {size!r}", where=family, hint=hint)
+    return ModelSettings.from_dict(
+        {**sizes[size], "family": family, "vocabulary_size": vocabulary_size, "embedding": embedding}
+    )
+
+
 def _new(settings: ModelSettings) -> SequenceModel:
     """A body with its head attached. Their weights are drawn in this order."""
     family = family_named(settings.family)
@@ -120,14 +166,6 @@ def _head(settings: ModelSettings, model: Any) -> Head:
     if settings.fields:
         return FieldHead(settings.fields, vocabulary_size=V, width=C, dropout=dropout)
     return TokenHead(width=C, vocabulary_size=V, tied=model.embedding if settings.embedding == "learned" else None)
-
-
-def family_named(name: str) -> type[SequenceModel]:
-    """The class of a family. Raises UsageError for a name that doesn't exist, offering the nearest."""
-    if name not in FAMILIES:
-        raise UsageError(f"there is no model family {name!r}", where="model", hint=nearest(str(name), FAMILIES))
-    found: type[SequenceModel] = _class("ladder", *FAMILIES[name])
-    return found
 
 
 def _class(*path: str) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 
 from musicgen.errors import UnreadableError, UsageError
 from musicgen.io.bounded import MEGABYTE, read_json
+from musicgen.plugins import BUILT_IN, FAMILIES, KINDS, TOKENIZERS, installed, lacking
 from musicgen.recipe import Recipe, read_recipe
 from musicgen.runs.files import sha256
 from musicgen.schemas import COPY, Card, Manifest, check
@@ -57,6 +58,10 @@ def checked_parts(path: Path) -> Parts:
     for part in PARTS:  # the weights may be large: their digest is compared once their header has been checked
         if part not in digests or (part != "model.safetensors" and sha256(path / part) != digests[part]):
             raise UnreadableError(f"{part} is not the file that its manifest names", where=path, hint=COPY)
+    for group, name in ((FAMILIES, recipe.model.get("family")), (TOKENIZERS, spec.get("name"))):
+        known = isinstance(name, str) and (name in BUILT_IN[group] or name in installed(group))
+        if not known and (hint := lacking(card.get("plugins"), group, str(name))):
+            raise UnreadableError(f"needs the {KINDS[group]} {name!r}, which isn't installed", where=path, hint=hint)
     with as_unreadable(path / "tokenizer.json"):
         tokenizer = load_tokenizer(spec)
     return Parts(recipe, tokenizer, card, digests["model.safetensors"])

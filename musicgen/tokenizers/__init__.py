@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import Any
 
+from musicgen import plugins
 from musicgen.errors import UsageError
 from musicgen.tokenizers.abc.tokenizer import Abc, AbcSettings
 from musicgen.tokenizers.bars.music import BarSettings
@@ -52,10 +53,24 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
-    """Build a tokenizer from its spec: `name` and settings. Raises UsageError for an unknown name or setting."""
+    """Build a tokenizer from its spec: `name` and settings; the name is one of TOKENIZERS or of a plug-in
+    (`plugins.py`).
+
+    Raises UsageError for an unknown name or setting.
+
+    >>> load_tokenizer({"name": "remi", "positions_per_quarter": 24}).fields[0].name
+    'token'
+    """
     name = spec.get("name")
-    if not isinstance(name, str) or name not in TOKENIZERS:
-        near = difflib.get_close_matches(str(name)[:100], TOKENIZERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(TOKENIZERS)}"
+    kind = TOKENIZERS.get(name) if isinstance(name, str) else None
+    if kind is None and isinstance(name, str):
+        kind = plugins.load_plugin(plugins.TOKENIZERS, name, Tokenizer)
+        if kind is not None and kind.name != name:
+            what = f"the plug-in {name!r} is a tokenizer that calls itself {kind.name!r}"
+            raise UsageError(what, hint="its `name` and that of its entry point must be the same")
+    if kind is None:
+        known = [*TOKENIZERS, *plugins.installed(plugins.TOKENIZERS)]
+        near = difflib.get_close_matches(str(name)[:100], known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
         raise UsageError(f"no tokenizer {name!r}", hint=hint)
-    return TOKENIZERS[name].from_spec(spec)
+    return kind.from_spec(spec)

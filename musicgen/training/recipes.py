@@ -12,7 +12,8 @@ from typing import Any
 
 from musicgen.checkpoint import Run
 from musicgen.errors import UsageError
-from musicgen.models.presets import ALONG_PITCHES, PRESETS, preset
+from musicgen.models.presets import ALONG_PITCHES
+from musicgen.models.registry import preset, sizes_of
 from musicgen.recipe import Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.presets import FINE_TUNING, TRAIN_ALONG_PITCHES, TRAIN_PRESETS
@@ -69,7 +70,7 @@ def new_recipe(asked: Asked, *, usual: Mapping[str, Any]) -> Recipe:
     else:
         family, size = asked.model or "transformer", asked.preset or "tiny"
         preset(family, size, vocabulary_size=1)  # raises for unknown names
-        shape, how = PRESETS[family][size], TRAIN_PRESETS[size]
+        shape, how = dict(sizes_of(family)[size]), TRAIN_PRESETS.get(size, TRAIN_PRESETS["tiny"])
         if Recipe().with_changes(asked.changes).model.get("by_pitch") is True:
             shape, how = shape | ALONG_PITCHES[size], how | TRAIN_ALONG_PITCHES
         recipe = Recipe({"family": family, **shape}, TrainSettings(**how)).with_changes(usual)

@@ -9,14 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from musicgen import plugins
 from musicgen.cli import completion
 from musicgen.cli.task_options import TASK_OPTIONS
 from musicgen.corpus.catalog import catalogue
 from musicgen.gm import find_program
 from musicgen.models.presets import PRESETS, SIZES
 from musicgen.models.tasks.registry import TASK_MODELS
+from musicgen.plugins import BUILT_IN
 from musicgen.tasks.registry import TASKS
 from musicgen.tokenizers import TOKENIZERS
+from musicgen.training.board import LOGS
 
 ASK = """
 import sys
@@ -94,10 +97,11 @@ def test_a_wrong_command_before_it_is_no_crash(tmp_path):
 
 
 def test_the_names_are_those_that_there_are():
-    assert list(completion.FAMILIES) == list(PRESETS)
+    assert list(BUILT_IN[plugins.FAMILIES]) == list(PRESETS)
     assert completion.SIZES == SIZES
+    assert completion.LOGS == LOGS
     assert sorted(completion.TASKS) == sorted(TASK_MODELS) == sorted(TASK_OPTIONS) == sorted(TASKS)
-    assert sorted(completion.TOKENIZERS) == sorted(TOKENIZERS)
+    assert sorted(BUILT_IN[plugins.TOKENIZERS]) == sorted(TOKENIZERS)
     assert completion.catalogue_names() == [entry.name for entry in catalogue()]
     assert all(find_program(name) >= 0 for name in completion.instruments())
 
