@@ -12,6 +12,7 @@ from pathlib import Path
 
 __all__ = [
     "EXPRESSION_FILE",
+    "ORIGIN_FILE",
     "RUN_FILES",
     "RUN_FOLDERS",
     "bundled_models",
@@ -28,6 +29,7 @@ __all__ = [
 PACKAGE = Path(__file__).resolve().parent
 # What tells a model of how notes are played (`runs/expression.py`) from one that continues pieces.
 EXPRESSION_FILE = "expression.json"
+ORIGIN_FILE = "origin.json"  # where a model that was fetched came from
 # What training writes into a run folder; whatever else lies there is the user's.
 RUN_FILES = (
     "recipe.toml",
@@ -38,6 +40,7 @@ RUN_FILES = (
     "log.csv",
     "gradients.csv",
     EXPRESSION_FILE,
+    ORIGIN_FILE,
 )
 RUN_FOLDERS = ("checkpoints", "corpus", "tensorboard", ".export")
 # What a killed process may leave in a folder that it writes to: see `io/atomic.py`, `io/beside.py`, `io/locks.py` and

@@ -36,7 +36,7 @@ COMMANDS = {
     "page": ("page", "Make a page to hear and compare pieces by."),
     "inspect": ("inspect", "Tell what is in a file, a corpus or a run."),
     "check": ("check", "Check a take: is it valid, whole, original?"),
-    "models": ("models", "List the models that are here, show one, or fetch one."),
+    "models": ("models", "List models; show, fetch, pass on or export one."),
 }
 
 

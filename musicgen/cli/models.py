@@ -10,7 +10,7 @@ import click
 
 from musicgen.cli.completion import models, names_and_files
 from musicgen.cli.help import Command
-from musicgen.cli.options import Number, json_option, print_json, say, warn
+from musicgen.cli.options import Number, json_option, overwrite_option, print_json, say, warn
 from musicgen.errors import UsageError
 
 __all__ = ["command"]
@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 @click.group("models")
 def command() -> None:
-    """List the models that are here, show one, or fetch one."""
+    """List the models that are here, show one, fetch one, pass one on, or export one."""
 
 
 @command.command("list", cls=Command)
@@ -53,14 +53,17 @@ def list_(as_json: bool) -> None:
 def show(name: str, measure: bool, as_json: bool) -> None:
     """The card of NAME (a model that is here, or a run folder): data, licences, size, figures."""
     from musicgen.checkpoint import load_run
-    from musicgen.resources import EXPRESSION_FILE, known_models
+    from musicgen.resources import EXPRESSION_FILE, ORIGIN_FILE, known_models
     from musicgen.runs.expression import load_expression
+    from musicgen.runs.files import read_json
 
     folder = Path(name) if Path(name).exists() else known_models().get(name, Path(name))
     run = load_expression(folder) if (folder / EXPRESSION_FILE).is_file() else load_run(name)
     facts: dict[str, Any] = {"name": run.name, "sha256": run.sha256}
     if folder.is_dir():
         facts["megabytes"] = _megabytes(folder)
+    if (folder / ORIGIN_FILE).is_file():
+        facts["origin"] = read_json(folder / ORIGIN_FILE)
     if measure:
         facts["notes_a_second_here"] = _speed(name)
     card = {**facts, **_product(run.card), **run.card}
@@ -85,11 +88,14 @@ def show(name: str, measure: bool, as_json: bool) -> None:
     help="Size of the archive, and unpacked.  [2000]",
 )
 def pull(model: str, source: str | None, digest: str | None, output: str | None, max_megabytes: float) -> None:
-    """Fetch MODEL, a name that PLACE lists or the https address of a .tar.gz of a run folder.
+    """Fetch MODEL: a run folder, hf://owner/name, a name that PLACE lists, or the https address of a .tar.gz.
 
-    It is checked before it can be seen; afterwards -m finds it by its name.
+    It is checked before it can be seen; afterwards -m finds it by its name. The Hub, hf://, needs the extra `hub`; of a
+    repository the commit that was fetched is kept in origin.json, and one can be asked for as hf://owner/name@commit.
 
     \b
+    musicgen models pull /media/shelf/orchestra
+    musicgen models pull hf://owner/orchestra
     musicgen models pull orchestra --from https://example.org/models
     musicgen models pull https://example.org/models/orchestra.tar.gz --sha256 HEX
     """
@@ -97,6 +103,67 @@ def pull(model: str, source: str | None, digest: str | None, output: str | None,
 
     folder = fetched(model, source=source, digest=digest, output=output, most_megabytes=max_megabytes)
     say(f"{folder}: use it with -m {folder if output else folder.name}")
+
+
+@command.command("push", cls=Command, short_help="Pass a model on: to a folder, or to the Hub.")
+@click.argument("run", type=click.Path(), shell_complete=names_and_files(models))
+@click.argument("to")
+@click.option("--public", is_flag=True, help="Everybody may see a repository that is made on the Hub.  [private]")
+@click.option("--allow-restricted", is_flag=True, help="Also a model whose card says that it may not be passed on.")
+@json_option
+def push(run: str, to: str, public: bool, allow_restricted: bool, as_json: bool) -> None:
+    """Copy RUN whole to TO, a new folder or hf://owner/name, with a model card (README.md) made of its card.json.
+
+    Checkpoints and corpus stay here. A repository is private unless you say --public. The Hub needs the extra `hub`,
+    and `hf auth login` once.
+
+    \b
+    musicgen models push run /media/shelf/orchestra
+    musicgen models push run hf://owner/orchestra
+    """
+    from dataclasses import asdict
+
+    from musicgen.runs.pushed import push as pushed
+
+    done = pushed(run, to, public=public, allow_restricted=allow_restricted)
+    for line in done.warnings:
+        warn(line)
+    if as_json:
+        print_json({"run": run, **asdict(done)})
+        return
+    say(f"{done.place}: sha256 {done.sha256}; fetch it with `musicgen models pull {to}`")
+
+
+@command.command("export", cls=Command, short_help="Write a model as ONNX, checked against PyTorch.")
+@click.argument("run", type=click.Path(), shell_complete=names_and_files(models))
+@click.option("-o", "--output", required=True, type=click.Path(), metavar="FILE", help="The .onnx file to write.")
+@click.option(
+    "--tolerance", type=Number(min=0), default=None, help="Most that a logit may differ from PyTorch's.  [0.0001]"
+)
+@json_option
+@overwrite_option
+def export(run: str, output: str, tolerance: float | None, as_json: bool, overwrite: bool) -> None:
+    """Write one step of RUN as an ONNX file, once onnxruntime gives the logits that PyTorch gives.
+
+    Needs the extra `onnx`. Vocabulary, tokenizer and licence are in the file's metadata. docs/onnx.md tells how to draw
+    notes from it.
+
+    \b
+    musicgen models export run -o run.onnx
+    """
+    from dataclasses import asdict
+
+    from musicgen.exporting import export_onnx
+    from musicgen.exporting.writing import TOLERANCE
+
+    done = export_onnx(run, output, tolerance=TOLERANCE if tolerance is None else tolerance, overwrite=overwrite)
+    if as_json:
+        print_json({"run": run, **asdict(done), "path": str(done.path)})
+        return
+    difference = f"logits differ from PyTorch's by {done.largest_difference:.1e} at most"
+    say(f"{done.path}: {done.megabytes} MB; {difference}")
+    for title, side in (("takes", done.inputs), ("gives", done.outputs)):
+        say(f"  {title} " + ", ".join(f"{name} ({', '.join(map(str, shape))})" for name, shape in side.items()))
 
 
 def _say_plugins() -> None:

@@ -1,9 +1,10 @@
 """Models fetched by name or address: downloaded, checked against a sha256, unpacked, checked again, then made visible.
 
-A source is a server's folder (https, or http from this machine) or a local one. Its `models.json` maps names to
-archives: {"NAME": {"file": "NAME.tar.gz", "sha256": "..."}}. An archive holds the files of one run folder, at its top
-or in one folder, and nothing else: a member that is a link, or has another name, is refused, so that none can lead out
-of the new folder.
+A run folder is copied file by file, from this machine or from the Hub (`hub.py`). Otherwise a source is a server's
+folder (https, or http from this machine) or a local one. Its `models.json` maps names to archives:
+{"NAME": {"file": "NAME.tar.gz", "sha256": "..."}}. An archive holds the files of one run folder, at its top or in one
+folder, and nothing else: a member that is a link, or has another name, is refused, so that none can lead out of the new
+folder. `origin.json` in the new folder tells where it came from.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from typing import IO
 from urllib.parse import urlsplit
 
 from musicgen.errors import FULL, ResourceError, UnreadableError, UsageError
+from musicgen.io.atomic import json_bytes
 from musicgen.io.bounded import MEGABYTE, read_json
-from musicgen.resources import RUN_FILES, models_folder
+from musicgen.resources import ORIGIN_FILE, RUN_FILES, models_folder
 from musicgen.runs.checked import checked_parts
+from musicgen.runs.exports import whole_parts
 from musicgen.runs.files import make_folder, sha256
+from musicgen.runs.hub import SCHEME, Repository, download
 
-__all__ = ["MOST_MEGABYTES", "is_address", "pull"]
+__all__ = ["MOST_MEGABYTES", "beside", "is_address", "pull"]
 
 MOST_MEGABYTES = 2000.0
 TIMEOUT_S = 60
@@ -50,12 +54,18 @@ def pull(
 ) -> Path:
     """Fetch a model into the folder `output` (default: its name in `models_folder()`), and return that folder.
 
-    `model` is a name listed by `source`, or the address of an archive, whose sha256 `digest` is then required. Neither
-    the archive nor its contents may exceed `most_megabytes`. Raises UsageError for a request that isn't safe and for a
+    `model` is a name listed by `source`; or the address of an archive, whose sha256 `digest` is then required; or a run
+    folder, or `hf://owner/name`, where `digest` may be that of its weights. Neither an archive nor what is kept of it
+    may exceed `most_megabytes`. Raises UsageError for a request that isn't safe and for a
     folder that exists, UnreadableError for an archive that isn't what its digest or manifest says, ResourceError if the
     source can't be reached.
     """
-    if is_address(model):
+    folder_given = source is None and not is_address(model) and Path(model).is_dir()
+    if model.startswith(SCHEME):
+        name = Repository.of(model).name.rpartition("/")[2]
+    elif folder_given:
+        name = Path(model).resolve().name
+    elif is_address(model):
         if digest is None:
             hint = "add `sha256`, as whoever offers the model states it"
             raise UsageError("an address alone doesn't say what it should hold", where=model, hint=hint)
@@ -67,20 +77,25 @@ def pull(
     target = Path(output) if output is not None else models_folder() / name
     if os.path.lexists(target):
         raise UsageError("exists already", where=target, hint="remove it first, or choose another folder with -o")
-    with _beside(target) as home:
-        archive = home / "archive.tar.gz"
-        address, digest = (model, digest) if is_address(model) else _listed(name, source, digest, home)
-        if digest is None or not DIGEST.fullmatch(digest.lower()):
-            raise UsageError(f"{digest!r} is no sha256", hint="it has 64 hexadecimal digits")
-        _fetch(address, archive, digest=digest.lower())
-        if archive.stat().st_size > most_megabytes * MEGABYTE:
-            raise UnreadableError(f"is larger than {most_megabytes:g} MB", where=address, hint="raise `max_megabytes`")
+    if digest is not None and not DIGEST.fullmatch(digest.lower()):
+        raise UsageError(f"{digest!r} is no sha256", hint="it has 64 hexadecimal digits")
+    with beside(target) as home:
         folder = home / "run"
         folder.mkdir()
-        _unpack(archive, folder, where=address, most=int(most_megabytes * MEGABYTE))
-        if sha256(folder / "model.safetensors") != checked_parts(folder).digest:
-            what = "model.safetensors is not the file that its manifest names"
-            raise UnreadableError(what, where=address, hint="tell whoever offers the model")
+        most = int(most_megabytes * MEGABYTE)
+        revision = None
+        if model.startswith(SCHEME):
+            address = model
+            revision = download(Repository.of(model), folder, most=most, room=home / "hub")
+        elif folder_given:
+            address = str(Path(model).resolve())
+            _copy_run(Path(model), folder, most=most)
+        else:
+            address, digest = (model, digest) if is_address(model) else _listed(name, source, digest, home)
+            _fetch_archive(address, folder, digest=digest, most=most, home=home)
+        _check_whole(folder, digest if revision or folder_given else None, where=address)
+        origin = {"from": address, "revision": revision, "sha256": sha256(folder / "model.safetensors")}
+        (folder / ORIGIN_FILE).write_bytes(json_bytes(origin))
         try:
             os.rename(folder, target)
         except OSError:
@@ -88,8 +103,47 @@ def pull(
     return target
 
 
+def _fetch_archive(address: str, folder: Path, *, digest: str | None, most: int, home: Path) -> None:
+    """Fetch an archive with this sha256 and unpack it into `folder`."""
+    if digest is None or not DIGEST.fullmatch(digest.lower()):
+        raise UsageError(f"{digest!r} is no sha256", hint="it has 64 hexadecimal digits")
+    archive = home / "archive.tar.gz"
+    _fetch(address, archive, digest=digest.lower())
+    if archive.stat().st_size > most:
+        what = f"is larger than {most / MEGABYTE:g} MB"
+        raise UnreadableError(what, where=address, hint="raise `max_megabytes`")
+    _unpack(archive, folder, where=address, most=most)
+
+
+def _copy_run(source: Path, folder: Path, *, most: int) -> None:
+    """Copy the files of a run folder, at most `most` bytes; links are left out."""
+    home = whole_parts(source)
+    for name in RUN_FILES:
+        path = home / name if (home / name).is_file() else source / name
+        if path.is_symlink() or not path.is_file():
+            continue
+        most -= path.stat().st_size
+        if most < 0:
+            raise UnreadableError("is too large", where=source, hint="raise `max_megabytes` if you trust it")
+        shutil.copyfile(path, folder / name)
+
+
+def _check_whole(folder: Path, digest: str | None, *, where: str) -> None:
+    """Raise UnreadableError unless the run in a folder is what its manifest says, and its weights have the `digest`."""
+    try:
+        named = checked_parts(folder).digest
+    except UnreadableError as error:  # what is wrong is wrong at its source: the folder will be gone
+        raise UnreadableError(error.what, where=where, hint=error.hint) from None
+    found = sha256(folder / "model.safetensors")
+    if found != named:
+        what = "model.safetensors is not the file that its manifest names"
+        raise UnreadableError(what, where=where, hint="tell whoever offers the model")
+    if digest is not None and found != digest.lower():
+        raise UnreadableError(f"its weights have the sha256 {found}, not {digest}", where=where, hint="don't use it")
+
+
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
+def beside(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target`, removed in the end."""
     make_folder(target.parent)
     try:
