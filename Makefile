@@ -9,7 +9,7 @@ SMOKE := tests/test_bounds.py tests/io/test_interop.py tests/io/test_interop_mus
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 EXAMPLE := corpora/examples/schubert-unfinished.mid
 
-.PHONY: demo test test-avx2 test-bounds lint types readme bench torture clean
+.PHONY: demo test test-avx2 test-bounds lint types readme docs bench torture clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -38,6 +38,11 @@ types: $(VENV)/installed-dev
 
 readme: $(VENV)/installed-dev
 	$(BIN)/python tests/readme_blocks.py README.md
+
+# The pages of the API, from the docstrings: build/docs/index.html. A warning fails it.
+docs: $(VENV)/installed-dev
+	rm -rf build/docs
+	$(BIN)/python docs/build_pages.py build/docs
 
 # `make bench QUICK=1` takes at most three minutes, the whole under half an hour.
 bench: $(VENV)/installed-bench

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,13 @@ def build_corpus(
     worker processes read the files (default: one per core); the corpus doesn't depend on their number.
     Raises UsageError for an unsuitable source or output, UnreadableError if no file is usable. Calling it again resumes
     an interrupted build.
+
+    >>> build_corpus("songs", "corpus", valid=0.1, licence="CC0").info()["pieces"]  # doctest: +SKIP
+    120
+    >>> build_corpus("songs", "corpus", works_by="composer")
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UsageError: works_by is 'composer'; give 'file' or 'folder'
     """
     if works_by not in ("file", "folder"):
         raise UsageError(f"works_by is {works_by!r}", hint="give 'file' or 'folder'")
@@ -104,6 +111,10 @@ class Trained:
     prediction; `task` names another task, whose figures are on the card;
     `valid_nats_per_token_before` is that of the weights it started from. `seconds` is the training time. `card` is the
     content of card.json. `floor` is what counting in the same corpus comes to, on about as many validation tokens.
+
+    >>> trained = train("songs", output="run", model="lstm", steps=300)  # doctest: +SKIP
+    >>> trained.valid_nats_per_token, trained.best_step  # doctest: +SKIP
+    (2.31, 300)
     """
 
     folder: Path
@@ -113,7 +124,7 @@ class Trained:
     parameters: int
     valid_nats_per_token: float | None
     valid_nats_per_token_before: float | None
-    card: dict[str, Any]
+    card: dict[str, Any] = field(repr=False)
     floor: Baseline | None = None
     task: str = ""
 
@@ -166,6 +177,8 @@ def train(
     Raises UsageError and UnreadableError for an unsuitable request, before anything is written; CheckError if the loss
     is not finite. When it is cancelled, the run is saved and Cancelled is raised; on Ctrl-C and SIGTERM
     Interrupted, a KeyboardInterrupt.
+
+    >>> train("songs", output="run", preset="tiny", steps=300, callbacks=[EarlyStopping()])  # doctest: +SKIP
     """
     check_limits(max_seconds, workers)
     table = dict(task) if isinstance(task, Mapping) else {"name": task} if task else {}
@@ -322,7 +335,11 @@ def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well a run predicts a split of a corpus, and how well an n-gram baseline does, if requested."""
+    """How well a run predicts a split of a corpus, and how well an n-gram baseline does, if requested.
+
+    >>> evaluate("run").figures.nats_per_token  # doctest: +SKIP
+    2.31
+    """
 
     run: str
     corpus: Path
@@ -352,6 +369,9 @@ def evaluate(
     tokens spread over the split are scored, else all. `baseline` also scores a back-off n-gram model of the same
     tokens, field by field where a step has fields. Raises UsageError if the corpus has another tokenizer or the split
     is empty, UnreadableError for damaged folders.
+
+    >>> evaluate("run", "songs/corpus", split="test", baseline=True).to_dict()["perplexity"]  # doctest: +SKIP
+    10.1
     """
     loaded = load_run(run)
     source = _corpus_of(loaded, run, corpus)

@@ -18,8 +18,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from musicgen.errors import UsageError
-from musicgen.events import Began, Event, Listener, Step
+from musicgen.errors import UsageError, printable
+from musicgen.events import Began, Event, Listener, Step, Warned
 from musicgen.stopping import Cancel
 
 __all__ = ["Callback", "Callbacks", "EarlyStopping", "ProgressBar"]
@@ -47,6 +47,9 @@ class Callback:
     def on_evaluation(self, step: Step) -> None:
         """The model was validated after this step: `step.valid` is the loss in nats per token, `step.best` the lowest
         so far. Called after `on_step`; never in a run without validation pieces."""
+
+    def on_warning(self, text: str) -> None:
+        """A line for the user, such as that there are no validation pieces."""
 
     def on_end(self, card: Mapping[str, Any]) -> None:
         """Training has ended and the run is saved: `card` is the content of its card.json. Not called where an
@@ -97,12 +100,11 @@ class EarlyStopping(Callback):
 
 class ProgressBar(Callback):
     """Shows steps, losses and the time left: in a notebook as one bar in the cell, which is updated in place and stays
-    with the final figures; elsewhere as a line on stderr.
+    with the final figures; elsewhere as a line on stderr. Warnings are lines on stderr.
 
     It is redrawn at most once in `every_s` seconds, and at each evaluation.
 
-    >>> ProgressBar(every_s=0.5).every_s
-    0.5
+    >>> train("songs", output="run", callbacks=[ProgressBar()])  # doctest: +SKIP
     """
 
     def __init__(self, *, every_s: float = 0.25) -> None:
@@ -134,6 +136,9 @@ class ProgressBar(Callback):
             sys.stderr.write(f"\r{line}")
             sys.stderr.flush()
 
+    def on_warning(self, text: str) -> None:
+        sys.stderr.write(f"{printable(text)}\n")
+
     def on_end(self, card: Mapping[str, Any]) -> None:
         if self._handle is None:
             sys.stderr.write("\n")
@@ -144,6 +149,10 @@ class Callbacks:
 
     `cancel` is what training is to be given: it is asked when a callback stops, and when the caller's own `cancel` is.
     Raises UsageError for an object that isn't a `Callback`.
+
+    >>> told = Callbacks([EarlyStopping()], lambda event: None)
+    >>> told.stopped
+    False
     """
 
     def __init__(self, callbacks: Iterable[Callback], listener: Listener, cancel: Cancel | None = None) -> None:
@@ -161,6 +170,9 @@ class Callbacks:
             case Began(what="training"):
                 for each in self._callbacks:
                     each.on_begin(event)
+            case Warned(text=text):
+                for each in self._callbacks:
+                    each.on_warning(text)
             case Step():
                 for each in self._callbacks:
                     each.on_step(event)

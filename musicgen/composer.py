@@ -47,7 +47,13 @@ GPU_FROM_PARAMETERS = 30_000_000  # below this, one step is faster on the CPU
 
 
 class Composer(Replaying):
-    """Continues pieces, and generates new ones, with one trained model."""
+    """Continues pieces, and generates new ones, with one trained model.
+
+    >>> composer = Composer.load()  # the bundled model
+    >>> (take,) = composer.continue_("schubert-unfinished", bars=1, studying=Studying(updates=0), seed=7)
+    >>> take.facts["bars_added"]
+    1
+    """
 
     def __init__(self, run: Run, *, device: str = "auto", int8: bool = False, reason: str = NAMED) -> None:
         """`device` is auto, cpu, cuda or mps; auto is CUDA, if available, for models large enough to be faster there.
@@ -67,6 +73,9 @@ class Composer(Replaying):
         except (RuntimeError, AssertionError):
             raise UsageError(f"no device {device!r} on this machine", hint="use `device` auto") from None
         self.decoder, self.int8 = EagerDecoder(self.model, int8=int8), int8
+
+    def __repr__(self) -> str:
+        return f"Composer({self.run.name}: {self.model.settings.family}, {self.model.n_parameters:,} parameters)"
 
     @classmethod
     def load(cls, model: Model = DEFAULT_MODEL, *, device: str = "auto", int8: bool = False) -> Composer:

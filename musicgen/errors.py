@@ -23,16 +23,23 @@ __all__ = [
 
 
 def printable(text: object) -> str:
-    """`text` on one line and safe to show on a terminal: control characters and line breaks are escaped.
+    r"""`text` on one line and safe to show on a terminal: control characters and line breaks are escaped.
 
     File names and MIDI texts come from strangers; an escape sequence in one must not reach the terminal.
+
+    >>> printable("a\nb")
+    'a\\nb'
     """
     string = os.fsdecode(text) if isinstance(text, (bytes, os.PathLike)) else str(text)
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in string)
 
 
 class MusicgenError(Exception):
-    """Something that the user can put right: `what` happened, `where`, and a `hint` of what to do."""
+    """Something that the user can put right: `what` happened, `where`, and a `hint` of what to do.
+
+    >>> str(MusicgenError("bars is 0", where="a.mid", hint="ask for 1 to 1000 bars"))
+    'a.mid: bars is 0; ask for 1 to 1000 bars'
+    """
 
     exit_code = 2
 
@@ -46,25 +53,41 @@ class MusicgenError(Exception):
 
 
 class UsageError(MusicgenError):
-    """The request itself doesn't fit: an option out of range, an output that exists."""
+    """The request itself doesn't fit: an option out of range, an output that exists.
+
+    >>> UsageError("what happened").exit_code
+    2
+    """
 
     exit_code = 2
 
 
 class UnreadableError(MusicgenError):
-    """An input can't be read as what it should be."""
+    """An input can't be read as what it should be.
+
+    >>> UnreadableError("what happened").exit_code
+    3
+    """
 
     exit_code = 3
 
 
 class CheckError(MusicgenError):
-    """The result was made, but failed a check of the tool's own."""
+    """The result was made, but failed a check of the tool's own.
+
+    >>> CheckError("what happened").exit_code
+    4
+    """
 
     exit_code = 4
 
 
 class ResourceError(MusicgenError):
-    """Disk, memory or a published limit ran out."""
+    """Disk, memory or a published limit ran out.
+
+    >>> ResourceError("what happened").exit_code
+    5
+    """
 
     exit_code = 5
 

@@ -4,12 +4,14 @@ A listener is called with each event, in the working thread, and should return q
 another thread asks the `stopping.Cancel` that the operation was given. A listener may also raise KeyboardInterrupt or
 `stopping.Interrupted`: the operation then ends as after Ctrl-C, and can be resumed if it can be then.
 
-    def show(event: Event) -> None:
-        match event:
-            case Progress(done=done, of=of, unit=unit):
-                print(f"{done} of {of} {unit}s")
-            case Warned(text=text):
-                print(text)
+>>> def show(event: Event) -> None:
+...     match event:
+...         case Progress(done=done, of=of, unit=unit):
+...             print(f"{done} of {of} {unit}s")
+...         case Warned(text=text):
+...             print(text)
+>>> show(Progress(3, 6, "file"))
+3 of 6 files
 """
 
 from __future__ import annotations
@@ -83,6 +85,7 @@ class Finished:
 
 Event = Began | Progress | Expected | Saved | Warned | Finished
 Listener = Callable[[Event], None]
+"""What is called with each event; an example stands at the head of this module."""
 
 
 def ignore(event: Event) -> None:

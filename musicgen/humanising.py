@@ -71,6 +71,11 @@ def humanise(
 
     Raises UnreadableError for a file that can't be read, UsageError for a strength or rubato out of range, for rubato
     in a file that counts in seconds, and for a piece in which there is nothing to do.
+
+    >>> humanise("schubert-unfinished", strength=2)
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UsageError: ...
     """
     if not isinstance(piece, Source):
         piece = Source.of_piece(piece) if isinstance(piece, Piece) else Source.read(piece)

@@ -16,7 +16,7 @@ from musicgen.errors import MusicgenError, UsageError
 from musicgen.io import MIDI_SUFFIXES, write
 from musicgen.io.audio import FORMATS
 from musicgen.overview import in_words
-from musicgen.page import heard_of, page_html
+from musicgen.page import Heard, heard_of, page_html
 from musicgen.piece import Piece
 from musicgen.render import check_soundfont, render_file
 from musicgen.words import spell_seconds
@@ -47,8 +47,9 @@ class Player:
         )
 
 
-def shown(piece: Piece) -> str | None:
-    """What a notebook shows of a piece: its roll, with sound if that is made within a second or two.
+def shown(piece: Piece, *, heard: Heard | None = None) -> str | None:
+    """What a notebook shows of a piece, or of the take `heard` that it is of: its roll, with sound if that is made
+    within a second or two.
 
     Longer music says that `play` brings the sound. None if no page can be made of the piece: a notebook then shows its
     one line.
@@ -56,7 +57,7 @@ def shown(piece: Piece) -> str | None:
     is_short = piece.seconds <= MOST_SECONDS and piece.n_notes <= MOST_NOTES
     silence = f"{spell_seconds(piece.seconds)} of music take a while to render: piece.play() makes the sound."
     try:
-        return _player(piece, sound=is_short, silence=silence)._repr_html_()
+        return _player(piece, heard=heard, sound=is_short, silence=silence)._repr_html_()
     except MusicgenError:
         return None
 
@@ -82,9 +83,11 @@ def save(piece: Piece, path: str | os.PathLike[str], *, overwrite: bool = False)
         raise UsageError("a piece is saved as MIDI or sound", where=path, hint=hint)
 
 
-def _player(piece: Piece, *, sound: bool, soundfont: Path | None = None, silence: str = "") -> Player:
+def _player(
+    piece: Piece, *, sound: bool, heard: Heard | None = None, soundfont: Path | None = None, silence: str = ""
+) -> Player:
     page = page_html(
-        [heard_of(piece, name="piece")],
+        [heard or heard_of(piece, name="piece")],
         title=in_words(piece),
         sound=sound,
         soundfont=soundfont,

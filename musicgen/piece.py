@@ -1,7 +1,5 @@
 """A piece of music: tracks of notes in integer ticks, with tempo, meter and key maps.
 
-Conventions
------------
 Time is in ticks of the piece's own `ticks_per_quarter`; seconds are computed only for rendering.
 A note sounds in [start, start + duration). Pitch and velocity are MIDI numbers. Bars are counted from 0;
 a meter change always begins a new bar, even when the bar before it is cut short.
@@ -58,6 +56,9 @@ class Track:
     Controls and bends are those of the part's MIDI channel; parts that share a channel have the same. On one tick notes
     end, then controls act in their order, then bends, and then notes begin. `musicgen.io.controllers` defines their
     meaning. The order of notes with equal start and pitch is not significant.
+
+    >>> Track("Flute", 73, notes=notes_array([(0, 480, 72, 80)])).end
+    480
     """
 
     name: str = ""
@@ -90,6 +91,9 @@ class Piece:
     """Tracks and maps. `tempos`, `meters` and `keys` are sorted by tick and may be empty.
 
     An empty tempo map means 120 quarters a minute, an empty meter map 4/4.
+
+    >>> Piece(480, (Track(notes=notes_array([(0, 480, 60, 80), (480, 960, 64, 80)])),))
+    Piece(1 part, 2 notes, 1 bar, 1.5 s, 4/4)
     """
 
     ticks_per_quarter: int = 480
@@ -113,11 +117,7 @@ class Piece:
     # ---- in a notebook -------------------------------------------------------------------------
 
     def __repr__(self) -> str:
-        """One line: parts with notes, notes, bars, seconds, the meter that lasts longest, the first written key.
-
-        >>> Piece(480, (Track(notes=notes_array([(0, 480, 60, 80), (480, 960, 64, 80)])),))
-        Piece(1 part, 2 notes, 1 bar, 1.5 s, 4/4)
-        """
+        """One line: parts with notes, notes, bars, seconds, the meter that lasts longest, the first written key."""
         from musicgen.overview import in_words
 
         return f"Piece({in_words(self)})"

@@ -46,7 +46,11 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # of plug-ins and package
 
 @dataclass(frozen=True)
 class Plugin:
-    """An installed plug-in: its name, the group of its kind, and the package that brings it."""
+    """An installed plug-in: its name, the group of its kind, and the package that brings it.
+
+    >>> Plugin("echo", "musicgen.families", "musicgen-echo", "0.1", None).title
+    "model family 'echo' of the package musicgen-echo 0.1"
+    """
 
     name: str
     group: str
@@ -72,7 +76,11 @@ def installed(group: str) -> dict[str, Plugin]:
 
 
 def problems(group: str) -> list[str]:
-    """A line for each entry of a group that is left out: it can't be read, or takes a name that musicgen has."""
+    """A line for each entry of a group that is left out: it can't be read, or takes a name that musicgen has.
+
+    >>> isinstance(problems("musicgen.tokenizers"), list)
+    True
+    """
     return _found(group)[1]
 
 
@@ -103,6 +111,9 @@ def load_plugin(group: str, name: str, base: type) -> Any:
     """The class of a plug-in, a subclass of `base`; None if there is none of this name.
 
     Raises UsageError, of one line, for a plug-in that can't be imported or isn't what its group promises.
+
+    >>> load_plugin("musicgen.families", "no-such-family", object) is None
+    True
     """
     plugin = installed(group).get(name)
     return None if plugin is None else _loaded(plugin, base)

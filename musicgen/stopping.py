@@ -22,7 +22,11 @@ __all__ = ["Cancel", "Cancelled", "Interrupted", "Signals", "cancellable", "ende
 
 class Cancelled(MusicgenError):
     """Long work has ended because its `Cancel` asked for it. `step` is the training step at which a run was saved, None
-    if nothing was saved."""
+    if nothing was saved.
+
+    >>> str(Cancelled(step=7))
+    'cancelled; the run is saved at step 7, resume it to go on'
+    """
 
     exit_code = 130
 
@@ -34,7 +38,11 @@ class Cancelled(MusicgenError):
 
 class Interrupted(KeyboardInterrupt):
     """The process has stopped on request. `number` is the signal, `step` the training step at which a run was saved,
-    None if nothing was saved."""
+    None if nothing was saved.
+
+    >>> str(Interrupted(signal.SIGTERM))
+    'SIGTERM'
+    """
 
     def __init__(self, number: int = signal.SIGINT, *, step: int | None = None) -> None:
         super().__init__(signal.Signals(number).name)
@@ -46,6 +54,13 @@ class Cancel:
 
     The work checks it between steps and raises Cancelled: training saves the run first, a corpus build keeps its
     journal, so that the same call goes on, and study and sampling write nothing. A request is never taken back.
+
+    >>> cancel = Cancel()
+    >>> cancel.ask()
+    >>> cancel.check()
+    Traceback (most recent call last):
+        ...
+    musicgen.stopping.Cancelled: cancelled
     """
 
     def __init__(self) -> None:

@@ -113,9 +113,11 @@ def test_the_listener_hears_each_event_first():
             assert heard == [step]
 
     Callbacks([Last()], heard.append)(step(1))
-    told = Callbacks([Last()], heard.append)
-    told(Warned("dust"))
-    assert heard[-1] == Warned("dust")
+
+
+def test_warnings_are_lines_of_the_progress_bar(capsys):
+    Callbacks([ProgressBar()], ignore)(Warned("no validation pieces\x1b[2J"))
+    assert capsys.readouterr().err == "no validation pieces\\x1b[2J\n"
 
 
 def test_what_is_no_callback_is_refused_before_anything_is_written(tmp_path):

@@ -172,7 +172,12 @@ class TokenSource(Protocol):
 
 
 class Corpus:
-    """A corpus folder, open for reading. `tokens` is memory-mapped; `meta` is corpus.json."""
+    """A corpus folder, open for reading. `tokens` is memory-mapped; `meta` is corpus.json.
+
+    >>> corpus = Corpus.open("corpus")  # doctest: +SKIP
+    >>> corpus.tokens.shape, len(corpus.spans("valid"))  # doctest: +SKIP
+    ((184213, 5), 6)
+    """
 
     def __init__(self, folder: Path, tokens: np.ndarray, records: tuple[PieceRecord, ...], meta: dict[str, Any]):
         self.folder, self.tokens, self.records, self.meta = folder, tokens, records, meta

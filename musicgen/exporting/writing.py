@@ -92,8 +92,10 @@ def export_onnx(
         what = f"not written: onnxruntime's logits differ from PyTorch's by {worst:.2g}, more than {tolerance:g}"
         raise CheckError(what, where=path, hint="raise `tolerance` if that is near enough")
     write_bytes(path, data, overwrite=overwrite)
-    shapes = [{each.name: list(each.shape) for each in side} for side in (session.get_inputs(), session.get_outputs())]
-    return Exported(path, *shapes, worst, round(len(data) / 1e6, 1))
+    inputs, outputs = (
+        {each.name: list(each.shape) for each in side} for side in (session.get_inputs(), session.get_outputs())
+    )
+    return Exported(path, inputs, outputs, worst, round(len(data) / 1e6, 1))
 
 
 def _packages() -> tuple[Any, Any]:

@@ -21,7 +21,11 @@ SCORE_SUFFIXES = (".mxl", ".musicxml", ".xml", ".krn", ".hum", ".abc")
 
 
 def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
-    """Read a MIDI file or a score, or a piece included with musicgen by its name. Raises UnreadableError."""
+    """Read a MIDI file or a score, or a piece included with musicgen by its name. Raises UnreadableError.
+
+    >>> read("schubert-unfinished").ticks_per_quarter
+    480
+    """
     path = piece_path(path)
     if Path(path).suffix.lower() in SCORE_SUFFIXES:
         return read_score(path, limits=limits)
@@ -31,14 +35,26 @@ def read(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
 
 
 def read_score(path: str | os.PathLike[str], *, limits: Any = None) -> Piece:
-    """The first piece of a MusicXML, kern or ABC file."""
+    """The first piece of a MusicXML, kern or ABC file.
+
+    >>> read_score("nowhere.abc")
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UnreadableError: nowhere.abc: no such file; ...
+    """
     from musicgen.io.scores import read_score as read_first
 
     return read_first(Path(path), limits=limits)
 
 
 def write(piece: Piece, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Write a piece as a MIDI file. Raises UsageError where the file exists or the suffix is another kind's."""
+    """Write a piece as a MIDI file. Raises UsageError where the file exists or the suffix is another kind's.
+
+    >>> write(read("schubert-unfinished"), "piece.xml")
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UsageError: piece.xml: only MIDI files are written here; end the name in .mid
+    """
     from musicgen.io.atomic import write_bytes
     from musicgen.io.midi import midi_bytes
 

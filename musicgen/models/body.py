@@ -35,6 +35,12 @@ class SequenceModel(nn.Module, ABC):
     `read(ids, state=None) -> (hidden_BTC, state)`: a hidden state depends on no later step. Reading a sequence whole,
     in pieces, or a step at a time with the state handed on gives the same (in float32, to 1e-5). From hidden states
     `scores` scores the next step, field after field, and `nats` is the exact negative log-likelihood of given steps.
+
+    >>> from musicgen.models import build_model
+    >>> model = build_model(ModelSettings("lstm", 50, width=8, layers=1)).eval()
+    >>> hidden_BTC, state = model.read(torch.zeros(2, 5, dtype=torch.int64))
+    >>> hidden_BTC.shape, state.position
+    (torch.Size([2, 5, 8]), 5)
     """
 
     embedding: nn.Embedding | OneHotLinear | None

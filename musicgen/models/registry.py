@@ -46,6 +46,9 @@ def build_model(settings: ModelSettings, *, seed: int = 0) -> SequenceModel:
 
     The global random state stays as it was. Raises UsageError for a family that doesn't exist or a width that
     the family can't have, ResourceError where the machine's memory can't hold it.
+
+    >>> build_model(ModelSettings("gru", 50, width=8, layers=1)).n_parameters
+    832
     """
     check_memory(count_parameters(settings))
     with drawn_from(seed):
@@ -89,7 +92,11 @@ class _Unfilled(TorchFunctionMode):
 
 
 def count_parameters(settings: ModelSettings) -> int:
-    """The number of parameters of such a model."""
+    """The number of parameters of such a model.
+
+    >>> count_parameters(ModelSettings("gru", 50, width=8, layers=1))
+    832
+    """
     return blank_model(settings).n_parameters
 
 

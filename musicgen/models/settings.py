@@ -48,6 +48,9 @@ class ModelSettings:
     `frames` is the layout of frames, where it has them; `steps` is the layout of steps that a memory can compare.
     A model with `steps` has a memory of the piece (`memory/`) unless `with_memory` is false.
     Raises UsageError where a value is out of range.
+
+    >>> ModelSettings("lstm", vocabulary_size=100, width=64).context
+    512
     """
 
     family: str

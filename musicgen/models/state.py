@@ -19,6 +19,10 @@ class State(ABC):
     """A model's state after the ids it has read. Immutable: a step makes a new state, and older ones stay valid.
 
     `position` counts the ids read so far. The state carries no gradient from a Transformer's cache.
+
+    >>> from musicgen.models.layers.recurrence import RecurrentState
+    >>> RecurrentState(torch.zeros(1, 2, 8), None, 5).select(torch.tensor([0, 0, 1])).rows
+    3
     """
 
     position: int
@@ -58,6 +62,11 @@ class State(ABC):
 
 
 def select_state(state: State, rows_B: Tensor | Iterable[int]) -> State:
-    """Rows of a batch's state: such as one prompt's state for 64 takes, or only the unfinished takes."""
+    """Rows of a batch's state: such as one prompt's state for 64 takes, or only the unfinished takes.
+
+    >>> from musicgen.models.layers.recurrence import RecurrentState
+    >>> select_state(RecurrentState(torch.zeros(1, 2, 8), None, 5), [1] * 64).rows
+    64
+    """
     rows = rows_B if isinstance(rows_B, Tensor) else torch.tensor(list(rows_B), dtype=torch.int64)
     return state.select(rows)

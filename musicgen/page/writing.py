@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -36,7 +36,7 @@ Music = Piece | Playable | Heard | str | os.PathLike[str]
 class Page:
     """A page: its `html`, the number of `takes` on it, and named `warnings`."""
 
-    html: str
+    html: str = field(repr=False)  # megabytes
     takes: int
     warnings: tuple[str, ...] = ()
 
@@ -56,6 +56,11 @@ def write_page(
     default what was done with the piece. Without `sound`, or where no sound can be made, which is a warning, the page
     shows the music in time but is silent. Raises UsageError for no or too many pieces, a name that doesn't end in
     .html and an output that exists or is an input, UnreadableError for a file or a `soundfont` that can't be read.
+
+    >>> write_page([], "page.html")
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UsageError: ...
     """
     several = [music] if isinstance(music, Piece | Heard | str | os.PathLike) or hasattr(music, "heard") else music
     paths = [each for each in several if isinstance(each, str | os.PathLike)]

@@ -11,7 +11,13 @@ __all__ = ["check_soundfont", "render_file"]
 
 
 def check_soundfont(path: str | Path | None) -> None:
-    """Raise UnreadableError if `path` isn't a SoundFont, or if it is None and no SoundFont is found on this machine."""
+    """Raise UnreadableError if `path` isn't a SoundFont, or if it is None and no SoundFont is found on this machine.
+
+    >>> check_soundfont("nowhere.sf2")
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UnreadableError: nowhere.sf2: ...
+    """
     from musicgen.render.soundfont import SoundFont, find_soundfont
 
     SoundFont(find_soundfont(path))
@@ -31,6 +37,11 @@ def render_file(
     Memory is bounded whatever the length. Raises UsageError for a suffix or rate that can't be written and an
     output that exists or is the SoundFont, UnreadableError for a SoundFont that isn't one, ResourceError on a full
     disk.
+
+    >>> render_file(Piece(), "piece.mp3")
+    Traceback (most recent call last):
+        ...
+    musicgen.errors.UsageError: piece.mp3: ...
     """
     from musicgen.io.atomic import keep_inputs
     from musicgen.io.audio import write_audio

@@ -36,7 +36,7 @@ def model_card(card: Mapping[str, Any], *, name: str, tokenizer: str) -> str:
     >>> print(model_card({"title": "Tunes", "licence": "CC0", "family": "lstm"}, name="tunes", tokenizer="abc")[:43])
     ---
     license: "cc0-1.0"
-    library_name: "musi
+    library_name: "music
     """
     front = "\n".join(_yaml(_front(card, name=name, tokenizer=tokenizer)))
     return f"---\n{front}\n---\n\n{_page(card, name=name, tokenizer=tokenizer)}"

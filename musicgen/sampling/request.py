@@ -53,6 +53,9 @@ class Request:
     With `until`, `add` or `everywhere` the music behind stays, and `bars` and `seconds` don't count: new notes fill the
     bars from `start` (None: the first) to before `until` (None or `everywhere`: all). There `tracks` are written anew
     (none named: all, but none if there is `add`), and `add` are instruments that are added.
+
+    >>> Request(bars=4, tracks=("1",)).is_hole, Request(start=8, until=12).is_hole
+    (False, True)
     """
 
     bars: int | None = 8

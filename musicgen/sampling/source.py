@@ -34,6 +34,9 @@ class Source:
     `homes` are the (track number, channel 0..15) of each part of the piece in the file. `text` is the unchanged first
     tune of an ABC file. `sha256` is the file's digest, empty if there is nothing to continue; then `tempo` (quarters
     per minute) and `meter` are those requested, or None.
+
+    >>> Source.read("schubert-unfinished").name
+    'schubert-unfinished.mid'
     """
 
     midi: MidiFile

@@ -21,11 +21,12 @@ from musicgen.page.writing import page_html
 from musicgen.piece import Piece
 from musicgen.render import render_file
 from musicgen.sampling.decoder import Decoder
+from musicgen.words import counted
 
 __all__ = ["Take", "Writer"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Take:
     """One continuation or new piece: the whole file, the new music alone, and the facts for its JSON sidecar.
 
@@ -33,6 +34,10 @@ class Take:
     audible faults; empty for a good take. A take written as ABC has that text in `text`, and the new music alone in
     `new_text`. `inputs` are the files that it was made from. `nats` is its negative log-likelihood in nats a note, at
     temperature 1, where it was measured.
+
+    >>> (take,) = composer.continue_("piece.mid", bars=4)  # doctest: +SKIP
+    >>> take.facts["notes_added"], take.faults  # doctest: +SKIP
+    (61, ())
     """
 
     midi: MidiFile
@@ -45,6 +50,17 @@ class Take:
     new_text: str | None = None
     inputs: tuple[Path, ...] = ()
     nats: float | None = None
+
+    def __repr__(self) -> str:
+        """One line: the whole piece, and how much of it is new."""
+        bars = f" in {counted(self.facts['bars_added'], 'bar')}" if self.facts.get("bars_added") else ""
+        return f"Take({counted(len(self.notes), 'new note')}{bars}; {self.piece!r})"
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows: roll and player, in which the new music stands out."""
+        from musicgen.notebook import shown
+
+        return shown(self.piece, heard=self.heard())
 
     def save(
         self,

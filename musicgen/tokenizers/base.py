@@ -76,6 +76,12 @@ class Tokenizer(ABC):
     """Piece <-> ids of shape (T,), or (T, F) where a step has F fields. Configured by a frozen dataclass, `Settings`.
 
     Stateless: one object serves all threads. `vocabulary` holds the tokens and their ids; `len(vocabulary)` is V.
+
+    >>> from musicgen.io import read
+    >>> from musicgen.tokenizers import Notes
+    >>> ids = Notes().encode(read("schubert-unfinished"))
+    >>> ids.ndim, Notes().decode(ids).n_notes == Notes().count_notes(ids)
+    (2, True)
     """
 
     name: ClassVar[str]

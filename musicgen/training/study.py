@@ -65,6 +65,9 @@ class Studying:
     """What a model is fine-tuned on before it samples, with at most `updates` updates; 0 disables it.
 
     `whole` includes the music after the cut, `also` are further pieces.
+
+    >>> Studying(updates=0)
+    Studying(updates=0, whole=False, also=())
     """
 
     updates: int = StudySettings.updates
