@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from musicgen.checkpoint import Run, model_for
+from musicgen.checkpoint import Run, model_for, save_run
+from musicgen.cli.main import cli
 from musicgen.errors import CheckError, UsageError
 from musicgen.exporting import checking, export_onnx, writing
 from musicgen.exporting.steps import form_of
@@ -82,6 +84,20 @@ def drawn_by_the_page(path: Path) -> int:
     printed: list[object] = []
     exec(code.replace("run.onnx", str(path)), {"print": lambda *words: printed.append(words)})
     return len(printed)
+
+
+@needs_onnx
+def test_the_command_prints_the_difference_and_how_the_file_is_called(tmp_path):
+    run = run_of("window", "remi")
+    save_run(tmp_path / "run", model=run.model, tokenizer=run.tokenizer, recipe=run.recipe, card=run.card)
+    arguments = ["models", "export", str(tmp_path / "run"), "-o", str(tmp_path / "m.onnx")]
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0, done.output
+    first, takes, gives = done.stdout.splitlines()
+    assert re.fullmatch(r".*m\.onnx: [\d.]+ MB; logits differ from PyTorch's by \d\.\de-\d+ at most", first)
+    assert (takes, gives) == ("  takes ids (batch, time)", "  gives logits (batch, 1183)")
+    again = CliRunner().invoke(cli, arguments)
+    assert (again.exit_code, "already exists; pass --overwrite to replace it" in again.stderr) == (2, True)
 
 
 @needs_onnx

@@ -216,6 +216,16 @@ def test_save_goes_by_suffix_and_replaces_nothing_unasked(piece, tmp_path):
         piece.save(tmp_path / "a.txt")
 
 
+def test_a_take_is_one_line_and_its_page_marks_what_is_new():
+    take = musicgen.humanise("schubert-unfinished")
+    assert repr(take).startswith("Take(")
+    assert len(repr(take)) < 120
+    shown = html.unescape(take._repr_html_())
+    assert shown.startswith("<iframe sandbox=")
+    assert "Kept as it was" in shown
+    assert "Kept as it was" not in html.unescape(take.piece._repr_html_())
+
+
 def test_completion_shows_public_names_alone():
     shown = {name for name in dir(musicgen) if not name.startswith("__")}
     assert shown == set(musicgen.__all__)

@@ -218,4 +218,5 @@ def _use(task: str) -> str:
 def _again(corpus: str, run: str, options: dict[str, Any]) -> str:
     """The command that resumes the run."""
     teachers = [word for name in options["teachers"] for word in ("--teacher", name)]
-    return shlex.join(["musicgen", "train", corpus, "-o", run, *teachers, "--resume"])
+    logs = [] if options["log"] == "csv" else ["--log", options["log"]]
+    return shlex.join(["musicgen", "train", corpus, "-o", run, *teachers, *logs, "--resume"])
