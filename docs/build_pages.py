@@ -21,6 +21,8 @@ MODULES = (
     "musicgen.io",
     "musicgen.composer",
     "musicgen.api",
+    "musicgen.evaluating",
+    "musicgen.classifying",
     "musicgen.callbacks",
     "musicgen.events",
     "musicgen.stopping",

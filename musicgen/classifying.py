@@ -58,6 +58,9 @@ def classify(
     """Classify the pieces in files. A file that can't be read, or has no notes, has its `error` in the result.
 
     `model` is a run folder. Raises UnreadableError where that is no run that classifies.
+
+    >>> classify(["jig.mid"], model="dances")[0].probabilities  # doctest: +SKIP
+    {'jig': 0.91, 'reel': 0.09}
     """
     run = load_task_run(model, task="classify")
     run.model.to(choose_device(device))
