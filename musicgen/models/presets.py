@@ -12,9 +12,12 @@ from musicgen.errors import UsageError
 if TYPE_CHECKING:
     from musicgen.models.settings import ModelSettings
 
-__all__ = ["ALONG_PITCHES", "PRESETS", "SIZES", "preset"]
+__all__ = ["ALONG_PITCHES", "PRESETS", "SIZES", "TINY_PARAMETERS", "preset"]
 
 SIZES = ("tiny", "small", "medium", "large")
+# A run of size `tiny` gets the width with which it has about so many (`training/budget.py`), whatever family and
+# tokenizer; the widths of `tiny` below are those of tokens of one id.
+TINY_PARAMETERS = 1_000_000
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # `context` is the number of lags.
