@@ -47,6 +47,7 @@ def _loss(comparison: Comparison) -> tuple[Figure, str]:
     figure = canvas.figure_of(WIDE, 5.5)
     panels = figure.subplots(1, 2, sharey=True)
     rows: list[tuple[Any, ...]] = []
+    top = 0.0
     faint: dict[str, Any] = {"linestyle": "--", "linewidth": 1, "alpha": 0.6, "label": None}
     for each, style in _styled(comparison.runs, having):
         log = each.log
@@ -56,10 +57,14 @@ def _loss(comparison: Comparison) -> tuple[Figure, str]:
         for axes, across in zip(panels, ("step", "seconds"), strict=True):
             axes.plot(log[across], train, **(style | faint))
             axes.plot(log[across], valid, **(style | dots))
+        # The first quarter of training, in which all losses fall alike, may leave the picture at the top.
+        later = slice(len(train) // 4, None)
+        top = max(top, np.nan_to_num(train[later]).max(), np.nan_to_num(valid[later]).max())
         rows += [(each.name, *row) for row in zip(log["step"], log["seconds"], train, valid, strict=True)]
     for axes, across in zip(panels, ("training steps", "seconds of training"), strict=True):
         axes.set_xlabel(across)
         axes.grid(alpha=0.25)
+    panels[0].set_ylim(top=top * 1.05)
     panels[0].set_ylabel(f"loss (nats a {comparison.unit})")
     panels[1].plot([], [], color="0.4", linestyle="--", linewidth=1, label="dashed: on training windows")
     _legend(figure, panels[1])

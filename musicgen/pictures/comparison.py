@@ -41,7 +41,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compared:
     """One of the runs: its name in legends, and `scale`, how many tokens stand for one unit of the comparison."""
 

@@ -261,7 +261,7 @@ def test_runs_are_drawn_on_one_axis_with_their_numbers(runs, ahead, tmp_path, mo
     memory = table(out / "compared.memory.csv")
     assert [float(row["share_of_lag_0"]) for row in memory if row["lag_tokens"] == "0"] == [1.0, 1.0, 1.0]
     layers = {row["lag_or_layer"] for row in table(out / "compared.gradients.csv") if row["by"] == "layer"}
-    assert {"embedding", "recurrence.0", "blocks.0", "ahead.0"} <= layers
+    assert {"embedding", "recurrence.0", "ahead.0"} <= layers
     assert "already exists" in line(2, "inspect", runs["rnn"], ahead, "--pictures", out)
 
 

@@ -12,7 +12,9 @@ from musicgen.errors import UsageError
 from musicgen.models import ModelSettings, build_model
 from musicgen.models.ladder.transformer import attention_weights
 from musicgen.models.layers.positions import Sinusoids
+from musicgen.recipe import Recipe, TrainSettings
 from musicgen.sampling.decoder import EagerDecoder
+from musicgen.training.next_note import NextNote
 
 V, CONTEXT = 40, 16
 POSITIONS = ["none", "sinusoidal", "learned", "rotary"]
@@ -94,6 +96,17 @@ def test_learned_positions_end_with_the_context():
         _, state = model(some_ids(CONTEXT))
     with pytest.raises(UsageError, match="step 17 is past"), torch.no_grad():
         model(some_ids(1), state)
+
+
+def test_training_windows_need_as_many_positions():
+    recipe = Recipe({}, TrainSettings(length=CONTEXT + 1))
+    with pytest.raises(UsageError) as refused:
+        NextNote().check_request(transformer("learned"), recipe, torch.device("cpu"), taught=False)
+    assert str(refused.value) == (
+        "model.positions = learned: windows of 17 tokens need as many positions, and 16 are learned; "
+        "make train.length and model.context equal"
+    )
+    NextNote().check_request(transformer("rotary"), recipe, torch.device("cpu"), taught=False)
 
 
 @pytest.mark.parametrize(
