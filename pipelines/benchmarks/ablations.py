@@ -93,7 +93,7 @@ def by_hand(corpus: Corpus, family: str) -> list[str]:
             begun = time.process_time()
             outcome = learner(step, rate=5e-3)
             taken.append(time.process_time() - begun)
-            losses.setdefault(kind, []).append(outcome.loss.item())
+            losses.setdefault(kind, []).append(outcome.figure.item())
         learner.close()
         seconds[kind] = statistics.median(taken[1:])
     apart = max(abs(a - b) for a, b in zip(losses["fused"], losses["loop"], strict=True))
