@@ -51,7 +51,8 @@ class Compared:
 
     @property
     def run(self) -> Run:
-        return self.subject.run
+        run: Run = self.subject.run
+        return run
 
     @property
     def label(self) -> str:
@@ -166,4 +167,4 @@ def _tokens_a_note(subject: Subject) -> float:
     pieces = source.pieces("valid") or source.pieces("train")
     tokens = sum(record.length - 1 for record in pieces)
     notes = sum(subject.run.tokenizer.count_notes(source.ids(record)) for record in pieces)
-    return tokens / max(1, notes)
+    return float(tokens / max(1, notes))

@@ -94,7 +94,8 @@ class Subject:
     @property
     def device(self) -> torch.device:
         """The device of the model."""
-        return next(self.run.model.parameters()).device
+        device: torch.device = next(self.run.model.parameters()).device
+        return device
 
     @property
     def by_frame(self) -> bool:
