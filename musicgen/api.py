@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from musicgen.callbacks import Callback, Callbacks
+from musicgen.checkpoint import load_run
 from musicgen.corpus import build
 from musicgen.corpus.journal import part_of
-from musicgen.corpus.store import Corpus
+from musicgen.corpus.store import Corpus, is_corpus
 from musicgen.errors import UsageError
 from musicgen.evaluating import Evaluation, evaluate, evaluate_task
+from musicgen.evaluation import likelihood
+from musicgen.evaluation.figures import Figures
 from musicgen.evaluation.ngram import Baseline, doubt, evaluate_ngram
 from musicgen.events import Began, Finished, Listener, Saved, Warned, ignore
 from musicgen.io.beside import Beside
@@ -33,6 +36,7 @@ from musicgen.runs.lineage import data_settings, first_card
 from musicgen.stopping import Cancel, Cancelled
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.board import Board, chosen_logs
+from musicgen.training.budget import Chosen, fitted_to_budget
 from musicgen.training.loop import check_limits
 from musicgen.training.loop import train as train_model
 from musicgen.training.recipes import Asked
@@ -42,6 +46,7 @@ __all__ = ["Evaluation", "Trained", "build_corpus", "evaluate", "evaluate_task",
 
 Source = str | Path
 FLOOR_TOKENS = 1_000_000  # counted for the floor at the end of training: seconds, not minutes
+COMPARED_TOKENS = 16_384  # of whole validation pieces, on which a trained model is compared with the floor
 
 
 # ---- corpora ---------------------------------------------------------------------------------------------
@@ -106,7 +111,8 @@ class Trained:
     `valid_nats_per_token` is the validation loss of the best weights, those after step `best_step`, of next-note
     prediction; `task` names another task, whose figures are on the card;
     `valid_nats_per_token_before` is that of the weights it started from. `seconds` is the training time. `card` is the
-    content of card.json. `floor` is what counting in the same corpus comes to, on about as many validation tokens.
+    content of card.json. `floor` is what counting in the same corpus comes to on about 16,000 validation tokens of
+    whole pieces, and `compared` what the best weights come to on the same ones.
 
     >>> trained = train("songs", output="run", model="lstm", steps=300)  # doctest: +SKIP
     >>> trained.valid_nats_per_token, trained.best_step  # doctest: +SKIP
@@ -123,6 +129,7 @@ class Trained:
     card: dict[str, Any] = field(repr=False)
     floor: Baseline | None = None
     task: str = ""
+    compared: Figures | None = None
 
 
 def train(
@@ -157,15 +164,17 @@ def train(
     in the run folder, with `tokenizer` (see `build_corpus`).
 
     The model is a `model` family (window, cnn, rnn, gru, lstm, cnn-lstm or transformer, the default) of a `preset` size
-    (tiny, the default, small, medium or large), or that of a `recipe`; `changes` overrides single settings, such as
-    {"model.horizon": 4}, and `embedding` chooses the input representation of tokens (learned or one-hot). `start` is a
-    run or a bundled model whose weights it starts from (fine-tuning); `teachers` are runs to distill.
+    (tiny, the default, of a million parameters, small, medium or large), or that of a `recipe`; `changes` overrides
+    single settings, such as {"model.horizon": 4}, and `embedding` chooses the input representation of tokens (learned
+    or one-hot). `start` is a run or a bundled model whose weights it starts from (fine-tuning); `teachers` are runs to
+    distill.
 
     `task` is the name of a task, or its settings with the name: {"name": "classify", "label": "folder"}
     (docs/tasks.md).
 
     Training takes `steps` optimiser steps or `max_seconds`, whichever ends first, with random `seed`, in `precision`
     (auto, float32 or bfloat16), on `device` (auto, cpu, cuda or mps), with `workers` processes that prepare batches.
+    What no `recipe`, `start` or `changes` says of batches and validation is fitted to `max_seconds` or few `steps`.
     `resume` resumes the run in the folder; `overwrite` replaces it, once the new one has begun. `log` names the logs:
     csv, which is always written, and tensorboard. `callbacks` are told of steps and evaluations, and may stop the
     training (`callbacks.py`).
@@ -211,7 +220,7 @@ def train(
         )
         if resume:
             told(Saved())
-        card, floor = _trained(
+        card, floor, compared = _trained(
             plan,
             corpus,
             folder=folder,
@@ -234,6 +243,7 @@ def train(
         card=card,
         floor=floor,
         task=card.get("task", ""),
+        compared=compared,
     )
 
 
@@ -248,8 +258,9 @@ def _trained(
     max_seconds: float | None,
     device: str,
     workers: int | None,
-) -> tuple[dict[str, Any], Baseline | None]:
-    """Carry out a plan: build the corpus if needed, then train; return the card of the run, and the n-gram floor."""
+) -> tuple[dict[str, Any], Baseline | None, Figures | None]:
+    """Carry out a plan: build the corpus if needed, then train; return the card of the run, the n-gram floor, and the
+    figures of the model on the floor's pieces."""
     with ExitStack() as stack:
         beside = stack.enter_context(Beside(folder, parts=plan.replaced)) if plan.replaced else None
 
@@ -271,12 +282,18 @@ def _trained(
             check_corpus(plan.recipe, corpus, named=named)
         start_sha256 = plan.start.sha256 if plan.start else plan.recipe.data.start_sha256 if resume else ""
         data = data_settings(corpus, str(named), teachers=plan.teachers, start_sha256=start_sha256)
-        recipe = replace(plan.recipe, data=data)
+        recipe = replace(plan.recipe, data=replace(data, shuffle_notes=plan.recipe.data.shuffle_notes))
         if plan.corpus is None and not resume:
             recipe = plan.task.settled(recipe, corpus, listener=listener)
+        fitted = Chosen(recipe)
+        if plan.free:
+            how: dict[str, Any] = {"max_seconds": max_seconds, "device": plan.device}
+            fitted = fitted_to_budget(recipe, corpus, plan.tokenizer, task=plan.task, free=plan.free, **how)
+            recipe = fitted.recipe
         info = corpus.info()
         data_in_words = f"{counted(info['pieces'], 'piece')}, {counted(info['tokens'], 'token')}"
         about = f"{data_in_words}; {recipe.model['family']} on {plan.device}"
+        about = f"{about}; {fitted.words}" if fitted.words else about
         listener(Began("training", "step", recipe.train.steps, about))
         for line in _doubts(recipe, corpus):
             listener(Warned(line))
@@ -304,13 +321,18 @@ def _trained(
             card = read_card(folder / "card.json")
         listener(Finished("training"))
         if card.get("valid_nats_per_token") is None:
-            return card, None
-        most = recipe.train.evaluate_tokens
+            return card, None, None
         try:
-            floor = evaluate_ngram(corpus, plan.tokenizer, max_tokens=most, most_counted=FLOOR_TOKENS)
+            most = COMPARED_TOKENS
+            # One that was built for this run may have moved with it.
+            source = Corpus.open(corpus.folder if is_corpus(corpus.folder) else folder / "corpus")
+            floor = evaluate_ngram(source, plan.tokenizer, max_tokens=most, most_counted=FLOOR_TOKENS)
+            if not floor.counted_tokens:
+                return card, None, None
+            best = load_run(folder).model.to(plan.device)
+            return card, floor, likelihood.evaluate(best, source, plan.tokenizer, max_tokens=most)
         except KeyboardInterrupt:  # the run is whole: only the comparison is left out
-            return card, None
-        return card, floor if floor.counted_tokens else None
+            return card, None, None
 
 
 def _doubts(recipe: Recipe, corpus: Corpus) -> list[str]:

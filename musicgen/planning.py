@@ -23,8 +23,9 @@ from musicgen.runs.lineage import teachers_digest
 from musicgen.runs.recipes import resumed_recipe
 from musicgen.tasks.registry import task_of
 from musicgen.tokenizers import Tokenizer, load_tokenizer
+from musicgen.training.budget import with_equal_size
 from musicgen.training.loop import choose_device
-from musicgen.training.recipes import Asked, fine_tuned, new_recipe, refuse
+from musicgen.training.recipes import Asked, fine_tuned, free_settings, is_sized, new_recipe, refuse
 from musicgen.training.task import Task
 
 __all__ = ["Plan", "check_corpus", "plan_run"]
@@ -37,7 +38,8 @@ class Plan:
     """The checked inputs of a training run.
 
     `corpus` is None if it has to be built first: then the recipe of a new run isn't settled by its `task` yet. `start`
-    is the run whose weights the new one starts from, if any.
+    is the run whose weights the new one starts from, if any. `free` names the settings that may be fitted to corpus and
+    budget: none in a run that is resumed, or of another task.
     `replaced` are the names in the folder of an older run that is to be replaced; empty if there is none.
     """
 
@@ -49,6 +51,7 @@ class Plan:
     start: Run | None
     device: torch.device
     replaced: frozenset[str]
+    free: frozenset[str] = frozenset()
 
 
 def plan_run(
@@ -99,10 +102,13 @@ def plan_run(
         # The better model for frames, unless the recipe has a setting that excludes it.
         by_frame = recipe.model.get("horizon", 1) == 1 and not recipe.train.carry
         recipe = replace(recipe, model={"by_frame": by_frame, **recipe.model})
+    if not (resume or recipe.task) and is_sized(asked):
+        recipe = with_equal_size(recipe, tokenizer)
     for name, teacher in zip(asked.teachers, teachers, strict=True):
         if teacher.tokenizer.spec != tokenizer.spec:
             hint = "train both on the same corpus, or on corpora built with the same tokenizer"
             raise UsageError("this teacher has another tokenizer", where=name, hint=hint)
+    _check_shuffled(recipe, tokenizer)
     if source is not None and not resume:
         recipe = task.settled(recipe, source, listener=listener)
     if resume or source is not None or not recipe.task:  # else the corpus has to say what shape the model has
@@ -123,7 +129,8 @@ def plan_run(
         if asked.start is not None:
             runs[asked.start] = "is the run to start from"
         replaced = _replaced(folder, corpus, runs=runs, built=source is not None)
-    return Plan(recipe, task, tokenizer, source, teachers, start, chosen, replaced)
+    free = frozenset() if resume or recipe.task else free_settings(asked)
+    return Plan(recipe, task, tokenizer, source, teachers, start, chosen, replaced, free)
 
 
 # ---- the corpus --------------------------------------------------------------------------------------------
@@ -134,6 +141,21 @@ def check_corpus(recipe: Recipe, source: Corpus, *, named: str | Path) -> None:
     if recipe.data.corpus_sha256 != source.sha256:
         hint = f"give the one it was trained on, {recipe.data.corpus}"
         raise UsageError("this corpus is not the one of the run", where=named, hint=hint)
+
+
+def _check_shuffled(recipe: Recipe, tokenizer: Tokenizer) -> None:
+    """Raise UsageError where notes are to be shuffled that can't be, or that are read in order."""
+    if not recipe.data.shuffle_notes:
+        return
+    if recipe.task:
+        what = "[data] shuffle_notes is of next-note prediction"
+        raise UsageError(what, where="recipe", hint="leave it out, or leave out `task`")
+    if not tokenizer.shuffles:
+        what = f"[data] shuffle_notes needs a step for each note, which the tokenizer {tokenizer.name} doesn't have"
+        raise UsageError(what, where="recipe", hint="use the tokenizer notes or parts, or leave it out")
+    if recipe.train.carry:
+        what = "[data] shuffle_notes and carry, which reads pieces in order, don't go together"
+        raise UsageError(what, where="recipe", hint="leave one of them out")
 
 
 def _find_corpus(corpus: str | Path, place: Path | None, *, tokenizer: Tokenizer, demanded: bool) -> Corpus | None:

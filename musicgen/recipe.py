@@ -99,12 +99,20 @@ class AugmentSettings:
 @dataclass(frozen=True)
 class DataSettings:
     """Where the tokens came from: the corpus folder as given and the digest of its tokens; the digests of the
-    teachers' weights, with spaces between; the digest of the weights that the run started from, empty for none."""
+    teachers' weights, with spaces between; the digest of the weights that the run started from, empty for none.
+
+    With `shuffle_notes`, an ablation, the notes of each training window are dealt anew to its onsets, so that their
+    order teaches nothing. Validation windows stay as they are: what a model loses there is what order was worth.
+    """
 
     corpus: str = ""
     corpus_sha256: str = ""
     teachers_sha256: str = ""
     start_sha256: str = ""
+    shuffle_notes: bool = False
+
+    def __post_init__(self) -> None:
+        typed(self, where="recipe")
 
 
 @dataclass(frozen=True)
@@ -155,8 +163,11 @@ class Recipe:
         return Recipe.from_dict(tables, where="`changes`")
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
-        """The tables as plain values; without `[task]` where the next note is learned."""
-        return {name: table for name, table in asdict(self).items() if table or name != "task"}
+        """The tables as plain values; without `[task]` and `shuffle_notes` where neither is asked for."""
+        tables = {name: table for name, table in asdict(self).items() if table or name != "task"}
+        if not self.data.shuffle_notes:
+            del tables["data"]["shuffle_notes"]
+        return tables
 
 
 def change_from(text: str) -> tuple[str, Any]:

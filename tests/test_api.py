@@ -142,6 +142,17 @@ def test_fine_tuning_tells_what_it_began_from(here):
     assert tuned.card["started_from"]["name"] == "run"
 
 
+def test_a_run_of_the_fused_layer_goes_on_by_the_loop(here):
+    trained = musicgen.train("corpus", output="by-hand", start="run", changes={"model.recurrence": "loop"}, steps=1)
+    assert read_recipe("by-hand/recipe.toml").model["recurrence"] == "loop"
+    with open("by-hand/recipe.toml", encoding="utf-8") as file:
+        text = file.read()
+    assert trained.valid_nats_per_token_before == pytest.approx(
+        musicgen.evaluate("run", "corpus").figures.nats_per_token, rel=0.05
+    )
+    assert "positions" not in text  # what isn't asked for isn't written
+
+
 def test_figures_are_those_of_the_command(here):
     heard = Heard()
     result = musicgen.evaluate("run", split="valid", baseline=True, device="cpu", listener=heard)

@@ -15,7 +15,7 @@ import musicgen
 ROOT = Path(musicgen.__file__).parent
 # A module may import from its own level's room and from lower levels.
 LEVELS = {
-    "errors": 0, "words": 0, "licences": 0, "events": 0, "chords": 0, "piece": 1, "gm": 1, "tonality": 2, "overview": 2, "plugins": 1, "resources": 1, "schemas": 1, "seeds": 1, "stopping": 1,
+    "errors": 0, "words": 0, "licences": 0, "events": 0, "chords": 0, "piece": 1, "gm": 1, "tonality": 2, "melody": 2, "overview": 2, "plugins": 1, "resources": 1, "schemas": 1, "seeds": 1, "stopping": 1,
     "workers": 1, "io": 2, "originality": 3, "tokenizers": 3, "render": 3, "page": 4, "notebook": 5, "corpus": 4, "expression": 4, "models": 3,
     "recipe": 4, "scoring": 4, "runs": 5, "checkpoint": 6, "callbacks": 6,
     "training": 7, "sampling": 7, "evaluation": 7, "tasks": 8, "pictures": 9, "planning": 9,
@@ -33,7 +33,7 @@ REACHED = (
 )  # fmt: skip
 MUSIC = (
     "errors", "words", "licences", "events", "piece", "gm", "resources", "schemas", "seeds", "workers", "io", "tokenizers", "render",
-    "page", "notebook", "overview", "plugins", "corpus", "picking", "recipe", "expression", "originality",
+    "page", "notebook", "overview", "plugins", "corpus", "picking", "recipe", "expression", "originality", "melody",
 )  # fmt: skip
 
 

@@ -27,15 +27,27 @@ from musicgen.words import counted, sentence
 
 __all__ = ["command"]
 
+PICTURES = "pictures"  # the folder of pictures where none is named
+
 
 @click.command("inspect", cls=Command)
-@click.argument("path", type=click.Path(), shell_complete=names_and_files(lambda: [*pieces(), *models()]))
+@click.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(),
+    shell_complete=names_and_files(lambda: [*pieces(), *models()]),
+)
 @click.option(
     "--pictures",
     type=click.Path(),
+    is_flag=False,
+    flag_value=PICTURES,
     default=None,
-    metavar="DIR",
-    help="For a run: draw losses, gradients, memory, pitch embeddings, attention or gates into DIR as PNG.",
+    metavar="[DIR]",
+    help="For a run: draw losses, gradients, memory, pitch embeddings, attention or gates into DIR as PNG; "
+    f"for several: on one axis, with CSV.  [DIR: {PICTURES}]",
 )
 @click.option(
     "--piece",
@@ -54,12 +66,19 @@ __all__ = ["command"]
     shell_complete=names_and_files(models),
     help="The model that is surprised: a run folder or a name.  [default]",
 )
-@click.option("-o", "--output", type=click.Path(), default=None, metavar="FILE", help="Draw the surprise as PNG.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    default=None,
+    metavar="FILE",
+    help="Draw the surprise as PNG; or the folder of --pictures.",
+)
 @limit_options
 @json_option
 @overwrite_option
 def command(
-    path: str,
+    paths: tuple[str, ...],
     pictures: str | None,
     piece: str | None,
     surprise: bool,
@@ -71,16 +90,29 @@ def command(
 ) -> None:
     """Tell what is in PATH: a MIDI file or score, a corpus, or a run.
 
-    For a run, --pictures DIR also shows what it learned and how. With --surprise a piece's
-    notes that a model did not foresee are told, and -o draws all of them. Pictures need matplotlib, the extra
-    `pictures`.
+    For a run, --pictures DIR also shows what it learned and how; several runs are drawn on one axis. With
+    --surprise a piece's notes that a model did not foresee are told, and -o draws all of them. Pictures need
+    matplotlib, the extra `pictures`.
 
     \b
     musicgen inspect tune.mid --tokens --bars 2        its tokens, ids and one-hot rows
     musicgen inspect tune.mid --windows 4 --horizon 2  the table of lags and targets
+    musicgen inspect runs/rnn runs/lstm --pictures     losses, memory and gradients on one axis
     """
     from musicgen.io.foreign import refuse_foreign
 
+    if pictures is not None and output and not surprise:
+        if pictures != PICTURES:
+            raise UsageError("--pictures and -o name a folder each", hint="leave one of them out")
+        pictures, output = output, None
+    if len(paths) > 1:
+        if surprise or model or output or piece or asked_tokens(options, paths[0], is_folder=True):
+            raise UsageError("only runs are told several at a time", hint="name one PATH, or leave other options out")
+        from musicgen.cli.comparing import compare_runs
+
+        compare_runs(paths, pictures=pictures, as_json=as_json, overwrite=overwrite)
+        return
+    (path,) = paths
     folder = Path(path)
     if not folder.exists():
         folder = known_models().get(path, folder)

@@ -32,6 +32,7 @@ COMMANDS = {
     "corpus": ("corpus", "List, fetch, build and inspect corpora."),
     "evaluate": ("evaluate", "Measure how well a model predicts a split."),
     "classify": ("classify", "Tell which class pieces are of, by a model that learned it."),
+    "forecast": ("forecast", "Forecast a melody's next numbers."),
     "render": ("render", "Turn a piece into WAV, FLAC or OGG."),
     "page": ("page", "Make a page to hear and compare pieces by."),
     "inspect": ("inspect", "Tell what is in a file, a corpus or a run."),

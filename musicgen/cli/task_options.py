@@ -18,6 +18,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # The options of each task, by the keys of its `[task]` table; other keys are given with --set task.KEY=VALUE.
 TASK_OPTIONS: dict[str, tuple[str, ...]] = {
     "classify": ("label", "labels", "least"),
+    "forecast": (),
 }
 OPTIONS = (
     click.option(
@@ -25,7 +26,7 @@ OPTIONS = (
         default=None,
         metavar="NAME",
         shell_complete=one_of(*TASKS),
-        help="Learn something else than the next note: classify.",
+        help="Learn something else than the next note: classify or forecast.",
     ),
     click.option(
         "--label",

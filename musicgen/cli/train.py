@@ -93,7 +93,7 @@ __all__ = ["command"]
     "--max-time",
     default=None,
     metavar="TIME",
-    help="Stop after this long, such as 10m; the learning rate plans for it.",
+    help="Stop after this long, such as 10m; learning rate, batches and validation plan for it.",
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in the output folder.")
 @click.option("--seed", type=Whole(0, MOST_SEED), default=None, help="Weights, data order and dropout.  [0]")
@@ -189,7 +189,8 @@ def command(
             sys.exit(128 + number)
     if as_json:
         floor = {} if trained.floor is None else {"floor": trained.floor.to_dict()}
-        print_json({"run": run, **trained.card, **floor})
+        own = {} if trained.compared is None else {"compared": trained.compared.to_dict()}
+        print_json({"run": run, **trained.card, **floor, **own})
         return
     say(f"{run}: {counted(trained.steps, 'step')}, {trained.seconds:.0f} s, {trained.parameters:,} parameters")
     if trained.task:
@@ -199,8 +200,9 @@ def command(
     if valid is not None:
         before = "" if was is None else f"; {was:.4f} before"
         say(f"validation loss {valid:.4f} nats a token (best, at step {trained.best_step}{before})")
-    if valid is not None and trained.floor is not None:
-        say(standing(valid, trained.floor.figures.nats_per_token))
+    if trained.floor is not None and (compared := trained.compared) is not None:
+        here = f"{compared.nats_per_token:.4f} on the same {counted(compared.pieces, 'validation piece')}"
+        say(f"{here}: {standing(compared.nats_per_token, trained.floor.figures.nats_per_token)}")
     may = shipping_of(trained.card)
     allowed = {True: "may be passed on", False: "may not be passed on", None: "may be passed on if the data allow it"}
     said = f"; {'; '.join(may.reasons)}" if may.reasons else ""

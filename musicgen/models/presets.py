@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ALONG_PITCHES", "PRESETS", "SIZES"]
+__all__ = ["ALONG_PITCHES", "PRESETS", "SIZES", "TINY_PARAMETERS"]
 
 SIZES = ("tiny", "small", "medium", "large")
+# A run of size `tiny` gets the width with which it has about so many (`training/budget.py`), whatever family and
+# tokenizer; the widths of `tiny` below are those of tokens of one id.
+TINY_PARAMETERS = 1_000_000
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # `context` is the number of lags.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from musicgen.checkpoint import AnyRun, TaskRun
 from musicgen.errors import UsageError
 from musicgen.io.atomic import keep_inputs, together, write_text
-from musicgen.pictures import attention, canvas, confusion, gates, gradients, loss, memory, pitches
+from musicgen.pictures import attention, canvas, confusion, forecast, gates, gradients, loss, memory, pitches
 from musicgen.pictures.subject import Absent, Subject
 from musicgen.piece import Piece
 
@@ -22,17 +22,22 @@ __all__ = ["Album", "draw_run", "refuse_to_replace"]
 PICTURES = {kind.NAME: kind.draw for kind in (loss, gradients, memory, pitches, attention, gates)}
 # Of runs of other tasks: those of the training, and by task its own, as figures and tables.
 OF_TRAINING = {kind.NAME: kind.draw for kind in (loss, gradients)}
-OF_TASKS = {"classify": confusion.drawn}
-OWN_NAMES = (confusion.NAME, confusion.TABLE)
+OF_TASKS = {"classify": confusion.drawn, "forecast": forecast.drawn}
+OWN_NAMES = (confusion.NAME, confusion.TABLE, *forecast.NAMES)
+ALL = (*PICTURES, *OWN_NAMES)
 
 
 @dataclass
 class Album:
-    """Figures by file name, in order, tables (CSV) by file name, and a line for each picture that isn't to be had."""
+    """Figures by file name, in order, tables (CSV) by file name, and a line for each picture that isn't to be had.
+
+    `pattern` matches all names that may be among them.
+    """
 
     figures: dict[str, Figure] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
     tables: dict[str, str] = field(default_factory=dict)
+    pattern: str | None = None
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Write figures and tables into `folder`, or none, and return their paths. The folder is created if its parent
@@ -44,7 +49,7 @@ class Album:
         folder = Path(folder)
         if not self.figures:
             raise UsageError("this run has nothing to draw", where=folder, hint="name a piece with `piece`")
-        refuse_to_replace(folder, overwrite=overwrite)
+        refuse_to_replace(folder, overwrite=overwrite, patterns=(self.pattern,) if self.pattern else ALL)
         paths = [folder / name for name in (*self.tables, *self.figures)]
         made = not folder.exists()
         folder.mkdir(exist_ok=True)
@@ -61,16 +66,22 @@ class Album:
         return paths
 
 
-def refuse_to_replace(folder: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+def refuse_to_replace(
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    inputs: Iterable[str | Path | None] = (),
+    patterns: Iterable[str] = ALL,
+) -> None:
     """Raise UsageError if pictures can't be written to `folder`, if some exist there and `overwrite` is False, or if
-    one of them is an input. Called before drawing, which takes a while.
+    one of them is an input. Their names match one of `patterns`. Called before drawing, which takes a while.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UsageError("is a file, not a folder", where=folder, hint="choose another name")
     if not folder.parent.is_dir():
         raise UsageError("its folder does not exist", where=folder, hint=f"create {folder.parent} first")
-    there = [path for pattern in (*PICTURES, *OWN_NAMES) for path in sorted(folder.glob(pattern))]
+    there = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
     keep_inputs(there, inputs)
     if there and not overwrite:
         raise UsageError("already exists", where=there[0], hint="pass `overwrite` to replace it")

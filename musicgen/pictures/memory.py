@@ -25,7 +25,7 @@ from musicgen.pictures.subject import Absent, Subject
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["NAME", "draw", "draw_memory", "gradient_by_lag"]
+__all__ = ["NAME", "draw", "draw_memory", "gradient_by_lag", "gradients_of"]
 
 NAME = "memory.png"
 EXCERPTS = 16  # over which memory is averaged
@@ -34,6 +34,12 @@ LONGEST_LAG = 256
 
 def draw(subject: Subject) -> dict[str, Figure]:
     """The picture by name, averaged over excerpts of the run's corpus. Raises Absent."""
+    title = f"{subject.name}: what the next step's nats depend on"
+    return {NAME: draw_memory(gradients_of(subject), title=title, unit=subject.unit)}
+
+
+def gradients_of(subject: Subject) -> np.ndarray:
+    """`gradient_by_lag` (norm_NK) over excerpts of the run's corpus, of pieces that were held out. Raises Absent."""
     source, model = subject.needed_corpus(), subject.run.model
     spans = source.spans("valid") if len(source.spans("valid")) else source.spans("train")
     if not len(spans):
@@ -48,9 +54,7 @@ def draw(subject: Subject) -> dict[str, Figure]:
     # From the middle of a piece: at its beginning there is little to remember, at its end nothing to predict.
     begins = chosen[:, 0] + (chosen[:, 1] - length - 1) // 2
     ids = subject.tensor(np.stack([source.tokens[begin : begin + length + 1] for begin in begins.tolist()]))
-    norm_NK = gradient_by_lag(model, ids[:, :-1], ids[:, 1:], pad=subject.run.tokenizer.vocabulary.id("pad"))
-    title = f"{subject.name}: what the next step's nats depend on"
-    return {NAME: draw_memory(norm_NK, title=title, unit=subject.unit)}
+    return gradient_by_lag(model, ids[:, :-1], ids[:, 1:], pad=subject.run.tokenizer.vocabulary.id("pad"))
 
 
 def draw_memory(norm_NK: np.ndarray, *, title: str, unit: str = "step") -> Figure:

@@ -15,10 +15,12 @@ from musicgen.corpus.store import Corpus, own_corpus
 from musicgen.errors import MusicgenError, UsageError
 from musicgen.pictures.step_roll import StepNotes, bar_lines, step_notes
 from musicgen.piece import Piece
+from musicgen.words import counted
 
 __all__ = ["Absent", "Excerpt", "Subject"]
 
 STEPS = 96  # length of the excerpt: more steps can't be distinguished in a picture
+UNTRAINED = 10  # steps; after fewer a model shows what it began with
 
 
 class Absent(Exception):
@@ -68,7 +70,32 @@ class Subject:
 
     @property
     def name(self) -> str:
-        return f"{self.run.name} ({self.run.model.settings.family}, {self.run.tokenizer.name})"
+        return f"{self.run.name} ({self.run.model.settings.family}, {self.run.tokenizer.name}; {self.trained})"
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether the model took so few steps, or none, that it shows what it began with."""
+        steps = self.run.card.get("steps")
+        return isinstance(steps, int) and steps < UNTRAINED
+
+    @property
+    def trained(self) -> str:
+        """How long the run was trained, in words; an untrained model is said to be one."""
+        return f"untrained: {self.time_taken}" if self.is_untrained else self.time_taken
+
+    @property
+    def time_taken(self) -> str:
+        """Steps and seconds of training, in words."""
+        card = self.run.card
+        if "steps" not in card:
+            return "steps unknown"
+        return counted(card["steps"], "step") + (f", {card['seconds']:,.0f} s" if "seconds" in card else "")
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the model."""
+        device: torch.device = next(self.run.model.parameters()).device
+        return device
 
     @property
     def by_frame(self) -> bool:
@@ -88,8 +115,7 @@ class Subject:
 
     def tensor(self, ids: np.ndarray) -> Tensor:
         """Ids on the device of the model."""
-        device: Any = next(self.run.model.parameters()).device
-        return torch.from_numpy(ids.astype(np.int64)).to(device)
+        return torch.from_numpy(ids.astype(np.int64)).to(self.device)
 
     @cached_property
     def excerpt(self) -> Excerpt:

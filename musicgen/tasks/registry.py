@@ -16,6 +16,7 @@ __all__ = ["TASKS", "task_of"]
 # By name: (module in tasks/, class).
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("classify.task", "Classify"),
+    "forecast": ("forecast.task", "Forecast"),
 }
 
 

@@ -95,6 +95,7 @@ class Tokenizer(ABC):
     pitched: ClassVar[tuple[str, ...]] = ("pitch",)
     velocity_step: ClassVar[int] = 1  # the resolution of encoded velocities
     has_tasks: ClassVar[bool] = False  # whether `as_task` can reorder a piece
+    shuffles: ClassVar[bool] = False  # whether `with_notes_shuffled` can put notes in another order
 
     def __init__(self, settings: Any = None) -> None:
         self.settings = settings or self.Settings()
@@ -268,6 +269,10 @@ class Tokenizer(ABC):
 
     def with_loudness(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """`ids` with randomly changed velocities; unchanged where the tokenizer doesn't support that."""
+        return ids
+
+    def with_notes_shuffled(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`ids` with their notes in random order; unchanged where the tokenizer doesn't support that (`shuffles`)."""
         return ids
 
     def as_task(

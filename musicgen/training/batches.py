@@ -23,7 +23,8 @@ class Batches:
     """Draws augmented windows from the pieces of the training split, in proportion to their length and weight.
 
     A window begins at the beginning of its piece or, where one is near, at a bar line. It never extends into another
-    piece; a short piece is padded. With `pasts` a batch includes the ids before each window in its piece.
+    piece; a short piece is padded. With `pasts` a batch includes the ids before each window in its piece. With
+    `shuffle_notes` the notes of a window, and those of its past, are in random order.
     """
 
     def __init__(
@@ -36,9 +37,11 @@ class Batches:
         seed: int,
         augment: AugmentSettings,
         pasts: bool = False,
+        shuffle_notes: bool = False,
     ) -> None:
         self.tokens, self.tokenizer, self.augment = source.tokens, tokenizer, augment
         self.length, self.batch, self.seed, self.pasts = length, batch, seed, pasts
+        self.shuffle_notes = shuffle_notes
         self.spans = source.spans("train")
         if not len(self.spans):
             raise UnreadableError("the corpus has no training pieces", hint="build it from more music")
@@ -55,6 +58,7 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """Batch number `step`, on the CPU."""
         rng = np.random.default_rng((self.seed, step))
+        shuffling = np.random.default_rng((self.seed, step, 1))  # its own, so that the windows are the same without
         rows = np.full((self.batch, self.length + 1, *self.tokens.shape[1:]), self.scoring.pad, np.int64)
         before = []
         for row in rows:
@@ -66,10 +70,12 @@ class Batches:
                     past, window = self._as_task(both, len(past), rng)
                 else:
                     past, window = both[: len(past)], both[len(past) :]
-                before.append(past)
+                before.append(self.tokenizer.with_notes_shuffled(past, shuffling) if self.shuffle_notes else past)
             else:
                 window = augmented(window, self.tokenizer, self.augment, rng)
             window = window[: self.length + 1]  # a slower tempo may need more time shifts
+            if self.shuffle_notes:
+                window = self.tokenizer.with_notes_shuffled(window, shuffling)
             row[: len(window)] = window
         return Batch.of(rows, self.scoring, pasts=tuple(before))
 

@@ -64,6 +64,13 @@ class NextNote(Task):
                 f"[train] carry is for models with a state, which {what} in training has not",
                 hint="leave carry out, or choose a recurrent model and by_frame = false",
             )
+        if model.settings.positions == "learned" and settings.length > model.settings.context:
+            here, learned = settings.length, model.settings.context
+            raise UsageError(
+                f"windows of {here:,} tokens need as many positions, and {learned:,} are learned",
+                where="model.positions = learned",
+                hint="make train.length and model.context equal",
+            )
         if taught and not model.step_head.teaches:
             raise UsageError("a model with a memory neither teaches nor is taught", hint="leave `teachers` out")
         if taught and (settings.carry or model.settings.horizon > 1):
@@ -100,7 +107,8 @@ class NextNoteLearner(Learner[SequenceModel]):
             self._data = Streams(source, tokenizer, augment=recipe.augment, **how)
         else:
             recalls = any(each.recalls for each in (model, *teachers))
-            self._data = Batches(source, tokenizer, augment=recipe.augment, pasts=recalls, **how)
+            shuffle = recipe.data.shuffle_notes
+            self._data = Batches(source, tokenizer, augment=recipe.augment, pasts=recalls, shuffle_notes=shuffle, **how)
         self._precompute = None if teachers else model.precomputing()
         self._carried = Carried(model)
 

@@ -18,10 +18,11 @@ from musicgen.recipe import Recipe, TrainSettings, read_recipe
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.presets import FINE_TUNING, TRAIN_ALONG_PITCHES, TRAIN_PRESETS
 
-__all__ = ["UNTIL_TIME", "Asked", "fine_tuned", "new_recipe", "refuse"]
+__all__ = ["UNTIL_TIME", "Asked", "fine_tuned", "free_settings", "is_sized", "new_recipe", "refuse"]
 
 UNTIL_TIME = 100_000  # default steps of fine-tuning if a time limit ends the run
-FREE = ("dropout",)  # of [model]: no weight depends on it, so it may change in a fine-tuned run
+FITTED = ("train.batch", "train.length", "train.evaluate_every", "train.evaluate_tokens", "model.context")
+FREE = ("dropout", "recurrence")  # of [model]: no weight depends on them, so they may change in a fine-tuned run
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,20 @@ class Asked:
     seed: int | None = None
     precision: str | None = None
     task: Mapping[str, Any] = field(default_factory=dict)
+
+
+def free_settings(asked: Asked) -> frozenset[str]:
+    """The settings that may be fitted to corpus and budget: of a preset's, those that nobody has asked for."""
+    if asked.recipe is not None or asked.start is not None:
+        return frozenset()
+    return frozenset(FITTED) - set(asked.changes)
+
+
+def is_sized(asked: Asked) -> bool:
+    """Whether the model gets the width of its size: a `tiny` one whose shape nobody has asked for."""
+    if asked.recipe is not None or asked.start is not None or (asked.preset or "tiny") != "tiny":
+        return False
+    return not {"model.width", "model.layers", "model.by_pitch"} & set(asked.changes)
 
 
 def refuse(asked: Asked, names: tuple[str, ...], *, why: str, where: object = None) -> None:

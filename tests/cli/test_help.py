@@ -41,7 +41,7 @@ def test_help_tells_every_option_once_and_in_words(path, command):
     for code in ("RANGE", "None", "<=", "INTEGER", "FLOAT", "BOOLEAN"):
         assert code not in told
     assert max(len(line) for line in told.splitlines()) <= 100
-    assert "..." not in re.sub(r"ARGS\]\.\.\.|SOURCES\.\.\.|FILES\.\.\.", "", told), "a text that was cut"
+    assert "..." not in re.sub(r"ARGS\]\.\.\.|SOURCES\.\.\.|FILES\.\.\.|PATH\.\.\.", "", told), "a text that was cut"
 
 
 def test_groups_of_options_name_options_that_there_are():

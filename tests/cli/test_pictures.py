@@ -53,6 +53,10 @@ def tune(path: Path, *, begin: int = 55) -> Path:
     return path
 
 
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.open(encoding="utf-8")))
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Path]:
     """Runs by family, each with its corpus inside; the path that their recipes record leads nowhere."""
@@ -216,3 +220,87 @@ def test_a_piece_is_not_drawn_over(runs, tmp_path):
     options = ("--pictures", tmp_path, "--piece", tmp_path / "gates.png", "--overwrite")
     assert "gates.png: is the input" in line(2, "inspect", runs["lstm"], *options)
     assert (tmp_path / "gates.png").read_bytes().startswith(b"MThd")
+
+
+# ---- several runs ----------------------------------------------------------------------------------------
+
+COMPARED = {f"compared.{name}.{kind}" for name in ("loss", "memory", "gradients") for kind in ("png", "csv")}
+
+
+@pytest.fixture(scope="module")
+def ahead(runs, tmp_path_factory) -> Path:
+    """A run that foresees three steps, long enough not to be called untrained."""
+    folder = tmp_path_factory.mktemp("ahead") / "ahead"
+    sets = [f"--set={each}" for each in ("model.width=8", "model.layers=1", "model.horizon=3", "train.length=16")]
+    result = run(
+        "train", runs["lstm"] / "corpus", "-o", folder, "--model", "lstm", "--steps", 12, "--device", "cpu", *sets
+    )
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def test_runs_are_drawn_on_one_axis_with_their_numbers(runs, ahead, tmp_path, monkeypatch):
+    titles: list[str] = []
+    monkeypatch.setattr(canvas, "entitle", lambda figure, title: titles.append(title))
+    out = tmp_path / "out"
+    result = run("inspect", runs["rnn"], runs["transformer"], ahead, "--pictures", "-o", out)
+    assert result.exit_code == 0, result.output
+    horizon = {"compared.horizon.png", "compared.horizon.csv"}
+    assert {p.name for p in out.iterdir()} == COMPARED | horizon
+    assert all(title.endswith("; untrained: rnn, transformer") for title in titles)
+    assert "rnn is untrained: after 5 steps, " in result.stdout
+    assert "ahead is untrained" not in result.stdout
+    assert "the runs learned from different corpora" not in result.stdout
+    loss = table(out / "compared.loss.csv")
+    kept = table(runs["rnn"] / "log.csv")
+    mine = [row for row in loss if row["run"] == "rnn"]
+    assert [float(row["valid_nats_per_token"]) for row in mine] == [
+        pytest.approx(float(row["valid_nats_per_token"]), rel=1e-5) for row in kept
+    ]
+    assert [row["steps_ahead"] for row in table(out / "compared.horizon.csv")] == ["1", "1", "1", "2", "3"]
+    memory = table(out / "compared.memory.csv")
+    assert [float(row["share_of_lag_0"]) for row in memory if row["lag_tokens"] == "0"] == [1.0, 1.0, 1.0]
+    layers = {row["lag_or_layer"] for row in table(out / "compared.gradients.csv") if row["by"] == "layer"}
+    assert {"embedding", "recurrence.0", "ahead.0"} <= layers
+    assert "already exists" in line(2, "inspect", runs["rnn"], ahead, "--pictures", out)
+
+
+def test_a_legend_says_how_long_a_run_was_trained(runs, ahead):
+    from musicgen.checkpoint import load_run
+    from musicgen.pictures.comparison import Comparison
+
+    folders = [runs["lstm"], ahead]
+    labels = [each.label for each in Comparison.of([load_run(folder) for folder in folders], folders).runs]
+    assert labels[0].startswith("lstm (lstm; untrained: 5 steps, ")
+    assert labels[1].startswith("ahead (lstm; 12 steps, ")
+
+
+def test_runs_of_different_tokenizers_are_compared_by_the_note(runs, tmp_path):
+    out = tmp_path / "out"
+    folders = [runs["rnn"], runs["gru by frame"]]
+    result = run("inspect", *folders, "--pictures", out, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert "different tokenizers, so nats are those of a note: rnn notes (1." in found["notes"][-1]
+    loss = table(out / "compared.loss.csv")
+    ratios = {
+        folder.name: float([row for row in loss if row["run"] == folder.name][-1]["valid_nats_per_note"])
+        / float(table(folder / "log.csv")[-1]["valid_nats_per_token"])
+        for folder in folders
+    }
+    assert 1 < ratios["rnn"] < 1.5
+    assert ratios["gru by frame"] > 1.5  # an id that ends each frame, and held notes
+    lost = bare(runs["gru by frame"], tmp_path / "lost")
+    message = line(2, "inspect", runs["rnn"], lost, "--pictures", tmp_path / "more")
+    assert message.endswith("is not there; compare runs of one tokenizer, or put the corpus back")
+    assert not (tmp_path / "more").exists()
+
+
+def test_one_line_says_what_is_not_compared(runs, tmp_path):
+    piece = tune(tmp_path / "mine.mid")
+    assert "several runs are compared in pictures; add --pictures DIR" in line(2, "inspect", runs["rnn"], runs["lstm"])
+    assert "is no run folder, and only runs are compared" in line(2, "inspect", runs["rnn"], piece, "--pictures", "x")
+    both = ("--pictures", tmp_path / "a", "-o", tmp_path / "b")
+    assert "--pictures and -o name a folder each" in line(2, "inspect", runs["rnn"], *both)
+    more = line(2, "inspect", runs["rnn"], runs["lstm"], "--pictures", tmp_path / "a", "--piece", piece)
+    assert "only runs are told several at a time" in more

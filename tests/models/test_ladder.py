@@ -42,6 +42,32 @@ def test_the_loop_written_out_equals_the_fused_layer(kind, packed):
     assert looped_state.position == fused_state.position == 47
 
 
+@pytest.mark.parametrize("family", ["rnn", "gru", "lstm", "cnn-lstm"])
+def test_the_loop_trains_as_the_fused_layer_does(family):
+    """The same weights by the same names: losses equal to 1e-6, and gradients to 1e-4 of the largest."""
+    shape = {"width": C, "layers": 2}
+    models = [build_model(ModelSettings(family, V, recurrence=kind, **shape), seed=1) for kind in ("fused", "loop")]
+    models[1].load_state_dict(models[0].state_dict())
+    ids = torch.randint(V, (3, 65), generator=torch.Generator().manual_seed(2))
+    losses, gradients = [], []
+    for model in models:
+        nats, _ = model.train().nats(ids[:, :-1], ids[:, 1:], pad=0)
+        nats.mean().backward()
+        losses.append(nats.detach())
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    torch.testing.assert_close(losses[1], losses[0], atol=1e-6, rtol=1e-6)
+    for name, fused in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], fused, atol=1e-4 * fused.abs().max().item(), rtol=0, msg=name)
+
+
+def test_the_loop_drops_between_layers_only_and_only_in_training():
+    layers = [Recurrence("lstm", 6, C, count, dropout=0.5, by_hand=True) for count in (1, 2)]
+    x = random(2, 9, 6)
+    for layer, same in zip(layers, (True, False), strict=True):
+        assert torch.equal(layer.train()(x)[0], layer(x)[0]) == same
+        assert torch.equal(layer.eval()(x)[0], layer(x)[0])
+
+
 def test_the_plain_recurrence_is_its_equation():
     layer = recurrence("rnn", layers=1)
     W, U, b, c = layer.fused.all_weights[0]

@@ -66,7 +66,8 @@ class CNNLSTM(SequenceModel):
             for layer in range(CONVOLUTIONS)
         )
         self.features = nn.LayerNorm(C, bias=False)
-        self.recurrence = Recurrence("lstm", C, C, settings.layers, dropout=settings.dropout)
+        by_hand = settings.recurrence == "loop"
+        self.recurrence = Recurrence("lstm", C, C, settings.layers, dropout=settings.dropout, by_hand=by_hand)
         self.norm = nn.LayerNorm(C, bias=False)
 
     @property

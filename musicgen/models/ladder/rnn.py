@@ -32,7 +32,14 @@ class Recurrent(SequenceModel):
         V, C = settings.vocabulary_size, settings.width
         one_hot = settings.embedding == "one-hot"
         self.embedding = None if one_hot else nn.Embedding(V, C)
-        self.recurrence = Recurrence(self.kind, V if one_hot else C, C, settings.layers, dropout=settings.dropout)
+        self.recurrence = Recurrence(
+            self.kind,
+            V if one_hot else C,
+            C,
+            settings.layers,
+            dropout=settings.dropout,
+            by_hand=settings.recurrence == "loop",
+        )
         self.dropout = nn.Dropout(settings.dropout)
         self.last_dropout: nn.Module = nn.Dropout(settings.dropout)
 

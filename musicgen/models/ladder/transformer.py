@@ -1,4 +1,4 @@
-"""A decoder-only Transformer over ids, with rotary positions and a key/value cache (`layers/attention.py`).
+"""A decoder-only Transformer over ids, with a key/value cache (`layers/attention.py`).
 
 Reads from top to bottom: attention, block, model.
 
@@ -6,7 +6,8 @@ Shapes: B batch, T time (the ids read now), K time (the ids attended to), V voca
 D = C / H width of a head.
 
 Sources: Vaswani et al. 2017 (arXiv:1706.03762); norms before each part, and residual projections that start
-small, from Radford et al. 2019 (GPT-2, section 2.3); rotary positions from Su et al. 2021 (arXiv:2104.09864).
+small, from Radford et al. 2019 (GPT-2, section 2.3); rotary positions, the default, from Su et al. 2021
+(arXiv:2104.09864); the others are in `layers/positions.py`.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from musicgen.models.body import SequenceModel
 from musicgen.models.layers.attention import LayerCache, Rotary, band, rotate
 from musicgen.models.layers.embedding import embed
 from musicgen.models.layers.linear import Linear
+from musicgen.models.layers.positions import added_positions
 from musicgen.models.settings import ModelSettings
 from musicgen.models.state import State
 
 __all__ = ["Transformer", "TransformerState", "attention_weights"]
+
+Turns = tuple[Tensor, Tensor]  # cosines and sines by which queries and keys are turned
 
 
 class Attention(nn.Module):
@@ -39,13 +43,11 @@ class Attention(nn.Module):
         self.query_key_value = Linear(settings.width, 3 * settings.width)
         self.project = Linear(settings.width, settings.width)
 
-    def forward(
-        self, x_BTC: Tensor, turns: tuple[Tensor, Tensor], cache: LayerCache | None
-    ) -> tuple[Tensor, LayerCache | None]:
+    def forward(self, x_BTC: Tensor, turns: Turns | None, cache: LayerCache | None) -> tuple[Tensor, LayerCache | None]:
         B, T, C = x_BTC.shape
         H, D = self.heads, C // self.heads
         qkv = self.query_key_value(x_BTC).view(B, T, 3, H, D)
-        query, key = rotate(qkv[:, :, :2], *turns).to(qkv.dtype).unbind(2)  # (B, T, H, D) each
+        query, key = self.turned(qkv[:, :, :2], turns).unbind(2)  # (B, T, H, D) each
         value = qkv[:, :, 2]
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)  # (B, H, T, D)
 
@@ -67,6 +69,10 @@ class Attention(nn.Module):
             y_BHTD = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask_TK)
         return self.project(y_BHTD.transpose(1, 2).reshape(B, T, C)), past
 
+    def turned(self, both_BTNHD: Tensor, turns: Turns | None) -> Tensor:
+        """Queries and keys with rotary positions; as they are with other kinds of positions."""
+        return both_BTNHD if turns is None else rotate(both_BTNHD, *turns).to(both_BTNHD.dtype)
+
 
 class Block(nn.Module):
     """A pre-norm residual block: attention, then a two-layer perceptron."""
@@ -82,9 +88,7 @@ class Block(nn.Module):
         self.narrow = Linear(4 * C, C)
         self.dropout = nn.Dropout(settings.dropout)
 
-    def forward(
-        self, x_BTC: Tensor, turns: tuple[Tensor, Tensor], cache: LayerCache | None
-    ) -> tuple[Tensor, LayerCache | None]:
+    def forward(self, x_BTC: Tensor, turns: Turns | None, cache: LayerCache | None) -> tuple[Tensor, LayerCache | None]:
         y_BTC, cache = self.attention(self.attention_norm(x_BTC), turns, cache)
         x_BTC = x_BTC + self._dropped(y_BTC)
         y_BTC = self.narrow(F.gelu(self.widen(self.mlp_norm(x_BTC))))
@@ -127,7 +131,9 @@ class Transformer(SequenceModel):
                 hint=f"choose a width that is a multiple of {2 * settings.heads}",
             )
         self.embedding = embed(settings)
-        self.rotary = Rotary(settings.context, settings.width // settings.heads)
+        rotary = settings.positions == "rotary"
+        self.rotary = Rotary(settings.context, settings.width // settings.heads) if rotary else None
+        self.positions = added_positions(settings)
         self.dropout = nn.Dropout(settings.dropout)
         self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.layers))
         self.norm = nn.LayerNorm(settings.width, bias=False)
@@ -145,8 +151,8 @@ class Transformer(SequenceModel):
         if state is not None and not isinstance(state, TransformerState):
             raise TypeError(f"a Transformer can't go on from a {type(state).__name__}")
         start = 0 if state is None else state.position
-        turns = self.rotary(start, ids.shape[1])
-        x_BTC = self.dropout(self.embedded(ids))
+        x_BTC, turns = self.placed(ids, start)
+        x_BTC = self.dropout(x_BTC)
         caches = []
         for layer, block in enumerate(self.blocks):
             x_BTC, cache = block(x_BTC, turns, None if state is None else state.caches[layer])
@@ -154,6 +160,16 @@ class Transformer(SequenceModel):
                 caches.append(cache)
         hidden_BTC = self.norm(x_BTC)
         return hidden_BTC, TransformerState(tuple(caches), start + ids.shape[1]) if caches else None
+
+    def placed(self, ids: Tensor, start: int) -> tuple[Tensor, Turns | None]:
+        """x_BTC of steps of which the first is number `start`, with positions added; what turns queries and keys.
+
+        Raises UsageError for learned positions past the last.
+        """
+        x_BTC, T = self.embedded(ids), ids.shape[1]
+        if self.positions is not None:
+            x_BTC = x_BTC + self.positions(start, T)
+        return x_BTC, None if self.rotary is None else self.rotary(start, T)
 
 
 @torch.no_grad()
@@ -165,14 +181,13 @@ def attention_weights(model: Transformer, ids: Tensor) -> list[Tensor]:
     model.eval()
     model.check_ids(ids)
     T = ids.shape[1]
-    turns = model.rotary(0, T)
+    x_BTC, turns = model.placed(ids, 0)
     hidden_TT = ~band(T, T, context=model.settings.context, device=ids.device)
-    x_BTC = model.embedded(ids)
     layers = []
     for block in model.blocks:
         attention, norm = cast(Attention, block.attention), cast(nn.LayerNorm, block.attention_norm)
         qkv = attention.query_key_value(norm(x_BTC)).unflatten(-1, (3, attention.heads, -1))
-        query_BHTD, key_BHTD = rotate(qkv[:, :, :2], *turns).transpose(1, 3).unbind(2)
+        query_BHTD, key_BHTD = attention.turned(qkv[:, :, :2], turns).transpose(1, 3).unbind(2)
         scores_BHTT = query_BHTD @ key_BHTD.transpose(2, 3) / math.sqrt(query_BHTD.shape[-1])
         layers.append(scores_BHTT.masked_fill(hidden_TT, -math.inf).softmax(dim=-1))
         x_BTC, _ = block(x_BTC, turns, None)

@@ -38,11 +38,17 @@ def rnn_cell(into_BC: Tensor, own_BC: Tensor, hidden_BC: Tensor, cell_BC: Tensor
 
 
 def gru_gates(into_B3C: Tensor, own_B3C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """reset, update and the candidate for the new state; (B, C) each, or with any dimensions before C."""
+    """reset, update and the candidate for the new state; (B, C) each, or with any dimensions before C.
+
+    r_t = sigmoid(W_r x_t + U_r h_{t-1} + b_r), z_t = sigmoid(W_z x_t + U_z h_{t-1} + b_z),
+    n_t = tanh(W_n x_t + b_n + r_t * (U_n h_{t-1} + c_n)).
+    """
     into_reset, into_update, into_new = into_B3C.chunk(3, dim=-1)  # PyTorch's order
     own_reset, own_update, own_new = own_B3C.chunk(3, dim=-1)
     reset = (into_reset + own_reset).sigmoid()
-    return reset, (into_update + own_update).sigmoid(), (into_new + reset * own_new).tanh()
+    update = (into_update + own_update).sigmoid()
+    new = (into_new + reset * own_new).tanh()
+    return reset, update, new
 
 
 def gru_cell(into_B3C: Tensor, own_B3C: Tensor, hidden_BC: Tensor, cell_BC: Tensor | None) -> tuple[Tensor, None]:
@@ -52,9 +58,16 @@ def gru_cell(into_B3C: Tensor, own_B3C: Tensor, hidden_BC: Tensor, cell_BC: Tens
 
 
 def lstm_gates(into_B4C: Tensor, own_B4C: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """input, forget, the candidate for the cell, and output; as `gru_gates`."""
-    into, forget, new, out = (into_B4C + own_B4C).chunk(4, dim=-1)  # PyTorch's order
-    return into.sigmoid(), forget.sigmoid(), new.tanh(), out.sigmoid()
+    """input, forget, the candidate for the cell, and output; as `gru_gates`.
+
+    i_t, f_t and o_t are sigmoid(W x_t + U h_{t-1} + b), and g_t is tanh of such a sum, each with weights of its own.
+    """
+    sums_i, sums_f, sums_g, sums_o = (into_B4C + own_B4C).chunk(4, dim=-1)  # PyTorch's order
+    into = sums_i.sigmoid()
+    forget = sums_f.sigmoid()
+    new = sums_g.tanh()
+    out = sums_o.sigmoid()
+    return into, forget, new, out
 
 
 def lstm_cell(
@@ -100,11 +113,18 @@ class RecurrentState(State):
 
 
 class Recurrence(nn.Module):
-    """A stack of recurrent layers over vectors x_BTI of `inputs` numbers: `kind` is rnn, gru or lstm."""
+    """A stack of recurrent layers over vectors x_BTI of `inputs` numbers: `kind` is rnn, gru or lstm.
 
-    def __init__(self, kind: str, inputs: int, width: int, layers: int, *, dropout: float = 0.0) -> None:
+    With `by_hand` it is computed by `unrolled`, the loop of the textbooks, in training, too. The weights and their
+    names are those of the fused layers, so that either reads what the other has learned. The loop is slow: its cost
+    is that of some twenty small operations a step and layer, whatever their size.
+    """
+
+    def __init__(
+        self, kind: str, inputs: int, width: int, layers: int, *, dropout: float = 0.0, by_hand: bool = False
+    ) -> None:
         super().__init__()
-        self.kind, self.width, self.layers = kind, width, layers
+        self.kind, self.width, self.layers, self.by_hand = kind, width, layers, by_hand
         self.cell = CELLS[kind]
         between = dropout if layers > 1 else 0.0
         self.fused = _FUSED[kind](inputs, width, layers, dropout=between, batch_first=True)
@@ -122,7 +142,9 @@ class Recurrence(nn.Module):
         return RecurrentState(zeros_LBC, zeros_LBC if self.kind == "lstm" else None, 0)
 
     def forward(self, x_BTI: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
-        """hidden_BTC of the last layer and the state, by the fused layers."""
+        """hidden_BTC of the last layer and the state: by the fused layers, or with `by_hand` step by step."""
+        if self.by_hand:
+            return self.unrolled(x_BTI, state)
         state = state or self.silence(len(x_BTI))
         past = (state.hidden_LBC, state.cell_LBC) if self.kind == "lstm" else state.hidden_LBC
         hidden_BTC, last = self.fused(x_BTI, past)
@@ -142,6 +164,8 @@ class Recurrence(nn.Module):
         for layer in range(self.layers):
             hidden_BC = state.hidden_LBC[layer]
             cell_BC = None if state.cell_LBC is None else state.cell_LBC[layer]
+            if layer and self.training and x_BC is not None:  # between layers only, as in the fused ones
+                x_BC = F.dropout(x_BC, self.fused.dropout)
             sums_BG = into_BG if x_BC is None else self.into(layer, x_BC)
             assert sums_BG is not None
             x_BC, cell_BC = self.cell(sums_BG, self.own(layer, hidden_BC), hidden_BC, cell_BC)
@@ -152,7 +176,10 @@ class Recurrence(nn.Module):
         return hiddens[-1], new
 
     def unrolled(self, x_BTI: Tensor, state: RecurrentState | None = None) -> tuple[Tensor, RecurrentState]:
-        """`forward` as an explicit loop over steps: slower, for readers and tests."""
+        """`forward` as an explicit loop over steps, h_t from x_t and h_{t-1}, cell by cell (`rnn_cell`, `gru_cell`,
+        `lstm_cell`). Its gradient is that of back-propagation through time (Werbos 1990), as autograd finds it: back
+        through every step that the loop took. Equal to the fused layers up to rounding.
+        """
         state = state or self.silence(len(x_BTI))
         hiddens = []
         for x_BI in x_BTI.unbind(1):

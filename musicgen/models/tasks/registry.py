@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 
 TASK_MODELS: dict[str, Entry] = {
     "classify": Entry("classifier", "Classifier", "classifies pieces", "musicgen classify"),
+    "forecast": Entry("forecaster", "Forecaster", "forecasts melodies as numbers", "musicgen forecast"),
 }
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from musicgen.chords import key_name, plain_symbol
+from musicgen.melody import skyline
 from musicgen.piece import NOTE, Piece
 from musicgen.tokenizers.abc.fields import meter_value
 from musicgen.words import counted, was
@@ -101,17 +102,7 @@ def highest_line(piece: Piece) -> np.ndarray:
     start = np.floor(notes["start"] * scale + 0.5).astype(np.int64)
     end = np.maximum(start + 1, np.floor((notes["start"] + notes["duration"]) * scale + 0.5).astype(np.int64))
     pitch = notes["pitch"].astype(np.int64)
-    order = np.lexsort((end, pitch, start))
-    start, end, pitch = start[order], end[order], pitch[order]
-    top = np.append(start[1:] != start[:-1], True)
-    start, end, pitch = start[top], end[top], pitch[top]
-    # A note below one that still sounds is accompaniment and is left out.
-    keep, reach, height = [], 0, -1
-    for i, (a, b, p) in enumerate(zip(start.tolist(), end.tolist(), pitch.tolist(), strict=True)):
-        if a < reach and p < height:
-            continue
-        keep.append(i)
-        reach, height = b, p
+    keep = skyline(start, end, pitch)
     start, end, pitch = start[keep], end[keep], pitch[keep]
     end = np.minimum(end, np.append(start[1:], 2**40))
     low, high = pitch < LOWEST, pitch > HIGHEST

@@ -46,6 +46,7 @@ class Notes(BarMusic):
         ("pitch", "pitch"), ("duration", "duration"), ("velocity", "velocity"), ("onset", "bos"), ("part", "meter"),
     )  # fmt: skip
     player = "program"  # the kind of token that names the player
+    shuffles = True
 
     def _kinds(self) -> dict[str, int]:
         return {
@@ -121,6 +122,19 @@ class Notes(BarMusic):
         bar_at = np.maximum.accumulate(np.where(is_bar, np.arange(len(rows)), 0))
         window = (span - span[bar_at]) * (SPAN_QUARTERS * self.steps)
         return np.cumsum(is_bar) - 1, rows[:, ONSET] - v.base["position"] + window
+
+    def with_notes_shuffled(self, ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """`ids` with the notes dealt anew to the onsets: bars and onsets stay, and which note begins there is random.
+
+        A note takes its pitch, duration, velocity and player along. One in the first row stays: its player is said
+        before it.
+        """
+        at = np.flatnonzero(ids[1:, DURATION]) + 1
+        dealt = rng.permutation(at)
+        out = ids.copy()
+        out[at, : VELOCITY + 1] = ids[dealt, : VELOCITY + 1]
+        out[at - 1, PART] = ids[dealt - 1, PART]
+        return out
 
     def count_notes(self, ids: np.ndarray) -> int:
         return int((np.asarray(ids)[:, DURATION] != 0).sum())
