@@ -12,6 +12,7 @@ from musicgen.tokenizers.bars.notes import Notes
 from musicgen.tokenizers.bars.parts import Parts
 from musicgen.tokenizers.bars.remi import Remi
 from musicgen.tokenizers.base import Tokenizer
+from musicgen.tokenizers.exact.tokenizer import Exact, ExactSettings
 from musicgen.tokenizers.frames.tokenizer import Frames, FramesSettings
 from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.meanings import bar_offsets, meaning
@@ -24,6 +25,8 @@ __all__ = [
     "Abc",
     "AbcSettings",
     "BarSettings",
+    "Exact",
+    "ExactSettings",
     "Frames",
     "FramesSettings",
     "Grammar",
@@ -49,13 +52,15 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
     "performance": Performance,
     "remi": Remi,
 }
+UNSPOKEN: dict[str, type[Tokenizer]] = {"exact": Exact}  # from which no model draws steps
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
     """Build a tokenizer from its spec: `name` and settings. Raises UsageError for an unknown name or setting."""
     name = spec.get("name")
-    if not isinstance(name, str) or name not in TOKENIZERS:
+    every = {**TOKENIZERS, **UNSPOKEN}
+    if not isinstance(name, str) or name not in every:
         near = difflib.get_close_matches(str(name)[:100], TOKENIZERS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(TOKENIZERS)}"
         raise UsageError(f"no tokenizer {name!r}", hint=hint)
-    return TOKENIZERS[name].from_spec(spec)
+    return every[name].from_spec(spec)
