@@ -34,7 +34,7 @@ Complete = Callable[[Context, Parameter, str], list[Any]]
 FAMILIES = ("window", "cnn", "rnn", "gru", "lstm", "cnn-lstm", "transformer")
 SIZES = ("tiny", "small", "medium", "large")
 TOKENIZERS = ("notes", "parts", "remi", "performance", "frames", "abc")
-TASKS = ("classify", "forecast")
+TASKS = ("classify", "forecast", "perform")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

@@ -35,7 +35,7 @@ from torch.nn import functional as F
 
 from musicgen.models.heads.cells import logistic_cell, logistic_tail, normal_cell, normal_tail
 
-__all__ = ["HEADS", "Binned", "Density", "LogNormals", "Logistics", "density_of"]
+__all__ = ["HEADS", "Binned", "Density", "LogNormals", "Logistics", "Mixture", "density_of"]
 
 HEADS = ("mixture", "binned")
 OUTLIERS = 1e-4  # the share of a mixture's probability that is spread evenly over all integers
@@ -83,6 +83,11 @@ class Mixture(Density):
     def first_numbers(self) -> Tensor:
         weights = torch.zeros(self.components + self.further)
         return torch.cat([weights, self.first_means(), torch.zeros(self.components)])
+
+    def weights(self, numbers: Tensor) -> Tensor:
+        """(..., K): the weight of each component."""
+        logits = numbers.float()[..., : self.components + self.further]
+        return logits.softmax(-1)[..., self.further :]
 
     def log_chances(self, numbers: Tensor, values: Tensor) -> Tensor:
         sizes = [self.components + self.further, self.components, self.components]
