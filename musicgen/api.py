@@ -1,10 +1,9 @@
 """The library's interface for making models: build a corpus, train on it, evaluate the model.
 
 Each function takes the parameters of the command with the same name, checks all of them before anything is written, and
-returns a typed result. A listener is called with progress events (`events.py`), and a `Cancel` ends the work from
-another thread, with Cancelled (`stopping.py`). Errors are subclasses of
-`MusicgenError`, of one line each; they name parameters in backquotes, which the commands show as their
-options.
+returns a typed result; those that evaluate are in `evaluating.py`. A listener is called with progress events
+(`events.py`), and a `Cancel` ends the work from another thread, with Cancelled (`stopping.py`). Errors are subclasses
+of `MusicgenError`, of one line each; they name parameters in backquotes, which the commands show as their options.
 """
 
 from __future__ import annotations

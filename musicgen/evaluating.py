@@ -1,6 +1,6 @@
-"""Evaluation of runs on corpora: `musicgen.evaluate`, and the same for runs of other tasks than next-note prediction.
+"""Measure a run on a split of a corpus: how well it predicts notes, or what its task's own figures are.
 
-Shares its conventions with `api.py`.
+Errors name parameters in backquotes, which the commands show as their options.
 """
 
 from __future__ import annotations

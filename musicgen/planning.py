@@ -22,7 +22,7 @@ from musicgen.runs.checkpoints import Checkpoint, check_checkpoint, find_checkpo
 from musicgen.runs.lineage import teachers_digest
 from musicgen.runs.recipes import resumed_recipe
 from musicgen.tasks.registry import task_of
-from musicgen.tokenizers import Tokenizer, load_tokenizer
+from musicgen.tokenizers import UNSPOKEN, Tokenizer, load_tokenizer
 from musicgen.training.budget import with_equal_size
 from musicgen.training.loop import choose_device
 from musicgen.training.recipes import Asked, fine_tuned, free_settings, is_sized, new_recipe, refuse
@@ -92,10 +92,13 @@ def plan_run(
     task = task_of(recipe.task, teachers=[teacher.model for teacher in teachers])
     # A corpus that was built for the replaced run is replaced with it.
     place = None if replaces else folder / "corpus"
-    wanted = start.tokenizer if start is not None else load_tokenizer(spec_of(asked.tokenizer))
+    wanted = start.tokenizer if start is not None else load_tokenizer(spec_of(asked.tokenizer or task.tokenizer))
     demanded = start is None and asked.tokenizer is not None
     source = _find_corpus(corpus, place, tokenizer=wanted, demanded=demanded)
     tokenizer = wanted if source is None else load_tokenizer(source.spec)
+    if not recipe.task and tokenizer.name in UNSPOKEN:
+        what = f"the tokenizer {tokenizer.name} is for models of how notes are played, and none that writes notes"
+        raise UsageError(what, where=corpus, hint="add `task` perform, or choose another tokenizer")
     if start is not None:
         _check_tokenizer(start, tokenizer, named=corpus)
     elif tokenizer.layout is not None and not (resume or asked.recipe or recipe.task):

@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 
 @click.command("classify", cls=Command)
-@click.argument("piece", nargs=-1, required=True, type=click.Path(), shell_complete=names_and_files(pieces))
+@click.argument("files", nargs=-1, required=True, type=click.Path(), shell_complete=names_and_files(pieces))
 @click.option(
     "-m",
     "--model",
@@ -31,15 +31,15 @@ __all__ = ["command"]
 @limit_options
 @device_option
 @json_option
-def command(piece: tuple[str, ...], model: str, top: int, device: str, as_json: bool, **options: Any) -> None:
-    """Tell which class each PIECE is of, with probabilities. A folder stands for all music files in it.
+def command(files: tuple[str, ...], model: str, top: int, device: str, as_json: bool, **options: Any) -> None:
+    """Tell which class each piece in FILES is of, with probabilities. A folder stands for all music in it.
 
     What the classes are the run says: composers, dances, major and minor. A piece's windows are averaged. Files that
     can't be read are told and passed over, with exit code 1; 3 if none could be read.
     """
     from musicgen.classifying import classify
 
-    paths = _files(piece)
+    paths = _files(files)
     found = classify(paths, model=model, limits=limits_from(options), device=device)
     failed = [each for each in found if each.error is not None]
     for each in failed:

@@ -19,6 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 TASK_OPTIONS: dict[str, tuple[str, ...]] = {
     "classify": ("label", "labels", "least"),
     "forecast": (),
+    "perform": ("head",),
 }
 OPTIONS = (
     click.option(
@@ -26,7 +27,7 @@ OPTIONS = (
         default=None,
         metavar="NAME",
         shell_complete=one_of(*TASKS),
-        help="Learn something else than the next note: classify or forecast.",
+        help="Learn something else than the next note: classify, forecast or perform.",
     ),
     click.option(
         "--label",
@@ -43,6 +44,12 @@ OPTIONS = (
         help="classify: an index (CSV, JSON, JSONL) with the columns path and label.",
     ),
     click.option("--least", type=Whole(min=1), default=None, help="classify: fewest training pieces of a class.  [10]"),
+    click.option(
+        "--head",
+        type=click.Choice(["mixture", "binned"]),
+        default=None,
+        help="perform: how times and velocities are foreseen: by a mixture of densities, or in bins.  [mixture]",
+    ),
 )
 
 

@@ -17,6 +17,7 @@ __all__ = ["TASKS", "task_of"]
 TASKS: dict[str, tuple[str, str]] = {
     "classify": ("classify.task", "Classify"),
     "forecast": ("forecast.task", "Forecast"),
+    "perform": ("perform.task", "Perform"),
 }
 
 

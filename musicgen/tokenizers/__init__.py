@@ -13,6 +13,7 @@ from musicgen.tokenizers.bars.notes import Notes
 from musicgen.tokenizers.bars.parts import Parts
 from musicgen.tokenizers.bars.remi import Remi
 from musicgen.tokenizers.base import Tokenizer
+from musicgen.tokenizers.exact.tokenizer import Exact, ExactSettings
 from musicgen.tokenizers.frames.tokenizer import Frames, FramesSettings
 from musicgen.tokenizers.grammar import Grammar
 from musicgen.tokenizers.meanings import bar_offsets, meaning
@@ -25,6 +26,8 @@ __all__ = [
     "Abc",
     "AbcSettings",
     "BarSettings",
+    "Exact",
+    "ExactSettings",
     "Frames",
     "FramesSettings",
     "Grammar",
@@ -50,6 +53,7 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
     "performance": Performance,
     "remi": Remi,
 }
+UNSPOKEN: dict[str, type[Tokenizer]] = {"exact": Exact}  # from which no model draws steps
 
 
 def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
@@ -62,7 +66,7 @@ def load_tokenizer(spec: dict[str, Any]) -> Tokenizer:
     'token'
     """
     name = spec.get("name")
-    kind = TOKENIZERS.get(name) if isinstance(name, str) else None
+    kind = {**TOKENIZERS, **UNSPOKEN}.get(name) if isinstance(name, str) else None
     if kind is None and isinstance(name, str):
         kind = plugins.load_plugin(plugins.TOKENIZERS, name, Tokenizer)
         if kind is not None and kind.name != name:

@@ -50,6 +50,8 @@ VALUES: dict[str, Callable[[Tokenizer, int], str]] = {
     "position": lambda form, value: f"position {_mixed(Fraction(value, form.steps))}",
     "duration": lambda form, value: f"duration {_mixed(Fraction(int(form.durations[value]), form.steps))}",
     "velocity": lambda form, value: f"velocity {value * form.velocity_step + form.velocity_step // 2}",
+    "ioi": lambda _, value: f"after {value} ms",
+    "length": lambda _, value: f"length {value} ms",
     "shift": lambda _, value: f"wait {1000 * (value + 1) // STEPS_PER_SECOND} ms",
     "char": lambda _, value: "line break" if ALPHABET[value] == "\n" else f"character {ALPHABET[value]}",
 }

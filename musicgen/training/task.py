@@ -58,13 +58,15 @@ class TaskEvaluation(Protocol):
 
 class Task(ABC):
     """A task of training. `unit` names the figure that is minimised, in log.csv (`train_UNIT`, `valid_UNIT`) and on the
-    card (`valid_UNIT`); `calibrates` says whether inverse temperatures mean anything to its models.
+    card (`valid_UNIT`); `calibrates` says whether inverse temperatures mean anything to its models. `tokenizer` is what
+    corpora are built with where none is asked for, by name; None is the usual one.
 
     An instance holds no state of a run: the settings of its `[task]` table stand in the recipe.
     """
 
     unit: ClassVar[str]
     calibrates: ClassVar[bool] = False
+    tokenizer: ClassVar[str | None] = None
 
     @abstractmethod
     def learner(

@@ -136,13 +136,11 @@ def tunes(data: Path, work: Path) -> list[Path]:
     return [data / "mit_irish_abc", data / "nottingham" / "ABC_cleaned"]
 
 
-# A tune fits into the window, and its last note, mostly the tonic, is what the pooled state has read last.
-WHOLE = {"train.length": 256, "task.pooling": "last"}
 PROBLEMS = {
     "dance": Problem(lambda data, work: [data / "mit_irish_abc"], "label", 20, dances),
     "composer": Problem(by_cycle, "top-folder", 8, by_folder=True),
-    "mode": Problem(tunes, "label", 20, modes, changes=WHOLE),
-    "mode-untransposed": Problem(tunes, "label", 20, modes, changes={**WHOLE, "augment.transposed": 0.0}),
+    "mode": Problem(tunes, "label", 20, modes, changes={"train.length": 128}),
+    "mode-untransposed": Problem(tunes, "label", 20, modes, changes={"train.length": 128, "augment.transposed": 0.0}),
     "played": Problem(one_performance, "label", 20, played, by_folder=True),
 }
 

@@ -1,0 +1,1 @@
+"""The task `perform`: how notes are played, as densities of times and velocities (`models/tasks/performer.py`)."""

@@ -1,0 +1,1 @@
+"""The `exact` tokenizer: notes as they were played, to the millisecond, for models of performances."""
