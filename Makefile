@@ -18,8 +18,9 @@ demo: $(VENV)/installed
 	@echo "WAV:  $(CURDIR)/demo/schubert-unfinished.continued.wav"
 	@echo "Next: . $(BIN)/activate; musicgen continue yours.mid"
 
+# In a process a core, each with one thread; what a file of tests shares is made once.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # The numbers a second time, from the instructions of a CPU without AVX-512; where there are no more it is the same.
 test-avx2: $(VENV)/installed-dev
