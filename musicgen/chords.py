@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["chord_of", "key_name", "note_name", "plain_symbol", "transposed_symbol"]
+__all__ = ["chord_of", "key_name", "note_name", "plain_symbol", "spelled", "transposed_symbol"]
 
 NO_CHORD = re.compile(r"(?i)^(n\.?\s*c\.?|no chord|tacet)$")
 SYMBOL = re.compile(r"^([A-Ga-g])(##|bb|[#b♯♭]?)(.*?)(?:/([A-Ga-g])([#b♯♭]?))?$")
@@ -113,6 +113,18 @@ def plain_symbol(symbol: str) -> str | None:
 def note_name(pitch_class: int) -> str:
     """The usual name of a pitch class, without an octave."""
     return NAMES[pitch_class % 12]
+
+
+def spelled(pitch_class: int, *, fifths: int) -> str:
+    """The name of a pitch class as the key with that signature, -7 .. 7, spells it: its own notes, or the nearest on
+    the circle of fifths.
+
+    >>> [spelled(1, fifths=fifths) for fifths in (3, -3)]
+    ['C#', 'Db']
+    """
+    # CIRCLE begins at Fb, eight fifths below C; a major key's notes lie from one fifth below its tonic to five above.
+    alike = [n for n in range(len(CIRCLE)) if (7 * (n - 8)) % 12 == pitch_class % 12]
+    return CIRCLE[min(alike, key=lambda n: abs(n - 8 - fifths - 2))]
 
 
 def key_name(fifths: int, *, minor: bool = False) -> str:

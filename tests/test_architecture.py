@@ -19,7 +19,7 @@ LEVELS = {
     "workers": 1, "io": 2, "originality": 3, "tokenizers": 3, "render": 3, "page": 4, "notebook": 5, "corpus": 4, "expression": 4, "models": 3,
     "recipe": 4, "scoring": 4, "runs": 5, "checkpoint": 6, "callbacks": 6,
     "training": 7, "sampling": 7, "evaluation": 7, "tasks": 8, "pictures": 9, "planning": 9,
-    "facts": 8, "exporting": 8, "picking": 4, "studied": 8, "writers": 8, "humanising": 9, "classifying": 9, "evaluating": 9, "api": 10, "seams": 8, "checking": 9, "replaying": 10, "composer": 11, "cli": 12, "__main__": 13,
+    "facts": 8, "exporting": 8, "picking": 4, "studied": 8, "writers": 8, "humanising": 9, "classifying": 9, "harmonising": 9, "evaluating": 9, "api": 10, "seams": 8, "checking": 9, "replaying": 10, "composer": 11, "cli": 12, "__main__": 13,
 }  # fmt: skip
 # Inside models/, too: settings and state, what a layer is, what a step is made of, a body's contract, bodies.
 ROOMS = {

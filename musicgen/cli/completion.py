@@ -35,7 +35,7 @@ Complete = Callable[[Context, Parameter, str], list[Any]]
 
 # Copies of names in models/presets.py and training/, which import torch or numpy; a test compares them.
 SIZES = ("tiny", "small", "medium", "large")
-TASKS = ("classify", "forecast", "perform")
+TASKS = ("classify", "forecast", "perform", "translate")
 LOGS = ("csv", "tensorboard")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 

@@ -20,6 +20,7 @@ TASK_OPTIONS: dict[str, tuple[str, ...]] = {
     "classify": ("label", "labels", "least"),
     "forecast": (),
     "perform": ("head",),
+    "translate": (),
 }
 OPTIONS = (
     click.option(
@@ -27,7 +28,7 @@ OPTIONS = (
         default=None,
         metavar="NAME",
         shell_complete=one_of(*TASKS),
-        help="Learn something else than the next note: classify, forecast or perform.",
+        help="Learn something else than the next note: classify, forecast, perform or translate.",
     ),
     click.option(
         "--label",

@@ -18,6 +18,7 @@ TASKS: dict[str, tuple[str, str]] = {
     "classify": ("classify.task", "Classify"),
     "forecast": ("forecast.task", "Forecast"),
     "perform": ("perform.task", "Perform"),
+    "translate": ("translate.task", "Translate"),
 }
 
 

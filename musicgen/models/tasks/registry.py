@@ -29,6 +29,7 @@ TASK_MODELS: dict[str, Entry] = {
     "classify": Entry("classifier", "Classifier", "classifies pieces", "musicgen classify"),
     "forecast": Entry("forecaster", "Forecaster", "forecasts melodies as numbers", "musicgen forecast"),
     "perform": Entry("performer", "Performer", "knows how notes are played", "musicgen inspect RUN --pictures"),
+    "translate": Entry("translator", "Translator", "harmonises melodies", "musicgen harmonise"),
 }
 
 

@@ -92,13 +92,13 @@ def _grid(piece: Piece, ticks: np.ndarray) -> np.ndarray:
     return np.floor(ticks * PER_QUARTER / piece.ticks_per_quarter + 0.5).astype(np.int64)
 
 
-def highest_line(piece: Piece) -> np.ndarray:
-    """(n, 3): onset, end and pitch of the highest line, on the grid."""
+def highest_line(piece: Piece, *, per_quarter: int = PER_QUARTER) -> np.ndarray:
+    """(n, 3): onset, end and pitch of the highest line, on a grid of `per_quarter` steps."""
     tables = [t.notes for t in piece.tracks if not t.is_drum]
     notes = np.concatenate(tables) if tables else np.empty(0, NOTE)
     if not len(notes):
         return np.empty((0, 3), np.int64)
-    scale = PER_QUARTER / piece.ticks_per_quarter
+    scale = per_quarter / piece.ticks_per_quarter
     start = np.floor(notes["start"] * scale + 0.5).astype(np.int64)
     end = np.maximum(start + 1, np.floor((notes["start"] + notes["duration"]) * scale + 0.5).astype(np.int64))
     pitch = notes["pitch"].astype(np.int64)
