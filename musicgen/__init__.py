@@ -29,6 +29,7 @@ __all__ = [
     "build_corpus",
     "classify",
     "evaluate",
+    "harmonise",
     "humanise",
     "read",
     "render_file",
@@ -58,6 +59,7 @@ _HOMES = {
     "build_corpus": "musicgen.api",
     "classify": "musicgen.classifying",
     "evaluate": "musicgen.api",
+    "harmonise": "musicgen.harmonising",
     "humanise": "musicgen.humanising",
     "read": "musicgen.io",
     "render_file": "musicgen.render",
@@ -75,6 +77,7 @@ if TYPE_CHECKING:
     from musicgen.corpus.store import Corpus
     from musicgen.errors import MusicgenError
     from musicgen.events import Listener
+    from musicgen.harmonising import harmonise
     from musicgen.humanising import humanise
     from musicgen.io import read, write
     from musicgen.page.writing import write_page

@@ -27,6 +27,7 @@ COMMANDS = {
     "infill": ("infill", "Write bars of a piece anew, between what is there."),
     "accompany": ("accompany", "Add parts to a piece, or write some anew."),
     "generate": ("generate", "Make new music from nothing."),
+    "harmonise": ("harmonise", "Write chords or voices under a melody."),
     "humanise": ("humanise", "Give notes loudness, timing and pedal as performers would."),
     "train": ("train", "Train a model on a corpus."),
     "corpus": ("corpus", "List, fetch, build and inspect corpora."),

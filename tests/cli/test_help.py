@@ -73,7 +73,7 @@ def test_groups_of_options_name_options_that_there_are():
         ("continue song.mid -t hot", "'hot' is not a number; see"),
         ("generate --tempo 3000", "'--tempo': 3000 is not in the range: give 4 to 1,000; see"),
         ("contine song.mid", "no command 'contine'. Did you mean 'continue'?"),
-        ("help", "no command 'help'. Commands are continue, infill, accompany, generate, humanise,"),
+        ("help", "no command 'help'. Commands are continue, infill, accompany, generate, harmonise, humanise,"),
         ("song.mid", "no command 'song.mid'. To go on with it: musicgen continue song.mid"),
         ("corpus lst", "No such command 'lst'"),
     ],
