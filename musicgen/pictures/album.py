@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 from musicgen.checkpoint import AnyRun, TaskRun
 from musicgen.errors import UsageError
 from musicgen.io.atomic import keep_inputs, together, write_text
-from musicgen.pictures import attention, canvas, confusion, densities, forecast, gates, gradients, loss, memory, pitches
+from musicgen.pictures import (
+    alignment,
+    attention,
+    canvas,
+    confusion,
+    densities,
+    forecast,
+    gates,
+    gradients,
+    loss,
+    memory,
+    pitches,
+)
 from musicgen.pictures.subject import Absent, Subject
 from musicgen.piece import Piece
 
@@ -22,8 +34,18 @@ __all__ = ["Album", "draw_run", "refuse_to_replace"]
 PICTURES = {kind.NAME: kind.draw for kind in (loss, gradients, memory, pitches, attention, gates)}
 # Of runs of other tasks: those of the training, and by task its own, as figures and tables.
 OF_TRAINING = {kind.NAME: kind.draw for kind in (loss, gradients)}
-OF_TASKS = {"classify": confusion.drawn, "forecast": forecast.drawn, "perform": densities.drawn}
-OWN_NAMES = (confusion.NAME, confusion.TABLE, *forecast.NAMES, densities.NAME, densities.TABLE)
+OF_TASKS = {
+    "classify": confusion.drawn,
+    "forecast": forecast.drawn,
+    "perform": densities.drawn,
+    "translate": alignment.drawn,
+}
+OWN_NAMES = (
+    *(confusion.NAME, confusion.TABLE),
+    *forecast.NAMES,
+    *(densities.NAME, densities.TABLE),
+    *(alignment.NAME, alignment.TABLE),
+)
 ALL = (*PICTURES, *OWN_NAMES)
 
 
