@@ -20,6 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 NEEDED = [Requirement(text) for text in PROJECT["dependencies"]]
 EXTRA = [Requirement(text) for extra in PROJECT["optional-dependencies"].values() for text in extra]
 BY_NAME = {requirement.name: requirement for requirement in [*NEEDED, *EXTRA]}
+MODULES = {"pytest-xdist": "xdist"}  # where they are called otherwise
 
 
 def pins(path: str) -> dict[str, Version]:
@@ -55,7 +56,7 @@ def test_what_extras_bring_imports(name):
         installed = version(name)
     except PackageNotFoundError:
         pytest.skip(f"{name} is not installed; an extra brings it")
-    import_module(name)
+    import_module(MODULES.get(name, name))
     assert BY_NAME[name].specifier.contains(installed)
 
 
