@@ -78,7 +78,7 @@ SLIPS = [
     (["--set", "train.batch=0"], 2, "[train] batch is 0"),
     (["--set", "model.dropout=2"], 2, "dropout is 2"),
     (["--set", "train.carry=true"], 2, "[train] carry is for models with a state"),
-    (["--set", "model.heads=5"], 2, "doesn't divide into 5 heads"),
+    (["--preset", "small", "--set", "model.heads=5"], 2, "doesn't divide into 5 heads"),
     (["--recipe", "none.toml"], 3, "none.toml: is missing; check the path"),
     (["--recipe", "broken.toml"], 3, "broken.toml: not a TOML file"),
     (["--recipe", "run/notes.txt"], 3, "run/notes.txt: not a TOML file"),
