@@ -9,7 +9,7 @@ SMOKE := tests/test_bounds.py tests/io/test_interop.py tests/io/test_interop_mus
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 EXAMPLE := corpora/examples/schubert-unfinished.mid
 
-.PHONY: demo test test-avx2 test-bounds lint types readme docs bench torture clean
+.PHONY: demo test test-avx2 test-bounds lint types readme docs course bench torture clean
 
 demo: $(VENV)/installed
 	@mkdir -p demo
@@ -45,6 +45,10 @@ docs: $(VENV)/installed-dev
 	rm -rf build/docs
 	$(BIN)/python docs/build_pages.py build/docs
 
+# The notebooks of docs/course/ by a kernel, on the short budget; the tests run their code without one.
+course: $(VENV)/installed-dev
+	$(BIN)/python pipelines/course notebooks
+
 # `make bench QUICK=1` takes at most three minutes, the whole under half an hour.
 bench: $(VENV)/installed-bench
 	$(BIN)/python pipelines/benchmarks/run_all.py $(if $(QUICK),--quick)
@@ -62,7 +66,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 
 # hatchling, too: a test looks into the wheel.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev]' hatchling
+	$(BIN)/python $(PIP_INSTALL) --constraint constraints.txt --editable '.[dev,course]' hatchling
 	@touch $@
 
 # The peers that the benchmarks measure beside musicgen.
@@ -72,7 +76,7 @@ $(VENV)/installed-bench: $(VENV)/installed
 
 $(BOUNDS)/installed: pyproject.toml .ci/lower-bounds.txt
 	$(PYTHON) -m venv $(BOUNDS)
-	$(BOUNDS)/bin/python $(PIP_INSTALL) --constraint .ci/lower-bounds.txt --editable '.[dev,bench,fluidsynth,frames,pictures]'
+	$(BOUNDS)/bin/python $(PIP_INSTALL) --constraint .ci/lower-bounds.txt --editable '.[dev,bench,course,fluidsynth,frames,pictures]'
 	@touch $@
 
 clean:
