@@ -58,6 +58,8 @@ def harmonise(
     take if the `search` samples.
 
     Raises UnreadableError for a file or run that can't be read, UsageError for a piece without a melody.
+
+    >>> harmonise("tune.mid", model="runs/chords").save("tune.harmonised.mid")  # doctest: +SKIP
     """
     source = Source.of(piece)
     return Harmoniser(load_task_run(model, task="translate"), source, melody=melody).take(seed, search=search)
