@@ -32,7 +32,7 @@ from musicgen.tasks.translate.evaluating import pairs_of
 from musicgen.tasks.translate.examples import batch_of, excerpts
 from musicgen.tasks.translate.figures import changes, rightness, voice_leading
 from musicgen.tasks.translate.floors import Commonest, ngram_nats
-from musicgen.tasks.translate.pairs import Pair, pair_of
+from musicgen.tasks.translate.pairs import Pair, in_c, pair_of
 
 DRAWN = 1000  # resamples
 
@@ -68,10 +68,11 @@ def trained(corpus: Path, folder: Path, *, steps: int, seed: int, family: str, t
 @torch.no_grad()
 def nats_of(run: TaskRun, held: Sequence[Held]) -> np.ndarray:
     """(n, 2): the nats of each excerpt's target, and its steps."""
-    alphabet = Alphabet(run.model.task.pair, run.model.task.bars)
+    task = run.model.task
+    alphabet = Alphabet(task.pair, task.bars)
     rows = []
     for one in held:
-        batch = batch_of([one.pair], alphabet)
+        batch = batch_of([in_c(one.pair, kind=task.pair, moves=task.key)[0]], alphabet)
         rows.append((run.model.eval().nats(batch.source, batch.inputs, batch.targets).sum().item(), batch.n_steps))
     return np.array(rows)
 

@@ -8,13 +8,18 @@ before and behind it. With attention it looks at all the source's notes and weig
 one vector for all of them, what both encoders know when they have read to the end. Both have the same weights:
 attention over a single vector gives that vector, whatever is asked.
 
+Few pairs are too few to find out that a chord goes with the notes under it. So scores have a learned bias by how far a
+note is from the step that is to come, and it begins with most of the weight on what sounds there and on what follows.
+
 Shapes: B batch, S source steps, T target steps, F fields of a target step, I fields of an input, C width, H heads,
 D = C / H.
 
 Sources: Sutskever, Vinyals and Le 2014 (arXiv:1409.3215: encoder, one vector, decoder); Cho et al. 2014
 (arXiv:1406.1078: the vector is read at every step); Bahdanau, Cho and Bengio 2015 (arXiv:1409.0473: attention, before
 the decoder's body, over encoders in both directions); Luong, Pham and Manning 2015 (arXiv:1508.04025: products as
-scores, behind it); Vaswani et al. 2017 (arXiv:1706.03762, section 3.2: several heads).
+scores, behind it); Vaswani et al. 2017 (arXiv:1706.03762, section 3.2: several heads); Shaw, Uszkoreit and Vaswani 2018
+(arXiv:1803.02155) and Raffel et al. 2020 (arXiv:1910.10683, section 2.1: distances in classes, a bias each and head);
+Bowman et al. 2016 (arXiv:1511.06349, section 3.1: words before are left out in training).
 """
 
 from __future__ import annotations
@@ -35,12 +40,20 @@ from musicgen.models.layers.linear import Linear
 from musicgen.models.settings import ModelSettings, nearest
 from musicgen.models.state import State
 from musicgen.models.tasks.base import TaskModel, body_of_vectors
+from musicgen.models.tasks.translate_distances import N_DISTANCES, distances
 from musicgen.models.tasks.translate_layout import CHORDS, PAD, PAIRS, PLACE, SOURCE, Layout
 from musicgen.schemas import typed
 
 __all__ = ["CrossAttention", "Memory", "TranslateSettings", "Translator"]
 
 MOST_BARS = 256
+HEADS = 4  # of attention, where the family has no number of its own
+# How the bias begins: of each head in turn, for each class of distance (`translate_distances.EDGES`).
+AHEAD = (0.0, 0.0, 0.0, 0.0, 0.0, 3.0, 2.5, 1.5, 1.0, 0.0, 0.0, 3.0)
+NOW = (0.0, 0.0, 0.0, 0.0, 0.0, 4.0, 0.0, 0.0, 0.0, 0.0, 0.0, 4.0)
+AROUND = (0.0, 0.0, 1.5, 2.0, 2.0, 2.0, 2.0, 2.0, 1.5, 0.0, 0.0, 2.0)
+ANYWHERE = (0.0,) * 12
+STARTS = (AHEAD, NOW, AROUND, ANYWHERE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +61,17 @@ class TranslateSettings:
     """The table `[task]` of a run that translates.
 
     `pair` says from what to what. `attention` false leaves the decoder one vector of the source. `bars` is how many
-    bars an excerpt has at most, in training and wherever the model is asked.
+    bars an excerpt has at most, in training and wherever the model is asked. `key` moves each source to the signature
+    without sharps and flats, and its target back. `forget` is the share of the steps before that are left out in
+    training, so that the source counts.
     """
 
     name: str = "translate"
     pair: str = CHORDS
     attention: bool = True
     bars: int = 32
+    key: bool = True
+    forget: float = 0.3
 
     def __post_init__(self) -> None:
         typed(self, where="recipe")
@@ -62,18 +79,23 @@ class TranslateSettings:
             raise UsageError(f"[task] pair is {self.pair!r}", where="recipe", hint=nearest(self.pair, PAIRS))
         if not 1 <= self.bars <= MOST_BARS:
             raise UsageError(f"[task] bars is {self.bars}", where="recipe", hint=f"give 1 to {MOST_BARS} bars")
+        if not 0 <= self.forget < 1:
+            raise UsageError(f"[task] forget is {self.forget}", where="recipe", hint="give a share from 0, below 1")
 
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-    """What is known of the source: states_BSC, of which those where seen_BS is false are padding. S is 1 without
-    attention."""
+    """What is known of the source: states_BSC, of which those where seen_BS is false are padding; with attention
+    source_BSI, too, the ids. S is 1 without attention."""
 
     states_BSC: Tensor
     seen_BS: Tensor
+    source_BSI: Tensor | None
 
     def select(self, rows_B: Tensor) -> Self:
-        return dataclasses.replace(self, states_BSC=self.states_BSC[rows_B], seen_BS=self.seen_BS[rows_B])
+        source_BSI = None if self.source_BSI is None else self.source_BSI[rows_B]
+        rows = {"states_BSC": self.states_BSC[rows_B], "seen_BS": self.seen_BS[rows_B]}
+        return dataclasses.replace(self, source_BSI=source_BSI, **rows)
 
 
 class CrossAttention(nn.Module):
@@ -86,13 +108,16 @@ class CrossAttention(nn.Module):
         self.query = Linear(width, width)
         self.key_value = Linear(width, 2 * width)
         self.project = Linear(width, width)
+        self.bias = nn.Embedding(N_DISTANCES, heads)
 
-    def forward(self, x_BTC: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """What is added to x_BTC, and weights_BHTS."""
+    def forward(self, x_BTC: Tensor, memory: Memory, near_BTS: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What is added to x_BTC, and weights_BHTS. `near_BTS` are classes of distances (`distances`)."""
         query_BHTD = self.query(self.norm(x_BTC)).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         key_value = self.key_value(memory.states_BSC).unflatten(-1, (2, self.heads, -1))
         key_BHSD, value_BHSD = key_value.unbind(2)[0].transpose(1, 2), key_value.unbind(2)[1].transpose(1, 2)
         scores_BHTS = query_BHTD @ key_BHSD.transpose(2, 3) / math.sqrt(query_BHTD.shape[-1])
+        if near_BTS is not None:
+            scores_BHTS = scores_BHTS + self.bias(near_BTS).movedim(-1, 1)
         scores_BHTS = scores_BHTS.masked_fill(~memory.seen_BS[:, None, None], -math.inf)
         weights_BHTS = scores_BHTS.softmax(dim=-1)
         y_BTC = (weights_BHTS @ value_BHSD).transpose(1, 2).flatten(2)
@@ -108,7 +133,8 @@ class Translator(TaskModel):
     def __init__(self, settings: ModelSettings, task: TranslateSettings) -> None:
         super().__init__(settings, task)
         C, layout = settings.width, Layout(task.pair, task.bars)
-        heads = settings.heads if settings.family == "transformer" else 1
+        self.layout = layout
+        heads = settings.heads if settings.family == "transformer" else HEADS if C % HEADS == 0 else 1
         self.source_embedding = nn.Embedding(layout.n_source, C)
         self.target_embedding = nn.Embedding(layout.n_target, C)
         # One table for both sides: a note and a step of one place are alike from the start.
@@ -124,6 +150,8 @@ class Translator(TaskModel):
         self._inverse_temperature = self.step_head.inverse_temperature
         for table in (self.source_embedding, self.target_embedding, self.place_embedding):
             nn.init.normal_(table.weight, std=0.5)
+        for attention in (self.before, self.behind):
+            _aligned(attention.bias.weight)
 
     # ---- the two halves ------------------------------------------------------------------------------
 
@@ -137,11 +165,10 @@ class Translator(TaskModel):
         back_BSC, _ = self.backwards.read(_taken(x_BSC, turned_BS))
         if self.task.attention:
             both_BSC = torch.cat([hidden_BSC, _taken(back_BSC, turned_BS)], dim=-1)
-        else:
-            last_B1 = seen_BS.sum(dim=1, keepdim=True) - 1
-            both_BSC = torch.cat([_taken(hidden_BSC, last_B1), _taken(back_BSC, last_B1)], dim=-1)
-            seen_BS = seen_BS[:, :1]
-        return Memory(self.memory_norm(self.join(both_BSC)), seen_BS)
+            return Memory(self.memory_norm(self.join(both_BSC) + x_BSC), seen_BS, source_BSI)
+        last_B1 = seen_BS.sum(dim=1, keepdim=True) - 1
+        both_BSC = torch.cat([_taken(hidden_BSC, last_B1), _taken(back_BSC, last_B1)], dim=-1)
+        return Memory(self.memory_norm(self.join(both_BSC)), seen_BS[:, :1], None)
 
     def decode(
         self, inputs_BTI: Tensor, memory: Memory, state: State | None = None
@@ -150,11 +177,15 @@ class Translator(TaskModel):
 
         An input is the step before, F ids, and the place of the step that is to come."""
         before, where = inputs_BTI.split([inputs_BTI.shape[-1] - PLACE, PLACE], -1)
-        x_BTC = self.dropout(self.target_embedding(before).sum(-2) + self.place_embedding(where).sum(-2))
-        found_BTC, first = self.before(x_BTC, memory)
+        before_BTC = self.target_embedding(before).sum(-2)
+        if self.training and self.task.forget:
+            before_BTC = before_BTC * (torch.rand_like(before_BTC[..., :1]) >= self.task.forget)
+        x_BTC = self.dropout(before_BTC + self.place_embedding(where).sum(-2))
+        near_BTS = None if memory.source_BSI is None else distances(self.layout, where, memory.source_BSI)
+        found_BTC, first = self.before(x_BTC, memory, near_BTS)
         x_BTC = x_BTC + found_BTC
         hidden_BTC, state = self.decoder.read(x_BTC, state)
-        found_BTC, second = self.behind(hidden_BTC, memory)
+        found_BTC, second = self.behind(hidden_BTC, memory, near_BTS)
         return self.last_norm(hidden_BTC + self.dropout(found_BTC)), state, (first, second)
 
     # ---- with the head -------------------------------------------------------------------------------
@@ -179,6 +210,13 @@ def _reading(settings: ModelSettings) -> SequenceModel:
     body = body_of_vectors(settings, inputs=settings.width)
     body.embedding = nn.Identity()  # type: ignore[assignment]
     return body
+
+
+@torch.no_grad()
+def _aligned(bias_DH: Tensor) -> None:
+    """Let heads begin with the notes under the step that is to come, and around it."""
+    for head in range(bias_DH.shape[1]):
+        bias_DH[:, head] = torch.tensor(STARTS[head % len(STARTS)])
 
 
 def _turned(seen_BS: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from musicgen.models.tasks.translator import Translator
 from musicgen.tasks.translate.alphabet import Alphabet
 from musicgen.tasks.translate.examples import batch_of
-from musicgen.tasks.translate.pairs import Pair
+from musicgen.tasks.translate.pairs import Pair, in_c
 
 __all__ = ["Alignment", "align"]
 
@@ -39,7 +39,8 @@ def align(model: Translator, pair: Pair) -> Alignment | None:
     if not model.task.attention or not len(pair.notes_N3) or not len(pair.steps_M2):
         return None
     device = next(model.parameters()).device
-    batch = batch_of([pair], Alphabet(model.task.pair, model.task.bars)).to(device)
+    read, _ = in_c(pair, kind=model.task.pair, moves=model.task.key)
+    batch = batch_of([read], Alphabet(model.task.pair, model.task.bars)).to(device)
     model.eval()
     _, _, found = model.decode(batch.inputs, model.encode(batch.source))
     before_MS, behind_MS = (weights_BHTS[0].mean(dim=0).double().cpu().numpy() for weights_BHTS in found)

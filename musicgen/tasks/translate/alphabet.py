@@ -11,6 +11,7 @@ which is its length; P fields of a place.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class Alphabet(Layout):
             for row in values:
                 sounding = np.where(row == HOLD, sounding, np.where(row == SILENT, REST, row - SOUNDING + LOWEST))
                 row[:] = sounding
-        return Pair(source.notes_N3, source.edges_B1, source.compound_B, steps, values, struck)
+        return replace(source, steps_M2=steps, values_MK=values, struck_MK=struck)
 
 
 def places(pair: Pair, times: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from musicgen.models.tasks.translate_layout import CHORDS
 from musicgen.models.tasks.translator import Translator
 from musicgen.sampling.filters import SamplingSettings, choose
 from musicgen.tasks.translate.alphabet import Alphabet
-from musicgen.tasks.translate.pairs import REST, Pair
+from musicgen.tasks.translate.pairs import REST, Pair, in_c
 from musicgen.tasks.translate.rules import Rules
 
 __all__ = ["SAMPLING", "SEARCHES", "Search", "Section", "translate"]
@@ -67,6 +67,16 @@ def translate(
     model: Translator, source: Pair, *, search: Search, generator: torch.Generator | None = None
 ) -> tuple[Pair, float]:
     """The source with its target, and the nats of that. `generator`, of the CPU, draws samples."""
+    moved, semitones = in_c(source, kind=model.task.pair, moves=model.task.key)
+    found, nats = _translated(model, moved, semitones, search=search, generator=generator)
+    found = found.transposed(-semitones, kind=model.task.pair)
+    return replace(found, notes_N3=source.notes_N3, fifths=source.fifths), nats
+
+
+def _translated(
+    model: Translator, source: Pair, semitones: int, *, search: Search, generator: torch.Generator | None
+) -> tuple[Pair, float]:
+    """The translation of a source that was moved by so many semitones, which still is."""
     alphabet = Alphabet(model.task.pair, model.task.bars)
     bars = alphabet.bars
     steps: list[tuple[int, ...]] = []
@@ -77,7 +87,7 @@ def translate(
         until = source.bars if first + bars >= source.bars else first + bars - bars // 4
         window = source.excerpt(first, bars)
         given = alphabet.target(alphabet.decoded(source, steps).excerpt(first, begin - first)).tolist() if steps else []
-        section = Section(model, alphabet, window, search=search, generator=generator)
+        section = Section(model, alphabet, window, search=search, semitones=semitones, generator=generator)
         found = section.run(given, until=int(source.edges_B1[until] - source.edges_B1[first]))
         steps += found.steps[len(given) :]
         begin, nats = until, nats + found.nats
@@ -88,11 +98,18 @@ class Section:
     """A source that the model reads at once, and what it may be translated to."""
 
     def __init__(
-        self, model: Translator, alphabet: Alphabet, source: Pair, *, search: Search, generator: torch.Generator | None
+        self,
+        model: Translator,
+        alphabet: Alphabet,
+        source: Pair,
+        *,
+        search: Search,
+        semitones: int,
+        generator: torch.Generator | None,
     ) -> None:
         self.model, self.alphabet, self.source = model.eval(), alphabet, source
         self.search, self.generator = search, generator
-        self.rules = Rules(alphabet, source, crossing=search.crossing, parallels=search.parallels)
+        self.rules = Rules(alphabet, source, semitones, crossing=search.crossing, parallels=search.parallels)
         self.firsts = [first for first, _ in alphabet.fields]
         self.device = next(model.parameters()).device
         with torch.no_grad():

@@ -20,7 +20,7 @@ from musicgen.tasks.translate.decoding import Search, translate
 from musicgen.tasks.translate.examples import batch_of, excerpts
 from musicgen.tasks.translate.figures import changes, rightness, voice_leading
 from musicgen.tasks.translate.floors import Commonest, ngram_nats
-from musicgen.tasks.translate.pairs import Pair, pair_of
+from musicgen.tasks.translate.pairs import Pair, in_c, pair_of
 
 __all__ = ["TranslationEvaluation", "evaluate_translations", "pairs_of"]
 
@@ -84,7 +84,9 @@ def evaluate_translations(
         nats, steps, made = 0.0, 0, []
         for pair in held:
             check()
-            batch = batch_of([pair], alphabet).to(next(model.parameters()).device)
+            batch = batch_of([in_c(pair, kind=kind, moves=model.task.key)[0]], alphabet).to(
+                next(model.parameters()).device
+            )
             nats += model.nats(batch.source, batch.inputs, batch.targets).sum().item()
             steps += batch.n_steps
             made.append(translate(model, pair, search=Search("greedy"))[0])

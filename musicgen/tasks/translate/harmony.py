@@ -13,7 +13,7 @@ import numpy as np
 from musicgen.chords import chord_of, plain_symbol, spelled
 from musicgen.models.tasks.translate_layout import N_CHORDS
 from musicgen.piece import Piece, Track
-from musicgen.tonality import key_of_notes
+from musicgen.tonality import signature_of_notes
 
 __all__ = ["KINDS", "NO_CHORD", "chord_number", "chords_of_part", "chords_of_symbols",
            "fifths_of", "is_chordal", "pitch_classes", "shifted", "symbol_of"]  # fmt: skip
@@ -93,16 +93,14 @@ def chords_of_part(piece: Piece, part: Track, *, per_quarter: int) -> np.ndarray
     return _until_next(onsets, np.array(found, np.int64), end=int(end.max(initial=0)))
 
 
-def fifths_of(line: np.ndarray) -> int:
-    """The signature, -5 (flats) .. 6 (sharps), of the key that a line (onset, end, pitch) fits best; 0 without notes.
+def fifths_of(line: np.ndarray, *, written: int | None = None) -> int:
+    """The signature, -5 (flats) .. 6 (sharps), of the key that a line (onset, end, pitch) fits best, where there is one
+    with that which is `written`; 0 without either.
 
     >>> fifths_of(np.array([[0, 24, 62], [24, 36, 66], [36, 48, 69], [48, 72, 62]]))
     2
     """
-    key = key_of_notes(line[:, 2], line[:, 1] - line[:, 0])
-    root, _, mask, _ = chord_of(key or "C") or (0, 0, 0, "")
-    is_minor = bool(mask >> (root + 3) % 12 & 1)
-    return (7 * (root + 3 * is_minor) + 5) % 12 - 5
+    return signature_of_notes(line[:, 2], line[:, 1] - line[:, 0], written=written)
 
 
 def _nearest(pitches: np.ndarray) -> int:

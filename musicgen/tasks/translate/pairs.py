@@ -16,10 +16,10 @@ import numpy as np
 
 from musicgen.models.tasks.translate_layout import ATB, CHORDS, LONGEST_BAR
 from musicgen.piece import Piece, Track
-from musicgen.tasks.translate.harmony import NO_CHORD, chords_of_part, chords_of_symbols, is_chordal, shifted
+from musicgen.tasks.translate.harmony import NO_CHORD, chords_of_part, chords_of_symbols, fifths_of, is_chordal, shifted
 from musicgen.tokenizers.abc.spelling import highest_line
 
-__all__ = ["PAIRS", "PER_QUARTER", "REST", "Pair", "line_of", "pair_of", "source_pair"]
+__all__ = ["PAIRS", "PER_QUARTER", "REST", "Pair", "in_c", "line_of", "pair_of", "source_pair"]
 
 PER_QUARTER = 12
 REST = -1
@@ -33,6 +33,7 @@ class Pair:
     notes_N3 are onset, end and pitch of the source. steps_M2 are begin and end of the target's steps; values_MK what
     sounds in each: a chord (`harmony`), or the pitches of alto, tenor and bass, REST for none. struck_MK is true where
     it begins with the step and doesn't go on from the one before. compound_B says which bars are counted in eighths.
+    `fifths` is the signature that is written, -7 (flats) .. 7 (sharps), None for none.
     """
 
     notes_N3: np.ndarray
@@ -41,6 +42,7 @@ class Pair:
     steps_M2: np.ndarray
     values_MK: np.ndarray
     struck_MK: np.ndarray
+    fifths: int | None = None
 
     @property
     def bars(self) -> int:
@@ -62,6 +64,7 @@ class Pair:
             self.steps_M2[inside] - low,
             self.values_MK[inside],
             struck,
+            self.fifths,
         )
 
     def transposed(self, semitones: int, *, kind: str) -> Pair:
@@ -71,7 +74,17 @@ class Pair:
             values = shifted(self.values_MK, semitones)
         else:
             values = np.where(self.values_MK == REST, REST, self.values_MK + semitones)
-        return replace(self, notes_N3=notes, values_MK=values)
+        fifths = None if self.fifths is None else (self.fifths + 7 * semitones + 5) % 12 - 5
+        return replace(self, notes_N3=notes, values_MK=values, fifths=fifths)
+
+
+def in_c(pair: Pair, *, kind: str, moves: bool = True) -> tuple[Pair, int]:
+    """The pair moved by -6 to 5 semitones, so that the key that its source's notes fit best has no sharps and flats;
+    and by how many it was moved. With `moves` false it stays."""
+    if not moves:
+        return pair, 0
+    semitones = (6 - 7 * fifths_of(pair.notes_N3, written=pair.fifths)) % 12 - 6
+    return pair.transposed(semitones, kind=kind), semitones
 
 
 # ---- pieces --------------------------------------------------------------------------------------------
@@ -86,12 +99,17 @@ def source_pair(piece: Piece, line: np.ndarray, *, voices: int) -> Pair:
     """A pair of which only the source is there: a line in the bars of its piece."""
     edges, compound = _bars(piece, int(line[:, 1].max(initial=1)))
     empty = np.zeros((0, voices), np.int64)
-    return Pair(line, edges, compound, np.zeros((0, 2), np.int64), empty, empty.astype(bool))
+    return Pair(line, edges, compound, np.zeros((0, 2), np.int64), empty, empty.astype(bool), _written(piece))
 
 
 def pair_of(piece: Piece, kind: str) -> Pair | None:
     """The pair of that kind in a piece; None where it has none."""
-    return PAIRS[kind](piece)
+    found = PAIRS[kind](piece)
+    return found and replace(found, fifths=_written(piece))
+
+
+def _written(piece: Piece) -> int | None:
+    return int(piece.keys["fifths"][0]) if len(piece.keys) else None
 
 
 def _melody_and_chords(piece: Piece) -> Pair | None:

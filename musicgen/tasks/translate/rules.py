@@ -27,11 +27,12 @@ RANGES = ((36, 62), (47, 69), (52, 76))
 
 @dataclass(frozen=True)
 class Rules:
-    """The masks for targets over a source. `crossing` allows voices above the one over them, `parallels` perfect
-    intervals in parallel motion."""
+    """The masks for targets over a source, which was moved by so many `semitones`. `crossing` allows voices above the
+    one over them, `parallels` perfect intervals in parallel motion."""
 
     alphabet: Alphabet
     source: Pair
+    semitones: int = 0
     crossing: bool = False
     parallels: bool = False
 
@@ -64,7 +65,7 @@ class Rules:
         return allowed
 
     def _voice(self, field: int, time: int, sounding: Sequence[int], chosen: Sequence[int]) -> np.ndarray:
-        low, high = RANGES[field]
+        low, high = (max(LOWEST, bound + self.semitones) for bound in RANGES[field])
         soprano = self._soprano(time)
         allowed = np.zeros(self.alphabet.sizes[field], bool)
         allowed[SILENT] = soprano == REST  # voices don't pause alone

@@ -25,7 +25,7 @@ from musicgen.tasks.translate.evaluating import TranslationEvaluation, evaluate_
 from musicgen.tasks.translate.examples import Batch, batch_of, covering, excerpts, random_batch
 from musicgen.tasks.translate.figures import changes, rightness
 from musicgen.tasks.translate.floors import Commonest
-from musicgen.tasks.translate.pairs import pair_of
+from musicgen.tasks.translate.pairs import Pair, in_c, pair_of
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.step import Learner, Loss
 from musicgen.training.task import Task, Validation
@@ -118,9 +118,15 @@ class TranslateLearner(Learner[Translator]):
             raise UnreadableError(
                 f"no training piece is a pair {task.pair}", where=corpus.folder, hint="build it again"
             )
+        self.floor = Commonest(self.pairs) if task.pair == CHORDS else None
+        self.pairs = self.moved(self.pairs)
+
+    def moved(self, pairs: list[Pair]) -> list[Pair]:
+        """The pairs as the model reads them: all in one signature, if it is so set."""
+        return [in_c(pair, kind=self.alphabet.pair, moves=self.model.task.key)[0] for pair in pairs]
 
     def made(self, step: int) -> Batch:
-        semitones = self.augment.transpose_low, self.augment.transpose_high
+        semitones = (0, 0) if self.model.task.key else (self.augment.transpose_low, self.augment.transpose_high)
         rows, seed = self.settings.batch, self.settings.seed
         return random_batch(self.pairs, self.alphabet, rows=rows, seed=seed, step=step, semitones=semitones)
 
@@ -144,7 +150,7 @@ class TranslateValidation(Validation):
         alphabet, settings = learner.alphabet, learner.settings
         self.pairs = pairs_of(learner.corpus, "valid", kind=alphabet.pair)
         most = max(1, settings.evaluate_tokens // (2 * alphabet.bars))
-        chosen = covering(self.pairs, bars=alphabet.bars, most=most)
+        chosen = covering(learner.moved(self.pairs), bars=alphabet.bars, most=most)
         self.batches = [
             batch_of(chosen[n : n + settings.batch], alphabet) for n in range(0, len(chosen), settings.batch)
         ]
@@ -180,8 +186,7 @@ class TranslateValidation(Validation):
         found: dict[str, Any] = {"valid_right": _rounded(rightness(kind, made))}
         rhythm = {"made": changes([pair for pair, _ in made]), "written": changes(held)}
         found["valid_changes_per_bar"] = _rounded(rhythm)
-        if kind == CHORDS:
-            floor = Commonest(self.learner.pairs)
+        if (floor := self.learner.floor) is not None:
             found["valid_right_by_counting"] = _rounded(rightness(kind, [(floor(pair), pair) for pair in held]))
         return found
 

@@ -54,6 +54,27 @@ def test_step_by_step_equals_the_whole_pass(family):
 
 
 @torch.no_grad()
+def test_a_new_model_looks_at_the_notes_under_a_step_first():
+    batch = batch_of([PAIRS[0]], ALPHABET)
+    net = model("transformer")
+    _, _, (before, _) = net.decode(batch.inputs, net.encode(batch.source))
+    under = torch.arange(8)[:, None] == (torch.arange(17)[None] - 1) // 2
+    assert (before[0].mean(dim=0) * under).sum(dim=-1).mean() > 0.5  # of even weights it would be 2 / 17
+
+
+@torch.no_grad()
+def test_steps_before_are_left_out_in_training_alone():
+    net, batch = model(), batch_of(PAIRS[:1], ALPHABET)
+    alike = [net.nats(batch.source, batch.inputs, batch.targets) for _ in range(2)]
+    assert torch.equal(*alike)
+    torch.manual_seed(0)
+    net.train()
+    assert not torch.equal(*(net.nats(batch.source, batch.inputs, batch.targets) for _ in range(2)))
+    with pytest.raises(UsageError, match=r"\[task\] forget is 1.0; give a share from 0, below 1"):
+        build_task_model(net.settings, {"name": "translate", "forget": 1.0})
+
+
+@torch.no_grad()
 def test_attention_sums_to_one_over_the_notes_and_without_it_there_is_one_vector():
     batch = batch_of([PAIRS[0].excerpt(0, 2), PAIRS[1]], ALPHABET)
     net = model("transformer")

@@ -16,6 +16,7 @@ from musicgen.tasks.translate.alphabet import Alphabet
 from musicgen.tasks.translate.decoding import Search, translate
 from musicgen.tasks.translate.examples import batch_of
 from musicgen.tasks.translate.figures import sounding, voice_leading
+from musicgen.tasks.translate.harmony import shifted
 from musicgen.tasks.translate.pairs import REST, pair_of
 
 SOURCES = {CHORDS: pair_of(tune_with_chords(), CHORDS), ATB: pair_of(chorale(12), ATB)}
@@ -71,6 +72,18 @@ def test_the_nats_are_those_that_the_model_gives_the_same_target():
     with torch.no_grad():
         again = net.eval().nats(batch.source, batch.inputs, batch.targets).sum().item()
     assert nats == pytest.approx(again, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [CHORDS, ATB])
+def test_a_melody_in_another_key_gets_the_same_chords_there_and_voices_keep_their_ranges(kind):
+    net = model(kind)
+    one, _ = translate(net, SOURCES[kind], search=Search("greedy"))
+    other, _ = translate(net, SOURCES[kind].transposed(2, kind=kind), search=Search("greedy"))
+    if kind == CHORDS:
+        assert other.steps_M2.tolist() == one.steps_M2.tolist()
+        assert other.values_MK.tolist() == shifted(one.values_MK, 2).tolist()
+    else:
+        assert (other.values_MK.max(axis=0) <= [76, 69, 62]).all()  # the ranges don't move
 
 
 def test_a_take_is_a_function_of_its_seed():

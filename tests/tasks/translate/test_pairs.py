@@ -12,8 +12,8 @@ from musicgen.models.tasks.translate_layout import ATB, CHORDS, LONGEST_BAR, N_C
 from musicgen.piece import METER, Piece, Track
 from musicgen.tasks.translate.alphabet import Alphabet
 from musicgen.tasks.translate.examples import batch_of, random_batch
-from musicgen.tasks.translate.harmony import KINDS, chord_number, pitch_classes, shifted, symbol_of
-from musicgen.tasks.translate.pairs import PER_QUARTER, REST, pair_of
+from musicgen.tasks.translate.harmony import KINDS, chord_number, fifths_of, pitch_classes, shifted, symbol_of
+from musicgen.tasks.translate.pairs import PER_QUARTER, REST, in_c, pair_of
 
 
 @pytest.mark.parametrize("piece", [lead_sheet(), tune_with_chords()], ids=["symbols", "a part"])
@@ -77,6 +77,23 @@ def test_an_excerpt_is_transposed_as_a_whole():
     up = pair.transposed(2, kind=CHORDS)
     assert [symbol_of(c) for c in up.values_MK[:, 0]] == ["A", "D", "Bm"]
     assert (up.notes_N3[:, 2] - pair.notes_N3[:, 2] == 2).all()
+
+
+@pytest.mark.parametrize("semitones", range(-6, 6))
+def test_every_transposition_is_one_pair_in_the_signature_without_sharps_and_flats(semitones):
+    pair = pair_of(lead_sheet(), CHORDS)
+    moved, by = in_c(pair.transposed(semitones, kind=CHORDS), kind=CHORDS)
+    assert [symbol_of(chord) for chord in moved.values_MK[:, 0]] == list(PROGRESSION)
+    assert (by + semitones) % 12 == 0
+    assert -6 <= by < 6
+    assert in_c(pair, kind=CHORDS, moves=False) == (pair, 0)
+
+
+def test_a_signature_that_is_written_decides_unless_the_notes_contradict_it():
+    line = np.array([[12 * n, 12 * n + 12, pitch] for n, pitch in enumerate((60, 62, 64, 67, 64, 62, 67))])
+    # G and C are near each other here, and F sharp is far.
+    assert (fifths_of(line, written=1), fifths_of(line, written=0), fifths_of(line, written=6)) == (1, 0, 1)
+    assert fifths_of(line[:0], written=3) == 3
 
 
 def test_chords_are_numbered_by_kind_and_root():
