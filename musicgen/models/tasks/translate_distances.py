@@ -11,14 +11,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from musicgen.models.tasks.translate_layout import BEGIN, LONGEST_BAR, PLACE, SOURCE, Layout
+from musicgen.models.tasks.translate_layout import FIRST_LENGTH, LONGEST_BAR, PLACE, SOURCE, Layout
 
 __all__ = ["EDGES", "N_DISTANCES", "distances"]
 
 EDGES = (-96, -48, -24, -12, 0, 1, 12, 24, 48, 96)  # the first distance of each class but the lowest, in grid steps
 SOUNDS = len(EDGES) + 1  # the class of a note that began before the step and goes on
 N_DISTANCES = SOUNDS + 1
-FIRST_LENGTH = BEGIN + 1 + 128  # the id of length 1 in a source
 
 
 def distances(layout: Layout, where_BTP: Tensor, source_BSI: Tensor) -> Tensor:

@@ -8,13 +8,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ATB", "BEGIN", "CHORDS", "LONGEST_BAR", "N_CHORDS", "N_VOICE", "PAD", "PAIRS", "PLACE", "SOURCE", "Layout"]
+__all__ = [
+    "ATB",
+    "BEGIN",
+    "CHORDS",
+    "FIRST_LENGTH",
+    "FIRST_PITCH",
+    "LONGEST_BAR",
+    "N_CHORDS",
+    "N_VOICE",
+    "PAD",
+    "PAIRS",
+    "PLACE",
+    "SOURCE",
+    "Layout",
+]
 
 CHORDS, ATB = "melody-chords", "soprano-atb"
 PAIRS = (CHORDS, ATB)
 PAD = 0
 BEGIN = 1  # what stands before the first step
+FIRST_PITCH = BEGIN + 1  # the id of pitch 0 in a source
 LONGEST_BAR = 96  # grid steps: eight quarters
+FIRST_LENGTH = FIRST_PITCH + 128  # the id of length 1 in a source
 LONGEST_NOTE = 2 * LONGEST_BAR
 N_CHORDS = 61  # no chord, and five kinds on each of twelve roots
 N_VOICE = 74  # a note that goes on, a rest, and 72 pitches

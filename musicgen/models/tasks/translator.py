@@ -41,7 +41,7 @@ from musicgen.models.settings import ModelSettings, nearest
 from musicgen.models.state import State
 from musicgen.models.tasks.base import TaskModel, body_of_vectors
 from musicgen.models.tasks.translate_distances import N_DISTANCES, distances
-from musicgen.models.tasks.translate_layout import CHORDS, PAD, PAIRS, PLACE, SOURCE, Layout
+from musicgen.models.tasks.translate_layout import CHORDS, FIRST_PITCH, PAD, PAIRS, PLACE, SOURCE, Layout
 from musicgen.schemas import typed
 
 __all__ = ["CrossAttention", "Memory", "TranslateSettings", "Translator"]
@@ -63,7 +63,7 @@ class TranslateSettings:
     `pair` says from what to what. `attention` false leaves the decoder one vector of the source. `bars` is how many
     bars an excerpt has at most, in training and wherever the model is asked. `key` moves each source to the signature
     without sharps and flats, and its target back. `forget` is the share of the steps before that are left out in
-    training, so that the source counts.
+    training, so that the source counts; of the source's notes it is half of that.
     """
 
     name: str = "translate"
@@ -150,6 +150,9 @@ class Translator(TaskModel):
         self._inverse_temperature = self.step_head.inverse_temperature
         for table in (self.source_embedding, self.target_embedding, self.place_embedding):
             nn.init.normal_(table.weight, std=0.5)
+        with torch.no_grad():  # octaves are alike from the start
+            octaves = self.source_embedding.weight[FIRST_PITCH : FIRST_PITCH + 12].repeat(11, 1)[:128]
+            self.source_embedding.weight[FIRST_PITCH : FIRST_PITCH + 128] = octaves
         for attention in (self.before, self.behind):
             _aligned(attention.bias.weight)
 
@@ -159,7 +162,8 @@ class Translator(TaskModel):
         """What is known of sources, (B, S, fields and place) int64, padded at their ends."""
         seen_BS = source_BSI[..., 0] != PAD
         what, where = source_BSI.split([SOURCE, PLACE], -1)
-        x_BSC = self.dropout(self.source_embedding(what).sum(-2) + self.place_embedding(where).sum(-2))
+        x_BSC = self._left_out(self.source_embedding(what).sum(-2), share=self.task.forget / 2)
+        x_BSC = self.dropout(x_BSC + self.place_embedding(where).sum(-2))
         turned_BS = _turned(seen_BS)
         hidden_BSC, _ = self.forwards.read(x_BSC)
         back_BSC, _ = self.backwards.read(_taken(x_BSC, turned_BS))
@@ -177,9 +181,7 @@ class Translator(TaskModel):
 
         An input is the step before, F ids, and the place of the step that is to come."""
         before, where = inputs_BTI.split([inputs_BTI.shape[-1] - PLACE, PLACE], -1)
-        before_BTC = self.target_embedding(before).sum(-2)
-        if self.training and self.task.forget:
-            before_BTC = before_BTC * (torch.rand_like(before_BTC[..., :1]) >= self.task.forget)
+        before_BTC = self._left_out(self.target_embedding(before).sum(-2), share=self.task.forget)
         x_BTC = self.dropout(before_BTC + self.place_embedding(where).sum(-2))
         near_BTS = None if memory.source_BSI is None else distances(self.layout, where, memory.source_BSI)
         found_BTC, first = self.before(x_BTC, memory, near_BTS)
@@ -187,6 +189,12 @@ class Translator(TaskModel):
         hidden_BTC, state = self.decoder.read(x_BTC, state)
         found_BTC, second = self.behind(hidden_BTC, memory, near_BTS)
         return self.last_norm(hidden_BTC + self.dropout(found_BTC)), state, (first, second)
+
+    def _left_out(self, x_BTC: Tensor, *, share: float) -> Tensor:
+        """The steps, in training without a share of them, whose places stay."""
+        if not self.training or not share:
+            return x_BTC
+        return x_BTC * (torch.rand_like(x_BTC[..., :1]) >= share)
 
     # ---- with the head -------------------------------------------------------------------------------
 

@@ -15,13 +15,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from musicgen.models.tasks.translate_layout import BEGIN, CHORDS, LONGEST_BAR, LONGEST_NOTE, N_VOICE, SOURCE, Layout
+from musicgen.models.tasks.translate_layout import (
+    BEGIN,
+    CHORDS,
+    FIRST_LENGTH,
+    FIRST_PITCH,
+    LONGEST_BAR,
+    LONGEST_NOTE,
+    N_VOICE,
+    SOURCE,
+    Layout,
+)
 from musicgen.tasks.translate.pairs import REST, Pair
 
 __all__ = ["HIGHEST", "HOLD", "LOWEST", "SILENT", "Alphabet", "places"]
 
-PITCH = BEGIN + 1  # the id of pitch 0 in a source
-LENGTH = PITCH + 128  # the id of length 1 in a source
 HOLD, SILENT, SOUNDING = 0, 1, 2  # values of a voice: the note goes on; a rest; the first of its pitches
 LOWEST = 24  # the first pitch that a voice of a target can have
 HIGHEST = LOWEST + N_VOICE - SOUNDING - 1
@@ -37,8 +45,8 @@ class Alphabet(Layout):
         onset, end, pitch = pair.notes_N3.T
         rows = np.zeros((1 + len(onset), SOURCE), np.int64)
         rows[0, 0] = BEGIN
-        rows[1:, 0] = PITCH + np.clip(pitch, 0, 127)
-        rows[1:, 1] = LENGTH + np.clip(end - onset, 1, LONGEST_NOTE) - 1
+        rows[1:, 0] = FIRST_PITCH + np.clip(pitch, 0, 127)
+        rows[1:, 1] = FIRST_LENGTH + np.clip(end - onset, 1, LONGEST_NOTE) - 1
         begin = np.concatenate([pair.edges_B1[:1], onset])
         return np.concatenate([rows, self.place(pair, begin, first_bar=first_bar)], axis=1)
 

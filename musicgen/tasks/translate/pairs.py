@@ -17,6 +17,7 @@ import numpy as np
 from musicgen.models.tasks.translate_layout import ATB, CHORDS, LONGEST_BAR
 from musicgen.piece import Piece, Track
 from musicgen.tasks.translate.harmony import NO_CHORD, chords_of_part, chords_of_symbols, fifths_of, is_chordal, shifted
+from musicgen.tasks.translate.hearing import heard_chords
 from musicgen.tokenizers.abc.spelling import highest_line
 
 __all__ = ["PAIRS", "PER_QUARTER", "REST", "Pair", "in_c", "line_of", "pair_of", "source_pair"]
@@ -113,7 +114,8 @@ def _written(piece: Piece) -> int | None:
 
 
 def _melody_and_chords(piece: Piece) -> Pair | None:
-    """The melody of a piece with chord symbols, or with one part beside it that plays chords."""
+    """The melody of a piece with chord symbols, or with one part beside it that plays chords; or a first part of single
+    notes with the chords that are heard in all parts."""
     parts = [track for track in piece.tracks if len(track.notes) and not track.is_drum]
     if len(piece.chords):
         melody = max(parts, key=lambda part: float(part.notes["pitch"].mean()), default=None)
@@ -121,13 +123,26 @@ def _melody_and_chords(piece: Piece) -> Pair | None:
     else:
         chordal = [part for part in parts if is_chordal(part.notes)]
         if len(parts) != 2 or len(chordal) != 1:
-            return None
+            return _melody_over_others(piece, parts)
         melody = next(part for part in parts if part is not chordal[0])
         rows = chords_of_part(piece, chordal[0], per_quarter=PER_QUARTER)
     if melody is None or not len(rows) or not (rows[:, 2] != NO_CHORD).any():
         return None
     line = line_of(piece, melody)
     edges, compound = _bars(piece, int(line[:, 1].max()))
+    return _cut(line, edges, compound, [rows])
+
+
+def _melody_over_others(piece: Piece, parts: list[Track]) -> Pair | None:
+    """The first of two parts or more, if it is a line, and the chords that are heard in all of them."""
+    if len(parts) < 2 or not _is_line(parts[0]):
+        return None
+    line = line_of(piece, parts[0])
+    edges, compound = _bars(piece, int(line[:, 1].max()))
+    notes = np.concatenate([part.notes for part in parts])
+    ticks = np.stack([notes["start"], notes["start"] + notes["duration"]], axis=1)
+    times = np.floor(ticks * PER_QUARTER / piece.ticks_per_quarter + 0.5).astype(np.int64)
+    rows = heard_chords(np.concatenate([times, notes["pitch"][:, None].astype(np.int64)], axis=1), edges)
     return _cut(line, edges, compound, [rows])
 
 

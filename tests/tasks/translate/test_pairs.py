@@ -39,7 +39,6 @@ def test_voices_are_alto_tenor_and_bass_below_the_highest_line():
     assert pair.struck_MK.all()
     assert pair_of(replace(chorale(), tracks=chorale().tracks[:3]), ATB) is None
     assert pair_of(lead_sheet(), ATB) is None
-    assert pair_of(chorale(), CHORDS) is None
 
 
 def test_a_voice_that_pauses_and_one_that_goes_on_are_told_apart():
