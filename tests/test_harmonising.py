@@ -126,5 +126,11 @@ def test_what_cannot_be_done_is_said_in_one_line(runs, tmp_path, monkeypatch, wo
     assert len(done.output.strip().splitlines()) == 1
 
 
+def test_a_translator_is_shown_by_its_card(runs):
+    done = CliRunner().invoke(cli, ["models", "show", str(runs["soprano-atb"]), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["task"] == "translate"
+
+
 def test_the_command_knows_the_searches_that_there_are():
     assert command.SEARCHES == SEARCHES

@@ -52,13 +52,13 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(name: str, measure: bool, as_json: bool) -> None:
     """The card of NAME (a model that is here, or a run folder): data, licences, size, figures."""
-    from musicgen.checkpoint import load_run
+    from musicgen.checkpoint import load_any_run
     from musicgen.resources import EXPRESSION_FILE, ORIGIN_FILE, known_models
     from musicgen.runs.expression import load_expression
     from musicgen.runs.files import read_json
 
     folder = Path(name) if Path(name).exists() else known_models().get(name, Path(name))
-    run = load_expression(folder) if (folder / EXPRESSION_FILE).is_file() else load_run(name)
+    run = load_expression(folder) if (folder / EXPRESSION_FILE).is_file() else load_any_run(name)
     facts: dict[str, Any] = {"name": run.name, "sha256": run.sha256}
     if folder.is_dir():
         facts["megabytes"] = _megabytes(folder)
