@@ -10,7 +10,9 @@ tell chords as symbols by bar and beat, and a tune as ABC has them over its note
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,7 +188,13 @@ class Harmoniser:
         if not self.is_chords:
             return None
         chords = symbols(pair, ticks_per_quarter=self.piece.ticks_per_quarter, fifths=self._fifths)
-        return spell_tune(replace(self.piece, tracks=(self.track,), chords=chords))
+        return spell_tune(replace(self.piece, tracks=(self.track,), chords=chords), title=_title(self.source))
+
+
+def _title(source: Source) -> str:
+    """The title that an ABC tune has, else the file's name."""
+    written = re.search(r"^T[ \t]*:(.*)$", source.text or "", re.MULTILINE)
+    return " ".join((written[1] if written else Path(source.name).stem).split()) or "Untitled"
 
 
 def _told(search: Search) -> dict[str, Any]:

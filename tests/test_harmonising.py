@@ -91,6 +91,14 @@ def test_a_tune_with_an_upbeat_and_a_pause_is_harmonised_to_its_last_bar(runs):
     assert take.piece.tracks[1].end <= -(-int((line["start"] + line["duration"]).max()) // 384) * 384
 
 
+def test_a_tune_keeps_its_title_and_other_music_has_its_name(runs, tmp_path):
+    (tmp_path / "tune.abc").write_text("X:1\nT: The  Wind\nM:4/4\nL:1/4\nK:G\nG A B c | d2 G2 |]\n")
+    take = musicgen.harmonise(tmp_path / "tune.abc", model=runs["melody-chords"])
+    assert "\nT:The Wind\n" in take.text
+    melody(tmp_path)
+    assert "\nT:tune\n" in musicgen.harmonise(tmp_path / "tune.mid", model=runs["melody-chords"]).text
+
+
 def test_the_command_writes_music_and_facts(runs, tmp_path, monkeypatch):
     melody(tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -26,15 +26,16 @@ NATURAL = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 BARS_A_LINE = 4
 
 
-def spell_tune(piece: Piece, *, until: int | None = None) -> str:
-    """The text of a tune. With `until`, rests continue to that tick and an unfinished last bar gets no bar line."""
+def spell_tune(piece: Piece, *, until: int | None = None, title: str = "Untitled") -> str:
+    """The text of a tune under a title of one line. With `until`, rests continue to that tick and an unfinished last
+    bar gets no bar line."""
     starts, _ = piece.bar_starts(max(piece.end, until or 0))
     line = highest_line(piece)
     stop = max(int(line[:, 1].max(initial=0)), int(_grid(piece, np.array(until or 0))))
     numerator, denominator = piece.meter_at(0)
     fifths, minor = _key(piece)
     meter = meter_value(numerator, denominator) or "4/4"
-    head = f"X:1\nT:Untitled\nM:{meter}\nL:1/8\nK:{key_name(fifths, minor=minor).title()}\n"
+    head = f"X:1\nT:{title}\nM:{meter}\nL:1/8\nK:{key_name(fifths, minor=minor).title()}\n"
     # Cut time at all onsets, note ends and bar lines; each segment is one note or one rest.
     edges = _grid(piece, np.rint(starts).astype(np.int64))
     symbols = _symbols(piece, stop)
