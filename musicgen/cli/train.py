@@ -207,14 +207,15 @@ def command(
     allowed = {True: "may be passed on", False: "may not be passed on", None: "may be passed on if the data allow it"}
     said = f"; {'; '.join(may.reasons)}" if may.reasons else ""
     say(f"licence of the data: {trained.card['licence']}: the weights {allowed[may.may_ship]}{said}")
-    say(f"use it: {_use(trained.task)} -m {run}")
+    say(f"use it: {_use(trained.task, run)}")
 
 
-def _use(task: str) -> str:
+def _use(task: str, run: Any) -> str:
     """The command that uses a run of a task."""
     from musicgen.models.tasks.registry import TASK_MODELS
 
-    return f"{TASK_MODELS[task].command if task else 'musicgen continue'} piece.mid"
+    command = TASK_MODELS[task].command if task else "musicgen continue"
+    return command.replace("RUN", str(run)) if "RUN" in command else f"{command} piece.mid -m {run}"
 
 
 def _again(corpus: str, run: str, options: dict[str, Any]) -> str:

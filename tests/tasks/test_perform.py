@@ -101,7 +101,7 @@ def test_music_becomes_a_corpus_of_exact_notes_by_itself(tmp_path):
     assert done.exit_code == 0, done.output
     loaded = load_task_run(tmp_path / "run", task="perform")
     assert (loaded.tokenizer.name, loaded.recipe.task) == ("exact", {"name": "perform", "head": "binned", "bins": 20})
-    assert "use it: musicgen inspect" in done.output
+    assert f"use it: musicgen inspect {tmp_path / 'run'} --pictures pictures/\n" in done.output
 
 
 def test_what_does_not_fit_is_refused_in_a_line(run, corpus, tmp_path):

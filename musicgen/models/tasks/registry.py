@@ -17,7 +17,7 @@ __all__ = ["TASK_MODELS", "blank_task_model", "build_task_model", "named", "task
 
 
 class Entry(NamedTuple):
-    """Where a task's model is, what it does in words, and the command that uses it."""
+    """Where a task's model is, what it does in words, and the command that uses it: with RUN, or a piece and -m RUN."""
 
     module: str
     class_name: str
@@ -28,7 +28,9 @@ class Entry(NamedTuple):
 TASK_MODELS: dict[str, Entry] = {
     "classify": Entry("classifier", "Classifier", "classifies pieces", "musicgen classify"),
     "forecast": Entry("forecaster", "Forecaster", "forecasts melodies as numbers", "musicgen forecast"),
-    "perform": Entry("performer", "Performer", "knows how notes are played", "musicgen inspect RUN --pictures"),
+    "perform": Entry(
+        "performer", "Performer", "knows how notes are played", "musicgen inspect RUN --pictures pictures/"
+    ),
     "translate": Entry("translator", "Translator", "harmonises melodies", "musicgen harmonise"),
 }
 
