@@ -90,6 +90,8 @@ def plan_run(
     chosen = choose_device(device)
     teachers = tuple(load_run(name) for name in asked.teachers)
     task = task_of(recipe.task, teachers=[teacher.model for teacher in teachers])
+    if not resume:
+        task.check_table(recipe.task)
     # A corpus that was built for the replaced run is replaced with it.
     place = None if replaces else folder / "corpus"
     wanted = start.tokenizer if start is not None else load_tokenizer(spec_of(asked.tokenizer or task.tokenizer))

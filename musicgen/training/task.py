@@ -85,6 +85,11 @@ class Task(ABC):
         Raises UnreadableError where the corpus has nothing to learn from, UsageError as `check_request`.
         """
 
+    def check_table(self, table: Mapping[str, Any]) -> None:
+        """Raise UsageError or UnreadableError for what is wrong with the `[task]` that is asked for, as far as it shows
+        before there is a corpus: one may have to be built first, which takes long."""
+        return None
+
     def settled(self, recipe: Recipe, corpus: Corpus, *, listener: Listener) -> Recipe:
         """The recipe with what the corpus says about the task, such as its classes, written into `[task]`.
 

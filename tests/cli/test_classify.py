@@ -113,3 +113,11 @@ def test_what_cannot_be_learned_is_refused_before_anything_is_written(here, opti
     (line,) = result.stderr.splitlines()
     assert told in line
     assert not (here / "other").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--label", "mood"], ["--label", "x", "--labels", "gone.csv"]])
+def test_no_corpus_is_built_for_labels_that_cannot_be_had(here, options):
+    result = run("train", here / "tunes", "-o", here / "other", "--task", "classify", *options, *QUICK)
+    assert result.exit_code in (2, 3)
+    assert len(result.stderr.splitlines()) == 1
+    assert not (here / "other").exists()

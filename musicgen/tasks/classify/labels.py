@@ -23,7 +23,7 @@ from musicgen.io.bounded import MEGABYTE, parse_json, read_small
 from musicgen.models.settings import nearest
 from musicgen.words import counted
 
-__all__ = ["KINDS", "Labelled", "labelled", "labels_of"]
+__all__ = ["KINDS", "Labelled", "labelled", "labels_of", "lookup_of"]
 
 MOST_INDEX = 64 * MEGABYTE
 PATHS = ("path", "source", "file")  # columns that may name the piece
@@ -86,25 +86,32 @@ class Labelled:
         return lines
 
 
+def lookup_of(label: str, labels: str = "") -> tuple[Callable[[PieceRecord], str], str]:
+    """(what gives a piece's label, empty for none; the digest of the index file, empty without one).
+
+    `label` is a kind in KINDS or, with an index file `labels`, a column of it. Raises UnreadableError for an index file
+    that is missing or isn't one, UsageError for a label that can't be had.
+    """
+    if labels:
+        data = read_small(labels, most=MOST_INDEX, hint=CHECK)
+        return _lookup(_rows(data, Path(labels)), label, Path(labels)), hashlib.sha256(data).hexdigest()
+    if label in KINDS:
+        return KINDS[label], ""
+    if not label:
+        raise UsageError("a label to classify by is needed", where="`label`", hint=f"choose from {', '.join(KINDS)}")
+    hint = f"{nearest(label, KINDS)}; other labels need an index file: give `labels`"
+    raise UsageError(f"there is no label {label!r}", where="`label`", hint=hint)
+
+
 def labels_of(
     corpus: Corpus, *, label: str, labels: str = "", least: int = 1, classes: Iterable[str] | None = None
 ) -> Labelled:
     """The labelled pieces of a corpus.
 
-    `label` is a kind in KINDS or, with an index file `labels`, a column of it. The classes are the given ones, or those
-    with at least `least` pieces in the training split, most frequent first. Raises UnreadableError for an index file
-    that is missing or isn't one, UsageError for a label that can't be had.
+    `label` and `labels` are as for `lookup_of`, and so are the errors. The classes are the given ones, or those with at
+    least `least` pieces in the training split, most frequent first.
     """
-    if labels:
-        data = read_small(labels, most=MOST_INDEX, hint=CHECK)
-        lookup, digest = _lookup(_rows(data, Path(labels)), label, Path(labels)), hashlib.sha256(data).hexdigest()
-    elif label in KINDS:
-        lookup, digest = KINDS[label], ""
-    elif not label:
-        raise UsageError("a label to classify by is needed", where="`label`", hint=f"choose from {', '.join(KINDS)}")
-    else:
-        hint = f"{nearest(label, KINDS)}; other labels need an index file: give `labels`"
-        raise UsageError(f"there is no label {label!r}", where="`label`", hint=hint)
+    lookup, digest = lookup_of(label, labels)
     told = [(record, lookup(record).strip()) for record in corpus.pieces()]
     pieces = tuple((record, name) for record, name in told if name)
     counts = Counter(name for record, name in pieces if record.split == "train")

@@ -20,7 +20,7 @@ from musicgen.models.tasks.registry import task_settings
 from musicgen.recipe import Recipe
 from musicgen.tasks.classify.evaluating import ClassEvaluation, evaluate_classes
 from musicgen.tasks.classify.figures import measured, nats
-from musicgen.tasks.classify.labels import Labelled, labelled, labels_of
+from musicgen.tasks.classify.labels import Labelled, labelled, labels_of, lookup_of
 from musicgen.tasks.classify.scoring import Scored, most_windows
 from musicgen.tasks.classify.windows import Draw, Windows
 from musicgen.tokenizers import Tokenizer
@@ -46,6 +46,10 @@ class Classify(Task):
         if table.get("label") == "key":  # transposed, a piece has another
             usual["augment.transposed"] = 0.0
         return usual
+
+    def check_table(self, table: Mapping[str, Any]) -> None:
+        asked = task_settings(table)
+        lookup_of(asked.label, asked.labels)
 
     def settled(self, recipe: Recipe, corpus: Corpus, *, listener: Listener) -> Recipe:
         asked = task_settings(recipe.task)
