@@ -21,6 +21,7 @@ from musicgen.corpus.store import TokenSource
 from musicgen.models.presets import TINY_PARAMETERS
 from musicgen.recipe import Recipe, TrainSettings
 from musicgen.tokenizers import Tokenizer
+from musicgen.training.step import Setup
 from musicgen.training.task import Task
 
 __all__ = ["Chosen", "fitted_to_budget", "with_equal_size"]
@@ -143,7 +144,7 @@ def _seconds_a_step(
 ) -> float:
     """How long a training step takes: the second of two, for the first one loads and allocates."""
     model = model_for(recipe, tokenizer).to(device)
-    learner = task.learner(model, source, tokenizer, recipe=recipe, device=device)
+    learner = task.learner(model, source, tokenizer, setup=Setup(recipe, device))
     try:
         learner(0, rate=0.0).norm.item()
         begun = clock()

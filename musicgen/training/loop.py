@@ -35,7 +35,7 @@ from musicgen.training.keeping import Keeper
 from musicgen.training.log import Log, Owed
 from musicgen.training.next_note import NextNote
 from musicgen.training.schedule import learning_rate
-from musicgen.training.step import Outcome
+from musicgen.training.step import Outcome, Setup
 from musicgen.training.task import Task, Validation
 
 __all__ = ["check_limits", "choose_device", "train"]
@@ -131,10 +131,8 @@ def train(
         if start is not None and not resume:
             _begin_with(model, start)
         model.to(target)
-        processes = workers_for(target, workers)
-        learner = task.learner(
-            model, source, tokenizer, recipe=recipe, device=target, workers=processes, check=cancel.check
-        )
+        setup = Setup(recipe, target, workers=workers_for(target, workers), check=cancel.check)
+        learner = task.learner(model, source, tokenizer, setup=setup)
         stack.callback(learner.close)
         about = dict(card or {})
         keeper = Keeper(home, learner, unit=task.unit, tokenizer=tokenizer, recipe=recipe, card=about)

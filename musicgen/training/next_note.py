@@ -20,7 +20,7 @@ from musicgen.training.batch import Batch
 from musicgen.training.batches import Batches
 from musicgen.training.objectives import NextSteps, Objective, Taught
 from musicgen.training.precision import precision_for
-from musicgen.training.step import Learner, Loss
+from musicgen.training.step import Learner, Loss, Setup
 from musicgen.training.streams import Carried, Streams
 from musicgen.training.task import Task
 from musicgen.training.validation import NextNoteValidation
@@ -38,21 +38,9 @@ class NextNote(Task):
     def __init__(self, teachers: Sequence[SequenceModel] = ()) -> None:
         self.teachers = teachers
 
-    def learner(
-        self,
-        model: Any,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> NextNoteLearner:
-        self.check_request(model, recipe, device, taught=bool(self.teachers))
-        return NextNoteLearner(
-            model, source, tokenizer, recipe=recipe, device=device, teachers=self.teachers, workers=workers, check=check
-        )
+    def learner(self, model: Any, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> NextNoteLearner:
+        self.check_request(model, setup.recipe, setup.device, taught=bool(self.teachers))
+        return NextNoteLearner(model, source, tokenizer, setup=setup, teachers=self.teachers)
 
     def check_request(self, model: Model, recipe: Recipe, device: torch.device, *, taught: bool) -> None:
         settings = recipe.train
@@ -87,17 +75,14 @@ class NextNoteLearner(Learner[SequenceModel]):
         source: TokenSource,
         tokenizer: Tokenizer,
         *,
-        recipe: Recipe,
-        device: torch.device,
+        setup: Setup,
         teachers: Sequence[SequenceModel] = (),
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
     ) -> None:
-        settings = recipe.train
+        recipe, settings = setup.recipe, setup.recipe.train
         # Rows that read on must be made in order, each after the one before.
-        super().__init__(model, recipe=recipe, device=device, workers=0 if settings.carry else workers, check=check)
+        super().__init__(model, setup=replace(setup, workers=0) if settings.carry else setup)
         self.source, self.tokenizer = source, tokenizer
-        self.scoring = Scoring.of(tokenizer, device)
+        self.scoring = Scoring.of(tokenizer, setup.device)
         self.objective: Objective = NextSteps(model, self.scoring)
         if teachers:
             self.objective = Taught(model, self.scoring, teachers=teachers, share=settings.taught)

@@ -27,7 +27,7 @@ from musicgen.training.precision import autocast_for
 if TYPE_CHECKING:
     from musicgen.training.task import Validation
 
-__all__ = ["Learner", "Loss", "Outcome"]
+__all__ = ["Learner", "Loss", "Outcome", "Setup"]
 
 M = TypeVar("M", bound=Model)
 
@@ -56,29 +56,32 @@ class Outcome:
     layers: dict[str, float]  # gradient norm of each layer, if requested
 
 
+@dataclass(frozen=True)
+class Setup:
+    """How a learner works: the recipe, the device, how many processes make batches ahead (0: none besides this one),
+    and `check`, which is called between the parts of a step and may raise."""
+
+    recipe: Recipe
+    device: torch.device
+    workers: int = 0
+    check: Callable[[], None] = lambda: None
+
+
 class Learner(ABC, Generic[M]):
     """A model on its device with its optimisers and its data. A task's learner says what a batch is, and its loss.
 
     A batch may be anything with a method `to(device)`, and `pin_memory()` for worker processes that feed a GPU.
     """
 
-    def __init__(
-        self,
-        model: M,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        settings = recipe.train
-        self._check = check
-        self._hooks = _watched(model, check)
+    def __init__(self, model: M, *, setup: Setup) -> None:
+        settings, device = setup.recipe.train, setup.device
+        self._check = setup.check
+        self._hooks = _watched(model, setup.check)
         self.model, self.settings, self.device = model, settings, device
         half = bfloat16_helps(device)
         self.optimizers = make_optimizers(model, settings.optimizer, weight_decay=settings.weight_decay, half=half)
         self.autocast = autocast_for(device, settings.precision, model)
-        self._feed = Feed(self.made, workers=workers, pin=device.type == "cuda")
+        self._feed = Feed(self.made, workers=setup.workers, pin=device.type == "cuda")
 
     # ---- what a task says --------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from musicgen.models.tasks.registry import named
 from musicgen.recipe import Recipe
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.precision import precision_for
-from musicgen.training.step import Learner
+from musicgen.training.step import Learner, Setup
 
 __all__ = ["Task", "TaskEvaluation", "Validation"]
 
@@ -69,17 +69,7 @@ class Task(ABC):
     tokenizer: ClassVar[str | None] = None
 
     @abstractmethod
-    def learner(
-        self,
-        model: Any,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> Learner[Any]:
+    def learner(self, model: Any, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> Learner[Any]:
         """The learner of a model, which is on the device already.
 
         Raises UnreadableError where the corpus has nothing to learn from, UsageError as `check_request`.

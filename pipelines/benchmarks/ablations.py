@@ -33,6 +33,7 @@ from musicgen.recipe import DataSettings, Recipe, TrainSettings
 from musicgen.tokenizers import load_tokenizer
 from musicgen.training.loop import train
 from musicgen.training.next_note import NextNote
+from musicgen.training.step import Setup
 
 SCORED = 6144
 LENGTH = 128
@@ -87,7 +88,7 @@ def by_hand(corpus: Corpus, family: str) -> list[str]:
         shape = {"family": family, "width": 88, "layers": 2, "recurrence": kind}
         recipe = Recipe(shape, TrainSettings(batch=4, length=LENGTH))
         model = model_for(recipe, tokenizer)
-        learner = NextNote().learner(model, corpus, tokenizer, recipe=recipe, device=torch.device("cpu"))
+        learner = NextNote().learner(model, corpus, tokenizer, setup=Setup(recipe, torch.device("cpu")))
         taken = []
         for step in range(COMPARED_STEPS):
             begun = time.process_time()

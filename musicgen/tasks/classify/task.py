@@ -24,7 +24,7 @@ from musicgen.tasks.classify.labels import Labelled, labelled, labels_of, lookup
 from musicgen.tasks.classify.scoring import Scored, most_windows
 from musicgen.tasks.classify.windows import Draw, Windows
 from musicgen.tokenizers import Tokenizer
-from musicgen.training.step import Learner, Loss
+from musicgen.training.step import Learner, Loss, Setup
 from musicgen.training.task import Task, Validation
 
 __all__ = ["Classify"]
@@ -80,40 +80,20 @@ class Classify(Task):
     ) -> ClassEvaluation:
         return evaluate_classes(run, corpus, split=split, floors=baseline, max_tokens=max_tokens, check=check)
 
-    def learner(
-        self,
-        model: Any,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> ClassifyLearner:
-        self.check_request(model, recipe, device, taught=False)
+    def learner(self, model: Any, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> ClassifyLearner:
+        self.check_request(model, setup.recipe, setup.device, taught=False)
         assert isinstance(source, Corpus)
-        return ClassifyLearner(model, source, tokenizer, recipe=recipe, device=device, workers=workers, check=check)
+        return ClassifyLearner(model, source, tokenizer, setup=setup)
 
 
 class ClassifyLearner(Learner[Classifier]):
     """Learns from windows of labelled pieces."""
 
-    def __init__(
-        self,
-        model: Classifier,
-        corpus: Corpus,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(model, recipe=recipe, device=device, workers=workers, check=check)
+    def __init__(self, model: Classifier, corpus: Corpus, tokenizer: Tokenizer, *, setup: Setup) -> None:
+        super().__init__(model, setup=setup)
         self.corpus, self.tokenizer = corpus, tokenizer
         self.labels: Labelled = labelled(corpus, model.task)
-        self._draw = Draw(corpus, self.labels.of("train"), tokenizer, recipe=recipe)
+        self._draw = Draw(corpus, self.labels.of("train"), tokenizer, recipe=setup.recipe)
 
     def made(self, step: int) -> Windows:
         return self._draw(step)

@@ -21,7 +21,7 @@ from musicgen.tasks.forecast.series import Series, scales_of
 from musicgen.tasks.forecast.using import report_of_run
 from musicgen.tasks.forecast.windows import Batch, Windows, series_in
 from musicgen.tokenizers import Tokenizer
-from musicgen.training.step import Learner, Loss
+from musicgen.training.step import Learner, Loss, Setup
 from musicgen.training.task import Task, Validation
 
 __all__ = ["Forecast", "ForecastLearner", "error_of"]
@@ -42,19 +42,9 @@ class Forecast(Task):
 
     unit: ClassVar[str] = "scaled_error"
 
-    def learner(
-        self,
-        model: Any,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> ForecastLearner:
-        self.check_request(model, recipe, device, taught=False)
-        return ForecastLearner(model, source, recipe=recipe, device=device, workers=workers, check=check)
+    def learner(self, model: Any, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> ForecastLearner:
+        self.check_request(model, setup.recipe, setup.device, taught=False)
+        return ForecastLearner(model, source, setup=setup)
 
     def settled(self, recipe: Recipe, corpus: Corpus, *, listener: Listener) -> Recipe:
         settings = task_settings(recipe.task)
@@ -90,20 +80,11 @@ class Forecast(Task):
 class ForecastLearner(Learner[Forecaster]):
     """Learns from windows of the training split at random."""
 
-    def __init__(
-        self,
-        model: Forecaster,
-        source: TokenSource,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(model, recipe=recipe, device=device, workers=workers, check=check)
+    def __init__(self, model: Forecaster, source: TokenSource, *, setup: Setup) -> None:
+        super().__init__(model, setup=setup)
         assert isinstance(source, Corpus)
         self.source, self.task = source, model.task
-        self.train_series = series_in(source, "train", settings=self.task, check=check)
+        self.train_series = series_in(source, "train", settings=self.task, check=setup.check)
         self._windows = self.windows(self.train_series)
 
     def windows(self, pieces: list[Series]) -> Windows:

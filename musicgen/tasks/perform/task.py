@@ -22,7 +22,7 @@ from musicgen.tasks.perform.figures import PerformFigures, perform_figures
 from musicgen.tokenizers import Tokenizer
 from musicgen.training.batch import Batch
 from musicgen.training.batches import Batches, validation_windows
-from musicgen.training.step import Learner, Loss
+from musicgen.training.step import Learner, Loss, Setup
 from musicgen.training.task import Task, Validation
 
 __all__ = ["Perform"]
@@ -34,19 +34,9 @@ class Perform(Task):
     unit: ClassVar[str] = "nats_per_note"
     tokenizer: ClassVar[str | None] = "exact"
 
-    def learner(
-        self,
-        model: Any,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> PerformLearner:
-        self.check_request(model, recipe, device, taught=False)
-        return PerformLearner(model, source, tokenizer, recipe=recipe, device=device, workers=workers, check=check)
+    def learner(self, model: Any, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> PerformLearner:
+        self.check_request(model, setup.recipe, setup.device, taught=False)
+        return PerformLearner(model, source, tokenizer, setup=setup)
 
     def settled(self, recipe: Recipe, corpus: Corpus, *, listener: Listener) -> Recipe:
         if corpus.spec["name"] != self.tokenizer:
@@ -76,21 +66,11 @@ class Perform(Task):
 class PerformLearner(Learner[Performer]):
     """Learns from windows at random places."""
 
-    def __init__(
-        self,
-        model: Performer,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(model, recipe=recipe, device=device, workers=workers, check=check)
+    def __init__(self, model: Performer, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> None:
+        super().__init__(model, setup=setup)
         self.source, self.tokenizer, self.scoring = source, tokenizer, Scoring.of(tokenizer)
         how: dict[str, Any] = {"length": self.settings.length, "batch": self.settings.batch, "seed": self.settings.seed}
-        self._data = Batches(source, tokenizer, augment=recipe.augment, **how)
+        self._data = Batches(source, tokenizer, augment=setup.recipe.augment, **how)
 
     def made(self, step: int) -> Batch:
         return self._data(step)

@@ -27,7 +27,7 @@ from musicgen.tasks.translate.figures import changes, rightness
 from musicgen.tasks.translate.floors import Commonest
 from musicgen.tasks.translate.pairs import Pair, in_c, pair_of
 from musicgen.tokenizers import Tokenizer
-from musicgen.training.step import Learner, Loss
+from musicgen.training.step import Learner, Loss, Setup
 from musicgen.training.task import Task, Validation
 from musicgen.words import counted
 
@@ -80,38 +80,19 @@ class Translate(Task):
     ) -> TranslationEvaluation:
         return evaluate_translations(run, corpus, split=split, baseline=baseline, max_tokens=max_tokens, check=check)
 
-    def learner(
-        self,
-        model: Any,
-        source: TokenSource,
-        tokenizer: Tokenizer,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> TranslateLearner:
-        self.check_request(model, recipe, device, taught=False)
+    def learner(self, model: Any, source: TokenSource, tokenizer: Tokenizer, *, setup: Setup) -> TranslateLearner:
+        self.check_request(model, setup.recipe, setup.device, taught=False)
         assert isinstance(source, Corpus)
-        return TranslateLearner(model, source, recipe=recipe, device=device, workers=workers, check=check)
+        return TranslateLearner(model, source, setup=setup)
 
 
 class TranslateLearner(Learner[Translator]):
     """Learns from random excerpts of the training pieces' pairs."""
 
-    def __init__(
-        self,
-        model: Translator,
-        corpus: Corpus,
-        *,
-        recipe: Recipe,
-        device: torch.device,
-        workers: int = 0,
-        check: Callable[[], None] = lambda: None,
-    ) -> None:
-        super().__init__(model, recipe=recipe, device=device, workers=workers, check=check)
+    def __init__(self, model: Translator, corpus: Corpus, *, setup: Setup) -> None:
+        super().__init__(model, setup=setup)
         task: TranslateSettings = model.task
-        self.corpus, self.augment = corpus, recipe.augment
+        self.corpus, self.augment = corpus, setup.recipe.augment
         self.alphabet = Alphabet(task.pair, task.bars)
         self.pairs = pairs_of(corpus, "train", kind=task.pair)
         if not self.pairs:
