@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from musicgen.cli.completion import names_and_files, pieces, several_of
 from musicgen.cli.help import Command
-from musicgen.cli.options import (
-    Number,
-    Whole,
-    json_option,
-    limit_options,
-    limits_from,
-    overwrite_option,
-    print_json,
-    say,
-    warn,
-)
-from musicgen.errors import UsageError
+from musicgen.cli.making import make_takes, making_options, seed_option
+from musicgen.cli.options import Number, json_option, limit_options, overwrite_option
 from musicgen.resources import piece_path
-from musicgen.seeds import MOST_SEED
-from musicgen.words import counted, sentence
+from musicgen.words import counted
+
+if TYPE_CHECKING:
+    from musicgen.sampling.source import Source
+    from musicgen.sampling.take import Take
 
 __all__ = ["command"]
 
@@ -51,21 +44,8 @@ __all__ = ["command"]
     help="Bend the tempo, beat by beat: 1 is as far as pianists do. Bars stay on their ticks.",
 )
 @click.option("--no-pedal", is_flag=True, help="Add no sustain pedal to a piano that has none.")
-@click.option(
-    "-o",
-    "--output",
-    default=None,
-    metavar="PATH",
-    help="The file to write, such as take.mid or take.wav; or a folder, with a / at its end.",
-    shell_complete=names_and_files(list),
-)
-@click.option("-n", "--takes", type=Whole(1, 10_000), default=1, show_default=True, help="How many takes.")
-@click.option(
-    "--seed",
-    type=Whole(0, MOST_SEED),
-    default=None,
-    help="Makes takes repeatable; take K has seed N + K - 1.  [drawn, and printed]",
-)
+@making_options
+@seed_option
 @click.option(
     "-f",
     "--formats",
@@ -74,7 +54,6 @@ __all__ = ["command"]
     shell_complete=several_of(lambda: ("mid", "wav", "flac", "ogg", "html")),
     help="mid, wav, flac or ogg, by commas; html, a page, of one take.  [mid]",
 )
-@click.option("--soundfont", type=click.Path(), default=None, metavar="FILE", help="Sounds for audio: a .sf2 file.")
 @click.option("-m", "--model", default="humanise", show_default=True, metavar="DIR", help="A model of playing.")
 @limit_options
 @json_option
@@ -92,56 +71,28 @@ def command(piece: str, **options: Any) -> None:
     """
     import torch
 
-    from musicgen.cli.outputs import made, plan_outputs
     from musicgen.humanising import Humaniser
-    from musicgen.render import check_soundfont
-    from musicgen.resources import run_files
     from musicgen.runs.expression import load_expression
     from musicgen.sampling.request import part_names
-    from musicgen.sampling.source import Source
-    from musicgen.seeds import checked_seed
 
     torch.set_num_threads(1)
     path = piece_path(piece)
-    takes, overwrite = options["takes"], options["overwrite"]
-    seed = secrets.randbelow(MOST_SEED + 2 - takes) if options["seed"] is None else options["seed"]
-    checked_seed(seed, count=takes)
-    outputs = plan_outputs(
-        f"{path.stem}.humanised",
-        output=options["output"],
-        formats=options["formats"],
-        takes=takes,
-        overwrite=overwrite,
-        inputs=[path, options["soundfont"], *run_files(options["model"])],
-    )
-    if "html" in outputs.formats and takes > 1:
-        raise UsageError("a page holds one take here", where="--formats", hint="use `musicgen page` for several")
-    source = Source.read(path, limits=limits_from(options))
-    if options["soundfont"] or set(outputs.formats) & {"wav", "flac", "ogg"}:
-        check_soundfont(options["soundfont"])
-    humaniser = Humaniser(
-        load_expression(options["model"]),
-        source,
-        strength=options["strength"],
-        tracks=part_names(options["tracks"] or ""),
-        pedal=not options["no_pedal"],
-        rubato=options["rubato"],
-    )
-    for line in humaniser.warnings:
-        warn(f"{source.name}: {sentence(line)}")
-    printed = []
-    for number in range(takes):
-        outputs = outputs.settled(overwrite=overwrite, begin=number)
-        first, *_ = paths = list(outputs.files[number].values())
-        with made(outputs.folder):
-            facts = humaniser.take(seed + number).save(
-                first, formats=outputs.formats[1:], soundfont=options["soundfont"], overwrite=overwrite
-            )
-        printed.append(facts)
-        if not options["as_json"]:
-            names, of = ", ".join(map(str, paths)), counted(facts["notes_kept"], "note")
-            pedal = counted(facts["pedal_changes"], "pedal event")
-            more = f", {pedal} added" if facts["pedal_changes"] else ""
-            say(f"{names}: {facts['notes_changed']:,} of {of} changed{more}, seed {facts['seed']}")
-    if options["as_json"]:
-        print_json(printed)
+
+    def begin(source: Source) -> tuple[Sequence[str], Callable[[int], Take]]:
+        humaniser = Humaniser(
+            load_expression(options["model"]),
+            source,
+            strength=options["strength"],
+            tracks=part_names(options["tracks"] or ""),
+            pedal=not options["no_pedal"],
+            rubato=options["rubato"],
+        )
+        return humaniser.warnings, humaniser.take
+
+    make_takes(path, name=f"{path.stem}.humanised", options=options, begin=begin, told=_told)
+
+
+def _told(facts: dict[str, Any]) -> str:
+    of, pedal = counted(facts["notes_kept"], "note"), counted(facts["pedal_changes"], "pedal event")
+    more = f", {pedal} added" if facts["pedal_changes"] else ""
+    return f"{facts['notes_changed']:,} of {of} changed{more}, seed {facts['seed']}"
